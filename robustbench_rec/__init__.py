@@ -1,0 +1,38 @@
+"""A robustness benchmark for the loss functions of recommender systems."""
+
+from pathlib import Path as _Path
+
+_root = _Path(__file__).resolve().parent
+if not (_root / "perturbations").is_dir():
+    # A checkout: perturbations/ and suites/ stand at its top, not inside the package.
+    __path__.append(str(_root.parent))
+
+from robustbench_rec.backbone import BACKBONES, Backbone
+from robustbench_rec.dataset import DATASETS, Dataset, Raw, Table
+from robustbench_rec.errors import InputError
+from robustbench_rec.interactions import Interactions, Split
+from robustbench_rec.loss import LOSSES, Loss, Move
+from robustbench_rec.perturbation import PERTURBATIONS, Perturbation
+from robustbench_rec.settings import setting, spec
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BACKBONES",
+    "DATASETS",
+    "LOSSES",
+    "PERTURBATIONS",
+    "Backbone",
+    "Dataset",
+    "InputError",
+    "Interactions",
+    "Loss",
+    "Move",
+    "Perturbation",
+    "Raw",
+    "Split",
+    "Table",
+    "__version__",
+    "setting",
+    "spec",
+]

@@ -1,0 +1,37 @@
+"""What a backbone is: settings, and a module that yields embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from robustbench_rec.interactions import Interactions
+from robustbench_rec.registry import Registry
+from robustbench_rec.settings import Component, setting
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone(Component):
+    """The settings of a model of users and items."""
+
+    dim: int = setting(64, "size of an embedding", at_least=1)
+
+    def build(self, train: Interactions, generator: torch.Generator) -> nn.Module:
+        """Return a module whose call, without arguments, gives the embeddings.
+
+        Args:
+            train: the (possibly perturbed) training pairs; a graph model propagates over them.
+            generator: for the initial values; equal for every loss of a replicate.
+
+        Returns:
+            A module `() -> (users (n_users, dim), items (n_items, dim))`, float32.
+
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override build")
+
+
+BACKBONES: Registry[Backbone] = Registry("backbone", "robustbench_rec.backbones")

@@ -1,0 +1,93 @@
+"""What a data set is: where its pairs come from, and how they become a Split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from numpy.typing import NDArray
+
+from robustbench_rec.registry import Registry
+from robustbench_rec.settings import Component, setting
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Interactions as a file holds them: original ids, any order.
+
+    Attributes:
+        users, items: (n,) original ids, str or int.
+        ratings, timestamps: (n,) float64, or None.
+
+    """
+
+    users: NDArray[Any]
+    items: NDArray[Any]
+    ratings: NDArray[Any] | None = None
+    timestamps: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """What a data set reads: one log of everything, or parts that were split before.
+
+    Attributes:
+        train: the whole log where `test` is None, else the given training part.
+        valid, test: the given parts, or None.
+        unobserved: positives that are true but were never observed; only a world whose truth is
+            known has them.
+
+    """
+
+    train: Table
+    valid: Table | None = None
+    test: Table | None = None
+    unobserved: Table | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Component):
+    """The settings of a data set: preparation, common to all, and its own.
+
+    Filters and splitting apply to a raw log; a data set that comes split is taken as it is, but
+    for what is carved from its training part (`valid`, `hold_out`) and its test (`test_sample`).
+    """
+
+    min_rating: float = setting(0.0, "raw log: keep ratings of at least this; 0 keeps all")
+    k_core: int = setting(0, "raw log: keep users and items with this many pairs", at_least=0)
+    split_by: Literal["ratio", "time"] = setting(
+        "ratio", "raw log: test = a random share of each user's pairs, or the last of the timeline"
+    )
+    test: float = setting(0.2, "raw log: share of the pairs that is tested on", above=0, below=1)
+    valid: float = setting(
+        0.1, "share of each user's training pairs that selects the epoch", above=0, below=1
+    )
+    hold_out: float = setting(
+        0.0,
+        "share of the training pairs held out as known false negatives",
+        at_least=0,
+        below=1,
+    )
+    test_sample: float = setting(
+        1.0,
+        "share of the test pairs that is tested on; all of them are the pool that "
+        "test-stage perturbations draw from",
+        above=0,
+        at_most=1,
+    )
+
+    licence: ClassVar[str] = ""
+    how_to_get: ClassVar[str] = ""
+    """What to do where the data are missing."""
+
+    def read(self, data_dir: Path) -> Raw:
+        """Read the pairs; raise InputError, naming file and line, where they are unfit."""
+        raise NotImplementedError(f"{type(self).__name__} must override read")
+
+    def fingerprint(self, data_dir: Path) -> str:
+        """Return a digest of the content that `read` reads; part of a cell's identity."""
+        raise NotImplementedError(f"{type(self).__name__} must override fingerprint")
+
+
+DATASETS: Registry[Dataset] = Registry("data set", "robustbench_rec.datasets")

@@ -1,0 +1,262 @@
+"""Interactions and Split: the only data that travels between the rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+def _frozen(values: ArrayLike, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return a read-only copy, so that nobody's later writing reaches us, nor ours them."""
+    array = np.array(values, dtype=dtype)
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """A set of (user, item) pairs over a fixed catalogue, sorted by user, then item.
+
+    Attributes:
+        users, items: (n,) int64, dense ids from 0; read-only.
+        n_users, n_items: size of the catalogue, which may exceed the ids present.
+        timestamps: (n,) float64 seconds, or None.
+        ratings: (n,) float64, or None.
+
+    Raises:
+        ValueError: ids out of range, pairs out of order or repeated, lengths that differ.
+            `Interactions.of` sorts for you.
+
+    """
+
+    users: IntArray
+    items: IntArray
+    n_users: int
+    n_items: int
+    timestamps: NDArray[np.float64] | None = None
+    ratings: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("users", np.int64), ("items", np.int64)):
+            object.__setattr__(self, name, _frozen(getattr(self, name), dtype))
+        for name in ("timestamps", "ratings"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _frozen(getattr(self, name), np.float64))
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("users", "items", "timestamps", "ratings"):
+            values = getattr(self, name)
+            if values is not None and values.shape != (self.users.size,):
+                raise ValueError(f"Interactions.{name} has shape {values.shape}, not (n,)")
+        for name, bound in (("users", self.n_users), ("items", self.n_items)):
+            ids = getattr(self, name)
+            if ids.size and (ids.min() < 0 or ids.max() >= bound):
+                bad = ids.min() if ids.min() < 0 else ids.max()
+                raise ValueError(f"Interactions.{name} holds id {bad}; ids lie in [0, {bound})")
+        steps = np.diff(self.keys)
+        if np.any(steps == 0):
+            at = int(np.argmin(steps != 0))
+            raise ValueError(
+                f"Interactions holds the pair (user {self.users[at]}, item {self.items[at]}) twice"
+            )
+        if np.any(steps < 0):
+            raise ValueError("Interactions must be sorted by user, then item; use Interactions.of")
+
+    @classmethod
+    def of(
+        cls,
+        users: ArrayLike,
+        items: ArrayLike,
+        n_users: int,
+        n_items: int,
+        timestamps: ArrayLike | None = None,
+        ratings: ArrayLike | None = None,
+    ) -> Interactions:
+        """Sort pairs given in any order. Arguments as the attributes; a repeated pair raises."""
+        user_ids = np.asarray(users, dtype=np.int64)
+        item_ids = np.asarray(items, dtype=np.int64)
+        order = np.lexsort((item_ids, user_ids))
+        times, stars = (
+            None if values is None else np.asarray(values, dtype=np.float64)[order]
+            for values in (timestamps, ratings)
+        )
+        return cls(user_ids[order], item_ids[order], n_users, n_items, times, stars)
+
+    def none(self) -> Interactions:
+        """Return an empty set over the same catalogue."""
+        return Interactions(self.users[:0], self.items[:0], self.n_users, self.n_items)
+
+    def __len__(self) -> int:
+        return int(self.users.size)
+
+    def __getitem__(self, which: BoolArray | IntArray) -> Interactions:
+        """Keep the pairs that a boolean mask or ascending positions select, each (n,)."""
+        times, stars = (
+            None if values is None else values[which] for values in (self.timestamps, self.ratings)
+        )
+        return Interactions(
+            self.users[which], self.items[which], self.n_users, self.n_items, times, stars
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Interactions):
+            return NotImplemented
+        same_catalogue = (self.n_users, self.n_items) == (other.n_users, other.n_items)
+        return same_catalogue and np.array_equal(self.keys, other.keys)
+
+    __hash__ = None  # type: ignore[assignment]  # compares by content, so it cannot be a key
+
+    def __add__(self, other: Interactions) -> Interactions:
+        """Join two disjoint sets; timestamps and ratings are kept where both have them."""
+        times, stars = (
+            None if one is None or two is None else np.concatenate([one, two])
+            for one, two in (
+                (self.timestamps, other.timestamps),
+                (self.ratings, other.ratings),
+            )
+        )
+        users = np.concatenate([self.users, other.users])
+        items = np.concatenate([self.items, other.items])
+        return Interactions.of(users, items, self.n_users, self.n_items, times, stars)
+
+    @cached_property
+    def keys(self) -> IntArray:
+        """(n,) one number a pair, user * n_items + item; ascending."""
+        return self.users * np.int64(self.n_items) + self.items
+
+    @cached_property
+    def starts(self) -> IntArray:
+        """(n_users + 1,) where each user's pairs begin; those of u are starts[u]:starts[u + 1]."""
+        return np.searchsorted(self.users, np.arange(self.n_users + 1)).astype(np.int64)
+
+    @cached_property
+    def user_counts(self) -> IntArray:
+        """(n_users,) pairs of each user."""
+        return np.bincount(self.users, minlength=self.n_users).astype(np.int64)
+
+    @cached_property
+    def item_counts(self) -> IntArray:
+        """(n_items,) pairs of each item: its popularity."""
+        return np.bincount(self.items, minlength=self.n_items).astype(np.int64)
+
+    def holds(self, users: ArrayLike, items: ArrayLike) -> BoolArray:
+        """Say for each pair, any shape, whether it is in the set."""
+        keys = np.asarray(users, dtype=np.int64) * np.int64(self.n_items) + np.asarray(items)
+        if not len(self):
+            return np.zeros(keys.shape, dtype=np.bool_)
+        at = np.searchsorted(self.keys, keys).clip(max=len(self) - 1)
+        return np.asarray(self.keys[at] == keys)
+
+    def without(self, other: Interactions) -> Interactions:
+        """Return the pairs that `other` does not hold."""
+        return self[~other.holds(self.users, self.items)]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """What one cell trains on, is selected by, and is tested on.
+
+    Attributes:
+        train: pairs the model trains on; perturbations of stage "train" change it.
+        seen: the clean training positives. Evaluation masks them, and no perturbation may touch
+            them, else a hidden positive would come back as a wrong recommendation.
+        valid, test: held-out positives; disjoint from `seen` and from each other.
+        false_negatives: positives known to be missing from `train` (held out as a pool, hidden by
+            a perturbation, or known from a synthetic world's truth).
+        test_pool: the pairs from which a perturbation of stage "test" draws; holds `test`, and
+            equals it unless the data set keeps back a larger pool (`test_sample`).
+        contamination: probability, for each negative slot, that it is drawn from the user's
+            `false_negatives` instead of the items the user never met.
+        user_ids, item_ids: (n_users,) and (n_items,) original ids, or None.
+
+    Raises:
+        ValueError: catalogues that differ, sets that overlap, contamination outside [0, 1].
+
+    """
+
+    train: Interactions
+    seen: Interactions
+    valid: Interactions
+    test: Interactions
+    false_negatives: Interactions
+    test_pool: Interactions
+    contamination: float = 0.0
+    user_ids: NDArray[Any] | None = field(default=None, repr=False)
+    item_ids: NDArray[Any] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        catalogue = (self.train.n_users, self.train.n_items)
+        for name in ("seen", "valid", "test", "false_negatives", "test_pool"):
+            part: Interactions = getattr(self, name)
+            if (part.n_users, part.n_items) != catalogue:
+                raise ValueError(
+                    f"Split.{name} is over {part.n_users} x {part.n_items}, "
+                    f"Split.train over {catalogue[0]} x {catalogue[1]}"
+                )
+        for one, two in (("seen", "valid"), ("seen", "test_pool"), ("valid", "test_pool")):
+            a, b = getattr(self, one), getattr(self, two)
+            shared = a.holds(b.users, b.items)
+            if shared.any():
+                at = int(np.argmax(shared))
+                raise ValueError(
+                    f"Split.{one} and Split.{two} share {int(shared.sum())} pairs, "
+                    f"such as (user {b.users[at]}, item {b.items[at]})"
+                )
+        if not self.test_pool.holds(self.test.users, self.test.items).all():
+            raise ValueError("Split.test holds pairs that Split.test_pool does not")
+        if not 0.0 <= self.contamination <= 1.0:
+            raise ValueError(f"Split.contamination is {self.contamination}; it must lie in [0, 1]")
+
+    @classmethod
+    def of(
+        cls,
+        train: Interactions,
+        valid: Interactions,
+        test: Interactions,
+        *,
+        seen: Interactions | None = None,
+        false_negatives: Interactions | None = None,
+        test_pool: Interactions | None = None,
+        user_ids: NDArray[Any] | None = None,
+        item_ids: NDArray[Any] | None = None,
+    ) -> Split:
+        """Make a clean split; what is not given follows from the three sets.
+
+        `seen` is `train` unless observed positives were held out of it, `test_pool` is `test`,
+        and no false negative is known.
+        """
+        return cls(
+            train=train,
+            seen=train if seen is None else seen,
+            valid=valid,
+            test=test,
+            false_negatives=train.none() if false_negatives is None else false_negatives,
+            test_pool=test if test_pool is None else test_pool,
+            user_ids=user_ids,
+            item_ids=item_ids,
+        )
+
+    @property
+    def n_users(self) -> int:
+        """Users in the catalogue."""
+        return self.train.n_users
+
+    @property
+    def n_items(self) -> int:
+        """Items in the catalogue."""
+        return self.train.n_items
+
+    def met(self) -> Interactions:
+        """Return every pair known to be positive: no noise may be drawn from these."""
+        parts = (self.train, self.seen, self.valid, self.test_pool, self.false_negatives)
+        keys = np.unique(np.concatenate([part.keys for part in parts]))
+        users, items = np.divmod(keys, np.int64(self.n_items))
+        return Interactions(users, items, self.n_users, self.n_items)

@@ -1,0 +1,106 @@
+"""What a perturbation is, and what it may not do."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from robustbench_rec.interactions import Interactions, Split
+from robustbench_rec.registry import Registry
+from robustbench_rec.settings import Component, setting
+
+Stage = Literal["train", "negatives", "test"]
+
+MAY_CHANGE: dict[Stage, tuple[str, ...]] = {
+    "train": ("train", "false_negatives"),
+    "negatives": ("false_negatives", "contamination"),
+    "test": ("test",),
+}
+"""The fields of a Split that a perturbation of each stage may change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perturbation(Component):
+    """A way in which data lie, at one severity.
+
+    A subclass is a frozen dataclass of settings, registered under a name, that overrides `apply`.
+    Level 0 is the identity; under one generator levels nest, so that what a low level corrupts a
+    higher one corrupts too. To nest, draw the same random numbers whatever the level is.
+    """
+
+    level: float = setting(0.0, "severity; 0 is the clean control", at_least=0)
+
+    unit: ClassVar[str] = "level"
+    """What the level measures: the axis label of every figure."""
+    stage: ClassVar[Stage] = "train"
+    """What it touches: the training pairs, the drawn negatives, or the test pairs."""
+    max_level: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.level > self.max_level:
+            raise ValueError(
+                f"{type(self).__name__}.level is {self.level:g}; "
+                f"it must lie in [0, {self.max_level:g}]"
+            )
+
+    def apply(self, split: Split, rng: np.random.Generator) -> Split:
+        """Return the perturbed split; the input stays as it is.
+
+        Args:
+            split: the clean split.
+            rng: keyed by suite seed, data set, perturbation and replicate; not by the level, nor
+                by the loss, so that all losses meet the same corrupted data.
+
+        Raises:
+            InputError: the split lacks what this perturbation needs, as in a pool of held-out
+                positives; the message says which setting of the data set gives it.
+
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override apply")
+
+    def realised(self, clean: Split, perturbed: Split) -> dict[str, float]:
+        """Say what was achieved, not what was asked; the first entry is the severity."""
+        return {"level": self.level}
+
+
+PERTURBATIONS: Registry[Perturbation] = Registry("perturbation", "robustbench_rec.perturbations")
+
+
+def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) -> Split:
+    """Apply a perturbation and hold it to its contract.
+
+    Raises:
+        ValueError: it returned no Split, changed what its stage may not, or drew training noise
+            from the validation or test pairs; the message names the perturbation.
+
+    """
+    if perturbation.level == 0:
+        return split
+    perturbed = perturbation.apply(split, rng)
+    name = type(perturbation).__name__
+    if not isinstance(perturbed, Split):
+        raise ValueError(f"{name}.apply returned {type(perturbed).__name__}, not a Split")
+    allowed = MAY_CHANGE[perturbation.stage]
+    for field in dataclasses.fields(Split):
+        before, after = getattr(split, field.name), getattr(perturbed, field.name)
+        if field.name not in allowed and not _equal(before, after):
+            raise ValueError(
+                f"{name} changed Split.{field.name}; a perturbation of stage "
+                f"{perturbation.stage!r} may change {' and '.join(allowed)} only"
+            )
+    for held in ("valid", "test_pool"):
+        part: Interactions = getattr(split, held)
+        leaked = perturbed.train.holds(part.users, part.items).sum()
+        if leaked:
+            raise ValueError(f"{name} put {leaked} pairs of Split.{held} into Split.train")
+    return perturbed
+
+
+def _equal(before: object, after: object) -> bool:
+    if isinstance(before, np.ndarray) or isinstance(after, np.ndarray):
+        return before is after or np.array_equal(before, after)  # type: ignore[arg-type]
+    return before is after or before == after

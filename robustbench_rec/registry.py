@@ -1,0 +1,245 @@
+"""Registries: names to classes, found lazily in our folders, in plugins and in entry points."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from robustbench_rec.errors import InputError
+from robustbench_rec.settings import Component, hints
+
+C = TypeVar("C", bound=Component)
+NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,63}$")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the closest known name, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def one_line(error: BaseException) -> str:
+    """Print an exception on one line, with its type unless that is our own InputError."""
+    text = " ".join(str(error).split()) or "no message"
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+
+
+class Registry(Generic[C]):
+    """Classes of one kind by name.
+
+    Args:
+        kind: what an entry is called in messages, as in "no loss named ...".
+        package: the package whose modules hold our own entries, and, by the same dotted name,
+            the entry-point group in which other packages announce theirs. It is imported at the
+            first look-up, not before.
+
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self.broken: dict[str, str] = {}
+        """Modules and entry points that could not be imported, and why."""
+        self._classes: dict[str, type[C]] = {}
+        self._scanned = False
+
+    def add(self, name: str) -> Callable[[type[C]], type[C]]:
+        """Register the decorated frozen dataclass as `name`; it stands above `@dataclass`.
+
+        Raises:
+            ValueError: the name is not made of lower-case letters, digits, '_', '.' and '-', or
+                another class holds it.
+            TypeError: the class is not a frozen dataclass.
+
+        """
+        if not NAME.match(name):
+            raise ValueError(f"{self.kind} name {name!r} must match {NAME.pattern}")
+
+        def register(cls: type[C]) -> type[C]:
+            parameters = cls.__dict__.get("__dataclass_params__")
+            if parameters is None or not parameters.frozen:
+                raise TypeError(f"{cls.__qualname__} must stand under @dataclass(frozen=True)")
+            held = self._classes.get(name)
+            if held is not None and _address(held) != _address(cls):
+                raise ValueError(
+                    f"{self.kind} {name!r} is {_address(held)} already; "
+                    f"{_address(cls)} must take another name"
+                )
+            cls.name = name
+            self._classes[name] = cls
+            return cls
+
+        return register
+
+    def _scan(self) -> None:
+        if self._scanned:
+            return
+        self._scanned = True
+        ours = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(ours.__path__):
+            self._import(f"{self.package}.{module.name}", importlib.import_module)
+        for point in entry_points(group=self.package):
+            self._import(point.value, lambda _, point=point: point.load())
+
+    def _import(self, where: str, load: Callable[[str], Any]) -> None:
+        """Import one module; a broken one must not take the others along."""
+        try:
+            load(where)
+        except Exception as error:
+            self.broken[where] = one_line(error)
+
+    def __getitem__(self, name: str) -> type[C]:
+        """Return the class registered as `name`, or raise InputError with the nearest name."""
+        self._scan()
+        if name not in self._classes:
+            raise InputError(
+                f"no {self.kind} named {name!r}{nearest(name, self._classes)} "
+                f"(known: {', '.join(self)}){self._broken_note()}"
+            )
+        return self._classes[name]
+
+    def _broken_note(self) -> str:
+        parts = (f"{where} did not import ({why})" for where, why in self.broken.items())
+        return "".join(f"; {part}" for part in parts)
+
+    def __contains__(self, name: object) -> bool:
+        self._scan()
+        return name in self._classes
+
+    def __iter__(self) -> Iterator[str]:
+        self._scan()
+        return iter(sorted(self._classes))
+
+    def __len__(self) -> int:
+        self._scan()
+        return len(self._classes)
+
+    def build(self, table: Mapping[str, Any]) -> C:
+        """Make a component of a table from TOML or JSON: `{"name": "softmax", "tau": 0.2}`."""
+        settings = dict(table)
+        name = settings.pop("name", None)
+        if not isinstance(name, str):
+            raise InputError(f"a {self.kind} needs a `name` (known: {', '.join(self)})")
+        return make(self[name], settings, name)
+
+
+def make(cls: type[Any], settings: Mapping[str, Any], name: str) -> Any:
+    """Construct a dataclass from plain settings, checking keys, types and bounds.
+
+    Raises:
+        InputError: an unknown key (with the nearest), a value of the wrong type, a missing
+            setting, or one out of bounds; one line.
+
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for key in settings:
+        if key not in fields:
+            raise InputError(
+                f"{name} has no setting {key!r}{nearest(key, fields)} "
+                f"(it takes: {', '.join(sorted(fields)) or 'none'})"
+            )
+    for key, field in fields.items():
+        if key not in settings and field.default is field.default_factory is dataclasses.MISSING:
+            raise InputError(f"{name} needs the setting {key!r}")
+    values = {key: _typed(cls, key, value, name) for key, value in settings.items()}
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def _typed(cls: type[Any], key: str, value: Any, name: str) -> Any:
+    """Check one value against the type of its field; nothing is converted but int to float."""
+    from pydantic import ValidationError
+
+    try:
+        return _reader(cls, key).validate_python(value, strict=True)
+    except ValidationError as error:
+        wanted = error.errors()[0]["msg"].removeprefix("Input ").lower()
+        raise InputError(f"{name}.{key} is {value!r}; it {wanted}") from None
+
+
+@functools.cache
+def _reader(cls: type[Any], key: str) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(hints(cls)[key])
+
+
+def _address(cls: type[Any]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def load_plugins(plugins: Iterable[str]) -> None:
+    """Import plugins named explicitly: a path to a .py file, or a dotted module name.
+
+    Raises:
+        InputError: a file that is missing, or a module that does not import.
+
+    """
+    for plugin in plugins:
+        try:
+            if plugin.endswith(".py"):
+                _import_file(Path(plugin))
+            else:
+                importlib.import_module(plugin)
+        except Exception as error:
+            raise InputError(f"plugin {plugin!r} did not import: {one_line(error)}") from error
+
+
+def _import_file(path: Path) -> None:
+    path = path.resolve()
+    if not path.is_file():
+        raise InputError("no such file")
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f"robustbench_rec_plugin_{path.stem}_{digest}"
+    if name in sys.modules:
+        return
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    if module_spec is None or module_spec.loader is None:
+        raise InputError("not a Python file")
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[name] = module
+    try:
+        module_spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+@functools.cache
+def code_of(cls: type[Any]) -> str:
+    """Return a digest of the code behind a component; comments and docstrings do not count.
+
+    It is part of a cell's identity, so that a plugin that was mended is run again. Of our own
+    components the class counts; of a plugin the whole module, which may hold its helpers.
+    """
+    ours = cls.__module__.startswith("robustbench_rec.")
+    source = inspect.getsource(cls if ours else sys.modules[cls.__module__])
+    tree = ast.parse(textwrap.dedent(source))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:12]
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

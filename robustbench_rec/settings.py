@@ -1,0 +1,135 @@
+"""Settings of a component: declared once with meaning and domain, checked and printed from there.
+
+A component (a loss, a perturbation, a backbone, a data set) is a frozen dataclass whose fields are
+its settings. What it declares serves the check at construction, `robustbench-rec show`, the log
+line, the legend and the cell's identity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import typing
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    about: str = "",
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    identity: bool = True,
+) -> Any:
+    """Declare a field with its meaning and domain.
+
+    Args:
+        default: the value when none is given; without one the setting is required.
+        about: one line for `robustbench-rec show`, with the unit.
+        at_least: lower bound on a number, itself allowed.
+        above: lower bound, itself not allowed.
+        at_most: upper bound, itself allowed.
+        below: upper bound, itself not allowed.
+        identity: whether the value tells experiments apart. A file's path does not.
+
+    """
+    bounds = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
+    metadata = {"about": about, "identity": identity}
+    metadata.update({name: bound for name, bound in bounds.items() if bound is not None})
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+SIGNS = {"at_least": ">=", "above": ">", "at_most": "<=", "below": "<"}
+
+
+def domain(metadata: typing.Mapping[str, Any]) -> str:
+    """Print the bounds that `setting` stored: `in [0, 1]`, `> 0`, or nothing."""
+    low = next((name for name in ("at_least", "above") if name in metadata), None)
+    high = next((name for name in ("at_most", "below") if name in metadata), None)
+    if low and high:
+        left, right = "[" if low == "at_least" else "(", "]" if high == "at_most" else ")"
+        return f"in {left}{metadata[low]:g}, {metadata[high]:g}{right}"
+    return " ".join(f"{SIGNS[name]} {metadata[name]:g}" for name in (low, high) if name)
+
+
+def _inside(value: float, metadata: typing.Mapping[str, Any]) -> bool:
+    return (
+        math.isfinite(value)
+        and value >= metadata.get("at_least", -math.inf)
+        and value > metadata.get("above", -math.inf)
+        and value <= metadata.get("at_most", math.inf)
+        and value < metadata.get("below", math.inf)
+    )
+
+
+@functools.cache
+def hints(cls: type) -> dict[str, Any]:
+    """Return the resolved types of a dataclass's fields."""
+    return typing.get_type_hints(cls)
+
+
+def check(settings: Any) -> None:
+    """Raise ValueError, naming setting, value and what is allowed, where one is out of bounds."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        where = f"{type(settings).__name__}.{field.name} is {value!r}"
+        kind = hints(type(settings))[field.name]
+        if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
+            allowed = ", ".join(repr(choice) for choice in typing.get_args(kind))
+            raise ValueError(f"{where}; it must be one of {allowed}")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and not _inside(value, field.metadata):
+            raise ValueError(f"{where}; it must be {domain(field.metadata) or 'finite'}")
+
+
+def spec(component: Any) -> str:
+    """Print a component with its settings: `softmax(tau=0.2, n_negatives=1000, score=cosine)`.
+
+    A component's own settings stand first, inherited ones last. This is log line and identity, so
+    two components print alike if and only if they are the same experiment.
+    """
+    name = getattr(component, "name", "") or type(component).__name__
+    inside = ", ".join(f"{key}={_printed(value)}" for key, value in _identity(component).items())
+    return f"{name}({inside})"
+
+
+def _identity(component: Any) -> dict[str, Any]:
+    inherited = {
+        field.name
+        for base in type(component).__mro__[1:]
+        if dataclasses.is_dataclass(base)
+        for field in dataclasses.fields(base)
+    }
+    fields = [f for f in dataclasses.fields(component) if f.metadata.get("identity", True)]
+    fields.sort(key=lambda field: field.name in inherited)
+    return {field.name: getattr(component, field.name) for field in fields}
+
+
+def _printed(value: Any) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def plain(component: Any) -> dict[str, Any]:
+    """Return a component as the plain table that `Registry.build` takes, name included."""
+    name = {"name": component.name} if getattr(component, "name", "") else {}
+    return name | dataclasses.asdict(component)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """A frozen dataclass of settings with a registered name and a source."""
+
+    name: ClassVar[str] = ""
+    """Set by the registry."""
+    source: ClassVar[str] = ""
+    """The paper and equation, or the reason, behind it."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def __str__(self) -> str:
+        return spec(self)

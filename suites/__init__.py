@@ -1,0 +1,1 @@
+"""Named suites, one TOML file each."""
