@@ -2,11 +2,6 @@
 
 from pathlib import Path as _Path
 
-_root = _Path(__file__).resolve().parent
-if not (_root / "perturbations").is_dir():
-    # A checkout: perturbations/ and suites/ stand at its top, not inside the package.
-    __path__.append(str(_root.parent))
-
 from robustbench_rec.backbone import BACKBONES, Backbone
 from robustbench_rec.dataset import DATASETS, Dataset, Raw, Table
 from robustbench_rec.errors import InputError
@@ -36,3 +31,8 @@ __all__ = [
     "setting",
     "spec",
 ]
+
+_package = _Path(__file__).resolve().parent
+if not (_package / "perturbations").is_dir():
+    # A checkout: perturbations/ and suites/ stand at its top, not inside the package.
+    __path__.append(str(_package.parent))

@@ -91,14 +91,14 @@ class Registry(Generic[C]):
         self._scanned = True
         ours = importlib.import_module(self.package)
         for module in pkgutil.iter_modules(ours.__path__):
-            self._import(f"{self.package}.{module.name}", importlib.import_module)
+            self._import(f"{self.package}.{module.name}")
         for point in entry_points(group=self.package):
-            self._import(point.value, lambda _, point=point: point.load())
+            self._import(point.module)
 
-    def _import(self, where: str, load: Callable[[str], Any]) -> None:
+    def _import(self, where: str) -> None:
         """Import one module; a broken one must not take the others along."""
         try:
-            load(where)
+            importlib.import_module(where)
         except Exception as error:
             self.broken[where] = one_line(error)
 
@@ -134,7 +134,8 @@ class Registry(Generic[C]):
         name = settings.pop("name", None)
         if not isinstance(name, str):
             raise InputError(f"a {self.kind} needs a `name` (known: {', '.join(self)})")
-        return make(self[name], settings, name)
+        component: C = make(self[name], settings, name)
+        return component
 
 
 def make(cls: type[Any], settings: Mapping[str, Any], name: str) -> Any:
@@ -174,7 +175,7 @@ def _typed(cls: type[Any], key: str, value: Any, name: str) -> Any:
 
 
 @functools.cache
-def _reader(cls: type[Any], key: str) -> Any:
+def _reader(cls: Any, key: str) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(hints(cls)[key])
@@ -222,7 +223,7 @@ def _import_file(path: Path) -> None:
 
 
 @functools.cache
-def code_of(cls: type[Any]) -> str:
+def code_of(cls: Any) -> str:
     """Return a digest of the code behind a component; comments and docstrings do not count.
 
     It is part of a cell's identity, so that a plugin that was mended is run again. Of our own

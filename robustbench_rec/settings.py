@@ -67,7 +67,7 @@ def _inside(value: float, metadata: typing.Mapping[str, Any]) -> bool:
 
 
 @functools.cache
-def hints(cls: type) -> dict[str, Any]:
+def hints(cls: Any) -> dict[str, Any]:
     """Return the resolved types of a dataclass's fields."""
     return typing.get_type_hints(cls)
 
