@@ -91,7 +91,8 @@ class Registry(Generic[C]):
         self._scanned = True
         ours = importlib.import_module(self.package)
         for module in pkgutil.iter_modules(ours.__path__):
-            self._import(f"{self.package}.{module.name}")
+            if not module.name.startswith("_"):
+                self._import(f"{self.package}.{module.name}")
         for point in entry_points(group=self.package):
             self._import(point.module)
 
@@ -163,7 +164,7 @@ def make(cls: type[Any], settings: Mapping[str, Any], name: str) -> Any:
         raise InputError(str(error)) from None
 
 
-def _typed(cls: type[Any], key: str, value: Any, name: str) -> Any:
+def _typed(cls: Any, key: str, value: Any, name: str) -> Any:
     """Check one value against the type of its field; nothing is converted but int to float."""
     from pydantic import ValidationError
 

@@ -74,10 +74,12 @@ def hints(cls: Any) -> dict[str, Any]:
 
 def check(settings: Any) -> None:
     """Raise ValueError, naming setting, value and what is allowed, where one is out of bounds."""
+    cls: Any = type(settings)
+    types = hints(cls)
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         where = f"{type(settings).__name__}.{field.name} is {value!r}"
-        kind = hints(type(settings))[field.name]
+        kind = types[field.name]
         if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
             allowed = ", ".join(repr(choice) for choice in typing.get_args(kind))
             raise ValueError(f"{where}; it must be one of {allowed}")

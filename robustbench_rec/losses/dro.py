@@ -1,0 +1,84 @@
+"""Losses that truncate the negatives they train on: CCL, and DrRL that generalises it and SL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from robustbench_rec import LOSSES, Loss, Move, setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@LOSSES.add("ccl")
+@dataclass(frozen=True, kw_only=True)
+class CCL(Loss):
+    """Cosine contrastive loss: negatives under a margin cost nothing.
+
+    relu(1 - p) + w MEAN_j relu(n_j - m), the mean over rows.
+    """
+
+    margin: float = setting(0.4, "m: negatives scoring under it get no gradient")
+    weight: float = setting(1.0, "w: weight of the negatives", above=0)
+    n_negatives: int = setting(1000, "sampled negatives N for each positive", at_least=1)
+    score: Literal["cosine", "dot"] = setting("cosine", "similarity of user and item embedding")
+
+    source: ClassVar[str] = "Mao et al., SimpleX, CIKM 2021, equation 1"
+
+    def __call__(self, pos: Tensor, neg: Tensor, users: Tensor) -> Tensor:
+        """Return the loss of a batch; see `Objective`."""
+        negatives = (neg - self.margin).relu().mean(dim=1)  # (B,)
+        return ((1 - pos).relu() + self.weight * negatives).mean()
+
+
+@LOSSES.add("drrl")
+@dataclass(frozen=True, kw_only=True)
+class DrRL(Loss):
+    """Distributionally robust recommendation loss over a Renyi ball, one learned margin a user.
+
+    relu(1 - p) + N^(-1/a*) || eps + c relu(n_j - m_u) ||_{a*} + m_u with a* = a / (a - 1), the
+    mean over rows; a is the Renyi order. Before each step of the model the margins take one plain
+    gradient step of their own on the sum over rows, with the scores held fixed; the model's step
+    then holds the margins fixed.
+    """
+
+    order: float = setting(150.0, "a: Renyi order of the ball", above=1)
+    eps: float = setting(0.1, "added under the norm, so that no negative is lost", above=0)
+    scale: float = setting(1.0, "c: scale of a negative's excess over the margin", above=0)
+    margin: float = setting(0.7, "initial margin m_u of every user")
+    margin_lr: float = setting(1e-3, "step of the margins", at_least=0)
+    n_negatives: int = setting(1000, "sampled negatives N for each positive", at_least=1)
+    score: Literal["cosine", "dot"] = setting("cosine", "similarity of user and item embedding")
+
+    source: ClassVar[str] = "DrRL, arXiv 2506.15120"
+
+    def bind(self, n_users: int, n_items: int) -> MarginDrRL:
+        """Return the loss with one margin for each of `n_users`."""
+        return MarginDrRL(self, n_users)
+
+
+class MarginDrRL:
+    """DrRL bound to a data set.
+
+    Attributes:
+        margins: (n_users,) float32, the learned m_u.
+        moves: how they move.
+
+    """
+
+    def __init__(self, loss: DrRL, n_users: int) -> None:
+        import torch
+
+        self.loss = loss
+        self.margins = torch.full((n_users,), loss.margin, requires_grad=True)
+        self.moves: Sequence[Move] = (Move([self.margins], loss.margin_lr, rows="sum"),)
+
+    def __call__(self, pos: Tensor, neg: Tensor, users: Tensor) -> Tensor:
+        """Return the loss of a batch; see `Objective`."""
+        margins = self.margins[users].to(pos.dtype)  # (B,)
+        dual = self.loss.order / (self.loss.order - 1)
+        excess = self.loss.eps + self.loss.scale * (neg - margins.unsqueeze(1)).relu()
+        norm = excess.pow(dual).mean(dim=1).pow(1 / dual)  # (B,), the power mean
+        return ((1 - pos).relu() + norm + margins).mean()

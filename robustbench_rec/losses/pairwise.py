@@ -1,0 +1,28 @@
+"""Pairwise losses: a positive should score above a sampled negative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from robustbench_rec import LOSSES, Loss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@LOSSES.add("bpr")
+@dataclass(frozen=True, kw_only=True)
+class BPR(Loss):
+    """Bayesian personalised ranking: log-odds that the positive wins.
+
+    softplus(n_j - p), the mean over rows and negatives.
+    """
+
+    source: ClassVar[str] = "Rendle et al., BPR, UAI 2009, section 4.1"
+
+    def __call__(self, pos: Tensor, neg: Tensor, users: Tensor) -> Tensor:
+        """Return the loss of a batch; see `Objective`."""
+        from torch.nn.functional import softplus
+
+        return softplus(neg - pos.unsqueeze(1)).mean()

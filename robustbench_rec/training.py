@@ -1,0 +1,184 @@
+"""Training: the one place with an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robustbench_rec.backbone import Backbone
+from robustbench_rec.interactions import IntArray, Interactions, Split
+from robustbench_rec.kernels import gathered_scores
+from robustbench_rec.loss import Learned, Loss, Objective
+from robustbench_rec.ranking import evaluate
+from robustbench_rec.sampling import NegativeSampler
+from robustbench_rec.seeds import rng_for, seed_for
+from robustbench_rec.settings import check, setting
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SELECT_AT = 20
+"""The best epoch is the one of the highest validation NDCG at this length."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a model is trained: Adam over shuffled positives, the best epoch kept."""
+
+    epochs: int = setting(200, "passes over the training pairs", at_least=1)
+    batch_size: int = setting(1024, "positives in a step", at_least=1)
+    lr: float = setting(1e-3, "Adam's rate", above=0)
+    weight_decay: float = setting(0.0, "Adam's L2 penalty on the embeddings", at_least=0)
+    eval_every: int = setting(5, "epochs between evaluations on validation", at_least=1)
+    patience: int = setting(
+        0, "stop after this many evaluations without a new best; 0 never stops early", at_least=0
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A trained model, at its best epoch.
+
+    Attributes:
+        users: (n_users, dim) embeddings, normalised where the loss scores by cosine.
+        items: (n_items, dim), likewise.
+        best_epoch: the epoch they are of, from 1.
+        history: (epoch, validation NDCG@20) of each evaluation.
+
+    """
+
+    users: Tensor
+    items: Tensor
+    best_epoch: int
+    history: tuple[tuple[int, float], ...]
+
+
+def fit(split: Split, backbone: Backbone, loss: Loss, config: TrainConfig, seed: int) -> Fit:
+    """Train a backbone by a loss and return it at its best epoch by validation NDCG@20.
+
+    Args:
+        split: the (possibly perturbed) split; `test` is not looked at.
+        backbone: what is trained.
+        loss: what it is trained by.
+        config: how.
+        seed: of the initial embeddings, the batches and the negatives; equal for every loss.
+
+    Raises:
+        FloatingPointError: the loss became infinite or not a number; names epoch and loss.
+        ValueError: there is nothing to train on or to select by.
+
+    """
+    import torch
+
+    if not len(split.valid) or not len(split.train):
+        raise ValueError("training needs at least one training and one validation pair")
+    generator = torch.Generator().manual_seed(seed_for(seed, "init") >> 1)
+    module = backbone.build(split.train, generator)
+    trainer = _Trainer(module, split, loss, config, seed)
+    best: Fit | None = None
+    history: list[tuple[int, float]] = []
+    for epoch in range(1, config.epochs + 1):
+        trainer.run_epoch(epoch)
+        if epoch % config.eval_every and epoch != config.epochs:
+            continue
+        now = trainer.snapshot(epoch)
+        history.append((epoch, _validation_ndcg(now, split)))
+        if best is None or history[-1][1] > max(value for _, value in history[:-1]):
+            best = now
+        if config.patience and _evaluations_since_best(history) >= config.patience:
+            break
+    assert best is not None  # the last epoch is always evaluated
+    return replace(best, history=tuple(history))
+
+
+def _validation_ndcg(model: Fit, split: Split) -> float:
+    ranking = evaluate(model.users, model.items, split.valid, split.seen, [SELECT_AT])
+    return float(ranking.per_user[f"ndcg@{SELECT_AT}"].mean())
+
+
+def _evaluations_since_best(history: Sequence[tuple[int, float]]) -> int:
+    values = [value for _, value in history]
+    return len(values) - 1 - values.index(max(values))
+
+
+class _Trainer:
+    """The state of one training: module, optimizer, objective, sampler, generators."""
+
+    def __init__(
+        self, module: nn.Module, split: Split, loss: Loss, config: TrainConfig, seed: int
+    ) -> None:
+        import torch
+
+        self.module, self.loss, self.config = module, loss, config
+        self.train = split.train
+        self.objective: Objective | Learned = loss.bind(split.n_users, split.n_items)
+        self.parameters = list(module.parameters())
+        self.optimizer = torch.optim.Adam(
+            self.parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+        self.order = rng_for(seed, "order")
+        self.sampler = NegativeSampler(split, rng_for(seed, "negatives"))
+
+    def embeddings(self) -> tuple[Tensor, Tensor]:
+        """Return user and item embeddings whose dot product is the loss's score."""
+        from torch.nn.functional import normalize
+
+        users, items = self.module()
+        if self.loss.score == "cosine":
+            return normalize(users, dim=1), normalize(items, dim=1)
+        return users, items
+
+    def snapshot(self, epoch: int) -> Fit:
+        """Return the model as it is now."""
+        users, items = self.embeddings()
+        return Fit(users.detach().clone(), items.detach().clone(), epoch, ())
+
+    def run_epoch(self, epoch: int) -> None:
+        """Take one step for each batch of a pass over the training pairs."""
+        values = [self._step(rows) for rows in _batches(self.train, self.config, self.order)]
+        mean = sum(float(value) for value in values) / len(values)
+        if not np.isfinite(mean):
+            raise FloatingPointError(f"the loss {self.loss} became {mean} in epoch {epoch}")
+
+    def _step(self, rows: IntArray) -> Tensor:
+        import torch
+
+        batch_users, batch_items = self.train.users[rows], self.train.items[rows]
+        negatives = self.sampler.draw(batch_users, self.loss.n_negatives)  # (B, N)
+        users, items = self.embeddings()
+        index = torch.from_numpy(batch_users)
+        chosen = users[index]  # (B, dim)
+        pos = (chosen * items[torch.from_numpy(batch_items)]).sum(dim=1)  # (B,)
+        neg = gathered_scores(chosen, items, torch.from_numpy(negatives))  # (B, N)
+        self._move(pos.detach(), neg.detach(), index)
+        value = self.objective(pos, neg, index)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(value, inputs=self.parameters)
+        self.optimizer.step()
+        return value.detach()
+
+    def _move(self, pos: Tensor, neg: Tensor, users: Tensor) -> None:
+        """Let the objective's own parts take their steps, on detached scores."""
+        import torch
+
+        for move in getattr(self.objective, "moves", ()):
+            value = self.objective(pos, neg, users) * (len(users) if move.rows == "sum" else 1)
+            gradients = torch.autograd.grad(value, list(move.parameters))
+            with torch.no_grad():
+                for parameter, gradient in zip(move.parameters, gradients, strict=True):
+                    parameter.sub_(gradient, alpha=move.lr)
+
+
+def _batches(
+    train: Interactions, config: TrainConfig, rng: np.random.Generator
+) -> Iterator[IntArray]:
+    """Yield the positions of each batch of a shuffled pass."""
+    order = rng.permutation(len(train))
+    for first in range(0, order.size, config.batch_size):
+        yield order[first : first + config.batch_size]
