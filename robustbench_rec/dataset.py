@@ -19,6 +19,7 @@ class Table:
     Attributes:
         users, items: (n,) original ids, str or int.
         ratings, timestamps: (n,) float64, or None.
+        where: the file they stand in, for messages.
 
     """
 
@@ -26,6 +27,7 @@ class Table:
     items: NDArray[Any]
     ratings: NDArray[Any] | None = None
     timestamps: NDArray[Any] | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,6 +68,6 @@ def top_items(
         rows = which[first : first + block]
         scores = users[torch.from_numpy(rows)] @ items.T  # (block, n_items)
         met = seen[np.isin(seen.users, rows)]
-        scores[np.searchsorted(rows, met.users), met.items] = -torch.inf
+        scores[torch.tensor(np.searchsorted(rows, met.users)), torch.tensor(met.items)] = -torch.inf
         best[first : first + rows.size] = scores.topk(k, dim=1).indices.numpy()
     return best

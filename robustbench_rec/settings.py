@@ -88,14 +88,17 @@ def check(settings: Any) -> None:
             raise ValueError(f"{where}; it must be {domain(field.metadata) or 'finite'}")
 
 
-def spec(component: Any) -> str:
+def spec(component: Any, without: str = "") -> str:
     """Print a component with its settings: `softmax(tau=0.2, n_negatives=1000, score=cosine)`.
 
     A component's own settings stand first, inherited ones last. This is log line and identity, so
-    two components print alike if and only if they are the same experiment.
+    two components print alike if and only if they are the same experiment. `without` leaves one
+    setting out, as in a curve over that setting.
     """
     name = getattr(component, "name", "") or type(component).__name__
-    inside = ", ".join(f"{key}={_printed(value)}" for key, value in _identity(component).items())
+    settings = _identity(component)
+    settings.pop(without, None)
+    inside = ", ".join(f"{key}={_printed(value)}" for key, value in settings.items())
     return f"{name}({inside})"
 
 
@@ -119,6 +122,26 @@ def plain(component: Any) -> dict[str, Any]:
     """Return a component as the plain table that `Registry.build` takes, name included."""
     name = {"name": component.name} if getattr(component, "name", "") else {}
     return name | dataclasses.asdict(component)
+
+
+def described(cls: Any) -> list[dict[str, str]]:
+    """Describe each setting of a component's class: name, default, domain, and what it is."""
+    types = hints(cls)
+    rows = []
+    for field in dataclasses.fields(cls):
+        kind = types[field.name]
+        choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+        rows.append(
+            {
+                "name": field.name,
+                "default": "required"
+                if field.default is dataclasses.MISSING
+                else _printed(field.default),
+                "domain": " | ".join(map(str, choices)) or domain(field.metadata),
+                "about": field.metadata.get("about", ""),
+            }
+        )
+    return rows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,290 @@
+"""Cells: one experiment each, and the record that comes of it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import platform
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustbench_rec.backbone import BACKBONES, Backbone
+from robustbench_rec.dataset import Dataset
+from robustbench_rec.datasets.catalog import resolve
+from robustbench_rec.interactions import Split
+from robustbench_rec.loss import LOSSES, Loss
+from robustbench_rec.perturbation import PERTURBATIONS, Perturbation, perturb
+from robustbench_rec.preparation import load
+from robustbench_rec.ranking import Ranking, evaluate
+from robustbench_rec.registry import code_of, make, one_line
+from robustbench_rec.seeds import rng_for, seed_for
+from robustbench_rec.settings import plain, spec
+from robustbench_rec.training import Fit, TrainConfig, fit
+
+PROTOCOL = "1"
+"""Raise it when training, sampling or evaluation change what a cell means."""
+
+PerUser = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment: equal id if and only if equal experiment.
+
+    Attributes:
+        seed: of the suite.
+        dataset, backbone, loss, training, perturbation: what meets.
+        fingerprint: digest of the data's content.
+        replicate: which repetition, from 0.
+        ks: list lengths at which metrics are recorded.
+
+    """
+
+    seed: int
+    dataset: Dataset
+    fingerprint: str
+    backbone: Backbone
+    loss: Loss
+    training: TrainConfig
+    perturbation: Perturbation
+    replicate: int
+    ks: tuple[int, ...]
+
+    @functools.cached_property
+    def id(self) -> str:
+        """Digest of everything that tells the experiment apart."""
+        return _digest(self._fit_identity(), _identity(self.perturbation), f"k={self.ks}")
+
+    @functools.cached_property
+    def fit_id(self) -> str:
+        """Digest of the training alone: cells that differ only in the test share it."""
+        return _digest(self._fit_identity(), self._training_perturbation())
+
+    def _fit_identity(self) -> str:
+        components = (self.dataset, self.backbone, self.loss)
+        parts = [f"protocol={PROTOCOL}", f"seed={self.seed}", f"replicate={self.replicate}"]
+        parts += [_identity(component) for component in components]
+        return "\n".join([*parts, self.fingerprint, _identity(self.training)])
+
+    def _training_perturbation(self) -> str:
+        clean = self.perturbation.level == 0 or self.perturbation.stage == "test"
+        return "clean" if clean else _identity(self.perturbation)
+
+    @property
+    def training_seed(self) -> int:
+        """Equal for every loss, perturbation and level: degradations are paired differences."""
+        return seed_for(self.seed, spec(self.dataset), spec(self.backbone), self.replicate, "fit")
+
+    def perturbation_rng(self) -> np.random.Generator:
+        """Return the perturbation's generator: the same for every loss and every level."""
+        dataset, name = spec(self.dataset), self.perturbation.name
+        return rng_for(self.seed, dataset, name, self.replicate, "perturbation")
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the cell as plain data, which a worker turns back with its own classes."""
+        parts = ("dataset", "backbone", "loss", "training", "perturbation")
+        rest = {key: getattr(self, key) for key in ("seed", "fingerprint", "replicate", "ks")}
+        return rest | {part: plain(getattr(self, part)) for part in parts}
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any], data_dir: Path) -> Cell:
+        """Rebuild a cell; InputError where a plugin it needs is not registered here."""
+        return cls(
+            seed=data["seed"],
+            dataset=resolve(data["dataset"], data_dir, Path.cwd()),
+            fingerprint=data["fingerprint"],
+            backbone=BACKBONES.build(data["backbone"]),
+            loss=LOSSES.build(data["loss"]),
+            training=make(TrainConfig, data["training"], "training"),
+            perturbation=PERTURBATIONS.build(data["perturbation"]),
+            replicate=data["replicate"],
+            ks=tuple(data["ks"]),
+        )
+
+
+@functools.lru_cache(maxsize=4096)
+def _identity(component: Any) -> str:
+    cls: Any = type(component)
+    return f"{spec(component)} {code_of(cls)}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of one cell, as JSON holds it.
+
+    Attributes:
+        id, fit_id: of the cell.
+        status: "done" or "failed"; a failed cell is shown and tried again, never counted as done.
+        dataset, backbone, loss, perturbation: each with its name and full spec; the perturbation
+            with unit, stage and level too.
+        training: the spec of how it was trained.
+        seed, replicate: of the suite, of the cell.
+        error: one line, where it failed, and `trace`, where it was raised.
+        metrics: metric@k, the mean over the users with a test item; coverage, gini and popularity
+            are of all lists together.
+        users: how many were evaluated, and how many there are.
+        realised: what the perturbation achieved.
+        best_epoch, history: the selected epoch, and (epoch, validation NDCG@20).
+        seconds: of the fit, shared by all cells of one `fit_id`, and of the evaluation.
+        versions: of what computed it.
+
+    """
+
+    id: str
+    fit_id: str
+    status: Literal["done", "failed"]
+    dataset: dict[str, str]
+    backbone: dict[str, str]
+    loss: dict[str, str]
+    perturbation: dict[str, Any]
+    training: str
+    seed: int
+    replicate: int
+    error: str = ""
+    trace: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    users: dict[str, int] = field(default_factory=dict)
+    realised: dict[str, float] = field(default_factory=dict)
+    best_epoch: int = 0
+    history: tuple[tuple[int, float], ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cell: Cell, status: Literal["done", "failed"], **outcome: Any) -> Record:
+        """Describe a cell and join what came of it."""
+        described: dict[str, Any] = {
+            part: {"name": getattr(cell, part).name, "spec": spec(getattr(cell, part))}
+            for part in ("dataset", "backbone", "loss")
+        }
+        described["dataset"]["fingerprint"] = cell.fingerprint
+        return cls(
+            id=cell.id,
+            fit_id=cell.fit_id,
+            status=status,
+            perturbation=_describe(cell.perturbation),
+            training=spec(cell.training),
+            seed=cell.seed,
+            replicate=cell.replicate,
+            versions=versions(),
+            **described,
+            **outcome,
+        )
+
+    @classmethod
+    def failure(cls, cell: Cell, error: BaseException) -> Record:
+        """Record why a cell failed."""
+        where = traceback.format_tb(error.__traceback__)[-1].strip() if error.__traceback__ else ""
+        return cls.of(cell, "failed", error=one_line(error), trace=where)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the record as JSON-able data."""
+        return asdict(self)
+
+
+def _describe(perturbation: Perturbation) -> dict[str, Any]:
+    return {
+        "name": perturbation.name,
+        "spec": spec(perturbation, without="level"),
+        "unit": perturbation.unit,
+        "stage": perturbation.stage,
+        "level": perturbation.level,
+    }
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions of what computes a cell."""
+    from robustbench_rec import __version__
+
+    libraries = {name: version(name) for name in ("numpy", "torch")}
+    ours = {"robustbench_rec": __version__, "protocol": PROTOCOL}
+    return ours | libraries | {"python": platform.python_version()}
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(dataset: Dataset, data_dir: Path, seed: int) -> Split:
+    """Load and prepare a data set once a worker, not once a cell."""
+    return load(dataset, data_dir, seed)
+
+
+def run_cells(
+    cells: Sequence[Cell], data_dir: Path, threads: int = 1
+) -> Iterator[tuple[Record, PerUser]]:
+    """Run cells that share one training; a cell that fails yields a failed record.
+
+    Args:
+        cells: of one `fit_id`.
+        data_dir: where data sets lie.
+        threads: of torch; one gives equal bits on every machine of a kind.
+
+    Yields:
+        Each record as soon as it is known, with the per-user metrics beside it: `users` (U,) and
+        each metric (U,) float32.
+
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    first = cells[0]
+    started = time.perf_counter()
+    try:
+        clean = _loaded(first.dataset, data_dir, first.seed)
+        on_test = first.perturbation.stage == "test"
+        trained_on = (
+            clean if on_test else perturb(first.perturbation, clean, first.perturbation_rng())
+        )
+        model = fit(trained_on, first.backbone, first.loss, first.training, first.training_seed)
+    except Exception as error:
+        yield from ((Record.failure(cell, error), {}) for cell in cells)
+        return
+    seconds = time.perf_counter() - started
+    for cell in cells:
+        try:
+            yield _evaluated(cell, clean, model, seconds)
+        except Exception as error:
+            yield Record.failure(cell, error), {}
+
+
+def _evaluated(cell: Cell, clean: Split, model: Fit, seconds: float) -> tuple[Record, PerUser]:
+    started = time.perf_counter()
+    perturbed = perturb(cell.perturbation, clean, cell.perturbation_rng())
+    ranking = evaluate(model.users, model.items, perturbed.test, clean.seen, cell.ks)
+    record = Record.of(
+        cell,
+        "done",
+        metrics=_means(ranking),
+        users={"evaluated": int(ranking.users.size), "all": clean.n_users},
+        realised=_realised(cell.perturbation, clean, perturbed),
+        best_epoch=model.best_epoch,
+        history=model.history,
+        seconds={"fit": seconds, "evaluation": time.perf_counter() - started},
+    )
+    per_user = {name: values.astype(np.float32) for name, values in ranking.per_user.items()}
+    return record, {"users": ranking.users.astype(np.int32), **per_user}
+
+
+def _realised(perturbation: Perturbation, clean: Split, perturbed: Split) -> dict[str, float]:
+    realised = {key: float(value) for key, value in perturbation.realised(clean, perturbed).items()}
+    for key, value in realised.items():
+        if not np.isfinite(value):
+            raise ValueError(f"{type(perturbation).__name__}.realised gave {key} = {value}")
+    return realised
+
+
+def _means(ranking: Ranking) -> dict[str, float]:
+    means = {name: float(values.mean()) for name, values in ranking.per_user.items()}
+    return means | ranking.lists

@@ -1,0 +1,395 @@
+"""The command line: parses, calls, prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from robustbench_rec.errors import InputError
+
+if TYPE_CHECKING:
+    from robustbench_rec.registry import Registry
+    from robustbench_rec.runner import Plan, Status
+
+RUNS = Path("results") / "runs"
+KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
+FAILED_CELLS = 3
+INTERRUPTED = 130
+TERMINATED = 143
+
+DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    envvar="ROBUSTBENCH_REC_DATA",
+    help="Where data sets lie.  [env: ROBUSTBENCH_REC_DATA; default: a per-user folder]",
+)
+PLUGINS = click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="FILE",
+    help="A .py file or module that registers components of yours. Repeatable.",
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+class _OneLineErrors(click.Group):
+    """Prints a user's mistake as one line and exits with 2, wherever it was found."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            _fail(str(error), 2)
+        except KeyboardInterrupt:
+            _fail("interrupted; what is finished is kept: the same command goes on", INTERRUPTED)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"robustbench-rec: {message}", err=True)
+    sys.exit(status)
+
+
+@click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="robustbench_rec")
+def main() -> None:
+    r"""Measure how the loss functions of recommender systems hold up when the data lie.
+
+    \b
+    Try:  robustbench-rec run quickstart
+          robustbench-rec list losses
+          robustbench-rec show negative_contamination
+          robustbench-rec figures quickstart
+
+    Exit status: 0 all done, 1 a bug of ours, 2 bad usage or input, 3 finished with failed cells,
+    130 Ctrl-C, 143 terminated.
+    """
+
+
+@main.command()
+@click.argument("suite")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: cores]"
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Results folder.  [default: results/runs/SUITE]"
+)
+@DATA_DIR
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="AXIS=NAME",
+    help="Run a part: dataset=..., backbone=..., loss=... or perturbation=... Repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be run, and stop.")
+@click.option("--force", is_flag=True, help="Run again what is done already.")
+@click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
+@PLUGINS
+def run(
+    suite: str,
+    jobs: int | None,
+    out: Path | None,
+    data_dir: Path | None,
+    only: tuple[str, ...],
+    dry_run: bool,
+    force: bool,
+    figures: bool,
+    plugins: tuple[str, ...],
+) -> None:
+    """Run SUITE, a name from `list suites` or a .toml file.
+
+    Stop it whenever you like: the same command goes on where it was, and a third has nothing to
+    do. A cell that failed is tried again.
+    """
+    from robustbench_rec.datasets.catalog import default_data_dir
+    from robustbench_rec.runner import make_plan, run_suite
+    from robustbench_rec.store import Store
+    from robustbench_rec.suite import Suite
+
+    where = data_dir or default_data_dir()
+    jobs = jobs or _cores()
+    loaded = Suite.load(suite, where, plugins)
+    store = Store(out or RUNS / loaded.name)
+    axes = dict(_pair(text) for text in only)
+    if dry_run:
+        _say_plan(make_plan(loaded, store, where, axes, force, _warn), store, jobs)
+        return
+    with _terminable(), store.locked():
+        plan = make_plan(loaded, store, where, axes, force, _warn)
+        _say_plan(plan, store, jobs)
+        with _display() as watch:
+            command = shlex.join(["robustbench-rec", *sys.argv[1:]])
+            status = run_suite(plan, store, where, jobs, command, watch)
+    _say_end(status, store)
+    if figures and plan.left and status.done:
+        _draw(store.folder)
+    if status.failed:
+        sys.exit(FAILED_CELLS)
+
+
+def _cores() -> int:
+    """Return the cores this process may use, which a container or taskset may limit."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def _pair(text: str) -> tuple[str, str]:
+    axis, equals, name = text.partition("=")
+    if not equals:
+        raise InputError(f"--only {text}: it takes AXIS=NAME, as in --only dataset=synthetic")
+    return axis, name
+
+
+def _warn(message: str) -> None:
+    click.echo(f"warning: {message}", err=True)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Turn SIGTERM into an orderly exit, so that workers are ended."""
+
+    def stop(*_: object) -> NoReturn:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _display() -> Iterator[Callable[[Status], None]]:
+    from rich.console import Console
+
+    from robustbench_rec.progress import Display
+
+    with Display(Console(stderr=True, soft_wrap=True)) as display:
+        yield display
+
+
+def _say_plan(plan: Plan, store: Any, jobs: int) -> None:
+    from robustbench_rec.progress import duration
+
+    left = sum(len(cells) for cells in plan.left.values())
+    click.echo(
+        f"suite {plan.suite.name}: {len(plan.cells)} cells from {plan.n_trainings} trainings, "
+        f"{len(plan.cells) - left} done, {left} to run on {jobs} workers -> {store.folder}"
+    )
+    estimate = plan.estimate(jobs)
+    if left and estimate is not None:
+        click.echo(f"about {duration(estimate)} by the trainings recorded here")
+    elif left:
+        click.echo("no time estimate yet: nothing is recorded here; one follows the first cell")
+
+
+def _say_end(status: Status, store: Any) -> None:
+    failed = f", {len(status.failed)} failed" if status.failed else ""
+    click.echo(f"{status.already + status.done} cells done{failed}: {store.folder / 'results.csv'}")
+    if status.failed:
+        click.echo(f"reasons: robustbench-rec status {store.folder}; run again to retry them")
+
+
+@main.command()
+@click.argument("run")
+def figures(run: str) -> None:
+    """Draw the figures of RUN, a results folder or a suite's name, from its records alone."""
+    _draw(_folder(run))
+
+
+def _draw(folder: Path) -> None:
+    from robustbench_rec.figures import save_all
+    from robustbench_rec.store import Store, read
+
+    frame = read(folder, _warn)
+    frame = frame[frame["metric"].isin(Store(folder).manifest()["metrics"])]
+    if frame.empty:
+        raise InputError(f"{folder}: no finished cell to draw; see robustbench-rec status {folder}")
+    target = folder / "figures"
+    try:
+        paths = save_all(frame, target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror})") from None
+    click.echo(f"{len(paths)} figures in {target}:")
+    for path in paths:
+        if path.suffix == ".png":
+            click.echo(f"  {path}")
+
+
+def _folder(run: str) -> Path:
+    """Return a run's folder, given as a path or by its suite's name."""
+    return Path(run) if Path(run).is_dir() or not (RUNS / run).is_dir() else RUNS / run
+
+
+@main.command()
+@click.argument("run")
+@AS_JSON
+def status(run: str, as_json: bool) -> None:
+    """Say how RUN stands: cells done, failed with reasons, left, and the time."""
+    from robustbench_rec.progress import duration
+    from robustbench_rec.store import Store
+
+    store = Store(_folder(run))
+    summary = store.summary(_warn)
+    if as_json:
+        click.echo(json.dumps(summary, indent=1))
+        return
+    click.echo(
+        f"suite {summary['suite']}: {summary['done']} of {summary['cells']} cells done, "
+        f"{len(summary['failed'])} failed, {summary['left']} left, "
+        f"{duration(summary['seconds'])} of training"
+    )
+    for title, error in summary["failed"].items():
+        click.echo(f"failed: {title}: {error}")
+
+
+@main.command("list")
+@click.argument("kind", type=click.Choice(KINDS), required=False)
+@PLUGINS
+@AS_JSON
+def list_(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
+    """List what is there: suites, perturbations, losses, backbones, datasets; all without KIND."""
+    from robustbench_rec.registry import load_plugins
+
+    load_plugins(plugins)
+    rows = {one: _entries(one) for one in ((kind,) if kind else KINDS)}
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for one, entries in rows.items():
+        if not kind:
+            click.secho(one, bold=True)
+        _table([(f"  {name}" if not kind else name, about) for name, about in entries.items()])
+
+
+def _entries(kind: str) -> dict[str, str]:
+    """Return name -> one line for everything of a kind."""
+    if kind == "suites":
+        import tomllib
+
+        from robustbench_rec.suite import shipped
+
+        return {name: tomllib.loads(text).get("about", "") for name, text in shipped().items()}
+    registry = _registries()[kind]
+    entries = {name: _first_line(registry[name]) for name in registry}
+    for where, why in registry.broken.items():
+        _warn(f"{where} did not import: {why}")
+    return entries
+
+
+def _registries() -> Mapping[str, Registry[Any]]:
+    from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS
+
+    return {
+        "perturbations": PERTURBATIONS,
+        "losses": LOSSES,
+        "backbones": BACKBONES,
+        "datasets": DATASETS,
+    }
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> None:
+    """Print rows with aligned columns."""
+    held = list(rows)
+    if not held:
+        return
+    widths = [max(len(row[column]) for row in held) for column in range(len(held[0]))]
+    for row in held:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+@main.command()
+@click.argument("name")
+@PLUGINS
+@AS_JSON
+def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Show NAME, of anything that `list` lists: settings, units, defaults, source."""
+    from robustbench_rec.registry import load_plugins, nearest
+    from robustbench_rec.suite import shipped
+
+    load_plugins(plugins)
+    suites = shipped()
+    if name in suites:
+        click.echo(suites[name].rstrip())
+        return
+    registries = _registries()
+    held = next((registry for registry in registries.values() if name in registry), None)
+    if held is None:
+        known = [*suites, *(known for registry in registries.values() for known in registry)]
+        raise InputError(
+            f"nothing is named {name!r}{nearest(name, known)}; see robustbench-rec list"
+        )
+    _show(held.kind, held[name], as_json)
+
+
+def _show(kind: str, cls: Any, as_json: bool) -> None:
+    import inspect
+
+    from robustbench_rec.settings import described
+
+    facts = {
+        key: getattr(cls, key)
+        for key in ("stage", "unit", "max_level", "source", "licence", "how_to_get")
+        if getattr(cls, key, "")
+    }
+    settings = described(cls)
+    if as_json:
+        click.echo(json.dumps({"name": cls.name, "kind": kind, **facts, "settings": settings}))
+        return
+    click.secho(f"{cls.name} ({kind})", bold=True)
+    click.echo(inspect.getdoc(cls))
+    click.echo("\nSettings:")
+    _table(
+        (f"  {one['name']}", f"= {one['default']}", str(one["domain"]), str(one["about"]))
+        for one in settings
+    )
+    click.echo()
+    _table((key.replace("_", " "), str(value)) for key, value in facts.items())
+
+
+@main.group()
+def data() -> None:
+    """List the data sets, and fetch those that can be fetched."""
+
+
+@data.command("list")
+@DATA_DIR
+@AS_JSON
+def data_list(data_dir: Path | None, as_json: bool) -> None:
+    """Say what is known, what is present and where, and how to get what is missing."""
+    from robustbench_rec.datasets.catalog import default_data_dir, inventory
+
+    where = data_dir or default_data_dir()
+    rows = inventory(where)
+    if as_json:
+        click.echo(json.dumps([row.to_plain() for row in rows], indent=1))
+        return
+    click.echo(f"looked in {where} (--data-dir, ROBUSTBENCH_REC_DATA)")
+    _table((row.name, row.present or f"missing: {row.how_to_get}", row.about) for row in rows)
+
+
+@data.command("fetch")
+@click.argument("name")
+@DATA_DIR
+def data_fetch(name: str, data_dir: Path | None) -> None:
+    """Bring the data set NAME, and show its terms."""
+    from robustbench_rec.datasets.catalog import default_data_dir
+    from robustbench_rec.datasets.fetch import fetch
+
+    fetch(name, data_dir or default_data_dir(), click.echo)

@@ -1,0 +1,158 @@
+"""From a tidy frame of results to degradation curves, retention and areas, with intervals.
+
+Seeds do not depend on the loss, so a replicate meets the same data and the same initial
+embeddings at every level: a drop is a difference within a replicate, never between means.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+PANEL = ["dataset", "backbone", "perturbation", "unit", "metric"]
+"""What one panel of a figure holds constant."""
+CURVE = ["dataset", "backbone", "loss", "perturbation", "unit", "metric"]
+"""What tells curves apart; a curve runs over `level`."""
+T_FROM = 6
+"""Replicates from which a t interval is drawn."""
+
+
+def interval_text(n: int) -> str:
+    """Say what interval is drawn over n replicates."""
+    if n == 0:
+        return "no replicate"
+    if n == 1:
+        return "one replicate, no interval"
+    return f"{'range' if n < T_FROM else '95% t interval'} over {n} replicates"
+
+
+def curves(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise replicates at each level of each curve.
+
+    With v_r(l) the value of replicate r at level l, `mean` summarises v_r(l), `drop` summarises
+    v_r(l) - v_r(0), negative where the metric fell, and `retention` v_r(l) / v_r(0).
+
+    One replicate has no interval. From 2 to 5 the interval is their range: with 2 values a 95% t
+    interval is 12.7 standard errors wide on each side, which says nothing of the data, and its
+    normality cannot be looked at; the range claims no more than what was seen. From 6 replicates
+    it is the 95% t interval of the mean, mean +- t_(n-1)(0.975) * s / sqrt(n).
+
+    Args:
+        frame: columns `suite, dataset, backbone, loss, perturbation, unit, level, replicate,
+            metric, value`, one row a value, any order. A row without a value is a missing cell.
+
+    Returns:
+        One row for each (dataset, backbone, loss, perturbation, unit, metric, level), sorted,
+        with `n`, `mean, low, high`, `pairs`, `drop, drop_low, drop_high`, `retention,
+        retention_low, retention_high`, and `interval`, `paired_interval`, which say in words what
+        the intervals over `n` and over `pairs` replicates are. A replicate without a level 0 is
+        missing from the paired columns only; one whose level 0 is 0 is missing from `retention`
+        only. What nothing is left for is NaN.
+
+    Raises:
+        ValueError: a replicate has two values for one point, as in a frame of two suites.
+
+    """
+    values = _paired(frame)
+    parts = [
+        _summary(values, "value", ["n", "mean", "low", "high"]),
+        _summary(values, "drop", ["pairs", "drop", "drop_low", "drop_high"]),
+        _summary(values, "retention", ["", "retention", "retention_low", "retention_high"]),
+    ]
+    found = pd.concat(parts, axis=1).drop(columns="")
+    found["interval"] = [interval_text(n) for n in found["n"]]
+    found["paired_interval"] = [interval_text(n) for n in found["pairs"]]
+    return found.reset_index()
+
+
+def _paired(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put beside each value its drop and its retention against its replicate's level 0."""
+    keys = [*CURVE, "level", "replicate"]
+    values = frame[[*keys, "value"]].dropna(subset="value").sort_values(keys)
+    _check_unique(values, keys)
+    pair = [*CURVE, "replicate"]
+    clean = values[values["level"] == 0].drop(columns="level").rename(columns={"value": "clean"})
+    values = values.merge(clean, on=pair, how="left", validate="many_to_one")
+    values["drop"] = values["value"] - values["clean"]
+    values["retention"] = values["value"] / values["clean"].where(values["clean"] != 0)
+    return values
+
+
+def _check_unique(values: pd.DataFrame, keys: list[str]) -> None:
+    repeated = values[values.duplicated(keys)]
+    if len(repeated):
+        where = ", ".join(f"{key} {repeated.iloc[0][key]}" for key in keys)
+        raise ValueError(f"two values for one point ({where}); take one suite at a time")
+
+
+def _summary(values: pd.DataFrame, column: str, names: list[str]) -> pd.DataFrame:
+    """Return count, mean, low and high at each level, NaN left out, under the given names."""
+    groups = values.groupby([*CURVE, "level"], sort=True)[column]
+    found = groups.agg(["count", "mean", "std", "min", "max"])
+    n = found["count"].to_numpy()
+    half = _t_factor(n) * found["std"] / np.sqrt(n.clip(1))
+    many = n >= T_FROM
+    lows = (found["mean"] - half).where(many, found["min"]).where(n >= 2)
+    highs = (found["mean"] + half).where(many, found["max"]).where(n >= 2)
+    parts = [found["count"], found["mean"], lows, highs]
+    return pd.DataFrame(dict(zip(names, parts, strict=True)))
+
+
+def _t_factor(n: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the 97.5% point of Student's t for the mean of n values; NaN where it is not used."""
+    factor = np.full(n.shape, np.nan)
+    many = n >= T_FROM
+    if many.any():
+        from scipy.special import stdtrit
+
+        factor[many] = stdtrit(n[many] - 1, 0.975)
+    return factor
+
+
+def areas(curves: pd.DataFrame) -> pd.DataFrame:
+    """Rank losses by the area under their retention curves.
+
+    area = integral of retention over level (trapezoids) / (highest - lowest level): 1 where
+    nothing is lost, the mean retention over the levels in general.
+
+    Args:
+        curves: as `curves` returns them.
+
+    Returns:
+        One row a curve: its names, `levels` (how many it has), `area`; within each (dataset,
+        backbone, perturbation, unit, metric) the most robust loss first. The area is NaN where a
+        retention is, where there is one level only, and for a curve that lacks a level that
+        another loss has: without its hardest level it would look the most robust.
+
+    """
+    rows = [
+        dict(zip(PANEL, names, strict=True)) | row
+        for names, panel in curves.groupby(PANEL, sort=True)
+        for row in _panel_areas(panel)
+    ]
+    found = pd.DataFrame(rows, columns=[*CURVE, "levels", "area"])
+    order = [*PANEL, "area", "loss"]
+    return found.sort_values(order, ascending=[key != "area" for key in order], ignore_index=True)
+
+
+def _panel_areas(panel: pd.DataFrame) -> list[dict[str, object]]:
+    grid = panel.pivot(index="level", columns="loss", values="retention").sort_index()
+    levels = grid.index.to_numpy(dtype=np.float64)
+    counts = panel.groupby("loss")["level"].count()
+    return [
+        {
+            "loss": loss,
+            "levels": int(counts[loss]),
+            "area": _area(levels, grid[loss].to_numpy(dtype=np.float64)),
+        }
+        for loss in grid.columns
+    ]
+
+
+def _area(levels: NDArray[np.float64], kept: NDArray[np.float64]) -> float:
+    """Return the mean height of the line through (levels, kept), both (L,)."""
+    if levels.size < 2:
+        return float("nan")
+    widths = np.diff(levels)
+    return float(widths @ (kept[1:] + kept[:-1]) / 2 / widths.sum())

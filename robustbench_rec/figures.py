@@ -1,0 +1,421 @@
+"""Degradation curves: frame -> Axes, one look per loss everywhere.
+
+Figures are made without pyplot: the caller's figures, backend and settings stay as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from robustbench_rec.metrics import METRICS, label, parse
+
+Value = Literal["mean", "retention"]
+FIGURE = ["dataset", "backbone", "perturbation", "metric"]
+"""What one figure holds constant."""
+STEM = 120
+"""Longest file name, without its suffix."""
+
+GREY = "0.35"
+WIDTH, PANEL_WIDTH, HEIGHT, LEGEND_LINE = 7.2, 4.6, 2.9, 0.19
+"""Inches: a figure of two panels over the full width of a page, or of one; a line of the legend."""
+LEGEND_WRAP = 22
+"""Characters of a line of the legend."""
+TICK_ROOM = 0.12
+"""Share of the axis that a printed level needs to itself."""
+DODGE_OF_GAP, DODGE_OF_RANGE = 0.5, 0.06
+"""Bounds on how far the losses of one level are spread: shares of the least distance of two levels,
+and of the whole axis."""
+
+SOLID = ""
+LONG = "6 1.6"
+DASH = "3.5 1.5"
+DOT = "1.1 1.2"
+DASHDOT = "5 1.3 1.1 1.3"
+DASHDOTDOT = "5 1.3 1.1 1.3 1.1 1.3"
+PATTERNS = (SOLID, LONG, DASH, DOT, DASHDOT, DASHDOTDOT)
+"""Ink and gap in turn, in line widths."""
+FILLS: tuple[Literal["full", "none", "left", "bottom"], ...] = ("full", "none", "left", "bottom")
+
+MARKER_SIZES = {"*": 8.5, "P": 7.0, "X": 7.0, "d": 6.5, "p": 6.0}
+"""Points, where equal sizes would not look equal."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a loss is drawn; no two known losses share colour, nor marker and pattern together."""
+
+    color: str
+    marker: str
+    pattern: str
+    fill: Literal["full", "none", "left", "bottom"] = "full"
+
+    @property
+    def linestyle(self) -> tuple[float, tuple[float, ...] | None]:
+        """Matplotlib's form of `pattern`."""
+        return (0.0, tuple(float(part) for part in self.pattern.split()) or None)
+
+
+LOOKS = {
+    # Okabe and Ito's palette for what nearly every figure shows.
+    "bpr": Look("#000000", "s", DASH),
+    "bce": Look("#E69F00", "^", DOT),
+    "mse": Look("#CC79A7", "v", DASHDOT),
+    "softmax": Look("#0072B2", "o", SOLID),
+    "ccl": Look("#009E73", "D", LONG),
+    "drrl": Look("#D55E00", "P", DASHDOTDOT),
+    "bsl": Look("#56B4E9", "X", LONG),
+    # Tol's muted palette, and dark relatives, for the rest.
+    "psl": Look("#882255", "<", SOLID),
+    "sl_at_k": Look("#332288", ">", DASHDOT),
+    "advinfonce": Look("#999933", "p", DASH),
+    "llpauc": Look("#44AA99", "h", DASHDOTDOT),
+    "gbce": Look("#8C510A", "^", DASH),
+    "directau": Look("#AA4499", "*", SOLID),
+    "t_ce": Look("#C9A227", "v", LONG),
+    "r_ce": Look("#117733", "v", DASHDOTDOT),
+    "popularity": Look("#666666", "d", DOT),
+    "random": Look("#A0A0A0", "o", DOT),
+}
+
+PLUGIN_COLORS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CC6600", "#555555", "#6A3D9A")
+PLUGIN_MARKERS = ("8", "H", "d", "*", "p")
+_TAKEN = {(look.marker, look.pattern) for look in LOOKS.values()}
+PLUGIN_LOOKS = [
+    Look(color, marker, pattern)
+    for color in PLUGIN_COLORS
+    for marker in PLUGIN_MARKERS
+    for pattern in PATTERNS
+    if (marker, pattern) not in _TAKEN
+]
+
+
+def look(loss: str) -> Look:
+    """Return the look of a loss by its name, the label up to its first "(".
+
+    A loss that is not in LOOKS, such as a plugin's, gets one by a hash of its name: the same on
+    every machine and beside whatever other losses. Two of them may meet in one look.
+    """
+    name = _name(loss)
+    digest = hashlib.sha256(name.encode()).digest()
+    return LOOKS.get(name) or PLUGIN_LOOKS[int.from_bytes(digest[:8], "big") % len(PLUGIN_LOOKS)]
+
+
+def _name(label: str) -> str:
+    return label.partition("(")[0].strip()
+
+
+def looks(losses: Iterable[str]) -> dict[str, Look]:
+    """Return each loss's look; variants of one differ by pattern and fill of the marker.
+
+    The first variant, in order of the labels, looks as the loss alone does.
+    """
+    found: dict[str, Look] = {}
+    seen: Counter[str] = Counter()
+    for loss in sorted(set(losses)):
+        found[loss] = _variant(look(loss), seen[_name(loss)])
+        seen[_name(loss)] += 1
+    return found
+
+
+def _variant(look: Look, i: int) -> Look:
+    pattern = PATTERNS[(PATTERNS.index(look.pattern) + i) % len(PATTERNS)]
+    return replace(look, pattern=pattern, fill=FILLS[i % len(FILLS)])
+
+
+def short_labels(losses: Iterable[str]) -> dict[str, str]:
+    """Return for each loss the shortest label that tells it apart: its name, where that does.
+
+    Of the settings of variants only those are kept that not all of them share, as in
+    "softmax (tau=0.1)".
+    """
+    unique = sorted(set(losses))
+    return {loss: _short(loss, [o for o in unique if _name(o) == _name(loss)]) for loss in unique}
+
+
+def _short(loss: str, variants: Sequence[str]) -> str:
+    if len(variants) == 1:
+        return _name(loss)
+    shared = set.intersection(*(set(_settings(variant)) for variant in variants))
+    own = ", ".join(part for part in _settings(loss) if part not in shared)
+    return f"{_name(loss)} ({own})" if own else _name(loss)
+
+
+def _settings(label: str) -> list[str]:
+    """Return "a=1", "b=2" of "name(a=1, b=2)"."""
+    return [part for part in label.partition("(")[2].removesuffix(")").split(", ") if part]
+
+
+def draw_curves(
+    curves: pd.DataFrame,
+    ax: Axes | None = None,
+    value: Value = "mean",
+    among: Iterable[str] = (),
+) -> Axes:
+    """Draw a line for each loss over level, with its interval.
+
+    Losses are spread a little sidewise around each level, so that their intervals can be read
+    where they overlap. The title says what the intervals are, and over how many replicates.
+
+    Args:
+        curves: rows of `degradation.curves` of one dataset, backbone, perturbation and metric.
+        ax: where to draw; the legend is then the caller's. Without it on a figure of its own,
+            which is `.figure` of what is returned, with a legend.
+        value: the metric itself, or what is retained of its level 0, with a line at 100%.
+        among: all losses that figures beside this one show, so that variants of a loss look
+            alike in all of them.
+
+    Raises:
+        ValueError: no rows, or rows of more than one panel.
+
+    """
+    _check_one_panel(curves)
+    if ax is None:
+        return _draw_alone(curves, value, among)
+    styles = looks([*curves["loss"], *among])
+    names = short_labels(styles)
+    if value == "retention":
+        ax.axhline(1, color=GREY, linewidth=0.8, zorder=1)
+    for loss, offset in _offsets(curves).items():
+        rows = curves[curves["loss"] == loss].sort_values("level")
+        _draw_line(ax, rows, value, styles[loss], offset, names[loss])
+    _dress(ax, curves, value)
+    return ax
+
+
+def _draw_alone(curves: pd.DataFrame, value: Value, among: Iterable[str]) -> Axes:
+    with _style():
+        figure = _figure(PANEL_WIDTH)
+        ax = draw_curves(curves, figure.add_subplot(), value, among)
+        _legend(figure, ax)
+    return ax
+
+
+def _check_one_panel(curves: pd.DataFrame) -> None:
+    if curves.empty:
+        raise ValueError("there is no curve to draw")
+    for column in FIGURE:
+        found = sorted(curves[column].unique())
+        if len(found) > 1:
+            raise ValueError(f"one panel shows one {column}, not {len(found)}: {', '.join(found)}")
+
+
+def _style() -> AbstractContextManager[None]:
+    """Set fonts and lines for the figures made inside a `with`, and restore the caller's."""
+    return mpl.rc_context(
+        {
+            "font.size": 9,
+            "axes.labelsize": 9,
+            "axes.titlesize": 8,
+            "xtick.labelsize": 8,
+            "ytick.labelsize": 8,
+            "legend.fontsize": 8.5,
+            "figure.titlesize": 9.5,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.linewidth": 0.7,
+            "figure.dpi": 200,
+            "pdf.fonttype": 42,  # publishers refuse the default, Type 3
+            "svg.hashsalt": "robustbench_rec",
+        }
+    )
+
+
+def _figure(width: float) -> Figure:
+    layout = ConstrainedLayoutEngine(wspace=0.05)
+    return Figure(figsize=(width, HEIGHT), layout=layout)
+
+
+def _offsets(curves: pd.DataFrame) -> dict[str, float]:
+    """Return how far from its level each loss is drawn, centred on 0."""
+    losses = sorted(curves["loss"].unique())
+    levels = np.unique(curves["level"])
+    gap = float(np.diff(levels).min()) if levels.size > 1 else 0.0
+    room = min(DODGE_OF_GAP * gap, DODGE_OF_RANGE * float(np.ptp(levels)))
+    places = np.linspace(-room / 2, room / 2, len(losses)) if len(losses) > 1 else [0.0]
+    return {loss: float(place) for loss, place in zip(losses, places, strict=True)}
+
+
+def _draw_line(
+    ax: Axes, rows: pd.DataFrame, value: Value, style: Look, offset: float, name: str
+) -> None:
+    x = rows["level"].to_numpy(dtype=np.float64) + offset
+    low, high = ("low", "high") if value == "mean" else ("retention_low", "retention_high")
+    ax.vlines(x, rows[low], rows[high], color=style.color, linewidth=1.3, alpha=0.8, zorder=2)
+    ax.plot(
+        x,
+        rows[value],
+        color=style.color,
+        linestyle=style.linestyle,
+        linewidth=1.2,
+        marker=style.marker,
+        fillstyle=style.fill,
+        markerfacecoloralt="white",
+        markersize=MARKER_SIZES.get(style.marker, 5.2),
+        markeredgecolor="white" if style.fill == "full" else style.color,
+        markeredgewidth=0.4 if style.fill == "full" else 0.8,
+        label="\n".join(textwrap.wrap(name, LEGEND_WRAP)),
+        zorder=3,
+    )
+
+
+def _dress(ax: Axes, curves: pd.DataFrame, value: Value) -> None:
+    """Label axes, ticks and intervals."""
+    metric = label(curves["metric"].iloc[0])
+    levels = np.unique(curves["level"])
+    ax.set_xlabel("\n".join(textwrap.wrap(curves["unit"].iloc[0], 40)))
+    ax.set_xticks(levels, _tick_labels(levels.tolist()))
+    ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    ax.grid(axis="y", linewidth=0.4, color="0.88")
+    ax.set_axisbelow(True)
+    if value == "retention":
+        ax.set_ylabel(f"{metric} relative to level 0")
+        ax.yaxis.set_major_formatter(FuncFormatter(_percent))
+        note = _interval("Paired", curves["paired_interval"])
+    else:
+        ax.set_ylabel(metric)
+        note = _interval("Bars", curves["interval"])
+    ax.set_title(note, loc="left", color=GREY)
+
+
+def _percent(share: float, _: object) -> str:
+    return f"{round(100 * share, 6):g}%"
+
+
+def _tick_labels(levels: Sequence[float]) -> list[str]:
+    """Print each level that has room for it beside the one printed before."""
+    room = TICK_ROOM * (levels[-1] - levels[0])
+    printed, last = [], -np.inf
+    for level in levels:
+        fits = level - last >= room
+        printed.append(f"{level:g}" if fits else "")
+        last = level if fits else last
+    return printed
+
+
+def _interval(bars: str, texts: pd.Series[str]) -> str:
+    """Say in words what the bars are; the most common interval first."""
+    kinds = sorted(set(texts), key=lambda kind: (-int((texts == kind).sum()), kind))
+    told = "; ".join(kinds)
+    plain = all("replicates" not in kind for kind in kinds)
+    note = told.capitalize() if plain else f"{bars}: {told}"
+    return "\n".join(textwrap.wrap(note, 46))
+
+
+def _legend(figure: Figure, ax: Axes) -> None:
+    """List the losses of `ax` beside it, ordered as the lines end; many make the figure higher."""
+    lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
+    ends = np.array([np.asarray(line.get_ydata(), dtype=np.float64)[-1] for line in lines])
+    order = np.argsort(-np.nan_to_num(ends, nan=-np.inf), kind="stable")
+    rows = sum(1 + str(line.get_label()).count("\n") for line in lines)
+    figure.set_figheight(max(HEIGHT, LEGEND_LINE * (rows + 2)))
+    figure.legend(
+        handles=[lines[i] for i in order],
+        loc="outside right center",
+        frameon=False,
+        handlelength=3.2,
+        labelspacing=0.5,
+    )
+
+
+def draw_figure(curves: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
+    """Draw a metric against level, and beside it what is retained of level 0.
+
+    A metric of whole lists, such as coverage, has the first panel only.
+
+    Args:
+        curves: as for `draw_curves`.
+        among: as for `draw_curves`.
+
+    """
+    _check_one_panel(curves)
+    first = curves.iloc[0]
+    values: tuple[Value, ...] = (
+        ("mean", "retention") if _is_retained(first["metric"]) else ("mean",)
+    )
+    with _style():
+        figure = _figure(WIDTH if len(values) == 2 else PANEL_WIDTH)
+        axes = figure.subplots(1, len(values), squeeze=False)[0]
+        for ax, value in zip(axes, values, strict=True):
+            draw_curves(curves, ax, value, among)
+        _legend(figure, axes[0])
+        heading = f"{first['dataset']}, {first['backbone']}: {first['perturbation']}"
+        figure.suptitle("\n".join(textwrap.wrap(heading, round(13 * figure.get_figwidth()))))
+    return figure
+
+
+def _is_retained(metric: str) -> bool:
+    return METRICS[parse(metric)[0]].per_user
+
+
+def save_all(curves: pd.DataFrame, folder: Path) -> list[Path]:
+    """Draw and save a figure for each dataset, backbone, perturbation and metric.
+
+    Args:
+        curves: as `degradation.curves` returns them.
+        folder: where DATASET-BACKBONE-PERTURBATION-METRIC.png (200 dpi) and .pdf go; made where it
+            is missing. Files of those names are replaced; equal curves give equal bytes.
+
+    Returns:
+        The files written, in order.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    among = sorted(curves["loss"].unique())
+    panels = {
+        tuple(str(part) for part in key): panel for key, panel in curves.groupby(FIGURE, sort=True)
+    }
+    stems = file_stems(panels)
+    return [
+        path
+        for key, panel in panels.items()
+        for path in _save(draw_figure(panel, among), folder, stems[key])
+    ]
+
+
+def _save(figure: Figure, folder: Path, stem: str) -> Iterator[Path]:
+    """Write both files; the layout is computed once, for the first."""
+    with _style():
+        for suffix, metadata in ((".png", {}), (".pdf", {"CreationDate": None})):
+            path = folder / (stem + suffix)
+            figure.savefig(path, metadata=metadata)
+            figure.set_layout_engine("none")
+            yield path
+
+
+def file_stems(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """Return a file name without suffix for each key, made of letters, digits, "_", "." and "-".
+
+    "ndcg@20" becomes "ndcg_at_20". A name that is long, or that two keys would share, ends in a
+    digest of its key.
+    """
+    plain = {key: "-".join(_safe(part) for part in key) for key in keys}
+    shared = Counter(stem.lower() for stem in plain.values())
+    return {
+        key: stem if shared[stem.lower()] == 1 and len(stem) <= STEM else _digested(key, stem)
+        for key, stem in plain.items()
+    }
+
+
+def _safe(part: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", part.replace("@", "_at_")).strip("_.-") or "_"
+
+
+def _digested(key: tuple[str, ...], stem: str) -> str:
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
+    return f"{stem[: STEM - 9]}-{digest}"

@@ -1,0 +1,307 @@
+"""From what a file holds to a Split: filter, split, carve, and number from 0."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustbench_rec.dataset import Dataset, Raw, Table
+from robustbench_rec.errors import InputError
+from robustbench_rec.interactions import BoolArray, IntArray, Interactions, Split
+from robustbench_rec.seeds import rng_for
+
+
+def load(dataset: Dataset, data_dir: Path, seed: int) -> Split:
+    """Read a data set and prepare it; see `prepare`."""
+    return prepare(dataset.read(data_dir), dataset, seed)
+
+
+def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
+    """Turn what a data set reads into a Split, by the settings that all data sets share.
+
+    A raw log is filtered (`min_rating`, then `k_core`) and split (`split_by`, `test`); parts that
+    were split before are taken as they are. From the training part come the validation pairs,
+    unless they are given, and then the pairs that are held out (`hold_out`). Held-out pairs stay
+    in `seen`; pairs that are true but were never observed join `false_negatives` alone. Ids are
+    numbered from 0 in the order of the original ones, numbers by value. The order of the rows
+    changes nothing.
+
+    Args:
+        raw: as read.
+        dataset: the settings, and the name that keys the draws.
+        seed: the suite's. Splitting, validation, holding out and sampling draw independently.
+
+    Raises:
+        InputError: a pair that stands twice, in one part or in two; a rating or timestamp that a
+            setting needs and the data lack; too little left, with the step that took it.
+
+    """
+
+    def rng(purpose: str) -> np.random.Generator:
+        return rng_for(seed, dataset.name, purpose)
+
+    parts = _number(raw)
+    train, test = parts.train, parts.test
+    if test is None:
+        train, test = _split(_filtered(train, dataset), dataset, rng("split"))
+    valid = parts.valid
+    if valid is None:
+        chosen = _in_users(train, _valid_counts(train, dataset.valid), rng("valid"))
+        train, valid = train[~chosen], train[chosen]
+    held = _held_out(train, dataset.hold_out, rng("hold_out"))
+    never_observed = parts.unobserved.without(train).without(valid).without(test)
+    split = Split.of(
+        train[~held],
+        valid,
+        _sample(test, dataset.test_sample, rng("test_sample")),
+        seen=train,
+        false_negatives=train[held] + never_observed,
+        test_pool=test,
+        user_ids=parts.user_ids,
+        item_ids=parts.item_ids,
+    )
+    return _compact(split, _called(dataset))
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """The parts of a Raw, numbered over the ids of all of them, unobserved ones included."""
+
+    train: Interactions
+    valid: Interactions | None
+    test: Interactions | None
+    unobserved: Interactions
+    user_ids: NDArray[Any]
+    item_ids: NDArray[Any]
+
+
+def _number(raw: Raw) -> _Parts:
+    given = [raw.train, raw.valid, raw.test, raw.unobserved]
+    tables = [table for table in given if table is not None]
+    users, user_ids = _coded([table.users for table in tables])
+    items, item_ids = _coded([table.items for table in tables])
+    pairs = [
+        _pairs(table, u, i, user_ids, item_ids)
+        for table, u, i in zip(tables, users, items, strict=True)
+    ]
+    found = iter(pairs)
+    train, valid, test, unobserved = (None if table is None else next(found) for table in given)
+    assert train is not None
+    parts = _Parts(train, valid, test, unobserved or train.none(), user_ids, item_ids)
+    for (one, held), (two, part) in combinations(_observed(raw, parts), 2):
+        _refuse_shared(one, held, two, part, parts)
+    return parts
+
+
+def _coded(columns: list[NDArray[Any]]) -> tuple[list[IntArray], NDArray[Any]]:
+    """Return the columns as positions in the array of all their ids, and that array."""
+    import pandas as pd
+
+    together = np.concatenate([np.asarray(column) for column in _alike(columns)])
+    codes, ids = pd.factorize(together)
+    if ids.dtype.kind not in "iu":
+        ids = np.array(ids.tolist(), dtype=np.str_)
+    order = np.argsort(ids)
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    bounds = np.cumsum([len(column) for column in columns])[:-1]
+    return np.split(place[codes], bounds), ids[order]
+
+
+def _alike(columns: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Make ids text in every part where they are text in one."""
+    if all(np.asarray(column).dtype.kind in "iu" for column in columns):
+        return columns
+    return [np.asarray(column).astype(str).astype(object) for column in columns]
+
+
+def _pairs(
+    table: Table, users: IntArray, items: IntArray, user_ids: NDArray[Any], item_ids: NDArray[Any]
+) -> Interactions:
+    keys = users * np.int64(item_ids.size) + items
+    order = np.argsort(keys, kind="stable")
+    again = np.flatnonzero(np.diff(keys[order]) == 0)
+    if again.size:
+        at = order[again[0]]
+        raise InputError(
+            f"{_of(table)} holds the pair (user {user_ids[users[at]]}, item {item_ids[items[at]]}) "
+            f"more than once ({again.size} such repeats in all); keep one event a pair"
+        )
+    sizes = (user_ids.size, item_ids.size)
+    return Interactions.of(users, items, *sizes, table.timestamps, table.ratings)
+
+
+def _of(table: Table) -> str:
+    return table.where or "the data"
+
+
+def _observed(raw: Raw, parts: _Parts) -> list[tuple[Table, Interactions]]:
+    tables = ((raw.train, parts.train), (raw.valid, parts.valid), (raw.test, parts.test))
+    return [(table, pairs) for table, pairs in tables if table is not None and pairs is not None]
+
+
+def _refuse_shared(
+    one: Table, held: Interactions, two: Table, part: Interactions, parts: _Parts
+) -> None:
+    shared = np.flatnonzero(held.holds(part.users, part.items))
+    if shared.size:
+        user, item = part.users[shared[0]], part.items[shared[0]]
+        raise InputError(
+            f"{two.where or 'one part'} holds {shared.size} pairs that "
+            f"{one.where or 'another'} holds too, such as "
+            f"(user {parts.user_ids[user]}, item {parts.item_ids[item]}); "
+            "a pair may stand in one part only"
+        )
+
+
+def _filtered(log: Interactions, dataset: Dataset) -> Interactions:
+    _refuse_small(log, f"{_called(dataset)} holds")
+    if dataset.min_rating > 0:
+        if log.ratings is None:
+            raise InputError(
+                f"{_called(dataset)} has no ratings, so min_rating={dataset.min_rating:g} "
+                "cannot apply; set min_rating = 0, or name the column with rating_column"
+            )
+        log = log[log.ratings >= dataset.min_rating]
+        _refuse_small(log, f"{_called(dataset)}: min_rating={dataset.min_rating:g} leaves")
+    log = log[in_core(log, dataset.k_core)]
+    _refuse_small(log, f"{_called(dataset)}: k_core={dataset.k_core} leaves")
+    return log
+
+
+def _called(dataset: Dataset) -> str:
+    return dataset.name or type(dataset).__name__
+
+
+def _refuse_small(log: Interactions, says: str) -> None:
+    _refuse_few(int((log.user_counts > 0).sum()), int((log.item_counts > 0).sum()), says)
+
+
+def _refuse_few(users: int, items: int, says: str) -> None:
+    if min(users, items) < 2:
+        raise InputError(
+            f"{says} {users} users and {items} items; at least 2 users and 2 items are needed"
+        )
+
+
+def in_core(log: Interactions, k: int) -> BoolArray:
+    """Return the mask (n,) of the largest subset whose users and items all have `k` pairs."""
+    kept = np.arange(len(log))
+    while True:
+        users, items = log.users[kept], log.items[kept]
+        enough = np.bincount(users, minlength=log.n_users)[users] >= k
+        enough &= np.bincount(items, minlength=log.n_items)[items] >= k
+        if enough.all():
+            mask = np.zeros(len(log), dtype=np.bool_)
+            mask[kept] = True
+            return mask
+        kept = kept[enough]
+
+
+def _split(
+    log: Interactions, dataset: Dataset, rng: np.random.Generator
+) -> tuple[Interactions, Interactions]:
+    if dataset.split_by == "time":
+        tested = _latest(log, dataset)
+        train = log[~tested]
+        has_past = train.user_counts[log.users] > 0
+        test = log[tested & has_past]
+    else:
+        tested = _in_users(log, _test_counts(log, dataset.test), rng)
+        train, test = log[~tested], log[tested]
+    if not len(test):
+        raise InputError(
+            f"{_called(dataset)}: split_by={dataset.split_by!r} with test={dataset.test:g} leaves "
+            "no pair to test on; a user needs two pairs, one of them to train on"
+        )
+    return train, test
+
+
+def _latest(log: Interactions, dataset: Dataset) -> BoolArray:
+    """Return the mask (n,) of the last share of the timeline; ties go by user and item."""
+    if log.timestamps is None:
+        raise InputError(
+            f"{_called(dataset)} has no timestamps, so split_by='time' cannot apply; "
+            "set split_by = 'ratio', or name the column with timestamp_column"
+        )
+    tested = np.zeros(len(log), dtype=np.bool_)
+    newest_last = np.argsort(log.timestamps, kind="stable")
+    tested[newest_last[len(log) - round(dataset.test * len(log)) :]] = True
+    return tested
+
+
+def _test_counts(log: Interactions, share: float) -> IntArray:
+    """Return how many of each user's pairs are tested on: rounded up, but one stays to train.
+
+    Rounding up is what the published splits of these data sets did.
+    """
+    counts = np.ceil(share * log.user_counts - 1e-9).astype(np.int64)
+    return np.asarray(np.minimum(counts, np.maximum(log.user_counts - 1, 0)))
+
+
+def _valid_counts(train: Interactions, share: float) -> IntArray:
+    """Return how many training pairs of each user validate: max(int(share n), 1), not all."""
+    counts = np.maximum(np.floor(share * train.user_counts + 1e-9).astype(np.int64), 1)
+    return np.asarray(np.minimum(counts, np.maximum(train.user_counts - 1, 0)))
+
+
+def _in_users(pairs: Interactions, counts: IntArray, rng: np.random.Generator) -> BoolArray:
+    """Return a mask (n,) that chooses `counts[u]` pairs of each user u at random."""
+    shuffled = np.lexsort((rng.random(len(pairs)), pairs.users))
+    rank = np.empty(len(pairs), dtype=np.int64)
+    rank[shuffled] = np.arange(len(pairs))
+    return np.asarray(rank - pairs.starts[pairs.users] < counts[pairs.users])
+
+
+def _held_out(train: Interactions, share: float, rng: np.random.Generator) -> BoolArray:
+    """Return a mask (n,) of round(share n) pairs at random; each user keeps at least one.
+
+    A larger share holds out what a smaller one does, and more.
+    """
+    luck = rng.random(len(train))
+    by_luck = np.lexsort((luck, train.users))
+    luck[by_luck[train.starts[:-1][train.user_counts > 0]]] = math.inf
+    wanted = min(round(share * len(train)), int(np.isfinite(luck).sum()))
+    held = np.zeros(len(train), dtype=np.bool_)
+    held[np.argsort(luck, kind="stable")[:wanted]] = True
+    return held
+
+
+def _sample(test: Interactions, share: float, rng: np.random.Generator) -> Interactions:
+    if share == 1.0:
+        return test
+    wanted = max(round(share * len(test)), 1)
+    return test[np.sort(rng.permutation(len(test))[:wanted])]
+
+
+def _compact(split: Split, called: str) -> Split:
+    """Drop the users and items that no observed pair holds, and number the rest from 0."""
+    observed = (split.seen, split.valid, split.test_pool)
+    users = np.sum([part.user_counts for part in observed], axis=0) > 0
+    items = np.sum([part.item_counts for part in observed], axis=0) > 0
+    n_users, n_items = int(users.sum()), int(items.sum())
+    _refuse_few(n_users, n_items, f"{called} holds")
+    user_codes, item_codes = np.cumsum(users) - 1, np.cumsum(items) - 1
+
+    def compact(part: Interactions) -> Interactions:
+        part = part[users[part.users] & items[part.items]]
+        ids = {"users": user_codes[part.users], "items": item_codes[part.items]}
+        return replace(part, **ids, n_users=n_users, n_items=n_items)
+
+    return replace(
+        split,
+        train=compact(split.train),
+        seen=compact(split.seen),
+        valid=compact(split.valid),
+        test=compact(split.test),
+        false_negatives=compact(split.false_negatives),
+        test_pool=compact(split.test_pool),
+        user_ids=None if split.user_ids is None else split.user_ids[users],
+        item_ids=None if split.item_ids is None else split.item_ids[items],
+    )

@@ -1,0 +1,83 @@
+"""Progress of a run: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from robustbench_rec.runner import Status
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class Display:
+    """Shows the status of a run; call it with each new status.
+
+    Each failed cell is printed once, when it is known, above the bar or between the lines.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rest]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task: Any = None
+        self._told: set[str] = set()
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, status: Status) -> None:
+        """Show how the run stands."""
+        for title in status.failed.keys() - self._told:
+            self._told.add(title)
+            self.console.print(f"failed: {title}: {status.failed[title]}", markup=False)
+        if self.console.is_terminal:
+            self._draw(status)
+        elif status.left == 0 or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            finished = status.total - status.left
+            self.console.print(f"{finished}/{status.total} cells, {_rest(status)}", markup=False)
+
+    def _draw(self, status: Status) -> None:
+        if self._task is None:
+            self._task = self._bar.add_task("cells", total=status.total, rest="")
+        self._bar.update(self._task, completed=status.total - status.left, rest=_rest(status))
+
+
+def _rest(status: Status) -> str:
+    """Say how many run, how many failed, and how long the rest takes."""
+    parts = [f"{status.running} running", f"{len(status.failed)} failed"]
+    if status.left and status.seconds_left is not None:
+        parts.append(f"{duration(status.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Print seconds for a person: `42 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,358 @@
+"""The runner: plans a suite, runs its cells over processes, and survives what happens to them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from joblib.externals.loky import get_reusable_executor
+
+from robustbench_rec.cell import PROTOCOL, Cell, Record, run_cells, versions
+from robustbench_rec.errors import InputError
+from robustbench_rec.registry import load_plugins, nearest, one_line
+from robustbench_rec.store import Store, title
+from robustbench_rec.suite import Suite
+
+DEATHS = 3
+"""A training whose worker died so often has failed."""
+WORKER_ENVIRONMENT = {
+    "PYTHONSAFEPATH": "1",  # else a worker would import a json.py from the current folder
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+Outcomes = list[tuple[str, str, str]]
+"""(cell id, status, error) of each cell that a worker ran."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, and what is done already.
+
+    Attributes:
+        suite: what was asked.
+        cells: of the suite, less what `only` leaves out; in stable order.
+        fingerprints: data set -> digest of its content.
+        done: ids that are recorded and need not run.
+        seconds: what recorded trainings took, for an estimate.
+
+    """
+
+    suite: Suite
+    cells: tuple[Cell, ...]
+    fingerprints: Mapping[str, str]
+    done: frozenset[str]
+    seconds: tuple[float, ...]
+
+    @cached_property
+    def left(self) -> dict[str, list[Cell]]:
+        """The cells to run, by the training they share, in stable order."""
+        groups: dict[str, list[Cell]] = {}
+        for cell in self.cells:
+            if cell.id not in self.done:
+                groups.setdefault(cell.fit_id, []).append(cell)
+        return groups
+
+    @property
+    def n_trainings(self) -> int:
+        """How many trainings the whole plan has."""
+        return len({cell.fit_id for cell in self.cells})
+
+    def estimate(self, jobs: int) -> float | None:
+        """Return the seconds left, from recorded trainings; None where none is recorded."""
+        if not self.seconds:
+            return None
+        return sum(self.seconds) / len(self.seconds) * len(self.left) / jobs
+
+
+@dataclass
+class Status:
+    """How a run stands; the runner updates it, whoever shows it reads it."""
+
+    total: int
+    already: int
+    done: int = 0
+    running: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    """Title of each failed cell -> why."""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> int:
+        """Cells neither done nor failed."""
+        return self.total - self.already - self.done - len(self.failed)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The time that the rest takes at the pace so far; None before the first cell."""
+        finished = self.done + len(self.failed)
+        return (time.monotonic() - self.started) / finished * self.left if finished else None
+
+
+def make_plan(
+    suite: Suite,
+    store: Store,
+    data_dir: Path,
+    only: Mapping[str, str] | None = None,
+    force: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """Find out what is to be run.
+
+    Args:
+        suite: what is asked.
+        store: where its results lie.
+        data_dir: where its data sets lie.
+        only: axis -> name: the cells to keep, as in {"dataset": "synthetic"}.
+        force: whether to run again what is done.
+        warn: told of corrupt records.
+
+    Raises:
+        InputError: missing data, or `only` names what the suite does not have.
+
+    """
+    suite = _restricted(suite, only or {})
+    prints = {dataset: dataset.fingerprint(data_dir) for dataset in suite.datasets}
+    cells = tuple(suite.cells(prints))
+    records = store.records((cell.id for cell in cells), warn)
+    done = {id for id, record in records.items() if record["status"] == "done"}
+    seconds = {r["fit_id"]: r["seconds"]["fit"] for r in records.values() if r["id"] in done}
+    named = {str(dataset): digest for dataset, digest in prints.items()}
+    return Plan(
+        suite, cells, named, frozenset() if force else frozenset(done), tuple(seconds.values())
+    )
+
+
+def _restricted(suite: Suite, only: Mapping[str, str]) -> Suite:
+    """Keep of each axis in `only` the components of that name."""
+    for axis, name in only.items():
+        if axis not in Suite.axes:
+            raise InputError(
+                f"--only {axis}={name}: no axis {axis!r}{nearest(axis, Suite.axes)} "
+                f"(axes: {', '.join(Suite.axes)})"
+            )
+        plural = "losses" if axis == "loss" else f"{axis}s"
+        held = getattr(suite, plural)
+        kept = tuple(one for one in held if _name(one) == name)
+        if not kept:
+            names = sorted({_name(one) for one in held})
+            raise InputError(
+                f"--only {axis}={name}: suite {suite.name!r} has no such {axis}"
+                f"{nearest(name, names)} (it has: {', '.join(names)})"
+            )
+        change: dict[str, Any] = {plural: kept}
+        suite = replace(suite, **change)
+    return suite
+
+
+def _name(component: Any) -> str:
+    return str((component[0] if isinstance(component, tuple) else component).name)
+
+
+def run_suite(
+    plan: Plan,
+    store: Store,
+    data_dir: Path,
+    jobs: int,
+    command: str = "",
+    watch: Callable[[Status], None] = lambda _: None,
+) -> Status:
+    """Run what a plan leaves to do; every record is on disk as soon as it is known.
+
+    Call it within `store.locked()`. A cell gives the same bits with any number of jobs.
+
+    Args:
+        plan: from `make_plan`.
+        store: where to write.
+        data_dir: where the data sets lie.
+        jobs: worker processes, each with one thread.
+        command: what the user typed, for the manifest.
+        watch: called with the status about twice a second.
+
+    Raises:
+        InputError: results cannot be written.
+
+    """
+    manifest = _manifest(plan, store, command)
+    already = sum(cell.id in plan.done for cell in plan.cells)
+    status = Status(total=len(plan.cells), already=already)
+    if plan.left or not store.is_compact(manifest):
+        store.write_manifest(manifest)
+        _Pool(plan, store, data_dir, jobs, status, watch).run()
+        store.compact()
+    watch(status)
+    return status
+
+
+def _manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
+    """Describe the run; cells that an earlier call with `only` planned stay in it."""
+    cells = [cell.id for cell in plan.cells]
+    try:
+        before = store.manifest()
+        if before["suite_text"] == plan.suite.text and before["protocol"] == PROTOCOL:
+            cells += [cell for cell in before["cells"] if cell not in set(cells)]
+    except (InputError, KeyError):
+        pass
+    return {
+        "suite": plan.suite.name,
+        "about": plan.suite.about,
+        "protocol": PROTOCOL,
+        "metrics": plan.suite.metrics,
+        "averaging": plan.suite.averaging,
+        "replicates": plan.suite.replicates,
+        "versions": versions(),
+        "platform": platform.platform(),
+        "data": dict(plan.fingerprints),
+        "plugins": plan.suite.plugins,
+        "command": command,
+        "process": os.getpid(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "suite_text": plan.suite.text,
+        "cells": cells,
+    }
+
+
+class _Pool:
+    """Runs trainings over loky's processes, again and again until none is left.
+
+    When a worker dies, loky gives up the whole pool. Then every training that had started and not
+    ended is charged one death and retried alone, so that only the guilty one fails in the end.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        data_dir: Path,
+        jobs: int,
+        status: Status,
+        watch: Callable[[Status], None],
+    ) -> None:
+        self.left = dict(plan.left)
+        self.plugins = plan.suite.plugins
+        self.store, self.data_dir, self.jobs = store, data_dir, jobs
+        self.status, self.watch = status, watch
+        self.executor: Any = None
+        self.deaths: Counter[str] = Counter()
+        self.unexplained = 0
+
+    def run(self) -> None:
+        try:
+            while self.left:
+                trusted = [fit for fit in self.left if not self.deaths[fit]]
+                self._try(trusted or [next(iter(self.left))])
+        finally:
+            if self.executor is not None:
+                self.executor.shutdown(wait=True, kill_workers=True)
+
+    def _try(self, fits: list[str]) -> None:
+        """Run trainings until all have ended or a worker has died."""
+        self.executor = get_reusable_executor(
+            max_workers=self.jobs,
+            timeout=600,
+            initializer=_start_worker,
+            initargs=(os.getpid(),),
+            env=WORKER_ENVIRONMENT,
+        )
+        try:
+            self._drain(iter(fits))
+        except BrokenProcessPool:
+            self._bury()
+
+    def _drain(self, fits: Iterator[str]) -> None:
+        """Keep two trainings a worker submitted; waiting on thousands would cost more."""
+        futures = {self._submit(fit): fit for fit in islice(fits, 2 * self.jobs)}
+        while futures:
+            ended, _ = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in ended:
+                self._settle(futures.pop(future), _result(future, self.store))
+                futures |= {self._submit(fit): fit for fit in islice(fits, 1)}
+            self.status.running = min(self.jobs, len(futures))
+            self.watch(self.status)
+
+    def _submit(self, fit: str) -> Future[Outcomes]:
+        cells = [cell.to_plain() for cell in self.left[fit]]
+        arguments = (str(self.store.folder), fit, cells, str(self.data_dir), self.plugins)
+        future: Future[Outcomes] = self.executor.submit(run_training, *arguments)
+        return future
+
+    def _settle(self, fit: str, outcomes: Outcomes) -> None:
+        cells = {cell.id: cell for cell in self.left.pop(fit)}
+        for id, outcome, error in outcomes:
+            if outcome == "done":
+                self.status.done += 1
+            else:
+                self.status.failed[title(Record.of(cells[id], "failed").to_plain())] = error
+
+    def _bury(self) -> None:
+        """Charge each training in flight with a death; the third is its failure."""
+        guilty = self.store.in_flight() & set(self.left)
+        self.unexplained = 0 if guilty else self.unexplained + 1
+        if self.unexplained == DEATHS:
+            raise InputError(
+                f"worker processes died {DEATHS} times before they began; is memory short? "
+                "Try fewer --jobs"
+            )
+        for fit in guilty:
+            self.store.mark_ended(fit)
+            self.deaths[fit] += 1
+            if self.deaths[fit] == DEATHS:
+                self._settle(fit, self._fail(self.left[fit]))
+
+    def _fail(self, cells: list[Cell]) -> Outcomes:
+        error = RuntimeError(f"its worker died {DEATHS} times (killed, or out of memory)")
+        for cell in cells:
+            self.store.write(Record.failure(cell, error).to_plain(), {})
+        return [(cell.id, "failed", one_line(error)) for cell in cells]
+
+
+def _result(future: Future[Outcomes], store: Store) -> Outcomes:
+    try:
+        return future.result()
+    except OSError as error:
+        raise InputError(
+            f"{store.folder}: cannot be written ({error.strerror or error})"
+        ) from error
+
+
+def run_training(
+    folder: str, fit: str, cells: Iterable[Mapping[str, Any]], data_dir: str, plugins: Iterable[str]
+) -> Outcomes:
+    """Run the cells of one training in a worker, from plain data, and write their records."""
+    store = Store(Path(folder))
+    store.mark_started(fit)
+    load_plugins(plugins)
+    outcomes: Outcomes = []
+    rebuilt = [Cell.from_plain(cell, Path(data_dir)) for cell in cells]
+    for record, per_user in run_cells(rebuilt, Path(data_dir)):
+        store.write(record.to_plain(), per_user)
+        outcomes.append((record.id, record.status, record.error))
+    store.mark_ended(fit)
+    return outcomes
+
+
+def _start_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when it is gone, however it went."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    sys.stderr.flush()
+    os._exit(1)

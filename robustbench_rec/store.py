@@ -1,0 +1,293 @@
+"""The store: one atomic file a cell, compacted to a tidy frame.
+
+    RUN/manifest.json      what was run: suite, cells, data, plugins, versions, command
+    RUN/cells/ID.json      one record a finished or failed cell
+    RUN/cells/ID.npz       its per-user metrics, written before the record
+    RUN/results.csv        the tidy frame, written when a run ends
+    RUN/set-aside/         records that could not be read, kept for a look
+    RUN/started/           cells in flight
+
+A record exists whole or not at all: it is written beside its place, synced, and renamed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robustbench_rec.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "suite",
+    "dataset",
+    "backbone",
+    "loss",
+    "perturbation",
+    "unit",
+    "level",
+    "replicate",
+    "metric",
+    "value",
+)
+AXES = ("dataset", "backbone", "loss", "perturbation")
+OVER_LISTS = ("coverage", "gini", "popularity")
+"""Metrics of all lists together: the averaging over users does not touch them."""
+REQUIRED = frozenset(("id", "status", *AXES, "metrics", "users", "replicate", "per_user_bytes"))
+Plain = dict[str, Any]
+
+
+class Store:
+    """The results folder of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = folder / "cells"
+        self.started = folder / "started"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one runner; the lock goes with its process, however that ends.
+
+        Raises:
+            InputError: another runner holds it, or the folder cannot be written.
+
+        """
+        from filelock import FileLock, Timeout
+
+        try:
+            self.cells.mkdir(parents=True, exist_ok=True)
+            self.started.mkdir(exist_ok=True)
+            lock = FileLock(self.folder / ".lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                f"{self.folder}: another run is writing here{self._holder()}; "
+                "wait for it, stop it, or give another folder with --out"
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: cannot be written ({error.strerror}); "
+                "give another folder with --out"
+            ) from None
+        try:
+            self._sweep()
+            yield
+        finally:
+            lock.release()
+
+    def _holder(self) -> str:
+        try:
+            return f" (process {self.manifest()['process']})"
+        except (InputError, KeyError):
+            return ""
+
+    def _sweep(self) -> None:
+        """Remove what an interrupted run left half written."""
+        for leftover in (*self.cells.glob("*.part"), *self.started.iterdir()):
+            leftover.unlink(missing_ok=True)
+
+    def write(self, record: Plain, per_user: Mapping[str, Any]) -> None:
+        """Keep one record and its per-user metrics."""
+        if per_user:
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **per_user)
+            _write(self.cells / f"{record['id']}.npz", buffer.getvalue())
+            record = record | {"per_user_bytes": buffer.tell()}
+        else:
+            record = record | {"per_user_bytes": 0}
+        _write(self.cells / f"{record['id']}.json", _json(record))
+
+    def write_manifest(self, manifest: Plain) -> None:
+        """Keep what is being run."""
+        _write(self.folder / "manifest.json", _json(manifest))
+
+    def manifest(self) -> Plain:
+        """Return the manifest; InputError where the folder holds no run."""
+        path = self.folder / "manifest.json"
+        try:
+            manifest: Plain = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{self.folder}: no run here (manifest.json is missing)") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error})") from None
+        return manifest
+
+    def records(self, ids: Iterable[str], warn: Callable[[str], None]) -> dict[str, Plain]:
+        """Read the records of `ids` that exist; name a corrupt one to `warn` and set it aside."""
+        found = {}
+        for cell in ids:
+            path = self.cells / f"{cell}.json"
+            try:
+                found[cell] = self._read(path)
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:
+                warn(f"{path}: corrupt record ({error}); set aside, its cell counts as not run")
+                self._set_aside(path)
+        return found
+
+    def _read(self, path: Path) -> Plain:
+        record = json.loads(path.read_bytes())
+        if not isinstance(record, dict) or not record.keys() >= REQUIRED:
+            raise ValueError("it lacks fields that every record has")
+        if record["id"] != path.stem:
+            raise ValueError(f"it is of cell {record['id']}")
+        wanted = record["per_user_bytes"]
+        beside = path.with_suffix(".npz")
+        if wanted and (not beside.exists() or beside.stat().st_size != wanted):
+            raise ValueError(f"{beside.name} beside it is missing or not whole")
+        return record
+
+    def _set_aside(self, path: Path) -> None:
+        """Move a record away; where the folder is read-only it just stays unread."""
+        aside = self.folder / "set-aside"
+        with suppress(OSError):
+            aside.mkdir(exist_ok=True)
+            path.replace(aside / path.name)
+
+    def per_user(self, cell: str) -> dict[str, Any]:
+        """Return the per-user metrics of a cell: `users` (U,), and (U,) a metric."""
+        with np.load(self.cells / f"{cell}.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def mark_started(self, fit: str) -> None:
+        """Say that a training is in flight."""
+        (self.started / fit).touch()
+
+    def mark_ended(self, fit: str) -> None:
+        """Say that it is not any more."""
+        (self.started / fit).unlink(missing_ok=True)
+
+    def in_flight(self) -> set[str]:
+        """Return the trainings that were started and have not ended."""
+        return {path.name for path in self.started.iterdir()} if self.started.is_dir() else set()
+
+    def summary(self, warn: Callable[[str], None]) -> Plain:
+        """Count the cells done, failed (title -> why) and left, and the seconds of training."""
+        manifest = self.manifest()
+        records = self.records(manifest["cells"], warn)
+        done = [record for record in records.values() if record["status"] == "done"]
+        failed = [record for record in records.values() if record["status"] == "failed"]
+        fits = {record["fit_id"]: record["seconds"]["fit"] for record in done}
+        return {
+            "suite": manifest["suite"],
+            "cells": len(manifest["cells"]),
+            "done": len(done),
+            "failed": {title(record): record["error"] for record in failed},
+            "left": len(manifest["cells"]) - len(records),
+            "seconds": sum(fits.values()),
+        }
+
+    def is_compact(self, manifest: Plain) -> bool:
+        """Say whether results.csv is there and of the same cells of the same suite."""
+        try:
+            held = self.manifest()
+        except InputError:
+            return False
+        same = all(held.get(key) == manifest[key] for key in ("suite_text", "cells", "protocol"))
+        return same and (self.folder / "results.csv").exists()
+
+    def compact(self) -> Path:
+        """Write results.csv, whole or not at all, and return its path."""
+        path = self.folder / "results.csv"
+        _write(path, read(self.folder).to_csv(index=False).encode())
+        return path
+
+
+def title(record: Plain) -> str:
+    """Name a record's cell for a person."""
+    names = " ".join(record[axis]["name"] for axis in AXES)
+    return f"{names} level {record['perturbation']['level']:g} replicate {record['replicate']}"
+
+
+def _json(data: Plain) -> bytes:
+    return json.dumps(data, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write beside, sync, rename: at every moment the old file or the new one is there, whole."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def done_records(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> list[Plain]:
+    """Return the finished records of a run, in the suite's order."""
+    store = Store(Path(run))
+    records = store.records(store.manifest()["cells"], warn)
+    return [record for record in records.values() if record["status"] == "done"]
+
+
+def read(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
+    """Return the tidy frame of a run: one row a cell and metric, in the suite's order.
+
+    Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, metric, value.
+    A component is called by its name, with the settings that tell it apart where the run holds
+    several of that name. Only finished cells have rows. Averages follow the suite's `averaging`.
+
+    Raises:
+        InputError: the folder holds no run.
+
+    """
+    import pandas as pd
+
+    manifest = Store(Path(run)).manifest()
+    records = done_records(run, warn)
+    labels = {axis: short_names(record[axis]["spec"] for record in records) for axis in AXES}
+    rows = [
+        (
+            manifest["suite"],
+            *(labels[axis][record[axis]["spec"]] for axis in AXES),
+            record["perturbation"]["unit"],
+            float(record["perturbation"]["level"]),
+            record["replicate"],
+            metric,
+            _averaged(metric, value, record["users"], manifest["averaging"]),
+        )
+        for record in records
+        for metric, value in record["metrics"].items()
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _averaged(metric: str, value: float, users: Mapping[str, int], averaging: str) -> float:
+    """Turn a mean over evaluated users into the suite's averaging."""
+    if averaging == "test-users" or metric.split("@")[0] in OVER_LISTS:
+        return value
+    return value * users["evaluated"] / users["all"]
+
+
+def short_names(specs: Iterable[str]) -> dict[str, str]:
+    """Shorten specs: the name alone, or with the settings that differ among those of its name.
+
+    `softmax(tau=0.1, n_negatives=200)` and `softmax(tau=0.2, n_negatives=200)` become
+    `softmax(tau=0.1)` and `softmax(tau=0.2)`; a name that stands alone loses its settings.
+    """
+    unique = dict.fromkeys(specs)
+    parts = {one: _settings(one) for one in unique}
+    names = {}
+    for one in unique:
+        name = one.partition("(")[0]
+        siblings = [parts[other] for other in unique if other.partition("(")[0] == name]
+        differing = [
+            part for part in parts[one] if any(part not in sibling for sibling in siblings)
+        ]
+        names[one] = f"{name}({', '.join(differing)})" if differing else name
+    return names
+
+
+def _settings(text: str) -> list[str]:
+    return text.partition("(")[2].removesuffix(")").split(", ")

@@ -1,0 +1,285 @@
+"""Suites: a TOML file becomes checked components, and these become cells."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import product
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from robustbench_rec.backbone import BACKBONES, Backbone
+from robustbench_rec.cell import Cell
+from robustbench_rec.dataset import Dataset
+from robustbench_rec.datasets.catalog import default_data_dir, resolve
+from robustbench_rec.errors import InputError
+from robustbench_rec.loss import LOSSES, Loss
+from robustbench_rec.metrics import Averaging, parse
+from robustbench_rec.perturbation import PERTURBATIONS, Perturbation
+from robustbench_rec.registry import NAME, load_plugins, make, nearest
+from robustbench_rec.settings import spec
+from robustbench_rec.training import SELECT_AT, TrainConfig
+
+LARGEST_FILE = 1 << 20
+T = TypeVar("T")
+Table = dict[str, Any]
+
+
+class _File(BaseModel):
+    """The keys of a suite file; what stands in the tables is checked by what they name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: str = Field(pattern=NAME.pattern)
+    about: str = ""
+    seed: int = Field(default=0, ge=0)
+    replicates: int = Field(default=1, ge=1)
+    metrics: list[str] = Field(default=["ndcg@20", "recall@20"], min_length=1)
+    averaging: Averaging = "test-users"
+    plugins: list[str] = []
+    training: Table = {}
+    dataset: list[Table] = Field(min_length=1)
+    backbone: list[Table] = Field(min_length=1)
+    loss: list[Table] = Field(min_length=1)
+    perturbation: list[Table] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named grid: data sets x backbones x losses x perturbations x levels x replicates.
+
+    Attributes:
+        name, about: for listings.
+        seed: of everything random in the suite.
+        replicates: repetitions of each cell under other seeds.
+        metrics: `name@k`, what figures show; every metric at every such k is recorded.
+        averaging: over users who have a test item, or over all users, the others counting 0.
+        datasets, backbones, perturbations: the axes; a perturbation stands once a level.
+        losses: each with how it is trained.
+        plugins: files and modules that were imported for it.
+        text: the file, word for word.
+
+    """
+
+    name: str
+    about: str
+    seed: int
+    replicates: int
+    metrics: tuple[str, ...]
+    averaging: Averaging
+    datasets: tuple[Dataset, ...]
+    backbones: tuple[Backbone, ...]
+    losses: tuple[tuple[Loss, TrainConfig], ...]
+    perturbations: tuple[Perturbation, ...]
+    plugins: tuple[str, ...]
+    text: str
+
+    axes: ClassVar[tuple[str, ...]] = ("dataset", "backbone", "loss", "perturbation")
+
+    @classmethod
+    def load(
+        cls, name_or_path: str, data_dir: Path | None = None, plugins: Iterable[str] = ()
+    ) -> Suite:
+        """Read a suite by its name or from a .toml file.
+
+        Args:
+            name_or_path: a shipped suite's name, or a path.
+            data_dir: where data sets are looked for; the default directory if None.
+            plugins: files or modules to import besides those that the suite names.
+
+        Raises:
+            InputError: an unknown suite, key, name or value; one line with the file, the line
+                where that is known, what is wrong and what is allowed.
+
+        """
+        return _Reader(find(name_or_path), data_dir or default_data_dir()).suite(tuple(plugins))
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The list lengths at which metrics are recorded; 20, at which we select, among them."""
+        return tuple(sorted({parse(metric)[1] for metric in self.metrics} | {SELECT_AT}))
+
+    def cells(self, fingerprints: Mapping[Dataset, str]) -> list[Cell]:
+        """Return the cells of the data sets in `fingerprints`, in the file's order."""
+        return [
+            Cell(
+                seed=self.seed,
+                dataset=dataset,
+                fingerprint=fingerprints[dataset],
+                backbone=backbone,
+                loss=loss,
+                training=training,
+                perturbation=perturbation,
+                replicate=replicate,
+                ks=self.ks,
+            )
+            for dataset, backbone, (loss, training), perturbation, replicate in product(
+                (dataset for dataset in self.datasets if dataset in fingerprints),
+                self.backbones,
+                self.losses,
+                self.perturbations,
+                range(self.replicates),
+            )
+        ]
+
+
+def shipped() -> dict[str, str]:
+    """Return the suites that come with the package: name -> text of the file."""
+    folder = files("robustbench_rec.suites")
+    found = (entry for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return {
+        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
+        for entry in sorted(found, key=lambda entry: entry.name)
+    }
+
+
+def find(name_or_path: str) -> tuple[str, str, Path]:
+    """Return how to call a suite file, its text, and the folder that its paths are relative to."""
+    if not name_or_path.endswith(".toml"):
+        suites = shipped()
+        if name_or_path not in suites:
+            raise InputError(
+                f"no suite named {name_or_path!r}{nearest(name_or_path, suites)} "
+                f"(known: {', '.join(suites)}; or give the path of a .toml file)"
+            )
+        return f"{name_or_path}.toml", suites[name_or_path], Path.cwd()
+    path = Path(name_or_path)
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"{path}: larger than 1 MiB; a suite file is a page of TOML")
+        return str(path), path.read_text(encoding="utf-8"), path.resolve().parent
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; give a suite's name or a .toml file") from None
+
+
+class _Reader:
+    """Turns one file into a Suite, and every mistake in it into one line."""
+
+    def __init__(self, found: tuple[str, str, Path], data_dir: Path) -> None:
+        self.where, self.text, self.base = found
+        self.data_dir = data_dir
+        self.file = self._parse()
+
+    def _parse(self) -> _File:
+        try:
+            table = tomllib.loads(self.text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{self.where}: not TOML: {error}") from None
+        for key in table:
+            if key not in _File.model_fields:
+                allowed = ", ".join(_File.model_fields)
+                close = nearest(key, _File.model_fields)
+                raise self._error(
+                    f"unknown key {key!r}{close} (allowed: {allowed})", self._line(key)
+                )
+        try:
+            return _File.model_validate(table)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = str(first["loc"][0])
+            raise self._error(f"{key}: {_reason(first)}", self._line(key)) from None
+
+    def suite(self, plugins: tuple[str, ...]) -> Suite:
+        file = self.file
+        plugins += tuple(self._plugin(plugin) for plugin in file.plugins)
+        self._each([{"plugins": plugins}], "plugins", lambda _: load_plugins(plugins))
+        self._each([{"metrics": m} for m in file.metrics], "metrics", lambda t: parse(t["metrics"]))
+        levels = self._each(file.perturbation, "perturbation", _levels)
+        return Suite(
+            name=file.name,
+            about=file.about,
+            seed=file.seed,
+            replicates=file.replicates,
+            metrics=tuple(file.metrics),
+            averaging=file.averaging,
+            datasets=self._axis("dataset", lambda t: resolve(t, self.data_dir, self.base)),
+            backbones=self._axis("backbone", BACKBONES.build),
+            losses=self._axis("loss", self._loss),
+            perturbations=self._distinct("perturbation", [one for many in levels for one in many]),
+            plugins=plugins,
+            text=self.text,
+        )
+
+    def _plugin(self, plugin: str) -> str:
+        return str(self.base / plugin) if plugin.endswith(".py") else plugin
+
+    def _loss(self, table: Table) -> tuple[Loss, TrainConfig]:
+        """Split a loss's own training settings off; they stand over the suite's."""
+        own = table.get("training", {})
+        if not isinstance(own, dict):
+            raise InputError(f"training is {own!r}; it must be a table, as in {{ lr = 1e-3 }}")
+        settings = {key: value for key, value in table.items() if key != "training"}
+        return LOSSES.build(settings), make(TrainConfig, self.file.training | own, "training")
+
+    def _axis(self, kind: str, build: Callable[[Table], T]) -> tuple[T, ...]:
+        return self._distinct(kind, self._each(getattr(self.file, kind), kind, build))
+
+    def _distinct(self, kind: str, built: list[T]) -> tuple[T, ...]:
+        for at, one in enumerate(built):
+            if one in built[:at]:
+                raise self._error(f"[[{kind}]] {_title(one)} stands twice", None)
+        return tuple(built)
+
+    def _each(self, tables: list[Table], kind: str, build: Callable[[Table], T]) -> list[T]:
+        """Build each table, adding to an error where in the file it stands."""
+        built = []
+        for at, table in enumerate(tables):
+            try:
+                built.append(build(table))
+            except InputError as error:
+                line = self._table_line(kind, at, table, str(error))
+                raise self._error(str(error), line) from None
+        return built
+
+    def _error(self, message: str, line: int | None) -> InputError:
+        place = f"{self.where}:{line}" if line else self.where
+        return InputError(f"{place}: {message}")
+
+    def _line(self, key: str, first: int = 0) -> int | None:
+        """Return the number of the first line, from `first` on, that sets or opens `key`."""
+        opening = re.compile(rf"\s*(\[\[?\s*)?{re.escape(key)}\s*(\]|=|\.)")
+        lines = self.text.splitlines()
+        return next((at + 1 for at in range(first, len(lines)) if opening.match(lines[at])), None)
+
+    def _table_line(self, kind: str, at: int, table: Table, message: str) -> int | None:
+        """Return the line of the key that a message speaks of, else of its table's header."""
+        header = self._line(kind)
+        for _ in range(at):
+            header = self._line(kind, header) if header else None
+        spoken = [key for key in table if re.search(rf"\b{re.escape(key)}\b", message)]
+        value = table.get("name")
+        key = next(
+            (key for key in spoken if key != "name"),
+            "name" if value in message.split("'") else None,
+        )
+        return (self._line(key, header) if header and key else None) or header
+
+
+def _levels(table: Table) -> list[Perturbation]:
+    """Build a perturbation once for each level of its sweep."""
+    sweep = table.get("level")
+    values = sweep if isinstance(sweep, list) else [sweep]
+    if 0 not in values:
+        raise InputError(
+            f"level is {sweep!r}; it must be a list with 0 in it, the clean control that every "
+            "degradation is measured against, as in level = [0, 0.1, 0.2]"
+        )
+    return [PERTURBATIONS.build(table | {"level": value}) for value in values]
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    if error["type"] == "missing":
+        return "missing; a suite needs it"
+    wanted = str(error["msg"]).removeprefix("Input ").lower()
+    return f"{error['input']!r} {wanted}"
+
+
+def _title(component: object) -> str:
+    return spec(component[0]) if isinstance(component, tuple) else spec(component)

@@ -1,0 +1,222 @@
+"""Contracts for perturbations and losses; plugin authors test theirs by the same classes.
+
+from robustbench_rec import PERTURBATIONS
+from robustbench_rec.testing import PerturbationContract
+
+class TestMyNoise(PerturbationContract):
+    perturbation = PERTURBATIONS["my_noise"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pytest
+
+from robustbench_rec.interactions import Interactions, Split
+from robustbench_rec.loss import Loss
+from robustbench_rec.perturbation import MAY_CHANGE, Perturbation, perturb
+from robustbench_rec.seeds import rng_for
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PARTS = ("train", "seen", "valid", "test", "false_negatives", "test_pool", "contamination")
+
+
+def toy_split(n_users: int = 60, n_items: int = 40, seed: int = 0) -> Split:
+    """Make a small split with every part filled: a pool held out, and a larger test pool.
+
+    Each user holds 14 items, popular ones more often: 8 to train on, then 2 for each of the
+    validation set, the test pool and the false negatives. Half of the test pool is the test.
+    """
+    rng = rng_for(seed, "toy split")
+    keys = rng.random((n_users, n_items)) ** np.arange(1, n_items + 1)
+    items = np.argsort(-keys, axis=1)[:, :14]
+    rng.permuted(items, axis=1, out=items)
+    train, valid, pool, held_out = (
+        Interactions.of(
+            np.repeat(np.arange(n_users), part.shape[1]), part.ravel(), n_users, n_items
+        )
+        for part in np.split(items, [8, 10, 12], axis=1)
+    )
+    test = pool[np.sort(rng.permutation(len(pool))[: len(pool) // 2])]
+    return Split.of(
+        train, valid, test, seen=train + held_out, false_negatives=held_out, test_pool=pool
+    )
+
+
+class PerturbationContract:
+    """What every perturbation must hold; subclass it and name yours.
+
+    Attributes:
+        perturbation: the class under test.
+        settings: its settings besides the level.
+        levels: ascending, from above 0; `max_level` bounds them.
+
+    """
+
+    perturbation: ClassVar[type[Perturbation]]
+    settings: ClassVar[Mapping[str, Any]] = {}
+    levels: ClassVar[tuple[float, ...]] = (0.1, 0.3, 0.6, 1.0)
+
+    def at(self, level: float, split: Split | None = None) -> Split:
+        """Return the toy split under the perturbation at a level; always the same generator."""
+        chosen = self.perturbation(level=level, **self.settings)
+        return perturb(chosen, split or toy_split(), rng_for(0, "contract"))
+
+    def test_says_what_it_is(self) -> None:
+        assert self.perturbation.name, "register it: @PERTURBATIONS.add(name)"
+        assert self.perturbation.__doc__
+        assert self.perturbation.unit != Perturbation.unit, "say what a level measures"
+        assert self.perturbation.stage in MAY_CHANGE
+
+    def test_level_0_is_the_identity(self) -> None:
+        clean = toy_split()
+        chosen = self.perturbation(level=0, **self.settings)
+        assert _changed(clean, perturb(chosen, clean, rng_for(0))) == set()
+        try:
+            applied = chosen.apply(clean, rng_for(0))
+        except ValueError:
+            return  # perturb never applies level 0, so refusing it is fine
+        allowed = {"false_negatives"} if chosen.stage == "negatives" else set()
+        if chosen.stage != "test":
+            assert _changed(clean, applied) <= allowed
+
+    def test_changes_something(self) -> None:
+        assert _changed(toy_split(), self.at(self.levels[-1]))
+
+    def test_is_deterministic(self) -> None:
+        assert _changed(self.at(self.levels[1]), self.at(self.levels[1])) == set()
+
+    def test_leaves_the_input_alone(self) -> None:
+        clean = toy_split()
+        self.at(self.levels[-1], clean)
+        assert _changed(clean, toy_split()) == set()
+
+    def test_changes_only_what_its_stage_may(self) -> None:
+        for level in self.levels:
+            changed = _changed(toy_split(), self.at(level))
+            assert changed <= set(MAY_CHANGE[self.perturbation.stage])
+
+    def test_ids_stay_in_range(self) -> None:
+        for level in self.levels:
+            perturbed = self.at(level)
+            assert (perturbed.n_users, perturbed.n_items) == (60, 40)
+
+    def test_every_user_keeps_a_training_pair(self) -> None:
+        for level in self.levels:
+            assert self.at(level).train.user_counts.min() > 0
+
+    def test_levels_nest(self) -> None:
+        if self.perturbation.stage == "test":
+            pytest.skip("test sets are drawn anew at each level; severity is monotone instead")
+        clean = toy_split()
+        for low, high in zip(self.levels, self.levels[1:], strict=False):
+            one, two = self.at(low), self.at(high)
+            assert _corrupted(clean, one) <= _corrupted(clean, two)
+            assert one.contamination <= two.contamination
+
+    def test_realised_severity_grows_with_the_level(self) -> None:
+        clean = toy_split()
+        severities = []
+        for level in self.levels:
+            chosen = self.perturbation(level=level, **self.settings)
+            realised = chosen.realised(clean, self.at(level))
+            assert all(np.isfinite(value) for value in realised.values())
+            severities.append(next(iter(realised.values())))
+        assert severities == sorted(severities)
+        assert severities[0] < severities[-1]
+
+    def test_a_level_out_of_range_is_refused(self) -> None:
+        for level in (-0.1, self.perturbation.max_level + 0.1, float("nan")):
+            with pytest.raises(ValueError, match="level"):
+                self.perturbation(level=level, **self.settings)
+
+
+def _changed(before: Split, after: Split) -> set[str]:
+    return {part for part in PARTS if getattr(before, part) != getattr(after, part)}
+
+
+def _corrupted(clean: Split, perturbed: Split) -> set[int]:
+    """Return the training pairs that were added or removed, by their keys."""
+    return set(np.setxor1d(clean.train.keys, perturbed.train.keys).tolist())
+
+
+class LossContract:
+    """What every loss must hold; subclass it and name yours.
+
+    Attributes:
+        loss: the loss under test, with its settings.
+
+    """
+
+    loss: ClassVar[Loss]
+
+    def scores(self, n: int, rows: int = 4) -> tuple[Tensor, Tensor, Tensor]:
+        """Return random cosine-range scores (B,), (B, n) in double precision, and users (B,)."""
+        import torch
+
+        rng = rng_for(0, "scores", n)
+        pos = torch.tensor(rng.uniform(-0.9, 0.9, rows), requires_grad=True)
+        neg = torch.tensor(rng.uniform(-0.9, 0.9, (rows, n)), requires_grad=True)
+        return pos, neg, torch.arange(rows)
+
+    def gradients(self, pos: Tensor, neg: Tensor, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return value and gradients with respect to both kinds of score."""
+        import torch
+
+        value = self.loss.bind(n_users=len(users), n_items=9)(pos, neg, users)
+        by_pos, by_neg = torch.autograd.grad(value, (pos, neg))
+        return value, by_pos, by_neg
+
+    def test_says_what_it_is(self) -> None:
+        assert self.loss.name, "register it: @LOSSES.add(name)"
+        assert type(self.loss).__doc__
+        assert self.loss.source, "name the paper and the equation"
+
+    @pytest.mark.parametrize("n", [1, 2, 1000])
+    def test_is_a_finite_scalar(self, n: int) -> None:
+        value, by_pos, by_neg = self.gradients(*self.scores(n))
+        assert value.shape == ()
+        assert value.isfinite()
+        assert by_pos.isfinite().all()
+        assert by_neg.isfinite().all()
+
+    @pytest.mark.parametrize("n", [1, 1000])
+    def test_is_finite_at_extreme_scores(self, n: int) -> None:
+        import torch
+
+        largest = 1.0 if self.loss.score == "cosine" else 1e4
+        for sign in (-1, 1):
+            pos = torch.full((2,), -sign * largest, requires_grad=True)
+            neg = torch.full((2, n), sign * largest, requires_grad=True)
+            for result in self.gradients(pos, neg, torch.arange(2)):
+                assert result.isfinite().all()
+
+    @pytest.mark.parametrize("n", [1, 7])
+    def test_pulls_positives_up_and_pushes_negatives_down(self, n: int) -> None:
+        _, by_pos, by_neg = self.gradients(*self.scores(n))
+        assert (by_pos <= 0).all()
+        assert (by_neg >= 0).all()
+        assert by_pos.min() < 0
+        assert by_neg.max() > 0
+
+    def test_gradient_is_the_derivative(self) -> None:
+        import torch
+
+        pos, neg, users = self.scores(5)
+        objective = self.loss.bind(n_users=len(users), n_items=9)
+        assert torch.autograd.gradcheck(lambda p, n: objective(p, n, users), (pos, neg))
+
+    def test_rows_are_averaged(self) -> None:
+        import torch
+
+        pos, neg, users = self.scores(3)
+        once, _, _ = self.gradients(pos, neg, users)
+        twice = self.loss.bind(len(users), 9)(
+            torch.cat([pos, pos]), torch.cat([neg, neg]), torch.cat([users, users])
+        )
+        assert torch.allclose(once, twice)
