@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -209,6 +210,7 @@ def figures(run: str) -> None:
 
 
 def _draw(folder: Path) -> None:
+    from robustbench_rec.degradation import curves
     from robustbench_rec.figures import save_all
     from robustbench_rec.store import Store, read
 
@@ -218,7 +220,7 @@ def _draw(folder: Path) -> None:
         raise InputError(f"{folder}: no finished cell to draw; see robustbench-rec status {folder}")
     target = folder / "figures"
     try:
-        paths = save_all(frame, target)
+        paths = save_all(curves(frame), target)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})") from None
     click.echo(f"{len(paths)} figures in {target}:")
@@ -378,10 +380,10 @@ def data_list(data_dir: Path | None, as_json: bool) -> None:
     where = data_dir or default_data_dir()
     rows = inventory(where)
     if as_json:
-        click.echo(json.dumps([row.to_plain() for row in rows], indent=1))
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1, default=str))
         return
     click.echo(f"looked in {where} (--data-dir, ROBUSTBENCH_REC_DATA)")
-    _table((row.name, row.present or f"missing: {row.how_to_get}", row.about) for row in rows)
+    _table((row.name, str(row.present or f"missing: {row.how_to_get}"), row.about) for row in rows)
 
 
 @data.command("fetch")

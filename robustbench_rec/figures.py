@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -26,10 +26,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from robustbench_rec.metrics import METRICS, label, parse
 
 Value = Literal["mean", "retention"]
+Kind = Literal["png", "pdf"]
 FIGURE = ["dataset", "backbone", "perturbation", "metric"]
 """What one figure holds constant."""
 STEM = 120
 """Longest file name, without its suffix."""
+SAVE: dict[Kind, dict[str, Any]] = {
+    "png": {"pil_kwargs": {"compress_level": 3}},  # twice as fast as 6, and 3% larger
+    "pdf": {"metadata": {"CreationDate": None}},
+}
 
 GREY = "0.35"
 WIDTH, PANEL_WIDTH, HEIGHT, LEGEND_LINE = 7.2, 4.6, 2.9, 0.19
@@ -363,13 +368,16 @@ def _is_retained(metric: str) -> bool:
     return METRICS[parse(metric)[0]].per_user
 
 
-def save_all(curves: pd.DataFrame, folder: Path) -> list[Path]:
+def save_all(
+    curves: pd.DataFrame, folder: Path, kinds: Sequence[Kind] = ("png", "pdf")
+) -> list[Path]:
     """Draw and save a figure for each dataset, backbone, perturbation and metric.
 
     Args:
         curves: as `degradation.curves` returns them.
         folder: where DATASET-BACKBONE-PERTURBATION-METRIC.png (200 dpi) and .pdf go; made where it
             is missing. Files of those names are replaced; equal curves give equal bytes.
+        kinds: of file; most of the time goes into the fonts of a PDF.
 
     Returns:
         The files written, in order.
@@ -384,18 +392,18 @@ def save_all(curves: pd.DataFrame, folder: Path) -> list[Path]:
     return [
         path
         for key, panel in panels.items()
-        for path in _save(draw_figure(panel, among), folder, stems[key])
+        for path in _save(draw_figure(panel, among), folder, stems[key], kinds)
     ]
 
 
-def _save(figure: Figure, folder: Path, stem: str) -> Iterator[Path]:
-    """Write both files; the layout is computed once, for the first."""
-    with _style():
-        for suffix, metadata in ((".png", {}), (".pdf", {"CreationDate": None})):
-            path = folder / (stem + suffix)
-            figure.savefig(path, metadata=metadata)
-            figure.set_layout_engine("none")
-            yield path
+def _save(figure: Figure, folder: Path, stem: str, kinds: Iterable[Kind]) -> Iterator[Path]:
+    """Write a file of each kind; the layout is computed once, for the first."""
+    for kind in kinds:
+        path = folder / f"{stem}.{kind}"
+        with _style():
+            figure.savefig(path, **SAVE[kind])
+        figure.set_layout_engine("none")
+        yield path
 
 
 def file_stems(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:

@@ -1,0 +1,17 @@
+import math
+
+import pytest
+import torch
+
+from robustbench_rec import LOSSES
+from robustbench_rec.testing import LossContract
+
+
+class TestBPR(LossContract):
+    loss = LOSSES["bpr"]()
+
+    def test_hand_worked_value(self):
+        # Rendle 2009: -log sigmoid(p - n). Two rows, margins 1 and -2.
+        pos, neg = torch.tensor([2.0, 0.0]), torch.tensor([[1.0], [2.0]])
+        expected = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(2))) / 2
+        assert self.loss(pos, neg, torch.arange(2)).item() == pytest.approx(expected)

@@ -1,0 +1,194 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from robustbench_rec.degradation import areas, curves, interval_text
+
+COLUMNS = [
+    "suite",
+    "dataset",
+    "backbone",
+    "loss",
+    "perturbation",
+    "unit",
+    "level",
+    "replicate",
+    "metric",
+    "value",
+]
+
+
+def frame(*rows):
+    """Build a tidy frame of (loss, level, replicate, value) rows."""
+    return pd.DataFrame(
+        [
+            ("s", "d", "mf", loss, "p", "share", level, replicate, "ndcg@20", value)
+            for loss, level, replicate, value in rows
+        ],
+        columns=COLUMNS,
+    )
+
+
+TWO = frame(
+    ("bpr", 0.0, 0, 0.40),
+    ("bpr", 0.0, 1, 0.50),
+    ("bpr", 0.5, 0, 0.30),
+    ("bpr", 0.5, 1, 0.25),
+)
+
+
+def at(found, level, loss="bpr"):
+    rows = found[(found["level"] == level) & (found["loss"] == loss)]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_two_replicates_by_hand():
+    row = at(curves(TWO), 0.5)
+    assert row["n"] == row["pairs"] == 2
+    assert row[["mean", "low", "high"]].tolist() == pytest.approx([0.275, 0.25, 0.30])
+    assert row[["drop", "drop_low", "drop_high"]].tolist() == pytest.approx([-0.175, -0.25, -0.1])
+    kept = row[["retention", "retention_low", "retention_high"]].tolist()
+    assert kept == pytest.approx([0.625, 0.5, 0.75])
+    assert row["interval"] == row["paired_interval"] == "range over 2 replicates"
+
+
+def test_level_zero_loses_nothing():
+    row = at(curves(TWO), 0.0)
+    assert row[["drop", "drop_low", "drop_high"]].tolist() == [0, 0, 0]
+    assert row[["retention", "retention_low", "retention_high"]].tolist() == [1, 1, 1]
+
+
+def test_one_replicate_has_no_interval():
+    row = at(curves(TWO[TWO["replicate"] == 0]), 0.5)
+    assert row["mean"] == 0.30
+    assert row["retention"] == pytest.approx(0.75)
+    assert row[["low", "high", "drop_low", "drop_high"]].isna().all()
+    assert row[["retention_low", "retention_high"]].isna().all()
+    assert row["interval"] == "one replicate, no interval"
+
+
+def test_six_replicates_have_a_t_interval():
+    values = [0.31, 0.28, 0.33, 0.30, 0.27, 0.35]
+    rows = [("bpr", 0.5, r, v) for r, v in enumerate(values)]
+    row = at(curves(frame(*rows, *[("bpr", 0.0, r, 0.5) for r in range(6)])), 0.5)
+    low, high = stats.t.interval(0.95, 5, np.mean(values), stats.sem(values))
+    assert row[["low", "high"]].tolist() == pytest.approx([low, high], rel=1e-12)
+    assert row["retention_high"] == pytest.approx(high / 0.5, rel=1e-12)
+    assert row["interval"] == "95% t interval over 6 replicates"
+
+
+def test_five_replicates_have_their_range():
+    row = at(curves(frame(*[("bpr", 0.0, r, 0.1 * r) for r in range(5)])), 0.0)
+    assert row[["low", "high"]].tolist() == pytest.approx([0.0, 0.4])
+    assert row["interval"] == "range over 5 replicates"
+
+
+def test_a_missing_level_zero_drops_out_of_paired_columns_only():
+    row = at(curves(TWO.drop(index=1)), 0.5)
+    assert row["n"] == 2
+    assert row["pairs"] == 1
+    assert row["mean"] == pytest.approx(0.275)
+    assert row["drop"] == pytest.approx(-0.1)
+    assert row["retention"] == pytest.approx(0.75)
+    assert row["interval"] == "range over 2 replicates"
+    assert row["paired_interval"] == "one replicate, no interval"
+
+
+def test_no_level_zero_leaves_the_metric():
+    row = at(curves(TWO[TWO["level"] > 0]), 0.5)
+    assert row["mean"] == pytest.approx(0.275)
+    assert row["pairs"] == 0
+    assert row[["drop", "retention"]].isna().all()
+    assert row["paired_interval"] == "no replicate"
+
+
+def test_a_level_zero_of_zero_has_a_drop_and_no_retention():
+    row = at(curves(frame(("bpr", 0.0, 0, 0.0), ("bpr", 0.5, 0, 0.2))), 0.5)
+    assert row["drop"] == 0.2
+    assert np.isnan(row["retention"])
+
+
+def test_a_missing_value_is_a_missing_cell():
+    holed = TWO.copy()
+    holed.loc[2, "value"] = np.nan
+    pd.testing.assert_frame_equal(curves(holed), curves(TWO.drop(index=2)))
+
+
+def test_pairs_are_made_within_a_curve():
+    other = TWO.assign(loss="bce", value=TWO["value"] * 2)
+    found = curves(pd.concat([TWO, other]))
+    assert at(found, 0.5)["retention"] == at(found, 0.5, "bce")["retention"]
+    assert at(found, 0.5, "bce")["drop"] == pytest.approx(2 * at(found, 0.5)["drop"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shuffled_rows_give_the_same_bits(seed):
+    rng = np.random.default_rng(0)
+    rows = [
+        (loss, level, r, rng.random())
+        for loss in ("bpr", "bce")
+        for level in (0.0, 0.1, 0.2)
+        for r in range(7)
+    ]
+    tidy = frame(*rows)
+    shuffled = tidy.sample(frac=1, random_state=seed)
+    pd.testing.assert_frame_equal(curves(tidy), curves(shuffled), check_exact=True)
+    pd.testing.assert_frame_equal(areas(curves(tidy)), areas(curves(shuffled)), check_exact=True)
+
+
+def test_two_values_for_one_point_are_refused():
+    with pytest.raises(ValueError, match=r"two values for one point .*loss bpr.*one suite"):
+        curves(pd.concat([TWO, TWO.assign(suite="other")]))
+
+
+def test_an_empty_frame_gives_no_curves_and_no_areas():
+    found = curves(TWO.iloc[:0])
+    assert len(found) == 0
+    assert len(areas(found)) == 0
+    assert {"mean", "retention_low", "interval"} <= set(found.columns)
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [
+        (0, "no replicate"),
+        (1, "one replicate, no interval"),
+        (2, "range over 2 replicates"),
+        (6, "95% t interval over 6 replicates"),
+    ],
+)
+def test_interval_text(n, text):
+    assert interval_text(n) == text
+
+
+def test_areas_by_hand_and_most_robust_first():
+    found = areas(
+        curves(
+            frame(
+                ("bpr", 0.0, 0, 0.4),
+                ("bpr", 0.1, 0, 0.2),
+                ("bpr", 0.4, 0, 0.2),
+                ("ccl", 0.0, 0, 0.2),
+                ("ccl", 0.1, 0, 0.2),
+                ("ccl", 0.4, 0, 0.2),
+            )
+        )
+    )
+    assert found["loss"].tolist() == ["ccl", "bpr"]
+    # bpr: (1 + 0.5) / 2 * 0.1 + 0.5 * 0.3 over 0.4
+    assert found["area"].tolist() == pytest.approx([1.0, 0.225 / 0.4])
+    assert found["levels"].tolist() == [3, 3]
+
+
+def test_a_curve_without_its_hardest_level_has_no_area_and_stands_last():
+    rows = [(loss, x, 0, 1 - x) for loss in ("bce", "bpr") for x in (0.0, 0.1, 0.4)]
+    found = areas(curves(frame(*[row for row in rows if row[:2] != ("bce", 0.4)])))
+    assert found["loss"].tolist() == ["bpr", "bce"]
+    assert found["levels"].tolist() == [3, 2]
+    assert np.isnan(found["area"].iloc[1])
+
+
+def test_one_level_has_no_area():
+    assert areas(curves(TWO[TWO["level"] == 0]))["area"].isna().all()

@@ -1,0 +1,260 @@
+import subprocess
+import sys
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from robustbench_rec.degradation import curves
+from robustbench_rec.figures import (
+    LOOKS,
+    PLUGIN_LOOKS,
+    draw_curves,
+    draw_figure,
+    file_stems,
+    look,
+    looks,
+    save_all,
+    short_labels,
+)
+
+SIX = ("bpr", "bce", "mse", "softmax", "ccl", "drrl")
+PERTURBATION = "negative_contamination(pool=own)"
+
+
+def world(losses=SIX, replicates=2, metric="ndcg@20", perturbation=PERTURBATION):
+    """Make curves that fall, each at its own rate."""
+    rows = [
+        (
+            *("s", "toy", "mf", loss, perturbation, "share of negatives", level, r, metric),
+            (0.3 + 0.01 * r) * (1 - level * (i + 1) / 10),
+        )
+        for i, loss in enumerate(losses)
+        for level in (0.0, 0.1, 0.2, 0.4)
+        for r in range(replicates)
+    ]
+    names = [
+        "suite",
+        "dataset",
+        "backbone",
+        "loss",
+        "perturbation",
+        "unit",
+        "level",
+        "replicate",
+        "metric",
+        "value",
+    ]
+    return curves(pd.DataFrame(rows, columns=names))
+
+
+def lines(ax):
+    return {
+        line.get_label(): line for line in ax.get_lines() if not line.get_label().startswith("_")
+    }
+
+
+def luminance(color):
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def test_one_line_a_loss_with_labels_and_intervals():
+    ax = draw_curves(world())
+    assert set(lines(ax)) == set(SIX)
+    assert ax.get_xlabel() == "share of negatives"
+    assert ax.get_ylabel() == "NDCG@20"
+    assert ax.get_title(loc="left") == "Bars: range over 2 replicates"
+    assert len(ax.collections) == len(SIX)
+    assert ax.figure.legends
+
+
+@pytest.mark.parametrize(
+    ("replicates", "note"),
+    [
+        (1, "One replicate, no interval"),
+        (8, "Paired: 95% t interval over 8 replicates"),
+    ],
+)
+def test_the_interval_is_said(replicates, note):
+    ax = draw_curves(world(replicates=replicates), value="retention")
+    assert ax.get_title(loc="left") == note
+    assert ax.get_ylabel() == "NDCG@20 relative to level 0"
+
+
+def test_a_mix_of_intervals_says_all_of_them():
+    holed = world().copy()
+    holed.loc[0, "interval"] = "one replicate, no interval"
+    note = draw_curves(holed).get_title(loc="left").replace("\n", " ")
+    assert note == "Bars: range over 2 replicates; one replicate, no interval"
+
+
+def test_lines_hold_the_means_and_bars_the_intervals():
+    frame = world(("bpr",))
+    ax = draw_curves(frame)
+    np.testing.assert_array_equal(lines(ax)["bpr"].get_ydata(), frame["mean"])
+    np.testing.assert_array_equal(lines(ax)["bpr"].get_xdata(), frame["level"])
+    bars = np.array([path[:, 1] for path in ax.collections[0].get_segments()])
+    np.testing.assert_array_equal(bars, frame[["low", "high"]])
+
+
+def test_losses_are_spread_less_than_levels_are_apart():
+    xs = np.array([line.get_xdata() for line in lines(draw_curves(world())).values()])
+    assert np.ptp(xs, axis=0).max() < 0.1 / 2
+    assert xs.mean(axis=0) == pytest.approx([0, 0.1, 0.2, 0.4])
+
+
+def test_a_figure_has_two_panels_one_legend_in_the_order_of_the_ends():
+    figure = draw_figure(world())
+    assert len(figure.axes) == 2
+    assert not any(ax.get_legend() for ax in figure.axes)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(SIX)
+    assert "toy, mf: negative_contamination(pool=own)" in figure.get_suptitle()
+    reference = [line for line in figure.axes[1].get_lines() if set(line.get_ydata()) == {1}]
+    assert len(reference) == 1
+
+
+@pytest.mark.parametrize("metric", ["coverage@20", "gini@20", "popularity@20"])
+def test_a_metric_of_lists_has_no_retention_panel(metric):
+    assert len(draw_figure(world(metric=metric)).axes) == 1
+
+
+def test_a_loss_looks_alike_in_every_figure():
+    one = lines(draw_curves(world(("softmax(tau=0.2)", "bpr"))))["softmax"]
+    two = lines(draw_figure(world(("softmax(tau=0.1)", "drrl"))).axes[1])["softmax"]
+    assert one.get_color() == two.get_color() == LOOKS["softmax"].color
+    assert one.get_marker() == two.get_marker()
+    assert one.get_linestyle() == two.get_linestyle()
+
+
+def test_known_losses_differ_in_colour_and_in_marker_with_pattern():
+    assert len({known.color for known in LOOKS.values()}) == len(LOOKS)
+    assert len({(known.marker, known.pattern) for known in LOOKS.values()}) == len(LOOKS)
+
+
+def test_the_six_first_losses_need_no_colour():
+    for style in ("marker", "pattern"):
+        assert len({getattr(LOOKS[loss], style) for loss in SIX}) == len(SIX)
+
+
+def test_in_greyscale_equal_patterns_differ_in_marker_and_all_stand_out_from_white():
+    by_grey = sorted(LOOKS.values(), key=lambda known: luminance(known.color))
+    for one, two in pairwise(by_grey):
+        assert (one.marker, one.pattern) != (two.marker, two.pattern)
+    assert all(1.05 / (luminance(known.color) + 0.05) > 2 for known in LOOKS.values())
+
+
+def test_variants_share_colour_and_marker_but_not_pattern_and_fill():
+    found = looks([f"softmax(tau={tau})" for tau in (0.3, 0.1, 0.2)])
+    assert {style.color for style in found.values()} == {LOOKS["softmax"].color}
+    assert {style.marker for style in found.values()} == {LOOKS["softmax"].marker}
+    assert len({(style.pattern, style.fill) for style in found.values()}) == 3
+    assert found["softmax(tau=0.1)"] == LOOKS["softmax"]
+
+
+def test_a_variant_alone_looks_as_beside_the_others_when_told_of_them():
+    both = ("softmax(tau=0.1)", "softmax(tau=0.2)")
+    alone = lines(draw_curves(world(both[1:]), ax=Figure().add_subplot(), among=both))
+    beside = lines(draw_curves(world(both)))
+    label = "softmax (tau=0.2)"
+    assert alone[label].get_fillstyle() == beside[label].get_fillstyle() == "none"
+
+
+def test_an_unknown_loss_looks_alike_in_every_process():
+    code = "from robustbench_rec.figures import look; print(look('my_loss(a=1)'))"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert found == {str(look("my_loss"))}
+
+
+def test_plugins_share_no_marker_and_pattern_with_known_losses():
+    known = {(style.marker, style.pattern) for style in LOOKS.values()}
+    assert not known & {(style.marker, style.pattern) for style in PLUGIN_LOOKS}
+    assert len(set(PLUGIN_LOOKS)) == len(PLUGIN_LOOKS) >= 100
+
+
+def test_short_labels_keep_what_tells_losses_apart():
+    labels = ["softmax(tau=0.1, n=9)", "softmax(tau=0.2, n=9)", "bpr(n=1)"]
+    assert list(short_labels(labels).values()) == ["bpr", "softmax (tau=0.1)", "softmax (tau=0.2)"]
+
+
+@pytest.mark.parametrize("column", ["dataset", "backbone", "perturbation", "metric"])
+def test_more_than_one_panel_is_refused(column):
+    mixed = world().copy()
+    mixed.loc[0, column] = "other"
+    with pytest.raises(ValueError, match=f"one panel shows one {column}, not 2"):
+        draw_curves(mixed)
+
+
+def test_nothing_to_draw_is_refused():
+    with pytest.raises(ValueError, match="no curve"):
+        draw_figure(world().iloc[:0])
+
+
+def test_missing_retention_still_draws():
+    frame = world().assign(retention=np.nan, retention_low=np.nan, retention_high=np.nan)
+    assert set(lines(draw_figure(frame).axes[1])) == set(SIX)
+
+
+def test_all_losses_fit_beside_the_panels(tmp_path):
+    figure = draw_figure(world(tuple(LOOKS)))
+    figure.savefig(tmp_path / "all.png")
+    box = figure.legends[0].get_window_extent()
+    assert box.y0 >= 0
+    assert box.y1 <= figure.bbox.height
+
+
+def test_files_are_written_twice_alike(tmp_path):
+    frame = pd.concat([world(), world(metric="coverage@20")])
+    first = save_all(frame, tmp_path / "a" / "b")
+    again = save_all(frame.sample(frac=1, random_state=0), tmp_path / "c")
+    stem = "toy-mf-negative_contamination_pool_own"
+    names = [f"{stem}-{m}_at_20.{kind}" for m in ("coverage", "ndcg") for kind in ("png", "pdf")]
+    assert [path.name for path in first] == names
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
+    assert first[0].read_bytes().startswith(b"\x89PNG")
+    assert first[1].read_bytes().startswith(b"%PDF")
+
+
+def test_the_callers_settings_stay():
+    before = dict(mpl.rcParams)
+    draw_figure(world())
+    assert dict(mpl.rcParams) == before
+
+
+def test_file_stems_are_safe_short_and_distinct():
+    keys = [("a", "p(x=1)"), ("a", "p[x=1]"), ("../a/b", "p"), ("a" * 300, "p"), ("A", "q")]
+    stems = file_stems(keys)
+    assert len(set(stems.values())) == len(keys)
+    assert all(len(stem) <= 120 and "/" not in stem and stem[0] != "." for stem in stems.values())
+    assert stems[keys[2]] == "a_b-p"
+    assert stems[keys[4]] == "A-q"
+    assert file_stems(keys[1:])[keys[1]] == "a-p_x_1"
+
+
+def test_drawing_needs_neither_torch_nor_pyplot_nor_seaborn():
+    code = (
+        "import sys, robustbench_rec.figures, robustbench_rec.degradation; "
+        "print({'torch', 'seaborn', 'matplotlib.pyplot', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,57 @@
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from robustbench_rec import Perturbation
+from robustbench_rec.perturbation import perturb
+from robustbench_rec.seeds import rng_for
+from robustbench_rec.testing import toy_split
+
+
+@dataclass(frozen=True)
+class Rogue(Perturbation):
+    """Does whatever the test asks of it."""
+
+    does: str = ""
+
+    def apply(self, split, rng):
+        match self.does:
+            case "nothing":
+                return split
+            case "touches test":
+                return replace(split, test=split.test[np.arange(3)])
+            case "touches seen":
+                return replace(split, seen=split.train)
+            case "leaks":
+                return replace(split, train=split.train + split.valid)
+            case "writes":
+                split.train.users[0] = 1
+            case "out of range":
+                train = split.train
+                return replace(split, train=replace(train, items=train.items + 30))
+        return None
+
+
+def run(does):
+    return perturb(Rogue(level=0.5, does=does), toy_split(), rng_for(0))
+
+
+def test_doing_nothing_is_allowed():
+    assert run("nothing").train == toy_split().train
+
+
+@pytest.mark.parametrize(
+    ("does", "message"),
+    [
+        ("touches test", "Rogue changed Split.test; a perturbation of stage 'train' may change"),
+        ("touches seen", "Rogue changed Split.seen"),
+        ("leaks", "Rogue put 120 pairs of Split.valid into Split.train"),
+        ("writes", "read-only"),
+        ("out of range", r"items holds id \d+; ids lie in \[0, 40\)"),
+        ("returns None", "Rogue.apply returned NoneType, not a Split"),
+    ],
+)
+def test_what_a_perturbation_may_not_do_is_refused_by_name(does, message):
+    with pytest.raises(ValueError, match=message):
+        run(does)

@@ -1,0 +1,153 @@
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from robustbench_rec import LOSSES, PERTURBATIONS, InputError, Loss, setting, spec
+from robustbench_rec.registry import Registry, code_of, load_plugins
+from robustbench_rec.settings import described
+
+
+def test_our_own_are_found():
+    assert {"bpr", "bce", "mse", "softmax", "ccl", "drrl"} <= set(LOSSES)
+    assert not LOSSES.broken
+    assert not PERTURBATIONS.broken
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(InputError, match=r"no perturbation named 'hiden_positives'; did you mean"):
+        PERTURBATIONS["hiden_positives"]
+
+
+def test_a_name_is_held_once_and_well_formed():
+    registry: Registry[Loss] = Registry("loss", "robustbench_rec.losses")
+
+    @registry.add("mine")
+    @dataclass(frozen=True)
+    class Mine(Loss):
+        pass
+
+    with pytest.raises(ValueError, match=r"loss 'mine' is .*Mine already"):
+
+        @registry.add("mine")
+        @dataclass(frozen=True)
+        class Other(Loss):
+            pass
+
+    with pytest.raises(ValueError, match="must match"):
+        registry.add("../mine")
+    with pytest.raises(TypeError, match="must stand under @dataclass"):
+        registry.add("plain")(type("Plain", (Loss,), {}))
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"name": "softmax", "taau": 1}, r"softmax has no setting 'taau'; did you mean 'tau'\?"),
+        ({"name": "softmax", "tau": "0.2"}, r"softmax.tau is '0.2'; it should be a valid number"),
+        ({"name": "softmax", "tau": 0}, r"Softmax.tau is 0.*; it must be > 0"),
+        ({"name": "softmax", "tau": float("nan")}, r"Softmax.tau is nan; it must be > 0"),
+        ({"name": "softmax", "n_negatives": 2.5}, r"n_negatives is 2.5; it should be a valid int"),
+        ({"name": "softmax", "score": "cos"}, r"score is 'cos'; it should be 'cosine' or 'dot'"),
+        ({"name": "drrl", "order": 1.0}, r"DrRL.order is 1.0; it must be > 1"),
+        ({"tau": 1}, r"a loss needs a `name`"),
+    ],
+)
+def test_a_bad_table_is_refused_by_one_line(table, message):
+    with pytest.raises(InputError, match=message) as caught:
+        LOSSES.build(table)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_spec_prints_every_setting_own_ones_first():
+    loss = LOSSES.build({"name": "softmax", "tau": 0.1})
+    assert spec(loss) == "softmax(tau=0.1, n_negatives=1000, score=cosine)"
+    assert spec(loss, without="tau") == "softmax(n_negatives=1000, score=cosine)"
+
+
+def test_settings_describe_themselves():
+    rows = {row["name"]: row for row in described(LOSSES["softmax"])}
+    assert rows["tau"] == {
+        "name": "tau",
+        "default": "0.2",
+        "domain": "> 0",
+        "about": "temperature, on the cosine scale",
+    }
+    assert rows["score"]["domain"] == "cosine | dot"
+
+
+PLUGIN = '''
+from dataclasses import dataclass
+from robustbench_rec import PERTURBATIONS, Perturbation
+
+@PERTURBATIONS.add("mine-once")
+@dataclass(frozen=True)
+class Mine(Perturbation):
+    """Mine."""
+'''
+
+
+def test_a_plugin_file_registers_and_loads_once(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN)
+    load_plugins([str(path)])
+    mine = PERTURBATIONS["mine-once"]
+    load_plugins([str(path)])
+    assert PERTURBATIONS["mine-once"] is mine
+
+
+def digest(path, text):
+    """Import the text as a plugin and return the digest of the class Mine in it."""
+    path.write_text(text)
+    load_plugins([str(path)])
+    (module,) = (m for m in list(sys.modules.values()) if getattr(m, "__file__", "") == str(path))
+    return code_of(module.Mine)
+
+
+def test_the_digest_of_code_follows_code_and_not_comments(tmp_path):
+    text = 'FACTOR = 1\n\nclass Mine:\n    """Words."""\n\n    x = 1  # why\n'
+    one = digest(tmp_path / "one.py", text)
+    assert one == digest(tmp_path / "two.py", text.replace("Words", "Others").replace("why", "so"))
+    assert one != digest(tmp_path / "three.py", text.replace("x = 1", "x = 2"))
+    assert one != digest(tmp_path / "four.py", text.replace("FACTOR = 1", "FACTOR = 2"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nothing_of_that_name", "did not import: ModuleNotFoundError"),
+        ("raise RuntimeError('mine')", "did not import: RuntimeError: mine"),
+        ("def", "did not import: SyntaxError"),
+    ],
+)
+def test_a_broken_plugin_is_named(tmp_path, text, message):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_plugins([str(path)])
+    with pytest.raises(InputError, match="no such file"):
+        load_plugins([str(tmp_path / "absent.py")])
+
+
+def test_a_broken_module_of_a_registry_does_not_take_the_others_along(tmp_path, monkeypatch):
+    package = tmp_path / "half_broken"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "bad.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry: Registry[Loss] = Registry("loss", "half_broken")
+    assert list(registry) == []
+    with pytest.raises(InputError, match=r"half_broken.bad did not import \(ZeroDivisionError"):
+        registry["any"]
+
+
+def test_a_required_setting_is_asked_for():
+    registry: Registry[Loss] = Registry("loss", "robustbench_rec.losses")
+
+    @registry.add("needy")
+    @dataclass(frozen=True, kw_only=True)
+    class Needy(Loss):
+        must: int = setting()
+
+    with pytest.raises(InputError, match="needy needs the setting 'must'"):
+        registry.build({"name": "needy"})
