@@ -49,7 +49,7 @@ class PopularityShift(Perturbation):
 
         `kl` and `renyi_2` are in nats, of the test against the (add-one smoothed) training
         distribution; `gini` is of the test counts over the catalogue, 0 being even;
-        `mean_log_popularity` is the mean over test pairs, negated so that it grows with the level.
+        `rarity` is minus the mean log popularity of the test pairs.
         """
         trained = _shares(clean.seen, smoothing=1.0)
         tested = _shares(perturbed.test)
@@ -57,7 +57,7 @@ class PopularityShift(Perturbation):
         ratio = tested[held] / trained[held]
         log_popularity = np.log(clean.seen.item_counts[perturbed.test.items] + 1.0)
         return {
-            "mean_log_popularity": -float(log_popularity.mean()),
+            "rarity": -float(log_popularity.mean()),
             "kl": float(tested[held] @ np.log(ratio)),
             "renyi_2": float(np.log(tested[held] @ ratio)),
             "gini": _gini(perturbed.test.item_counts),

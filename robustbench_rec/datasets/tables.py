@@ -1,0 +1,164 @@
+"""Readers of tables: delimited text, with a header or MovieLens's without, and Parquet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from robustbench_rec.dataset import Table
+from robustbench_rec.datasets.columns import NULLS, Columns, Rows, table_of
+from robustbench_rec.datasets.source import Source
+from robustbench_rec.errors import InputError
+
+SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
+MOVIELENS_ROLES = ("user", "item", "rating", "timestamp")
+
+
+def first_line(source: Source, name: str) -> str:
+    """Return the first line of a text file, or raise InputError where it is empty or no text."""
+    with source.open(name) as stream:
+        head = stream.readline(65_536)
+    if not head:
+        raise InputError(f"{source.where(name)} is empty")
+    try:
+        return head.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise InputError(f"{source.where(name)}, line 1: not UTF-8 text") from None
+
+
+def header_of(line: str, columns: Columns) -> tuple[str, list[str]]:
+    """Return the separator and the names in a header line.
+
+    It is the separator by which a user and an item column are found, else the most frequent one.
+    """
+    split = {mark: next(csv.reader([line], delimiter=mark), []) for mark in SEPARATORS}
+    best = max(SEPARATORS, key=line.count)
+    mark = next((mark for mark in SEPARATORS if columns.known_in(split[mark])), best)
+    return mark, split[mark]
+
+
+def read_delimited(source: Source, name: str, columns: Columns) -> Table:
+    """Read text whose first line names its columns; the separator is found by looking."""
+    where = source.where(name)
+    mark, header = header_of(first_line(source, name), columns)
+    picked = columns.find(header, where)
+    rows = Rows(where, "line", 2)
+    return table_of(_parsed(source, name, rows, picked, sep=mark, header=0), rows)
+
+
+def read_recbole(source: Source, name: str, columns: Columns) -> Table:
+    """Read a RecBole atomic file: tabs, and a header such as `user_id:token item_id:token`."""
+    line = first_line(source, name)
+    if "\t" not in line or ":" not in line:
+        raise InputError(
+            f"{source.where(name)}, line 1: {line[:80]!r} is no header of RecBole; expected names "
+            "with types, separated by tabs, such as user_id:token and item_id:token"
+        )
+    return read_delimited(source, name, columns)
+
+
+def read_movielens(source: Source, name: str, columns: Columns) -> Table:
+    """Read `u.data` (tabs) or `ratings.dat` (`::`, latin-1): user, item, rating, timestamp.
+
+    It has no header, so `columns` plays no part.
+    """
+    rows = Rows(source.where(name), "line", 1)
+    with source.open(name) as stream:
+        line = stream.readline(65_536).decode("latin-1")
+    if not line:
+        raise InputError(f"{rows.where} is empty")
+    mark = "::" if "::" in line else "\t"
+    count = min(line.count(mark) + 1, len(MOVIELENS_ROLES))
+    if count < 2:
+        raise rows.fault(
+            0,
+            f"{line[:80].rstrip()!r}; expected user, item, rating and timestamp "
+            "separated by tabs or by '::'",
+        )
+    # pandas splits by one character fast, so that '::' is two separators around an empty field.
+    picked = {role: at * len(mark) for at, role in enumerate(MOVIELENS_ROLES[:count])}
+    encoding = "latin-1" if mark == "::" else "utf-8"
+    frame = _parsed(source, name, rows, picked, sep=mark[0], header=None, encoding=encoding)
+    return table_of(frame, rows)
+
+
+def _parsed(
+    source: Source,
+    name: str,
+    rows: Rows,
+    picked: dict[str, int],
+    *,
+    sep: str,
+    header: int | None,
+    encoding: str = "utf-8-sig",
+) -> Any:
+    """Return a frame of text columns named by role; the index counts rows, blank ones dropped."""
+    import pandas as pd
+
+    with _clear(source, name, rows), source.open(name) as stream:
+        frame = pd.read_csv(
+            stream,
+            sep=sep,
+            header=header,
+            usecols=list(picked.values()),
+            dtype=str,
+            encoding=encoding,
+            keep_default_na=False,
+            na_values=NULLS,
+            skip_blank_lines=False,
+        )
+    frame.columns = pd.Index(sorted(picked, key=picked.__getitem__))
+    return frame.dropna(how="all")
+
+
+@contextmanager
+def _clear(source: Source, name: str, rows: Rows) -> Iterator[None]:
+    from pandas.errors import EmptyDataError, ParserError
+
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise _not_utf8(source, name, rows) from None
+    except (EmptyDataError, ParserError) as error:
+        says = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
+        raise InputError(f"{rows.where}: the table does not parse ({says})") from None
+
+
+def _not_utf8(source: Source, name: str, rows: Rows) -> InputError:
+    with source.open(name) as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                byte = line[error.start]
+                says = f"byte 0x{byte:02x} is not UTF-8 text; save the file as UTF-8"
+                return InputError(f"{rows.where}, line {number}: {says}")
+    return InputError(f"{rows.where}: not UTF-8 text; save the file as UTF-8")
+
+
+def read_parquet(source: Source, name: str, columns: Columns) -> Table:
+    """Read a Parquet file with named columns; needs pyarrow."""
+    try:
+        from pyarrow import ArrowException  # type: ignore[import-untyped]
+        from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
+    except ImportError:
+        raise InputError(
+            f"{source.where(name)} is Parquet, which needs pyarrow: "
+            "pip install 'robustbench_rec[parquet]'"
+        ) from None
+    where = source.where(name)
+    with source.open(name) as stream:
+        try:
+            file = ParquetFile(stream)
+            header = file.schema_arrow.names
+            picked = columns.find(header, where)
+            table = file.read([header[at] for at in picked.values()])
+        except ArrowException as error:
+            says = " ".join(str(error).split())
+            raise InputError(f"{where}: not a whole Parquet file ({says})") from None
+    roles = {header[at]: role for role, at in picked.items()}
+    return table_of(
+        table.to_pandas(ignore_metadata=True).rename(columns=roles), Rows(where, "row", 1)
+    )

@@ -1,0 +1,37 @@
+"""What several tests share: the checkout, real data where they are, and a way to run commands."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import command_line
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """Return the top of the checkout."""
+    return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real data sets, or skip where this machine has none."""
+    folder = os.environ.get("ROBUSTBENCH_REC_DATA", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("ROBUSTBENCH_REC_DATA names no folder of real data sets")
+    return Path(folder)
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Return a function that runs `robustbench-rec ARGUMENTS` in an empty folder."""
+
+    def run(*arguments: object, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command_line(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300
+        )
+
+    return run

@@ -1,0 +1,232 @@
+"""Preparation on logs small enough to know the answer, and its properties on random ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robustbench_rec import Dataset, InputError, Raw, Split, Table
+from robustbench_rec.preparation import in_core, load, prepare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log(Dataset):
+    """A data set that is handed over, not read."""
+
+    name = "log"
+
+
+def table(pairs, ratings=None, timestamps=None, where=""):
+    users, items = (np.array(column) for column in zip(*pairs, strict=True))
+    numbers = (None if x is None else np.array(x, dtype=float) for x in (ratings, timestamps))
+    return Table(users, items, *numbers, where)
+
+
+def block(n_users, n_items):
+    return [(u, i) for u in range(n_users) for i in range(n_items)]
+
+
+def pairs(split: Split, part: str) -> set:
+    chosen = getattr(split, part)
+    return {
+        (user, item)
+        for user, item in zip(
+            split.user_ids[chosen.users].tolist(),
+            split.item_ids[chosen.items].tolist(),
+            strict=True,
+        )
+    }
+
+
+def test_ratings_under_the_least_are_dropped():
+    log = table([*block(3, 4), (9, 0)], ratings=[*[5] * 12, 2])
+    split = prepare(Raw(log), Log(min_rating=3.0), seed=0)
+    assert split.user_ids.tolist() == [0, 1, 2]
+    assert len(split.seen) + len(split.valid) + len(split.test) == 12
+
+
+def test_the_core_is_iterated_until_it_stands():
+    # Item 9 keeps user 8 in a first pass only: it goes itself, since it has one pair.
+    log = table([*block(2, 2), (8, 0), (8, 9)])
+    split = prepare(Raw(log), Log(k_core=2), seed=0)
+    assert split.user_ids.tolist() == [0, 1]
+    assert split.item_ids.tolist() == [0, 1]
+
+
+@given(st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=4), st.integers(0, 3))
+@settings(max_examples=50, deadline=None)
+def test_the_core_is_a_core_and_nothing_outside_could_join(chosen, k):
+    from robustbench_rec import Interactions
+
+    log = Interactions.of(*zip(*chosen, strict=True), 7, 7)
+    core = log[in_core(log, k)]
+    for counts in (core.user_counts, core.item_counts):
+        assert ((counts == 0) | (counts >= k)).all()
+    assert in_core(core, k).all()
+
+
+def test_ratio_tests_a_rounded_up_share_of_each_user():
+    split = prepare(Raw(table([*block(4, 11), (7, 0), (7, 1), (8, 0)])), Log(test=0.2), seed=0)
+    assert split.test.user_counts.tolist() == [3, 3, 3, 3, 1, 0]
+    assert (split.train.user_counts >= 1).all()
+
+
+def test_validation_takes_a_share_but_never_a_users_last_pair():
+    train = [(0, i) for i in range(25)] + [(1, 0), (1, 1), (2, 0)]
+    split = prepare(Raw(table(train), test=table([(0, 30), (2, 31)])), Log(valid=0.1), seed=0)
+    assert split.valid.user_counts.tolist() == [2, 1, 0]
+    assert split.train.user_counts.tolist() == [23, 1, 1]
+    assert split.seen == split.train
+
+
+def test_time_tests_the_last_of_the_timeline_of_users_who_trained():
+    log = table(
+        [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 0), (0, 3), (2, 1), (3, 0), (1, 3)],
+        timestamps=[1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+    )
+    split = prepare(Raw(log), Log(split_by="time", test=0.3), seed=0)
+    assert pairs(split, "test") == {(2, 1), (1, 3)}  # user 3 has no past
+
+
+def test_time_without_timestamps_says_what_to_set():
+    with pytest.raises(InputError, match=r"log has no timestamps.*timestamp_column"):
+        prepare(Raw(table(block(3, 3))), Log(split_by="time"), seed=0)
+
+
+def test_a_least_rating_without_ratings_says_what_to_set():
+    with pytest.raises(InputError, match=r"log has no ratings, so min_rating=3.*rating_column"):
+        prepare(Raw(table(block(3, 3))), Log(min_rating=3.0), seed=0)
+
+
+def test_parts_that_come_split_are_taken_as_they_are():
+    raw = Raw(table([(0, 0), (5, 1)]), table([(0, 2)]), table([(7, 9)]))
+    split = prepare(raw, Log(k_core=10, min_rating=4.0), seed=0)
+    assert pairs(split, "train") == {(0, 0), (5, 1)}
+    assert pairs(split, "valid") == {(0, 2)}
+    assert pairs(split, "test") == {(7, 9)}
+    assert split.user_ids.tolist() == [0, 5, 7]
+    assert split.item_ids.tolist() == [0, 1, 2, 9]
+
+
+def test_ids_are_ordered_by_value_if_numbers_else_as_text():
+    numbers = prepare(Raw(table(block(11, 3))), Log(), seed=0)
+    assert numbers.user_ids.tolist() == list(range(11))
+    words = [(f"u{user}", item) for user, item in block(11, 3)]
+    assert prepare(Raw(table(words)), Log(), seed=0).user_ids.tolist()[:3] == ["u0", "u1", "u10"]
+
+
+def test_numbers_in_one_part_and_text_in_another_become_text():
+    split = prepare(Raw(table(block(2, 3)), test=table([("a", 7)])), Log(), seed=0)
+    assert split.user_ids.tolist() == ["0", "1", "a"]
+
+
+def test_held_out_pairs_leave_train_but_stay_seen():
+    split = prepare(Raw(table(block(20, 12))), Log(hold_out=0.25), seed=0)
+    whole = len(split.seen)
+    assert len(split.false_negatives) == round(0.25 * whole)
+    assert len(split.train) == whole - len(split.false_negatives)
+    assert split.seen == split.train + split.false_negatives
+    assert (split.train.user_counts >= 1).all()
+
+
+def test_each_user_keeps_a_training_pair_when_much_is_held_out():
+    split = prepare(Raw(table(block(9, 3)), test=table([(0, 5)])), Log(hold_out=0.99), seed=0)
+    assert (split.train.user_counts == 1).all()
+
+
+def test_what_is_held_out_nests_and_changes_no_other_draw():
+    log = Raw(table(block(20, 12)))
+    none, some, more = (prepare(log, Log(hold_out=h), seed=0) for h in (0.0, 0.1, 0.3))
+    assert pairs(some, "false_negatives") < pairs(more, "false_negatives")
+    for part in ("seen", "valid", "test"):
+        assert pairs(none, part) == pairs(more, part)
+
+
+def test_unobserved_positives_are_false_negatives_but_not_seen():
+    train, test = table(block(3, 4)), table([(0, 5)])
+    unobserved = table([(0, 5), (1, 0), (1, 5), (9, 0), (0, 8)])
+    split = prepare(Raw(train, test=test, unobserved=unobserved), Log(), seed=0)
+    assert pairs(split, "false_negatives") == {(1, 5)}
+    assert not split.seen.holds(split.false_negatives.users, split.false_negatives.items).any()
+
+
+def test_a_test_sample_leaves_the_whole_pool():
+    whole = prepare(Raw(table(block(10, 10))), Log(), seed=0)
+    split = prepare(Raw(table(block(10, 10))), Log(test_sample=0.5), seed=0)
+    assert split.test_pool == whole.test
+    assert len(split.test) == round(0.5 * len(whole.test))
+
+
+def test_another_seed_is_another_split_and_row_order_is_none():
+    log = block(10, 10)
+    first, again = (prepare(Raw(table(rows)), Log(), seed=0) for rows in (log, log[::-1]))
+    assert first.train == again.train
+    assert first.test == again.test
+    assert first.test != prepare(Raw(table(log)), Log(), seed=1).test
+
+
+def test_load_reads_and_prepares():
+    class Read(Log):
+        def read(self, data_dir):
+            assert data_dir == Path("here")
+            return Raw(table(block(3, 3)))
+
+    assert load(Read(), Path("here"), 0).n_users == 3
+
+
+def test_a_repeated_pair_is_named():
+    with pytest.raises(
+        InputError, match=r"a\.tsv holds the pair \(user b, item 7\) more than once"
+    ):
+        prepare(Raw(table([("a", 7), ("b", 7), ("b", 7)], where="a.tsv")), Log(), seed=0)
+
+
+def test_a_test_pair_in_train_is_named():
+    train = table(block(3, 3), where="train.tsv")
+    test = table([(0, 8), (2, 1), (1, 1)], where="test.tsv")
+    with pytest.raises(
+        InputError,
+        match=r"test\.tsv holds 2 pairs that train\.tsv holds too, such as \(user 1, item 1\)",
+    ):
+        prepare(Raw(train, test=test), Log(), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "settings_", "says"),
+    [
+        (Raw(table(block(1, 5))), {}, r"log holds 1 users and 5 items; at least 2 users"),
+        (Raw(table(block(5, 1))), {}, r"log holds 5 users and 1 items; at least 2 users"),
+        (
+            Raw(table([(0, 0), (0, 1)]), test=table([(0, 2)])),
+            {},
+            r"log holds 1 users and 3 items; at least 2 users",
+        ),
+        (Raw(table(block(3, 3))), {"k_core": 4}, r"log: k_core=4 leaves 0 users and 0 items"),
+        (
+            Raw(table(block(2, 2), ratings=[1, 2, 3, 4])),
+            {"min_rating": 5.0},
+            r"log: min_rating=5 leaves 0 users and 0 items",
+        ),
+        (Raw(table([(0, 0), (1, 1)])), {}, r"split_by='ratio' with test=0.2 leaves no pair"),
+    ],
+)
+def test_too_little_says_which_step_took_it(raw, settings_, says):
+    with pytest.raises(InputError, match=says):
+        prepare(raw, Log(**settings_), seed=0)
+
+
+@given(
+    st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=30),
+    st.floats(0.05, 0.9),
+    st.floats(0, 0.9),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_log_is_shared_out_whole_and_once(chosen, share, hold_out):
+    split = prepare(Raw(table(sorted(chosen))), Log(test=share, hold_out=hold_out), seed=3)
+    parts = [pairs(split, part) for part in ("train", "false_negatives", "valid", "test")]
+    assert sum(len(part) for part in parts) == len(chosen)
+    assert set().union(*parts) == chosen
+    assert (split.train.user_counts >= 1).all()

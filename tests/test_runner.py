@@ -1,0 +1,283 @@
+"""Whole runs in processes of their own: resuming, killing, refusing, and equal bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from commands import command_line
+
+from robustbench_rec.store import Store, read
+
+SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> pd.DataFrame:
+    """Return the frame of `smoke`, run by two workers and left alone."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = subprocess.run(smoke(folder), capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    return read(folder)
+
+
+def smoke(folder: Path, *arguments: object) -> list[str]:
+    return command_line("run", "smoke", "--out", folder, "--no-figures", *arguments)
+
+
+def start(folder: Path, *arguments: object) -> subprocess.Popen:
+    return subprocess.Popen(
+        smoke(folder, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(condition, what: str):
+    """Return the first true value of `condition()`."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise TimeoutError(what)
+
+
+def records(folder: Path) -> list[Path]:
+    return list((folder / "cells").glob("*.json"))
+
+
+def children(pid: int) -> list[int]:
+    """Return the worker processes of a run, by the marks that the kernel keeps."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in listed if is_worker(int(child))]
+
+
+def is_worker(pid: int) -> bool:
+    try:
+        return b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def finish(folder: Path, expected: pd.DataFrame) -> None:
+    """Give the same command again, and compare with the undisturbed run, bit for bit."""
+    again = subprocess.run(smoke(folder), capture_output=True, text=True, timeout=SECONDS)
+    assert again.returncode == 0, again.stderr
+    pd.testing.assert_frame_equal(read(folder), expected, check_exact=True)
+    assert (folder / "results.csv").read_text() == expected.to_csv(index=False)
+    assert not list(folder.rglob("*.part"))
+
+
+def test_results_do_not_depend_on_the_number_of_jobs(tmp_path, undisturbed):
+    done = subprocess.run(smoke(tmp_path, "--jobs", 1), capture_output=True, timeout=SECONDS)
+    assert done.returncode == 0
+    pd.testing.assert_frame_equal(read(tmp_path), undisturbed, check_exact=True)
+
+
+def test_kill_9_of_the_parent_loses_at_most_the_cells_in_flight(tmp_path, undisturbed):
+    run = start(tmp_path)
+    wait_for(lambda: len(records(tmp_path)) >= 3, "three records")
+    workers = children(run.pid)
+    assert len(workers) == 2
+    run.kill()
+    run.communicate()
+    wait_for(lambda: not any(map(is_alive, workers)), "the orphans' end")
+    before = {path: path.stat().st_mtime_ns for path in records(tmp_path)}
+    assert 3 <= len(before) < 36
+    finish(tmp_path, undisturbed)
+    kept = [path for path, written in before.items() if path.stat().st_mtime_ns == written]
+    assert len(kept) == len(before)
+
+
+def test_kill_9_of_a_worker_is_survived_within_the_run(tmp_path, undisturbed):
+    run = start(tmp_path)
+    wait_for(lambda: len(records(tmp_path)) >= 3, "three records")
+    os.kill(children(run.pid)[0], signal.SIGKILL)
+    _, errors = run.communicate(timeout=SECONDS)
+    assert run.returncode == 0, errors
+    pd.testing.assert_frame_equal(read(tmp_path), undisturbed, check_exact=True)
+    finish(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_ends_the_workers_and_the_same_command_goes_on(
+    tmp_path, undisturbed, sent, status
+):
+    run = start(tmp_path)
+    wait_for(lambda: records(tmp_path), "a record")
+    workers = children(run.pid)
+    run.send_signal(sent)
+    _, errors = run.communicate(timeout=SECONDS)
+    assert run.returncode == status
+    assert "Traceback" not in errors
+    assert not any(map(is_alive, workers))
+    finish(tmp_path, undisturbed)
+
+
+def test_a_second_runner_on_the_same_folder_is_refused(tmp_path):
+    first = start(tmp_path)
+    wait_for(lambda: records(tmp_path), "a record")
+    second = subprocess.run(smoke(tmp_path), capture_output=True, text=True, timeout=SECONDS)
+    assert second.returncode == 2
+    assert f"another run is writing here (process {first.pid})" in second.stderr
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=SECONDS)
+
+
+DEADLY = """
+import os, signal
+from dataclasses import dataclass
+from robustbench_rec import PERTURBATIONS, Perturbation
+
+@PERTURBATIONS.add("deadly")
+@dataclass(frozen=True)
+class Deadly(Perturbation):
+    "Kills the worker it runs in, as running out of memory does."
+    unit = "deaths"
+
+    def apply(self, split, rng):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+SUITE = """
+name = "tiny"
+{head}
+training = {{ epochs = 1 }}
+[[dataset]]
+name = "synthetic"
+n_users = 60
+n_items = 50
+positives = 20
+[[backbone]]
+name = "mf"
+dim = 4
+[[loss]]
+name = "bpr"
+[[perturbation]]
+name = "hidden_positives"
+level = [0.0, 0.2, 0.4]
+{tail}
+"""
+
+
+def write_suite(folder: Path, head: str = "", tail: str = "") -> Path:
+    path = folder / "tiny.toml"
+    path.write_text(SUITE.format(head=head, tail=tail))
+    return path
+
+
+def test_a_cell_that_keeps_killing_its_worker_fails_alone(tmp_path, command):
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    tail = '[[perturbation]]\nname = "deadly"\nlevel = [0.0, 0.5]'
+    suite = write_suite(tmp_path, 'plugins = ["deadly.py"]', tail)
+    done = command("run", suite, "--out", "out")
+    assert done.returncode == 3
+    assert "deadly level 0.5 replicate 0: RuntimeError: its worker died 3 times" in done.stderr
+    assert len(read(tmp_path / "out")) == 4 * 9 * 1
+    told = command("status", "out")
+    assert "4 of 5 cells done, 1 failed, 0 left" in told.stdout
+
+
+def test_a_failed_cell_is_tried_again_and_the_others_are_not(tmp_path, command):
+    plugin = tmp_path / "moody.py"
+    text = DEADLY.replace("deadly", "moody")
+    text = text.replace("os.kill(os.getpid(), signal.SIGKILL)", "return self.mood(split)")
+    text += "\n    def mood(self, split):\n        raise RuntimeError('not today')\n"
+    plugin.write_text(text)
+    tail = '[[perturbation]]\nname = "moody"\nlevel = [0.0, 0.5]'
+    suite = write_suite(tmp_path, 'plugins = ["moody.py"]', tail)
+    first = command("run", suite, "--out", "out")
+    assert first.returncode == 3
+    assert "RuntimeError: not today" in first.stderr
+    # Mended code is another experiment: the digest of the plugin is part of the cell.
+    plugin.write_text(text.replace("raise RuntimeError('not today')", "return split"))
+    second = command("run", suite, "--out", "out")
+    assert second.returncode == 0, second.stderr
+    assert "3 done, 2 to run" in second.stdout
+
+
+def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, command):
+    suite = write_suite(tmp_path)
+    assert command("run", suite, "--out", "out").returncode == 0
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+    code = (
+        "import sys; from robustbench_rec.cli import main; "
+        f"main(['run', {str(suite)!r}, '--out', 'out'], standalone_mode=False); "
+        "print('torch' in sys.modules)"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert again.returncode == 0, again.stderr
+    assert "3 done, 0 to run" in again.stdout
+    assert again.stdout.splitlines()[-1] == "False"
+    assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+
+
+def test_only_runs_a_part_and_the_rest_joins_later(tmp_path, command):
+    tail = '[[perturbation]]\nname = "false_positives"\nlevel = [0.0, 0.2]'
+    suite = write_suite(tmp_path, tail=tail)
+    part = command("run", suite, "--out", "out", "--only", "perturbation=false_positives")
+    assert part.returncode == 0, part.stderr
+    assert read(tmp_path / "out")["perturbation"].unique().tolist() == ["false_positives"]
+    assert command("run", suite, "--out", "out").returncode == 0
+    names = set(read(tmp_path / "out")["perturbation"])
+    assert names == {"false_positives", "hidden_positives"}
+
+
+def test_force_runs_again_what_is_done(tmp_path, command):
+    suite = write_suite(tmp_path)
+    command("run", suite, "--out", "out")
+    before = read(tmp_path / "out")
+    forced = command("run", suite, "--out", "out", "--force")
+    assert "0 done, 3 to run" in forced.stdout
+    pd.testing.assert_frame_equal(read(tmp_path / "out"), before, check_exact=True)
+
+
+def test_a_corrupt_record_is_named_and_computed_again(tmp_path, command):
+    suite = write_suite(tmp_path)
+    command("run", suite, "--out", "out")
+    before = read(tmp_path / "out")
+    victim = records(tmp_path / "out")[0]
+    victim.write_bytes(victim.read_bytes()[:50])
+    again = command("run", suite, "--out", "out")
+    assert again.returncode == 0
+    assert f"{Path('out') / 'cells' / victim.name}: corrupt record" in again.stderr
+    assert "2 done, 1 to run" in again.stdout
+    pd.testing.assert_frame_equal(read(tmp_path / "out"), before, check_exact=True)
+
+
+def test_the_manifest_tells_what_was_run(tmp_path, command):
+    suite = write_suite(tmp_path)
+    command("run", suite, "--out", "out")
+    manifest = Store(tmp_path / "out").manifest()
+    assert manifest["suite_text"] == suite.read_text()
+    assert manifest["command"].startswith("robustbench-rec run")
+    assert {"numpy", "torch", "python", "robustbench_rec"} <= manifest["versions"].keys()
+    (name,) = manifest["data"]
+    assert name.startswith("synthetic(")
+
+
+def test_a_module_in_the_current_folder_is_not_run_by_workers(tmp_path, command):
+    (tmp_path / "uuid.py").write_text("raise SystemExit('foreign code ran')")
+    suite = write_suite(tmp_path)
+    environment = os.environ | {"PYTHONSAFEPATH": "1"}
+    done = subprocess.run(
+        command_line("run", suite, "--out", "out"),
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from robustbench_rec import InputError
+from robustbench_rec.store import COLUMNS, Store, read, short_names
+
+RECORD = {
+    "id": "a1",
+    "fit_id": "f1",
+    "status": "done",
+    "dataset": {"name": "toy", "spec": "toy(k=1)"},
+    "backbone": {"name": "mf", "spec": "mf(dim=4)"},
+    "loss": {"name": "softmax", "spec": "softmax(tau=0.1, n_negatives=5)"},
+    "perturbation": {"name": "noise", "spec": "noise()", "unit": "share", "level": 0.0},
+    "replicate": 0,
+    "metrics": {"ndcg@20": 0.5, "coverage@20": 0.25},
+    "users": {"evaluated": 3, "all": 4},
+    "seconds": {"fit": 1.5},
+    "error": "",
+}
+PER_USER = {"users": np.arange(3), "ndcg@20": np.array([0.25, 0.5, 0.75])}
+
+
+@pytest.fixture
+def store(tmp_path):
+    held = Store(tmp_path / "run")
+    with held.locked():
+        held.write_manifest({"suite": "s", "cells": ["a1", "a2"], "averaging": "test-users"})
+        held.write(RECORD, PER_USER)
+        held.write(RECORD | {"id": "a2", "loss": {"name": "bpr", "spec": "bpr()"}}, PER_USER)
+    return held
+
+
+def no_warning(message):
+    pytest.fail(message)
+
+
+def test_a_record_comes_back_with_its_per_user_metrics(store):
+    records = store.records(["a1", "absent"], no_warning)
+    assert records.keys() == {"a1"}
+    assert records["a1"]["metrics"] == RECORD["metrics"]
+    np.testing.assert_array_equal(store.per_user("a1")["ndcg@20"], PER_USER["ndcg@20"])
+
+
+def test_read_gives_the_tidy_frame_in_the_suite_s_order(store):
+    frame = read(store.folder)
+    assert tuple(frame.columns) == COLUMNS
+    assert frame["loss"].tolist() == ["softmax", "softmax", "bpr", "bpr"]
+    assert frame.loc[0, "value"] == 0.5
+
+
+def test_all_users_averaging_scales_per_user_metrics_only(store):
+    store.write_manifest({"suite": "s", "cells": ["a1"], "averaging": "all-users"})
+    values = read(store.folder).set_index("metric")["value"]
+    assert values["ndcg@20"] == 0.5 * 3 / 4
+    assert values["coverage@20"] == 0.25
+
+
+def test_compact_writes_what_read_gives(store):
+    frame = pd.read_csv(store.compact())
+    pd.testing.assert_frame_equal(frame, read(store.folder), check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda json_path, npz_path: json_path.write_bytes(b""), "Expecting value"),
+        (lambda json_path, npz_path: json_path.write_bytes(json_path.read_bytes()[:90]), "char"),
+        (lambda json_path, npz_path: json_path.write_bytes(b"\x7b\xff\x80"), "decode"),
+        (lambda json_path, npz_path: json_path.write_text("[]"), "lacks fields"),
+        (lambda json_path, npz_path: json_path.write_text("{}"), "lacks fields"),
+        (lambda json_path, npz_path: npz_path.unlink(), "a1.npz beside it is missing"),
+        (lambda json_path, npz_path: npz_path.write_bytes(b"PK"), "not whole"),
+        (
+            lambda json_path, npz_path: json_path.write_bytes(
+                json_path.read_bytes().replace(b'"a1"', b'"zz"')
+            ),
+            "it is of cell zz",
+        ),
+    ],
+)
+def test_a_corrupt_record_is_named_set_aside_and_not_counted(store, damage, says):
+    path = store.cells / "a1.json"
+    damage(path, store.cells / "a1.npz")
+    warnings = []
+    assert store.records(["a1", "a2"], warnings.append).keys() == {"a2"}
+    (warning,) = warnings
+    assert str(path) in warning
+    assert says in warning
+    assert (store.folder / "set-aside" / "a1.json").exists()
+    assert store.records(["a1"], no_warning) == {}
+
+
+def test_the_second_runner_is_refused_until_the_first_lets_go(store):
+    with store.locked(), pytest.raises(InputError, match="another run is writing here"):
+        Store(store.folder).locked().__enter__()
+    with Store(store.folder).locked():
+        pass
+
+
+def test_what_an_interrupted_run_left_half_written_is_swept(store):
+    (store.cells / "a9.json.123.part").write_text("{")
+    store.mark_started("f9")
+    with store.locked():
+        assert not list(store.cells.glob("*.part"))
+        assert store.in_flight() == set()
+
+
+def test_no_pickle_is_read(store):
+    np.savez(store.cells / "a1.npz", users=np.array([object()], dtype=object))
+    with pytest.raises(ValueError, match="pickle"):
+        store.per_user("a1")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no run here"):
+        read(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        read(tmp_path)
+
+
+def test_records_are_plain_json_for_other_tools(store):
+    assert json.loads((store.cells / "a1.json").read_text())["status"] == "done"
+
+
+def test_short_names_keep_what_tells_apart():
+    names = short_names(["a(x=1, y=2)", "a(x=1, y=3)", "b(x=1)", "c()"])
+    assert list(names.values()) == ["a(y=2)", "a(y=3)", "b", "c"]

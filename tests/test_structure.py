@@ -1,0 +1,106 @@
+"""Who may know whom: imports between our modules go one way."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import robustbench_rec
+
+PACKAGE = Path(robustbench_rec.__file__).parent
+ROOT = "robustbench_rec"
+LAYERS = (
+    "errors seeds interactions settings",
+    "registry",
+    "perturbation loss backbone dataset",
+    f"{ROOT} metrics",  # the package itself: the public names
+    "losses backbones datasets perturbations suites preparation sampling kernels",
+    "ranking",
+    "training",
+    "cell",
+    "suite store",
+    "runner degradation",
+    "progress figures",
+    "cli testing",
+    "__main__",
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
+PLUGINS = ("losses", "backbones", "perturbations")
+
+
+def module_files() -> dict[str, Path]:
+    """Return every module of ours, by its name below the package."""
+    checkout = PACKAGE.parent
+    ours = list(PACKAGE.rglob("*.py"))
+    ours += [p for part in ("perturbations", "suites") for p in (checkout / part).glob("*.py")]
+    top = {path: PACKAGE if path.is_relative_to(PACKAGE) else checkout for path in ours}
+    dotted = {".".join(path.relative_to(top[path]).with_suffix("").parts): path for path in ours}
+    return {name.removesuffix(".__init__"): path for name, path in dotted.items()}
+
+
+FILES = module_files()
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield the dotted name of all that is imported, in functions too; not for types alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        yield from imports(node)
+
+
+def known_to(name: str) -> set[str]:
+    """Return our modules that a module imports, by their names below the package."""
+    found = set()
+    for target in imports(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+        parts = target.split(".")
+        if parts[0] == ROOT:
+            below = (".".join(parts[1:end]) for end in range(len(parts), 1, -1))
+            found.add(next((module for module in below if module in FILES), ROOT))
+    return found
+
+
+def room(name: str) -> str:
+    return ROOT if name == "__init__" else name.partition(".")[0]
+
+
+def test_every_module_has_its_place():
+    assert {room(name) for name in FILES} == set(RANK)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_go_one_way(name):
+    within = {other for other in known_to(name) if "." in name and room(other) == room(name)}
+    for other in known_to(name) - within:
+        assert RANK[room(other)] < RANK[room(name)], f"{name} must not know {other}"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if room(name) in PLUGINS])
+def test_plugins_are_built_on_public_names(name):
+    allowed = {ROOT, "perturbation"} | {f"{room(name)}.{one}" for one in ("_tables",)}
+    assert known_to(name) <= allowed
+    targets = imports(ast.parse(FILES[name].read_text(encoding="utf-8")))
+    ours = [target.rpartition(".") for target in targets if target.startswith(ROOT)]
+    assert {one for module, _, one in ours if module == ROOT} <= set(robustbench_rec.__all__)
+
+
+@pytest.mark.parametrize("name", ["store", "degradation", "figures"])
+def test_results_are_read_and_drawn_without_torch(name):
+    reached, new = set(), {name}
+    while new:
+        reached |= new
+        new = {other for one in new for other in known_to(one) if other in FILES} - reached
+    for one in reached:
+        targets = imports(ast.parse(FILES[one].read_text(encoding="utf-8")))
+        assert not [target for target in targets if target.partition(".")[0] == "torch"]
+
+
+def test_only_training_knows_an_optimizer():
+    knowing = {name for name, path in FILES.items() if "torch.optim" in path.read_text()}
+    assert knowing == {"training"}

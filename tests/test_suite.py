@@ -1,0 +1,572 @@
+"""Suites: what loads, which cells it means, and one teaching line for every mistake."""
+
+import json
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from robustbench_rec import InputError
+from robustbench_rec.cell import Cell
+from robustbench_rec.suite import LARGEST_FILE, Suite, shipped
+
+SUITE = """\
+name = "tiny"
+about = "Small."
+seed = 0
+replicates = 2
+metrics = ["ndcg@20", "recall@20"]
+training = { epochs = 1, lr = 1e-2 }
+
+[[dataset]]
+name = "synthetic"
+n_users = 60
+n_items = 50
+positives = 20
+
+[[backbone]]
+name = "mf"
+dim = 4
+init_std = 0.1
+
+[[loss]]
+name = "bpr"
+
+[[loss]]
+name = "softmax"
+tau = 0.2
+training = { lr = 1e-3 }
+
+[[perturbation]]
+name = "hidden_positives"
+level = [0.0, 0.5]
+
+[[perturbation]]
+name = "popularity_shift"
+level = [0, 1]
+"""
+
+
+def line_of(text: str, among: str = SUITE) -> int:
+    """Return the number of the first line that starts with `text`."""
+    return 1 + next(at for at, line in enumerate(among.splitlines()) if line.startswith(text))
+
+
+def load(folder: Path, *changes: tuple[str, str], text: str = SUITE) -> Suite:
+    """Load the suite with some of its text replaced."""
+    for old, new in changes:
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times"
+        text = text.replace(old, new)
+    path = folder / "tiny.toml"
+    path.write_text(text, encoding="utf-8")
+    return Suite.load(str(path), folder / "data")
+
+
+def cells_of(folder: Path, *changes: tuple[str, str], fingerprint: str = "f") -> list[Cell]:
+    suite = load(folder, *changes)
+    return suite.cells(dict.fromkeys(suite.datasets, fingerprint))
+
+
+def ids(cells: list[Cell]) -> set[str]:
+    return {cell.id for cell in cells}
+
+
+def refused(folder: Path, *changes: tuple[str, str], text: str = SUITE) -> str:
+    """Return the one line that says why a changed suite is refused, less the path of its file."""
+    with pytest.raises(InputError) as caught:
+        load(folder, *changes, text=text)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(str(folder / "tiny.toml"))
+    return message.removeprefix(str(folder / "tiny.toml"))
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_suite_loads_and_has_a_clean_control_everywhere(name, tmp_path):
+    suite = Suite.load(name, tmp_path)
+    assert suite.name == name
+    assert suite.about
+    assert suite.text == shipped()[name]
+    cells = suite.cells(dict.fromkeys(suite.datasets, "f"))
+    axes = (suite.datasets, suite.backbones, suite.losses, suite.perturbations)
+    n_cells = suite.replicates
+    for axis in axes:
+        n_cells *= len(axis)
+    assert len(ids(cells)) == len(cells) == n_cells
+    controls = {replace(one, level=0.0) for one in suite.perturbations}
+    assert controls <= set(suite.perturbations)
+
+
+def test_a_shipped_suite_and_its_copy_are_the_same(tmp_path):
+    (tmp_path / "copy.toml").write_text(shipped()["smoke"])
+    copy = Suite.load(str(tmp_path / "copy.toml"), tmp_path)
+    assert copy == Suite.load("smoke", tmp_path)
+
+
+def test_cells_are_the_product_in_the_file_s_order(tmp_path):
+    keys = [
+        (cell.loss.name, cell.perturbation.name, cell.perturbation.level, cell.replicate)
+        for cell in cells_of(tmp_path)
+    ]
+    levels = [
+        ("hidden_positives", 0),
+        ("hidden_positives", 0.5),
+        ("popularity_shift", 0),
+        ("popularity_shift", 1),
+    ]
+    expected = product(("bpr", "softmax"), levels, (0, 1))
+    assert keys == [(loss, name, level, rep) for loss, (name, level), rep in expected]
+
+
+def test_cells_are_only_of_the_data_sets_that_have_a_fingerprint(tmp_path):
+    second = "\n[[dataset]]\nname = 'synthetic'\nworld_seed = 1\n\n[[backbone]]"
+    suite = load(tmp_path, ("\n[[backbone]]", second))
+    one, two = suite.datasets
+    assert len(suite.cells({one: "f", two: "f"})) == 32
+    assert {cell.dataset for cell in suite.cells({two: "f"})} == {two}
+
+
+def test_a_loss_s_own_training_stands_over_the_suite_s(tmp_path):
+    (_, bpr), (_, softmax) = load(tmp_path).losses
+    assert (bpr.epochs, bpr.lr) == (1, 1e-2)
+    assert (softmax.epochs, softmax.lr) == (1, 1e-3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("seed = 0", "seed = 1"),
+        ("n_users = 60", "n_users = 61"),
+        ("n_users = 60", "n_users = 60\nvalid = 0.2"),
+        ("dim = 4", "dim = 5"),
+        ("init_std = 0.1", "init_std = 0.1000001"),
+        ("epochs = 1, lr = 1e-2", "epochs = 1, patience = 1, lr = 1e-2"),
+        ('"ndcg@20"', '"ndcg@10"'),
+    ],
+)
+def test_another_experiment_has_other_ids(tmp_path, change):
+    assert ids(cells_of(tmp_path)).isdisjoint(ids(cells_of(tmp_path, change)))
+
+
+@pytest.mark.parametrize(
+    ("change", "unchanged"),
+    [
+        (("tau = 0.2", "tau = 0.25"), lambda cell: cell.loss.name == "bpr"),
+        (("lr = 1e-2", "lr = 2e-2"), lambda cell: cell.loss.name == "softmax"),
+        (("lr = 1e-3", "lr = 2e-3"), lambda cell: cell.loss.name == "bpr"),
+        (("level = [0.0, 0.5]", "level = [0, 0.4]"), lambda cell: cell.perturbation.level != 0.5),
+        (("replicates = 2", "replicates = 1"), lambda cell: cell.replicate == 0),
+    ],
+)
+def test_a_change_reaches_the_ids_of_the_cells_that_it_concerns_only(tmp_path, change, unchanged):
+    before = cells_of(tmp_path)
+    kept = {cell.id for cell in before if unchanged(cell)}
+    assert 0 < len(kept) < len(before)
+    assert ids(before) & ids(cells_of(tmp_path, change)) == kept
+
+
+def test_other_data_have_other_ids(tmp_path):
+    assert ids(cells_of(tmp_path)).isdisjoint(ids(cells_of(tmp_path, fingerprint="g")))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('name = "tiny"', 'name = "huge"'),
+        ('about = "Small."\n', ""),
+        ("seed = 0", 'seed = 0\naveraging = "all-users"'),
+        ('["ndcg@20", "recall@20"]', '["map@20"]'),
+        ("level = [0.0, 0.5]", "level = [0.5, 0]"),
+        ("dim = 4\ninit_std = 0.1", "init_std = 1e-1 # as before\ndim = 4"),
+        ('name = "bpr"', 'name = "bpr"\nn_negatives = 1'),
+    ],
+)
+def test_what_does_not_change_the_experiment_does_not_change_the_ids(tmp_path, change):
+    assert ids(cells_of(tmp_path)) == ids(cells_of(tmp_path, change))
+
+
+def test_other_list_lengths_share_the_trainings(tmp_path):
+    before, after = cells_of(tmp_path), cells_of(tmp_path, ('"ndcg@20"', '"ndcg@10"'))
+    assert [cell.fit_id for cell in before] == [cell.fit_id for cell in after]
+
+
+def test_clean_controls_and_test_levels_share_one_training_and_nothing_else_does(tmp_path):
+    more = (
+        'level = [0, 1]\n\n[[perturbation]]\nname = "negative_contamination"\nlevel = [0, 0.1]'
+        '\n\n[[perturbation]]\nname = "false_positives"\nlevel = [0, 0.1]\n'
+    )
+    cells = cells_of(tmp_path, ("level = [0, 1]\n", more))
+    trainings: dict[str, set] = {}
+    for cell in cells:
+        at = (cell.perturbation.name, cell.perturbation.level)
+        key = (cell.loss.name, cell.replicate)
+        trainings.setdefault(cell.fit_id, set()).add((key, at))
+    by_loss: dict[tuple, list] = {}
+    for members in trainings.values():
+        (key,) = {key for key, _ in members}
+        by_loss.setdefault(key, []).append({at for _, at in members})
+    clean = {
+        ("hidden_positives", 0),
+        ("popularity_shift", 0),
+        ("popularity_shift", 1),
+        ("negative_contamination", 0),
+        ("false_positives", 0),
+    }
+    alone = [("hidden_positives", 0.5), ("negative_contamination", 0.1), ("false_positives", 0.1)]
+    expected = sorted(sorted(group) for group in [clean, *({one} for one in alone)])
+    assert set(by_loss) == {("bpr", 0), ("bpr", 1), ("softmax", 0), ("softmax", 1)}
+    for groups in by_loss.values():
+        assert sorted(sorted(group) for group in groups) == expected
+
+
+def test_seeds_are_shared_by_what_is_compared_and_by_nothing_else(tmp_path):
+    cells = cells_of(tmp_path)
+    assert len({cell.training_seed for cell in cells}) == 2  # the replicates
+    draws = {
+        (cell.perturbation.name, cell.replicate, cell.perturbation_rng().random()) for cell in cells
+    }
+    assert len(draws) == 4
+    assert len({draw for _, _, draw in draws}) == 4
+
+
+def test_a_cell_survives_json(tmp_path):
+    (tmp_path / "log.csv").write_text("user,item\n" + "".join(f"{n % 7},{n}\n" for n in range(70)))
+    own = '[[dataset]]\nname = "mine"\npath = "log.csv"\nhold_out = 0.1\n\n[[backbone]]'
+    cells = cells_of(tmp_path, ("[[backbone]]", own))
+    assert {cell.dataset.name for cell in cells} == {"synthetic", "mine"}
+    for cell in cells:
+        plain = json.loads(json.dumps(cell.to_plain()))
+        again = Cell.from_plain(plain, tmp_path / "data")
+        assert again == cell
+        assert (again.id, again.fit_id) == (cell.id, cell.fit_id)
+
+
+def test_ks_hold_those_of_the_metrics_and_the_one_that_selects(tmp_path):
+    metrics = '["ndcg@50", "recall@5", "map@50"]'
+    assert load(tmp_path, ('["ndcg@20", "recall@20"]', metrics)).ks == (5, 20, 50)
+
+
+def test_a_suite_s_plugin_lies_beside_it(tmp_path):
+    (tmp_path / "gentle.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from robustbench_rec import PERTURBATIONS, Perturbation\n"
+        '@PERTURBATIONS.add("suite-test-gentle")\n'
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Gentle(Perturbation):\n"
+        '    """Do nothing."""\n'
+    )
+    suite = load(
+        tmp_path,
+        ("seed = 0", 'seed = 0\nplugins = ["gentle.py"]'),
+        ('"hidden_positives"', '"suite-test-gentle"'),
+    )
+    assert suite.plugins == (str(tmp_path / "gentle.py"),)
+    assert suite.perturbations[0].name == "suite-test-gentle"
+
+
+BAD_NAMES = [
+    (
+        "sofmax",
+        ('name = "softmax"', 'name = "sofmax"'),
+        "no loss named 'sofmax'; did you mean 'softmax'? (known: bce, bpr, ",
+    ),
+    (
+        "hiden_positives",
+        ('name = "hidden_positives"', 'name = "hiden_positives"'),
+        "no perturbation named 'hiden_positives'; did you mean 'hidden_positives'? (known: ",
+    ),
+    (
+        "lightgnc",
+        ('name = "mf"', 'name = "lightgnc"'),
+        "no backbone named 'lightgnc'; did you mean 'lightgcn'? (known: lightgcn, mf",
+    ),
+    (
+        "syntetic",
+        ('name = "synthetic"', 'name = "syntetic"'),
+        "no data set named 'syntetic'; did you mean 'synthetic'? (known: ",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "says"), BAD_NAMES)
+def test_an_unknown_name_gets_its_line_and_the_nearest(tmp_path, name, change, says):
+    message = refused(tmp_path, change)
+    assert message.startswith(f":{line_of(change[0])}: {says}")
+
+
+ROWS = {
+    "unknown key": (
+        ("seed = 0", "sead = 0"),
+        "seed",
+        "unknown key 'sead'; did you mean 'seed'? (allowed: name, about, seed, ",
+    ),
+    "unknown table": (
+        ("[[backbone]]", "[[backbones]]"),
+        "[[backbone]]",
+        "unknown key 'backbones'; did you mean 'backbone'?",
+    ),
+    "unknown setting": (
+        ("tau = 0.2", "taau = 0.2"),
+        "tau",
+        "softmax has no setting 'taau'; did you mean 'tau'? (it takes: ",
+    ),
+    "unknown setting after one that is listed as allowed": (
+        ("init_std = 0.1", "init_stdd = 0.1"),
+        "init_std",
+        "mf has no setting 'init_stdd'; did you mean 'init_std'? (it takes: dim, init_std)",
+    ),
+    "setting of a wrong type": (
+        ("dim = 4", 'dim = "4"'),
+        "dim",
+        "mf.dim is '4'; it should be a valid integer",
+    ),
+    "setting out of range": (("dim = 4", "dim = 0"), "dim", "MF.dim is 0; it must be >= 1"),
+    "settings that do not fit": (
+        ("positives = 20", "positives = 50"),
+        "n_items",
+        "Synthetic.positives is 50; it must be below n_items, 50",
+    ),
+    "level out of range": (
+        ("level = [0.0, 0.5]", "level = [0.0, 1.5]"),
+        "level",
+        "HiddenPositives.level is 1.5; it must lie in [0, 1]",
+    ),
+    "negative level": (
+        ("level = [0.0, 0.5]", "level = [0.0, -0.5]"),
+        "level",
+        "HiddenPositives.level is -0.5; it must be >= 0",
+    ),
+    "level that is not a number": (
+        ("level = [0.0, 0.5]", "level = [0.0, nan]"),
+        "level",
+        "HiddenPositives.level is nan; it must be >= 0",
+    ),
+    "level without the control": (
+        ("level = [0.0, 0.5]", "level = [0.1, 0.5]"),
+        "level",
+        "level is [0.1, 0.5]; it must be a list with 0 in it, the clean control",
+    ),
+    "level that is text": (
+        ("level = [0.0, 0.5]", 'level = [0, "high"]'),
+        "level",
+        "hidden_positives.level is 'high'; it should be a valid number",
+    ),
+    "level that is true": (
+        ("level = [0.0, 0.5]", "level = [false, 0.5]"),
+        "level",
+        "hidden_positives.level is False; it should be a valid number",
+    ),
+    "no level": (("level = [0.0, 0.5]\n", ""), "[[perturbation]]", "level"),
+    "seed of a wrong type": (
+        ("seed = 0", 'seed = "0"'),
+        "seed",
+        "seed: '0' should be a valid integer",
+    ),
+    "seed that is true": (("seed = 0", "seed = true"), "seed", "seed: True should be a valid int"),
+    "negative seed": (
+        ("seed = 0", "seed = -1"),
+        "seed",
+        "seed: -1 should be greater than or equal to 0",
+    ),
+    "replicates 0": (
+        ("replicates = 2", "replicates = 0"),
+        "replicates",
+        "replicates: 0 should be greater than or equal to 1",
+    ),
+    "replicates of a wrong type": (
+        ("replicates = 2", "replicates = 2.0"),
+        "replicates",
+        "replicates: 2.0 should be a valid integer",
+    ),
+    "a name that is no file name": (
+        ('name = "tiny"', 'name = "../tiny"'),
+        "name",
+        "name: '../tiny' string should match pattern",
+    ),
+    "averaging that is unknown": (
+        ('about = "Small."', 'averaging = "all"'),
+        "about",
+        "averaging: 'all' should be 'test-users' or 'all-users'",
+    ),
+    "unknown metric": (
+        ('"ndcg@20"', '"ncdg@20"'),
+        "metrics",
+        "no metric named 'ncdg'; did you mean 'ndcg'?",
+    ),
+    "metric without a length": (
+        ('"ndcg@20"', '"ndcg"'),
+        "metrics",
+        "metric 'ndcg' must have the form name@k, such as ndcg@20",
+    ),
+    "metric at 0": (('"ndcg@20"', '"ndcg@0"'), "metrics", "metric 'ndcg@0' must have the form"),
+    "no metric": (('["ndcg@20", "recall@20"]', "[]"), "metrics", "metrics: [] list should have"),
+    "metrics that are no list": (
+        ('["ndcg@20", "recall@20"]', '"ndcg@20"'),
+        "metrics",
+        "metrics: 'ndcg@20' should be a valid list",
+    ),
+    "training that is no table": (
+        ("{ epochs = 1, lr = 1e-2 }", "1"),
+        "training",
+        "training: 1 should be a valid dictionary",
+    ),
+    "unknown training key of a loss": (
+        ("{ lr = 1e-3 }", "{ learning = 1e-3 }"),
+        "training = { lr",
+        "training has no setting 'learning'",
+    ),
+    "training of a loss that is no table": (
+        ("{ lr = 1e-3 }", "1e-3"),
+        "training = { lr",
+        "training is 0.001; it must be a table, as in { lr = 1e-3 }",
+    ),
+    "a table that should be a list of tables": (
+        ("[[backbone]]", "[backbone]"),
+        "[[backbone]]",
+        "backbone: {'name': 'mf', 'dim': 4, 'init_std': 0.1} should be a valid list",
+    ),
+    "a table without a name": (
+        ('name = "mf"\n', ""),
+        "[[backbone]]",
+        "a backbone needs a `name` (known: ",
+    ),
+    "a plugin that is missing": (
+        ('about = "Small."', 'plugins = ["no.py"]'),
+        "about",
+        "plugin 'FOLDER/no.py' did not import: no such file",
+    ),
+    "a module that is missing": (
+        ('about = "Small."', 'plugins = ["no_such_module"]'),
+        "about",
+        "plugin 'no_such_module' did not import: ModuleNotFoundError: ",
+    ),
+}
+
+
+WRONG_LINE = pytest.mark.xfail(reason="Suite.load points at another line, or at none")
+OTHER_KEY = "unknown setting after one that is listed as allowed"
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=WRONG_LINE) if case == OTHER_KEY else case for case in ROWS]
+)
+def test_a_mistake_gets_its_line_and_what_is_allowed(tmp_path, case):
+    change, at, says = ROWS[case]
+    message = refused(tmp_path, change)
+    where, says = line_of(at), says.replace("FOLDER", str(tmp_path))
+    assert message.startswith(f":{where}: {says}")
+
+
+@WRONG_LINE
+@pytest.mark.parametrize("setting", ["lrr = 1", "lr = -1", "epochs = 1.5"])
+def test_a_mistake_in_the_suite_s_training_is_shown_there(tmp_path, setting):
+    message = refused(tmp_path, ("{ epochs = 1, lr = 1e-2 }", f"{{ {setting} }}"))
+    assert message.startswith(f":{line_of('training')}: ")
+    assert setting.split(" = ")[0] in message
+
+
+@WRONG_LINE
+def test_a_mistake_in_a_later_metric_is_shown_there(tmp_path):
+    message = refused(tmp_path, ('"recall@20"', '"recal@20"'))
+    assert message.startswith(f":{line_of('metrics')}: no metric named 'recal'; did you mean")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["dataset", "backbone", "loss", "perturbation", pytest.param("name", marks=WRONG_LINE)],
+)
+def test_what_is_required_is_named_and_no_line_is_made_up(tmp_path, kind):
+    kept, skipping = [], False
+    for line in SUITE.splitlines(keepends=True):
+        if line.startswith("["):
+            skipping = line.startswith(f"[[{kind}]]")
+        if not skipping and line != f'{kind} = "tiny"\n':
+            kept.append(line)
+    assert refused(tmp_path, text="".join(kept)) == f": {kind}: missing; a suite needs it"
+
+
+@pytest.mark.parametrize(
+    ("old", "says"),
+    [
+        ('[[loss]]\nname = "bpr"\n', "[[loss]] bpr(n_negatives=1, score=dot) stands twice"),
+        ("init_std = 0.1\n", "[[backbone]] mf(init_std=0.1, dim=4) stands twice"),
+    ],
+)
+def test_what_stands_twice_is_refused(tmp_path, old, says):
+    again = f'{old}\n[[backbone]]\nname = "mf"\ndim = 4\n' if "init" in old else f"{old}\n{old}"
+    message = refused(tmp_path, (old, again))
+    assert message.endswith(says)
+
+
+def test_a_level_that_stands_twice_is_refused(tmp_path):
+    message = refused(tmp_path, ("level = [0.0, 0.5]", "level = [0, 0.5, 0.5]"))
+    assert message.endswith("[[perturbation]] hidden_positives(level=0.5) stands twice")
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("x = = 1", "SyntaxError: invalid syntax (broken.py, line 1)"),
+        ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+        ("import robustbench_rec.no_such", "ModuleNotFoundError: No module named"),
+        (
+            "from robustbench_rec import LOSSES, Loss\nLOSSES.add('Mine')(Loss)",
+            "ValueError: loss name 'Mine' must match",
+        ),
+        pytest.param(
+            "raise SystemExit(0)",
+            "SystemExit: 0",
+            marks=pytest.mark.xfail(raises=SystemExit, reason="a plugin ends the program"),
+        ),
+    ],
+)
+def test_a_plugin_that_does_not_import_is_named_with_the_reason(tmp_path, code, why):
+    (tmp_path / "broken.py").write_text(code)
+    message = refused(tmp_path, ('about = "Small."', 'plugins = ["broken.py"]'))
+    plugin = tmp_path / "broken.py"
+    assert message.startswith(f":2: plugin '{plugin}' did not import: {why}")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (SUITE.replace("seed = 0", "seed = "), ": not TOML: Invalid value (at line 3, column 8)"),
+        (SUITE.replace("[[loss]]", "[[loss]", 1), ": not TOML: Expected ']]'"),
+        (SUITE + "\x00", ": not TOML: "),
+        ("", ": name: missing; a suite needs it"),
+    ],
+)
+def test_what_is_not_a_suite_in_toml_is_refused(tmp_path, text, says):
+    assert refused(tmp_path, text=text).startswith(says)
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path):
+    text = SUITE + "#" * LARGEST_FILE
+    assert refused(tmp_path, text=text) == ": larger than 1 MiB; a suite file is a page of TOML"
+
+
+def test_a_file_that_is_not_utf_8_is_refused_with_the_place(tmp_path):
+    path = tmp_path / "latin.toml"
+    path.write_bytes(SUITE.replace("Small", "Café").encode("latin-1"))
+    with pytest.raises(InputError) as caught:
+        Suite.load(str(path), tmp_path)
+    assert str(caught.value) == f"{path}: not UTF-8 text (byte {SUITE.index('Small') + 3})"
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    (tmp_path / "folder.toml").mkdir()
+    for name, why in (("no.toml", "No such file"), ("folder.toml", "Is a directory")):
+        with pytest.raises(InputError) as caught:
+            Suite.load(str(tmp_path / name), tmp_path)
+        message = str(caught.value)
+        assert message.startswith(f"{tmp_path / name}: {why}")
+        assert message.endswith("; give a suite's name or a .toml file")
+
+
+def test_an_unknown_suite_gets_the_nearest_and_all_that_are_known():
+    with pytest.raises(InputError) as caught:
+        Suite.load("smok")
+    message = str(caught.value)
+    assert message.startswith("no suite named 'smok'; did you mean 'smoke'? (known: ")
+    assert all(name in message for name in shipped())

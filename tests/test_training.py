@@ -1,0 +1,305 @@
+"""Training: it learns, keeps the best epoch, repeats itself, and never looks at the test."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss, Move
+from robustbench_rec.preparation import load
+from robustbench_rec.ranking import evaluate
+from robustbench_rec.testing import toy_split
+from robustbench_rec.training import TrainConfig, fit
+
+MF = BACKBONES["mf"](dim=8)
+BPR = LOSSES["bpr"]()
+QUICK = TrainConfig(epochs=2, batch_size=64, lr=1e-2, eval_every=1)
+N_BATCHES = -(-480 // 64)
+"""The toy split has 480 training pairs."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Train as a worker does; several threads only wait for each other on such small tables."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def same_bits(one, two) -> bool:
+    return torch.equal(one.users, two.users) and torch.equal(one.items, two.items)
+
+
+def test_training_learns_more_than_popularity():
+    world = DATASETS["synthetic"](n_users=150, n_items=100, positives=25.0)
+    split = load(world, Path(), 0)
+    config = TrainConfig(epochs=20, batch_size=512, lr=2e-2, eval_every=2)
+    model = fit(split, BACKBONES["mf"](dim=16), LOSSES["ccl"](n_negatives=32), config, 0)
+    popular = split.train.item_counts[:, None].astype(np.float64)
+    by_popularity = evaluate(
+        torch.ones(split.n_users, 1, dtype=torch.float64),
+        torch.from_numpy(popular),
+        split.valid,
+        split.seen,
+        [20],
+    )
+    reached = max(value for _, value in model.history)
+    assert reached > 2 * model.history[0][1]
+    assert reached > 1.1 * by_popularity.per_user["ndcg@20"].mean()
+
+
+@pytest.mark.parametrize("loss", ["bpr", "bce", "mse", "softmax", "ccl", "drrl"])
+@pytest.mark.parametrize("backbone", ["mf", "lightgcn"])
+def test_every_loss_moves_every_backbone_to_finite_embeddings(loss, backbone):
+    split = toy_split()
+    chosen = LOSSES[loss](n_negatives=8)
+    first, last = (
+        fit(split, BACKBONES[backbone](dim=8), chosen, replace(QUICK, lr=lr), seed=0)
+        for lr in (1e-12, 1e-2)
+    )
+    for before, after, n in (
+        (first.users, last.users, split.n_users),
+        (first.items, last.items, split.n_items),
+    ):
+        assert after.shape == (n, 8)
+        assert after.dtype == torch.float32
+        assert after.isfinite().all()
+        assert not torch.allclose(before, after)
+    assert all(0 <= value <= 1 for _, value in last.history)
+
+
+@pytest.mark.parametrize(("loss", "unit"), [("ccl", True), ("bpr", False)])
+def test_embeddings_are_of_unit_length_where_the_loss_scores_by_cosine(loss, unit):
+    model = fit(toy_split(), MF, LOSSES[loss](n_negatives=4), QUICK, seed=0)
+    lengths = torch.cat([model.users.norm(dim=1), model.items.norm(dim=1)])
+    assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-6) == unit
+
+
+def test_evaluations_come_every_so_often_and_after_the_last_epoch():
+    model = fit(toy_split(), MF, BPR, replace(QUICK, epochs=7, eval_every=3), seed=0)
+    assert [epoch for epoch, _ in model.history] == [3, 6, 7]
+
+
+def test_the_model_is_that_of_the_best_epoch():
+    split = toy_split()
+    config = replace(QUICK, epochs=12, lr=0.3)
+    model = fit(split, MF, BPR, config, seed=1)
+    values = dict(model.history)
+    assert model.best_epoch == max(values, key=values.__getitem__)
+    assert model.best_epoch < 12, "choose another seed: the last epoch proves nothing"
+    ranking = evaluate(model.users, model.items, split.valid, split.seen, [20])
+    assert ranking.per_user["ndcg@20"].mean() == values[model.best_epoch]
+    until_then = fit(split, MF, BPR, replace(config, epochs=model.best_epoch), seed=1)
+    assert same_bits(model, until_then)
+
+
+def test_of_equal_epochs_the_first_is_kept_and_patience_counts_from_it():
+    still = replace(QUICK, epochs=9, lr=1e-12)
+    model = fit(toy_split(), MF, BPR, still, seed=0)
+    assert len({value for _, value in model.history}) == 1
+    assert model.best_epoch == 1
+    impatient = fit(toy_split(), MF, BPR, replace(still, patience=3), seed=0)
+    assert [epoch for epoch, _ in impatient.history] == [1, 2, 3, 4]
+
+
+def test_patience_starts_anew_at_each_new_best():
+    config = replace(QUICK, epochs=30, lr=0.1)
+    patient = fit(toy_split(), MF, BPR, config, seed=0)
+    model = fit(toy_split(), MF, BPR, replace(config, patience=4), seed=0)
+    values = [value for _, value in model.history]
+    since_best = [len(seen) - 1 - int(np.argmax(seen)) for seen in cut(values)]
+    assert since_best[-1] == 4
+    assert max(since_best[:-1]) < 4
+    assert 5 < len(values) < 30
+    assert list(patient.history[: len(values)]) == list(model.history)
+
+
+def cut(values: list[float]) -> list[list[float]]:
+    return [values[:end] for end in range(1, len(values) + 1)]
+
+
+@pytest.mark.parametrize("loss", ["softmax", "drrl"])
+def test_a_seed_gives_the_same_bits_and_another_seed_others(loss):
+    chosen = LOSSES[loss](n_negatives=8)
+    one, two, other = (fit(toy_split(), MF, chosen, QUICK, seed) for seed in (5, 5, 6))
+    assert same_bits(one, two)
+    assert one.history == two.history
+    assert not same_bits(one, other)
+
+
+def test_the_test_pairs_have_no_influence():
+    split = toy_split()
+    none = split.test.none()
+    blind = replace(split, test=none, test_pool=none)
+    assert same_bits(*(fit(one, MF, BPR, QUICK, seed=0) for one in (split, blind)))
+
+
+def test_the_validation_pairs_choose_the_epoch_and_nothing_else():
+    split = toy_split()
+    some = split.valid[np.arange(len(split.valid)) % 2 == 0]
+    once = replace(QUICK, epochs=1)
+    models = [fit(one, MF, BPR, once, 0) for one in (split, replace(split, valid=some))]
+    assert same_bits(*models)
+    assert models[0].history != models[1].history
+
+
+def test_contamination_reaches_the_training():
+    split = toy_split()
+    rated = replace(split, contamination=0.5)
+    assert not same_bits(*(fit(one, MF, BPR, QUICK, seed=0) for one in (split, rated)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched(Loss):
+    """BPR that notes what it is shown."""
+
+    shown: list = field(default_factory=list, compare=False)
+
+    def __call__(self, pos, neg, users):
+        self.shown.append((users.clone(), pos.detach().clone(), tuple(neg.shape)))
+        return torch.nn.functional.softplus(neg - pos.unsqueeze(1)).mean()
+
+
+def test_losses_meet_the_same_batches_from_the_same_start_whatever_they_sample():
+    few, many = Watched(n_negatives=1), Watched(n_negatives=9)
+    for loss in (few, many):
+        fit(toy_split(), MF, loss, QUICK, seed=0)
+    assert len(few.shown) == len(many.shown) == QUICK.epochs * N_BATCHES
+    for (users, _, _), (others, _, _) in zip(few.shown, many.shown, strict=True):
+        assert torch.equal(users, others)
+    assert torch.equal(few.shown[0][1], many.shown[0][1])
+    assert (few.shown[0][2], many.shown[0][2]) == ((64, 1), (64, 9))
+
+
+def test_an_epoch_is_a_pass_over_every_training_pair_in_an_order_of_its_own():
+    loss = Watched()
+    fit(toy_split(), MF, loss, QUICK, seed=0)
+    first, second = (
+        torch.cat([users for users, _, _ in loss.shown[at * N_BATCHES :][:N_BATCHES]])
+        for at in range(2)
+    )
+    assert torch.equal(torch.bincount(first), torch.full((60,), 8))
+    assert torch.equal(torch.bincount(second), torch.full((60,), 8))
+    assert not torch.equal(first, second)
+
+
+DrRL = LOSSES["drrl"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenDrRL(DrRL):
+    """DrRL that gives out what it is bound to."""
+
+    bound: list = field(default_factory=list, compare=False)
+
+    def bind(self, n_users, n_items):
+        self.bound.append(super().bind(n_users, n_items))
+        return self.bound[-1]
+
+
+def test_the_margins_of_drrl_move_for_the_users_who_train():
+    split = toy_split()
+    idle = replace(split, train=split.train[split.train.users != 7])
+    loss = OpenDrRL(n_negatives=8, margin_lr=0.01)
+    fit(idle, MF, loss, QUICK, seed=0)
+    (bound,) = loss.bound
+    moved = bound.margins.detach() != loss.margin
+    assert moved.tolist() == [user != 7 for user in range(split.n_users)]
+    assert bound.margins.isfinite().all()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulled(Loss):
+    """BPR plus (theta - 3)^2 / 2, with theta learned from 0; gives out what it is bound to."""
+
+    lr: float = 0.1
+    rows: str = "mean"
+    bound: list = field(default_factory=list, compare=False)
+
+    def bind(self, n_users, n_items):
+        self.bound.append(PulledBPR(self))
+        return self.bound[-1]
+
+
+class PulledBPR:
+    def __init__(self, loss):
+        self.theta = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        self.moves = [Move([self.theta], loss.lr, rows=loss.rows)]
+
+    def __call__(self, pos, neg, users):
+        apart = torch.nn.functional.softplus(neg - pos.unsqueeze(1)).mean()
+        return apart + 0.5 * (self.theta - 3) ** 2
+
+
+@pytest.mark.parametrize("lr", [0.1, -0.1])
+def test_a_part_that_a_loss_learns_takes_one_plain_step_a_batch(lr):
+    loss = Pulled(lr=lr)
+    fit(toy_split(), MF, loss, QUICK, seed=0)
+    (bound,) = loss.bound
+    expected = 3 - 3 * (1 - lr) ** (QUICK.epochs * N_BATCHES)  # ascent where lr is negative
+    assert bound.theta.item() == pytest.approx(expected, rel=1e-9)
+    assert bound.theta.grad is None
+
+
+def test_a_learned_part_may_follow_the_sum_over_the_rows():
+    loss = Pulled(lr=1e-3, rows="sum")
+    fit(toy_split(), MF, loss, replace(QUICK, epochs=1), seed=0)
+    batches = [64] * 7 + [480 - 7 * 64]
+    expected = 3 - 3 * np.prod([1 - 1e-3 * rows for rows in batches])
+    assert loss.bound[0].theta.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_learned_part_that_the_scores_do_not_feel_leaves_the_model_alone():
+    watched = fit(toy_split(), MF, BPR, QUICK, seed=0)
+    assert torch.allclose(fit(toy_split(), MF, Pulled(), QUICK, seed=0).users, watched.users)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploding(Loss):
+    """BPR that is not a number from a step on."""
+
+    step: int = 1
+    value: float = float("nan")
+    steps: list = field(default_factory=list, compare=False, metadata={"identity": False})
+
+    def __post_init__(self):
+        pass  # a bound that is not finite is meant
+
+    def __call__(self, pos, neg, users):
+        self.steps.append(1)
+        loss = torch.nn.functional.softplus(neg - pos.unsqueeze(1)).mean()
+        return loss * self.value if len(self.steps) >= self.step else loss
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(("step", "epoch"), [(1, 1), (N_BATCHES, 1), (N_BATCHES + 1, 2)])
+def test_a_loss_that_is_not_finite_is_named_with_the_epoch(value, step, epoch):
+    with pytest.raises(FloatingPointError, match=rf"Exploding\(.* became .* in epoch {epoch}$"):
+        fit(toy_split(), MF, Exploding(step=step, value=value), QUICK, seed=0)
+
+
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_without_training_or_validation_pairs_there_is_no_training(part):
+    split = replace(toy_split(), **{part: toy_split().train.none()})
+    with pytest.raises(ValueError, match="at least one training and one validation pair"):
+        fit(split, MF, BPR, QUICK, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "allowed"),
+    [
+        ("epochs", 0, ">= 1"),
+        ("batch_size", 0, ">= 1"),
+        ("lr", 0.0, "> 0"),
+        ("lr", float("inf"), "> 0"),
+        ("weight_decay", -0.1, ">= 0"),
+        ("eval_every", 0, ">= 1"),
+        ("patience", -1, ">= 0"),
+    ],
+)
+def test_a_training_setting_out_of_range_is_named_with_what_is_allowed(setting, value, allowed):
+    with pytest.raises(ValueError, match=f"TrainConfig.{setting} is {value}; it must be {allowed}"):
+        TrainConfig(**{setting: value})
