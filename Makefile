@@ -1,0 +1,44 @@
+# Two commands on a fresh machine: `make quickstart` and `make test`. Both are safe to call again.
+.DELETE_ON_ERROR:
+.PHONY: help quickstart test lint types clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+help:
+	@echo "make quickstart  install into $(VENV), run the suite 'quickstart', say where its figures are"
+	@echo "make test        install into $(VENV), run the tests"
+	@echo "make lint types  what CI checks besides"
+
+# The stamp makes a second call fast; it depends on all that an installation follows from.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "robustbench_rec needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+quickstart: $(STAMP)
+	@if $(BIN)/robustbench-rec data fetch movielens-100k; then \
+		$(BIN)/robustbench-rec run quickstart; \
+	else \
+		echo "MovieLens-100K could not be fetched: going on with the synthetic world alone."; \
+		$(BIN)/robustbench-rec run quickstart --only dataset=synthetic; \
+	fi
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info

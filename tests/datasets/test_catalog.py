@@ -1,0 +1,172 @@
+"""Finding data sets by name or path, and the published ones against their published sizes."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from robustbench_rec import DATASETS, InputError, spec
+from robustbench_rec.datasets.catalog import FileDataset, default_data_dir, inventory, resolve
+from robustbench_rec.preparation import load
+from robustbench_rec.settings import plain
+
+LOG = "user,item,rating\n" + "".join(f"{u},{i},{1 + u % 5}\n" for u in range(12) for i in range(11))
+CSV = "user,item\n1,2\n1,3\n2,2\n2,3\n"
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "mine.csv").write_text(CSV)
+    return folder
+
+
+def test_a_registered_name_is_built(data_dir):
+    dataset = resolve({"name": "movielens-100k", "valid": 0.2}, data_dir, Path())
+    assert type(dataset) is DATASETS["movielens-100k"]
+    assert spec(dataset).startswith("movielens-100k(min_rating=3, k_core=10, ")
+
+
+def test_a_file_in_the_data_folder_is_a_data_set(data_dir):
+    dataset = resolve({"name": "mine", "k_core": 1}, data_dir, Path())
+    assert spec(dataset) == (
+        "mine(min_rating=0, k_core=1, split_by=ratio, test=0.2, valid=0.1, hold_out=0, "
+        "test_sample=1)"
+    )
+    assert load(dataset, data_dir, 0).n_users == 2
+
+
+@pytest.mark.parametrize("name", ["own", "movielens-1m"])
+def test_a_relative_path_starts_from_the_suite(tmp_path, data_dir, name):
+    dataset = resolve({"name": name, "path": "data/mine.csv"}, Path("nowhere"), tmp_path)
+    assert dataset.path == str(data_dir / "mine.csv")
+    assert len(dataset.read(Path("nowhere")).train.users) == 4
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"name": "mine"},
+        {"name": "own", "path": "data/mine.csv", "user_column": "item", "item_column": "user"},
+        {"name": "movielens-1m", "path": "data/mine.csv"},
+        {"name": "synthetic", "n_users": 50},
+    ],
+)
+def test_its_plain_form_resolves_to_the_same(tmp_path, data_dir, table):
+    dataset = resolve(table, data_dir, tmp_path)
+    again = resolve(plain(dataset), data_dir, Path("elsewhere"))
+    assert again == dataset
+    assert spec(again) == spec(dataset)
+    assert again.fingerprint(data_dir) == dataset.fingerprint(data_dir)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (
+            {"name": "movielens-10k"},
+            r"no data set named 'movielens-10k'; did you mean 'movielens-100k'\?.*"
+            r"nor one of your own in .*looked for movielens-10k, as a folder or with .*`path`",
+        ),
+        ({"name": "mine", "kcore": 3}, r"mine has no setting 'kcore'; did you mean 'k_core'\?"),
+        ({"name": "mine", "label": "other"}, r"mine has the label 'other'; leave it out"),
+        ({"name": "mine", "format": "xls"}, r"mine\.format is 'xls'"),
+        ({"name": "../mine"}, r"data set name '\.\./mine' must match"),
+        ({"name": "synthetic", "path": "x"}, r"synthetic has no setting 'path'"),
+        ({}, r"needs a `name`"),
+    ],
+)
+def test_a_bad_table_is_refused(data_dir, table, says):
+    with pytest.raises(InputError, match=says):
+        resolve(table, data_dir, Path())
+
+
+def test_missing_files_say_where_and_how(tmp_path):
+    with pytest.raises(
+        InputError,
+        match=r"no data for 'movielens-100k' in .*looked for movielens-100k and ml-100k.*; "
+        r"run `robustbench-rec data fetch movielens-100k`",
+    ):
+        DATASETS["movielens-100k"]().read(tmp_path)
+    with pytest.raises(InputError, match=r"no such file or folder: .*gone\.csv"):
+        resolve({"name": "own", "path": "gone.csv"}, tmp_path, tmp_path).read(tmp_path)
+
+
+def test_filters_of_movielens_apply_to_a_raw_log(tmp_path):
+    (tmp_path / "ml-100k").mkdir()
+    (tmp_path / "ml-100k" / "ratings.csv").write_text(LOG)
+    # Ratings below 3 go with users 0, 1, 5, 6, 10 and 11, which leaves 6 users: no 10-core.
+    dataset = DATASETS["movielens-100k"]
+    assert load(dataset(k_core=5), tmp_path, 0).user_ids.tolist() == [2, 3, 4, 7, 8, 9]
+    with pytest.raises(InputError, match=r"movielens-100k: k_core=10 leaves 0 users"):
+        load(dataset(), tmp_path, 0)
+
+
+def test_the_fingerprint_follows_content_and_how_it_is_read(tmp_path, data_dir):
+    def printed(**settings):
+        return FileDataset(path=str(data_dir / "mine.csv"), **settings).fingerprint(tmp_path)
+
+    before = printed()
+    assert len(before) == 16
+    assert printed(k_core=3) == before
+    assert printed(user_column="item") != before
+    (data_dir / "mine.csv").write_text(CSV.replace("2,3", "2,4"))
+    assert printed() != before
+
+
+def test_a_zip_and_its_folder_have_one_fingerprint(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        for name, text in (("train.csv", CSV), ("test.csv", "user,item\n1,9\n")):
+            (folder / name).write_text(text)
+            archive.write(folder / name, name)
+    prints = {
+        FileDataset(path=str(path)).fingerprint(tmp_path) for path in (folder, tmp_path / "own.zip")
+    }
+    assert len(prints) == 1
+
+
+def test_the_inventory_lists_known_present_and_own(data_dir):
+    (data_dir / "movielens-1m.zip").touch()
+    (data_dir / "notes.md").touch()
+    (data_dir / "broken.zip").write_text("no zip")
+    rows = {row.name: row for row in inventory(data_dir)}
+    assert set(rows) == {*DATASETS, "mine"}
+    assert rows["mine"].present == data_dir / "mine.csv"
+    assert rows["movielens-1m"].ready
+    assert not rows["movielens-100k"].ready
+    assert "data fetch" in rows["movielens-100k"].how_to_get
+    assert rows["synthetic"].ready
+    assert rows["synthetic"].present is None
+    assert all(row.about for row in rows.values())
+    assert len(inventory(data_dir / "nowhere")) == len(DATASETS)
+
+
+def test_the_data_folder_is_named_by_the_environment(monkeypatch):
+    monkeypatch.setenv("ROBUSTBENCH_REC_DATA", "somewhere")
+    assert default_data_dir() == Path("somewhere")
+    monkeypatch.delenv("ROBUSTBENCH_REC_DATA")
+    assert "robustbench-rec" in str(default_data_dir())
+
+
+@pytest.mark.parametrize(
+    ("name", "users", "items", "train", "test"),
+    [
+        ("movielens-100k", 939, 1016, 63944, 16449),
+        ("movielens-1m", 6033, 3123, 665133, 169316),
+        ("amazon2014-beauty", 1237, 719, None, None),
+        ("amazon2014-health", 1974, 1200, None, None),
+        ("amazon2014-electronic", 13455, 8360, 182398, 52123),
+        ("amazon2014-electronic-popularity", 13455, 8360, 187616, 46905),
+    ],
+)
+def test_published_sizes(real_data, name, users, items, train, test):
+    dataset = DATASETS[name]()
+    if dataset.find(real_data) is None:
+        pytest.skip(f"{name} is not in ROBUSTBENCH_REC_DATA")
+    split = load(dataset, real_data, seed=0)
+    assert (split.n_users, split.n_items) == (users, items)
+    if train is not None:
+        assert (len(split.train) + len(split.valid), len(split.test)) == (train, test)
