@@ -18,6 +18,7 @@ import click
 from robustbench_rec.errors import InputError
 
 if TYPE_CHECKING:
+    from robustbench_rec.datasets.catalog import Listing
     from robustbench_rec.registry import Registry
     from robustbench_rec.runner import Plan, Status
 
@@ -383,7 +384,13 @@ def data_list(data_dir: Path | None, as_json: bool) -> None:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1, default=str))
         return
     click.echo(f"looked in {where} (--data-dir, ROBUSTBENCH_REC_DATA)")
-    _table((row.name, str(row.present or f"missing: {row.how_to_get}"), row.about) for row in rows)
+    _table((row.name, row.about, _presence(row)) for row in rows)
+
+
+def _presence(row: Listing) -> str:
+    if row.ready:
+        return str(row.present or "made on the spot")
+    return f"missing: {row.how_to_get}"
 
 
 @data.command("fetch")

@@ -212,7 +212,7 @@ def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, comm
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     code = (
         "import sys; from robustbench_rec.cli import main; "
-        f"main(["run", {str(suite)!r}, "--out", "out"], standalone_mode=False); "
+        f"main(['run', {str(suite)!r}, '--out', 'out'], standalone_mode=False); "
         "print('torch' in sys.modules)"
     )
     again = subprocess.run(
@@ -227,7 +227,8 @@ def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, comm
 def test_only_runs_a_part_and_the_rest_joins_later(tmp_path, command):
     tail = '[[perturbation]]\nname = "false_positives"\nlevel = [0.0, 0.2]'
     suite = write_suite(tmp_path, tail=tail)
-    part = command("run", suite, "--no-figures", "--out", "out", "--only", "perturbation=false_positives")
+    only = ("--only", "perturbation=false_positives")
+    part = command("run", suite, "--no-figures", "--out", "out", *only)
     assert part.returncode == 0, part.stderr
     assert read(tmp_path / "out")["perturbation"].unique().tolist() == ["false_positives"]
     assert command("run", suite, "--no-figures", "--out", "out").returncode == 0
