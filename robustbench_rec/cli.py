@@ -132,7 +132,7 @@ def run(
             command = shlex.join(["robustbench-rec", *sys.argv[1:]])
             status = run_suite(plan, store, where, jobs, command, watch)
     _say_end(status, store)
-    if figures and plan.left and status.done:
+    if figures and not _drawn(store.folder) and status.already + status.done:
         _draw(store.folder)
     if status.failed:
         sys.exit(FAILED_CELLS)
@@ -219,15 +219,24 @@ def _draw(folder: Path) -> None:
     frame = frame[frame["metric"].isin(Store(folder).manifest()["metrics"])]
     if frame.empty:
         raise InputError(f"{folder}: no finished cell to draw; see robustbench-rec status {folder}")
-    target = folder / "figures"
+    target, part = folder / "figures", folder / "figures.part"
     try:
-        paths = save_all(curves(frame), target)
+        drawn = save_all(curves(frame), part)
+        target.mkdir(exist_ok=True)
+        names = [path.replace(target / path.name).name for path in drawn]
+        part.rmdir()
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})") from None
-    click.echo(f"{len(paths)} figures in {target}:")
-    for path in paths:
-        if path.suffix == ".png":
-            click.echo(f"  {path}")
+    click.echo(f"{len(names)} files in {target}:")
+    for name in names:
+        if name.endswith(".png"):
+            click.echo(f"  {target / name}")
+
+
+def _drawn(folder: Path) -> bool:
+    """Say whether the figures are newer than the results; they move there once all are drawn."""
+    figures, results = folder / "figures", folder / "results.csv"
+    return figures.is_dir() and figures.stat().st_mtime_ns >= results.stat().st_mtime_ns
 
 
 def _folder(run: str) -> Path:

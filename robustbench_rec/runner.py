@@ -258,7 +258,8 @@ class _Pool:
     ) -> None:
         self.left = dict(plan.left)
         self.plugins = plan.suite.plugins
-        self.store, self.data_dir, self.jobs = store, data_dir, jobs
+        self.store, self.data_dir = store, data_dir
+        self.jobs = min(jobs, len(self.left)) or 1
         self.status, self.watch = status, watch
         self.executor: Any = None
         self.deaths: Counter[str] = Counter()
