@@ -130,6 +130,12 @@ def test_a_seed_gives_the_same_bits_and_another_seed_others(loss):
     assert not same_bits(one, other)
 
 
+def test_another_seed_starts_from_other_embeddings():
+    still = replace(QUICK, epochs=1, lr=1e-12)
+    one, other = (fit(toy_split(), MF, BPR, still, seed) for seed in (5, 6))
+    assert not torch.allclose(one.users, other.users, atol=1e-3)
+
+
 def test_the_test_pairs_have_no_influence():
     split = toy_split()
     none = split.test.none()
