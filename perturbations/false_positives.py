@@ -8,8 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec import PERTURBATIONS, Interactions, Perturbation, Split, setting
-from robustbench_rec.perturbation import Stage
+from robustbench_rec import PERTURBATIONS, Interactions, Perturbation, Split, Stage, setting
 
 
 @PERTURBATIONS.add("false_positives")

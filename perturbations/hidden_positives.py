@@ -7,8 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from robustbench_rec import PERTURBATIONS, Perturbation, Split
-from robustbench_rec.perturbation import Stage
+from robustbench_rec import PERTURBATIONS, Perturbation, Split, Stage
 
 
 @PERTURBATIONS.add("hidden_positives")

@@ -7,8 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from robustbench_rec import PERTURBATIONS, InputError, Perturbation, Split, setting
-from robustbench_rec.perturbation import Stage
+from robustbench_rec import PERTURBATIONS, InputError, Perturbation, Split, Stage, setting
 
 
 @PERTURBATIONS.add("negative_contamination")

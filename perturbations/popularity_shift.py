@@ -8,8 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec import PERTURBATIONS, InputError, Interactions, Perturbation, Split
-from robustbench_rec.perturbation import Stage
+from robustbench_rec import PERTURBATIONS, InputError, Interactions, Perturbation, Split, Stage
 
 
 @PERTURBATIONS.add("popularity_shift")

@@ -7,7 +7,7 @@ from robustbench_rec.dataset import DATASETS, Dataset, Raw, Table
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Interactions, Split
 from robustbench_rec.loss import LOSSES, Loss, Move
-from robustbench_rec.perturbation import PERTURBATIONS, Perturbation
+from robustbench_rec.perturbation import PERTURBATIONS, Perturbation, Stage
 from robustbench_rec.settings import setting, spec
 
 __version__ = "0.1.0"
@@ -26,6 +26,7 @@ __all__ = [
     "Perturbation",
     "Raw",
     "Split",
+    "Stage",
     "Table",
     "__version__",
     "setting",

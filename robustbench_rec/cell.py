@@ -248,14 +248,14 @@ def run_cells(
             clean if on_test else perturb(first.perturbation, clean, first.perturbation_rng())
         )
         model = fit(trained_on, first.backbone, first.loss, first.training, first.training_seed)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         yield from ((Record.failure(cell, error), {}) for cell in cells)
         return
     seconds = time.perf_counter() - started
     for cell in cells:
         try:
             yield _evaluated(cell, clean, model, seconds)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             yield Record.failure(cell, error), {}
 
 

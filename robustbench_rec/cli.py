@@ -121,7 +121,7 @@ def run(
     jobs = jobs or _cores()
     loaded = Suite.load(suite, where, plugins)
     store = Store(out or RUNS / loaded.name)
-    axes = dict(_pair(text) for text in only)
+    axes = [_pair(text) for text in only]
     if dry_run:
         _say_plan(make_plan(loaded, store, where, axes, force, _warn), store, jobs)
         return
@@ -338,15 +338,16 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     load_plugins(plugins)
     suites = shipped()
     if name in suites:
-        click.echo(suites[name].rstrip())
+        import tomllib
+
+        text = suites[name]
+        click.echo(json.dumps(tomllib.loads(text), indent=1) if as_json else text.rstrip())
         return
     registries = _registries()
     held = next((registry for registry in registries.values() if name in registry), None)
     if held is None:
         known = [*suites, *(known for registry in registries.values() for known in registry)]
-        raise InputError(
-            f"nothing is named {name!r}{nearest(name, known)}; see robustbench-rec list"
-        )
+        raise InputError(f"nothing of robustbench-rec list is named {name!r}{nearest(name, known)}")
     _show(held.kind, held[name], as_json)
 
 

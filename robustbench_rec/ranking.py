@@ -47,7 +47,7 @@ def evaluate(
     """
     evaluated = np.flatnonzero(held_out.user_counts)
     recommended = top_items(users, items, evaluated, seen, max(ks))
-    hits = held_out.holds(evaluated[:, None], recommended)
+    hits = held_out.holds(evaluated[:, None], recommended) & (recommended >= 0)
     per_user = ranking_metrics(hits, held_out.user_counts[evaluated], ks)
     return Ranking(evaluated, per_user, list_metrics(recommended, seen.item_counts, ks))
 
@@ -57,8 +57,8 @@ def top_items(
 ) -> IntArray:
     """Return (U, min(k, n_items)) the best unseen items of the users `which` (U,), best first.
 
-    Holds `block` rows of scores at a time. A user with fewer than k unseen items gets seen ones
-    at the end of the list, which are never hits.
+    `which` is ascending. `block` rows of scores are held at a time. The list of a user with fewer
+    than k unseen items ends in -1.
     """
     import torch
 
@@ -69,5 +69,6 @@ def top_items(
         scores = users[torch.from_numpy(rows)] @ items.T  # (block, n_items)
         met = seen[np.isin(seen.users, rows)]
         scores[torch.tensor(np.searchsorted(rows, met.users)), torch.tensor(met.items)] = -torch.inf
-        best[first : first + rows.size] = scores.topk(k, dim=1).indices.numpy()
+        values, indices = scores.topk(k, dim=1)
+        best[first : first + rows.size] = indices.where(values > -torch.inf, -1).numpy()
     return best

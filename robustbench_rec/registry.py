@@ -100,7 +100,7 @@ class Registry(Generic[C]):
         """Import one module; a broken one must not take the others along."""
         try:
             importlib.import_module(where)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.broken[where] = one_line(error)
 
     def __getitem__(self, name: str) -> type[C]:
@@ -199,7 +199,7 @@ def load_plugins(plugins: Iterable[str]) -> None:
                 _import_file(Path(plugin))
             else:
                 importlib.import_module(plugin)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(f"plugin {plugin!r} did not import: {one_line(error)}") from error
 
 

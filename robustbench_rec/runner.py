@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -111,7 +111,7 @@ def make_plan(
     suite: Suite,
     store: Store,
     data_dir: Path,
-    only: Mapping[str, str] | None = None,
+    only: Sequence[tuple[str, str]] = (),
     force: bool = False,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Plan:
@@ -121,7 +121,7 @@ def make_plan(
         suite: what is asked.
         store: where its results lie.
         data_dir: where its data sets lie.
-        only: axis -> name: the cells to keep, as in {"dataset": "synthetic"}.
+        only: (axis, name) of the components to keep, as in [("dataset", "synthetic")].
         force: whether to run again what is done.
         warn: told of corrupt records.
 
@@ -129,7 +129,7 @@ def make_plan(
         InputError: missing data, or `only` names what the suite does not have.
 
     """
-    part = _restricted(suite, only or {})
+    part = _restricted(suite, only)
     prints = {dataset: dataset.fingerprint(data_dir) for dataset in part.datasets}
     cells = tuple(part.cells(prints))
     others = _fingerprints(suite.datasets, data_dir) if only else prints
@@ -155,9 +155,10 @@ def _fingerprints(datasets: Iterable[Dataset], data_dir: Path) -> dict[Dataset, 
     return found
 
 
-def _restricted(suite: Suite, only: Mapping[str, str]) -> Suite:
-    """Keep of each axis in `only` the components of that name."""
-    for axis, name in only.items():
+def _restricted(suite: Suite, only: Sequence[tuple[str, str]]) -> Suite:
+    """Keep of each axis in `only` the components of the names that it gives."""
+    changes: dict[str, Any] = {}
+    for axis, name in only:
         if axis not in Suite.axes:
             raise InputError(
                 f"--only {axis}={name}: no axis {axis!r}{nearest(axis, Suite.axes)} "
@@ -165,16 +166,15 @@ def _restricted(suite: Suite, only: Mapping[str, str]) -> Suite:
             )
         plural = "losses" if axis == "loss" else f"{axis}s"
         held = getattr(suite, plural)
-        kept = tuple(one for one in held if _name(one) == name)
-        if not kept:
-            names = sorted({_name(one) for one in held})
+        names = sorted({_name(one) for one in held})
+        if name not in names:
             raise InputError(
                 f"--only {axis}={name}: suite {suite.name!r} has no such {axis}"
                 f"{nearest(name, names)} (it has: {', '.join(names)})"
             )
-        change: dict[str, Any] = {plural: kept}
-        suite = replace(suite, **change)
-    return suite
+        wanted = {other for among, other in only if among == axis}
+        changes[plural] = tuple(one for one in held if _name(one) in wanted)
+    return replace(suite, **changes)
 
 
 def _name(component: Any) -> str:

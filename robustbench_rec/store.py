@@ -16,7 +16,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,7 @@ class Store:
         self.folder = folder
         self.cells = folder / "cells"
         self.started = folder / "started"
+        self._held = False
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -80,9 +81,11 @@ class Store:
                 "give another folder with --out"
             ) from None
         try:
+            self._held = True
             self._sweep()
             yield
         finally:
+            self._held = False
             lock.release()
 
     def _holder(self) -> str:
@@ -116,6 +119,8 @@ class Store:
         path = self.folder / "manifest.json"
         try:
             manifest: Plain = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(manifest, dict) or not manifest.keys() >= {"suite", "cells"}:
+                raise ValueError("it lacks fields that every run has")
         except FileNotFoundError:
             raise InputError(f"{self.folder}: no run here (manifest.json is missing)") from None
         except (OSError, ValueError) as error:
@@ -123,17 +128,22 @@ class Store:
         return manifest
 
     def records(self, ids: Iterable[str], warn: Callable[[str], None]) -> dict[str, Plain]:
-        """Read the records of `ids` that exist; name a corrupt one to `warn` and set it aside."""
+        """Read the records of `ids` that exist, and name a corrupt one to `warn`.
+
+        Who holds the lock sets it aside too; another reader may have met a record half replaced.
+        """
         found = {}
         for cell in ids:
             path = self.cells / f"{cell}.json"
             try:
                 found[cell] = self._read(path)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
             except (OSError, ValueError) as error:
-                warn(f"{path}: corrupt record ({error}); set aside, its cell counts as not run")
-                self._set_aside(path)
+                aside = "set aside, " if self._held else ""
+                warn(f"{path}: corrupt record ({error}); {aside}its cell counts as not run")
+                if self._held:
+                    self._set_aside(path)
         return found
 
     def _read(self, path: Path) -> Plain:
@@ -149,11 +159,10 @@ class Store:
         return record
 
     def _set_aside(self, path: Path) -> None:
-        """Move a record away; where the folder is read-only it just stays unread."""
+        """Move a record away, for a look."""
         aside = self.folder / "set-aside"
-        with suppress(OSError):
-            aside.mkdir(exist_ok=True)
-            path.replace(aside / path.name)
+        aside.mkdir(exist_ok=True)
+        path.replace(aside / path.name)
 
     def per_user(self, cell: str) -> dict[str, Any]:
         """Return the per-user metrics of a cell: `users` (U,), and (U,) a metric."""

@@ -152,7 +152,7 @@ def find(name_or_path: str) -> tuple[str, str, Path]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"{path}: larger than 1 MiB; a suite file is a page of TOML")
-        return str(path), path.read_text(encoding="utf-8"), path.resolve().parent
+        return str(path), path.read_text(encoding="utf-8-sig"), path.resolve().parent
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
@@ -184,13 +184,15 @@ class _Reader:
         except ValidationError as error:
             first = error.errors()[0]
             key = str(first["loc"][0])
-            raise self._error(f"{key}: {_reason(first)}", self._line(key)) from None
+            line = None if first["type"] == "missing" else self._line(key)
+            raise self._error(f"{key}: {_reason(first)}", line) from None
 
     def suite(self, plugins: tuple[str, ...]) -> Suite:
         file = self.file
         plugins += tuple(self._plugin(plugin) for plugin in file.plugins)
-        self._each([{"plugins": plugins}], "plugins", lambda _: load_plugins(plugins))
-        self._each([{"metrics": m} for m in file.metrics], "metrics", lambda t: parse(t["metrics"]))
+        self._each([{}], "plugins", lambda _: load_plugins(plugins))
+        self._each([{}], "metrics", lambda _: [parse(metric) for metric in file.metrics])
+        self._each([{}], "training", lambda _: make(TrainConfig, file.training, "training"))
         levels = self._each(file.perturbation, "perturbation", _levels)
         return Suite(
             name=file.name,
@@ -253,12 +255,13 @@ class _Reader:
         header = self._line(kind)
         for _ in range(at):
             header = self._line(kind, header) if header else None
-        spoken = [key for key in table if re.search(rf"\b{re.escape(key)}\b", message)]
-        value = table.get("name")
-        key = next(
-            (key for key in spoken if key != "name"),
-            "name" if value in message.split("'") else None,
-        )
+        spoken = {
+            key: found.start()
+            for key in table
+            if key != "name" and (found := re.search(rf"\b{re.escape(key)}\b", message))
+        }
+        named = "name" if table.get("name") in message.split("'") else None
+        key = min(spoken, key=spoken.__getitem__, default=named)
         return (self._line(key, header) if header and key else None) or header
 
 
@@ -267,18 +270,28 @@ def _levels(table: Table) -> list[Perturbation]:
     sweep = table.get("level")
     values = sweep if isinstance(sweep, list) else [sweep]
     if 0 not in values:
+        given = "missing" if sweep is None else repr(sweep)
         raise InputError(
-            f"level is {sweep!r}; it must be a list with 0 in it, the clean control that every "
+            f"level is {given}; it must be a list with 0 in it, the clean control that every "
             "degradation is measured against, as in level = [0, 0.1, 0.2]"
         )
     return [PERTURBATIONS.build(table | {"level": value}) for value in values]
 
 
+ALLOWED = {
+    "list_type": "should be a list (one of tables is written with two brackets, [[...]])",
+    "too_short": "should hold at least one",
+    "dict_type": "should be a table, as in { lr = 1e-3 }",
+    "string_pattern_mismatch": "should be made of lower-case letters, digits, '_', '.' and '-'",
+}
+"""What is allowed, where pydantic's own words would not help."""
+
+
 def _reason(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return "missing; a suite needs it"
-    wanted = str(error["msg"]).removeprefix("Input ").lower()
-    return f"{error['input']!r} {wanted}"
+    allowed = ALLOWED.get(error["type"], str(error["msg"]).removeprefix("Input ").lower())
+    return f"{error['input']!r} {allowed}"
 
 
 def _title(component: object) -> str:

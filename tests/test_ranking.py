@@ -51,14 +51,24 @@ def test_what_was_seen_is_never_recommended_while_anything_else_is_left():
     assert (np.sort(best)[:, 1:] > np.sort(best)[:, :-1]).all()
 
 
-def test_a_list_is_no_longer_than_the_catalogue_and_ends_with_what_was_seen():
+def test_a_list_is_no_longer_than_the_catalogue_and_ends_empty_where_all_was_seen():
     split = toy_split()
     users, items = random_embeddings(split.n_users, split.n_items)
     which = np.array([2, 9])
     best = top_items(users, items, which, split.seen, 1000, block=3)
     assert best.shape == (2, 40)
-    np.testing.assert_array_equal(np.sort(best), [np.arange(40)] * 2)
-    assert split.seen.holds(which[:, None], best[:, 30:]).all()
+    for user, row in zip(which, best, strict=True):
+        unseen = ~split.seen.holds(np.full(40, user), np.arange(40))
+        np.testing.assert_array_equal(np.sort(row[:30]), np.flatnonzero(unseen))
+    assert (best[:, 30:] == -1).all()
+
+
+def test_an_empty_place_is_no_hit():
+    # User 1 has seen all but one item; an id of -1 must not stand for user 0's last item.
+    seen = Interactions.of([0, 1, 1], [0, 0, 1], 2, 3)
+    held_out = Interactions.of([0, 1], [2, 2], 2, 3)
+    ranking = evaluate(torch.ones(2, 1), torch.ones(3, 1), held_out, seen, [3])
+    assert ranking.per_user["precision@3"].tolist() == pytest.approx([1 / 3, 1 / 3])
 
 
 SCORES = [
