@@ -243,10 +243,7 @@ def run_cells(
     started = time.perf_counter()
     try:
         clean = _loaded(first.dataset, data_dir, first.seed)
-        on_test = first.perturbation.stage == "test"
-        trained_on = (
-            clean if on_test else perturb(first.perturbation, clean, first.perturbation_rng())
-        )
+        trained_on = clean if first.perturbation.stage == "test" else _perturbed(first, clean)
         model = fit(trained_on, first.backbone, first.loss, first.training, first.training_seed)
     except (Exception, SystemExit) as error:
         yield from ((Record.failure(cell, error), {}) for cell in cells)
@@ -254,14 +251,21 @@ def run_cells(
     seconds = time.perf_counter() - started
     for cell in cells:
         try:
-            yield _evaluated(cell, clean, model, seconds)
+            on_test = cell.perturbation.stage == "test"
+            perturbed = _perturbed(cell, clean) if on_test else trained_on
+            yield _evaluated(cell, clean, perturbed, model, seconds)
         except (Exception, SystemExit) as error:
             yield Record.failure(cell, error), {}
 
 
-def _evaluated(cell: Cell, clean: Split, model: Fit, seconds: float) -> tuple[Record, PerUser]:
+def _perturbed(cell: Cell, clean: Split) -> Split:
+    return perturb(cell.perturbation, clean, cell.perturbation_rng())
+
+
+def _evaluated(
+    cell: Cell, clean: Split, perturbed: Split, model: Fit, seconds: float
+) -> tuple[Record, PerUser]:
     started = time.perf_counter()
-    perturbed = perturb(cell.perturbation, clean, cell.perturbation_rng())
     ranking = evaluate(model.users, model.items, perturbed.test, clean.seen, cell.ks)
     record = Record.of(
         cell,

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from robustbench_rec import __version__
 from robustbench_rec.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def _fail(message: str, status: int) -> NoReturn:
 
 
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="robustbench_rec")
+@click.version_option(__version__)
 def main() -> None:
     r"""Measure how the loss functions of recommender systems hold up when the data lie.
 
@@ -199,6 +201,8 @@ def _say_plan(plan: Plan, store: Any, jobs: int) -> None:
 def _say_end(status: Status, store: Any) -> None:
     failed = f", {len(status.failed)} failed" if status.failed else ""
     click.echo(f"{status.already + status.done} cells done{failed}: {store.folder / 'results.csv'}")
+    if (store.folder / "figures").is_dir() and not status.done:
+        click.echo(f"figures: {store.folder / 'figures'}")
     if status.failed:
         click.echo(f"reasons: robustbench-rec status {store.folder}; run again to retry them")
 
@@ -221,6 +225,7 @@ def _draw(folder: Path) -> None:
         raise InputError(f"{folder}: no finished cell to draw; see robustbench-rec status {folder}")
     target, part = folder / "figures", folder / "figures.part"
     try:
+        rmtree(part, ignore_errors=True)
         drawn = save_all(curves(frame), part)
         target.mkdir(exist_ok=True)
         names = [path.replace(target / path.name).name for path in drawn]
@@ -262,7 +267,7 @@ def status(run: str, as_json: bool) -> None:
         f"{len(summary['failed'])} failed, {summary['left']} left, "
         f"{duration(summary['seconds'])} of training"
     )
-    for title, error in summary["failed"].items():
+    for title, error in summary["failed"].values():
         click.echo(f"failed: {title}: {error}")
 
 

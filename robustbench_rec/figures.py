@@ -143,29 +143,6 @@ def _variant(look: Look, i: int) -> Look:
     return replace(look, pattern=pattern, fill=FILLS[i % len(FILLS)])
 
 
-def short_labels(losses: Iterable[str]) -> dict[str, str]:
-    """Return for each loss the shortest label that tells it apart: its name, where that does.
-
-    Of the settings of variants only those are kept that not all of them share, as in
-    "softmax (tau=0.1)".
-    """
-    unique = sorted(set(losses))
-    return {loss: _short(loss, [o for o in unique if _name(o) == _name(loss)]) for loss in unique}
-
-
-def _short(loss: str, variants: Sequence[str]) -> str:
-    if len(variants) == 1:
-        return _name(loss)
-    shared = set.intersection(*(set(_settings(variant)) for variant in variants))
-    own = ", ".join(part for part in _settings(loss) if part not in shared)
-    return f"{_name(loss)} ({own})" if own else _name(loss)
-
-
-def _settings(label: str) -> list[str]:
-    """Return "a=1", "b=2" of "name(a=1, b=2)"."""
-    return [part for part in label.partition("(")[2].removesuffix(")").split(", ") if part]
-
-
 def draw_curves(
     curves: pd.DataFrame,
     ax: Axes | None = None,
@@ -193,12 +170,11 @@ def draw_curves(
     if ax is None:
         return _draw_alone(curves, value, among)
     styles = looks([*curves["loss"], *among])
-    names = short_labels(styles)
     if value == "retention":
         ax.axhline(1, color=GREY, linewidth=0.8, zorder=1)
     for loss, offset in _offsets(curves).items():
         rows = curves[curves["loss"] == loss].sort_values("level")
-        _draw_line(ax, rows, value, styles[loss], offset, names[loss])
+        _draw_line(ax, rows, value, styles[loss], offset, loss)
     _dress(ax, curves, value)
     return ax
 

@@ -191,21 +191,3 @@ def _gini(counts: IntArray) -> float:
     n = counts.size
     weights = 2 * np.arange(1, n + 1) - n - 1
     return float(weights @ np.sort(counts) / (n * counts.sum()))
-
-
-def average(per_user: FloatArray, n_users: int, averaging: Averaging = "test-users") -> float:
-    """Average a metric over users.
-
-    Args:
-        per_user: (U,) values of the users that have a test item.
-        n_users: users of the data set, U or more.
-        averaging: "test-users" is the mean of `per_user`. "all-users" is sum / n_users: a user
-            without a test item counts 0, as in the published tables of PSL and SL@K.
-
-    Raises:
-        ValueError: no value to average, or more values than users.
-
-    """
-    if not 1 <= len(per_user) <= n_users:
-        raise ValueError(f"{len(per_user)} values for {n_users} users; there must be 1 to n_users")
-    return float(np.sum(per_user) / (len(per_user) if averaging == "test-users" else n_users))

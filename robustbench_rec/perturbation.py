@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import product
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Interactions, Split
 from robustbench_rec.registry import Registry
 from robustbench_rec.settings import Component, setting
@@ -80,8 +82,13 @@ def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) 
     """
     if perturbation.level == 0:
         return split
-    perturbed = perturbation.apply(split, rng)
     name = type(perturbation).__name__
+    try:
+        perturbed = perturbation.apply(split, rng)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{name}.apply: {error}") from error
     if not isinstance(perturbed, Split):
         raise ValueError(f"{name}.apply returned {type(perturbed).__name__}, not a Split")
     allowed = MAY_CHANGE[perturbation.stage]
@@ -92,11 +99,13 @@ def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) 
                 f"{name} changed Split.{field.name}; a perturbation of stage "
                 f"{perturbation.stage!r} may change {' and '.join(allowed)} only"
             )
-    for held in ("valid", "test_pool"):
-        part: Interactions = getattr(split, held)
-        leaked = perturbed.train.holds(part.users, part.items).sum()
+    for held, part in product(("valid", "test_pool"), ("train", "false_negatives")):
+        pairs: Interactions = getattr(split, held)
+        leaked = getattr(perturbed, part).holds(pairs.users, pairs.items).sum()
         if leaked:
-            raise ValueError(f"{name} put {leaked} pairs of Split.{held} into Split.train")
+            raise ValueError(f"{name} put {leaked} pairs of Split.{held} into Split.{part}")
+    if not len(perturbed.train):
+        raise ValueError(f"{name} left no training pair")
     return perturbed
 
 

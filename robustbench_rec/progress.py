@@ -49,9 +49,10 @@ class Display:
 
     def __call__(self, status: Status) -> None:
         """Show how the run stands."""
-        for title in status.failed.keys() - self._told:
-            self._told.add(title)
-            self.console.print(f"failed: {title}: {status.failed[title]}", markup=False)
+        for id in status.failed.keys() - self._told:
+            self._told.add(id)
+            title, error = status.failed[id]
+            self.console.print(f"failed: {title}: {error}", markup=False, highlight=False)
         if self.console.is_terminal:
             self._draw(status)
         elif status.left == 0 or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:

@@ -66,13 +66,15 @@ class Registry(Generic[C]):
             TypeError: the class is not a frozen dataclass.
 
         """
-        if not NAME.match(name):
+        if not NAME.fullmatch(name):
             raise ValueError(f"{self.kind} name {name!r} must match {NAME.pattern}")
 
         def register(cls: type[C]) -> type[C]:
             parameters = cls.__dict__.get("__dataclass_params__")
             if parameters is None or not parameters.frozen:
                 raise TypeError(f"{cls.__qualname__} must stand under @dataclass(frozen=True)")
+            if not cls.__module__.startswith(f"{self.package}."):
+                self._scan()  # so that a plugin meets the names that are taken
             held = self._classes.get(name)
             if held is not None and _address(held) != _address(cls):
                 raise ValueError(

@@ -25,9 +25,12 @@ from joblib.externals.loky import get_reusable_executor
 from robustbench_rec.cell import PROTOCOL, Cell, Record, run_cells, versions
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.errors import InputError
+from robustbench_rec.loss import Loss
 from robustbench_rec.registry import load_plugins, nearest, one_line
-from robustbench_rec.store import Store, title
+from robustbench_rec.settings import spec
+from robustbench_rec.store import Store, short_names, title
 from robustbench_rec.suite import Suite
+from robustbench_rec.training import TrainConfig
 
 DEATHS = 3
 """A training whose worker died so often has failed."""
@@ -48,7 +51,7 @@ class Plan:
     Attributes:
         suite: what was asked.
         cells: of the suite, less what `only` leaves out; in stable order.
-        ids: of the whole suite's cells whose data are here, in stable order.
+        all_cells: of the whole suite, as far as its data are here.
         fingerprints: data set -> digest of its content.
         done: ids that are recorded and need not run.
         seconds: what recorded trainings took, for an estimate.
@@ -57,7 +60,7 @@ class Plan:
 
     suite: Suite
     cells: tuple[Cell, ...]
-    ids: tuple[str, ...]
+    all_cells: tuple[Cell, ...]
     fingerprints: Mapping[str, str]
     done: frozenset[str]
     seconds: tuple[float, ...]
@@ -91,8 +94,8 @@ class Status:
     already: int
     done: int = 0
     running: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    """Title of each failed cell -> why."""
+    failed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Id of each failed cell -> its title and why."""
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -139,7 +142,7 @@ def make_plan(
     return Plan(
         suite=suite,
         cells=cells,
-        ids=tuple(cell.id for cell in suite.cells(others)),
+        all_cells=tuple(suite.cells(others)),
         fingerprints={str(dataset): digest for dataset, digest in prints.items()},
         done=frozenset() if force else frozenset(done),
         seconds=tuple(seconds.values()),
@@ -209,18 +212,21 @@ def run_suite(
     already = sum(cell.id in plan.done for cell in plan.cells)
     status = Status(total=len(plan.cells), already=already)
     if plan.left or not store.is_compact(manifest):
-        store.write_manifest(manifest)
-        _Pool(plan, store, data_dir, jobs, status, watch).run()
+        store.begin(manifest)
+        titles = {id: title(cell) for id, cell in manifest["cells"].items()}
+        _Pool(plan, store, data_dir, jobs, status, titles, watch).run()
         store.compact()
     watch(status)
     return status
 
 
 def _manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
-    """Describe the run; what an earlier call with another `only` planned stays in it."""
-    wanted = {cell.id for cell in plan.cells}
-    with suppress(InputError, KeyError):
-        wanted |= set(store.manifest()["cells"])
+    """Describe the run; what an earlier call of the same suite planned stays in it."""
+    data, before = dict(plan.fingerprints), {}
+    with suppress(InputError):
+        held = store.manifest()
+        if held["suite_text"] == plan.suite.text:
+            data, before = held["data"] | data, held["cells"]
     return {
         "suite": plan.suite.name,
         "about": plan.suite.about,
@@ -230,14 +236,56 @@ def _manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
         "replicates": plan.suite.replicates,
         "versions": versions(),
         "platform": platform.platform(),
-        "data": dict(plan.fingerprints),
+        "data": data,
         "plugins": plan.suite.plugins,
         "command": command,
         "process": os.getpid(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "suite_text": plan.suite.text,
-        "cells": [id for id in plan.ids if id in wanted],
+        "cells": _described(plan, before),
     }
+
+
+def _described(plan: Plan, before: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Describe the planned cells by id, and those planned before, as far as they still stand.
+
+    A cell planned before stands if the suite still has it, or if its data set is not here now.
+    """
+    planned = {cell.id for cell in plan.cells} | before.keys()
+    labels = _labels(plan.suite)
+    described = {
+        cell.id: {axis: labels[axis][text] for axis, text in _specs(cell).items()}
+        | {"level": cell.perturbation.level, "replicate": cell.replicate}
+        for cell in plan.all_cells
+        if cell.id in planned
+    }
+    here = {labels["dataset"][spec(cell.dataset)] for cell in plan.all_cells}
+    away = {id: cell for id, cell in before.items() if cell["dataset"] not in here}
+    return described | away
+
+
+def _labels(suite: Suite) -> dict[str, dict[str, str]]:
+    """Shorten the specs of each axis over the whole suite."""
+    return {
+        "dataset": short_names(map(spec, suite.datasets)),
+        "backbone": short_names(map(spec, suite.backbones)),
+        "loss": short_names(_trained(loss, training) for loss, training in suite.losses),
+        "perturbation": short_names(spec(one, without="level") for one in suite.perturbations),
+    }
+
+
+def _specs(cell: Cell) -> dict[str, str]:
+    return {
+        "dataset": spec(cell.dataset),
+        "backbone": spec(cell.backbone),
+        "loss": _trained(cell.loss, cell.training),
+        "perturbation": spec(cell.perturbation, without="level"),
+    }
+
+
+def _trained(loss: Loss, training: TrainConfig) -> str:
+    """Print a loss with its training among its settings, where these tell two apart."""
+    return f"{spec(loss).removesuffix(')')}, {spec(training).partition('(')[2]}"
 
 
 class _Pool:
@@ -254,13 +302,14 @@ class _Pool:
         data_dir: Path,
         jobs: int,
         status: Status,
+        titles: Mapping[str, str],
         watch: Callable[[Status], None],
     ) -> None:
         self.left = dict(plan.left)
         self.plugins = plan.suite.plugins
         self.store, self.data_dir = store, data_dir
         self.jobs = min(jobs, len(self.left)) or 1
-        self.status, self.watch = status, watch
+        self.status, self.titles, self.watch = status, titles, watch
         self.executor: Any = None
         self.deaths: Counter[str] = Counter()
         self.unexplained = 0
@@ -294,24 +343,24 @@ class _Pool:
         while futures:
             ended, _ = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in ended:
-                self._settle(futures.pop(future), _result(future, self.store))
+                self._settle(futures.pop(future), future.result())
                 futures |= {self._submit(fit): fit for fit in islice(fits, 1)}
             self.status.running = min(self.jobs, len(futures))
             self.watch(self.status)
 
     def _submit(self, fit: str) -> Future[Outcomes]:
-        cells = [cell.to_plain() for cell in self.left[fit]]
+        cells = {cell.id: cell.to_plain() for cell in self.left[fit]}
         arguments = (str(self.store.folder), fit, cells, str(self.data_dir), self.plugins)
         future: Future[Outcomes] = self.executor.submit(run_training, *arguments)
         return future
 
     def _settle(self, fit: str, outcomes: Outcomes) -> None:
-        cells = {cell.id: cell for cell in self.left.pop(fit)}
+        del self.left[fit]
         for id, outcome, error in outcomes:
             if outcome == "done":
                 self.status.done += 1
             else:
-                self.status.failed[title(Record.of(cells[id], "failed").to_plain())] = error
+                self.status.failed[id] = (self.titles[id], error)
 
     def _bury(self) -> None:
         """Charge each training in flight with a death; the third is its failure."""
@@ -335,24 +384,26 @@ class _Pool:
         return [(cell.id, "failed", one_line(error)) for cell in cells]
 
 
-def _result(future: Future[Outcomes], store: Store) -> Outcomes:
-    try:
-        return future.result()
-    except OSError as error:
-        raise InputError(
-            f"{store.folder}: cannot be written ({error.strerror or error})"
-        ) from error
-
-
 def run_training(
-    folder: str, fit: str, cells: Iterable[Mapping[str, Any]], data_dir: str, plugins: Iterable[str]
+    folder: str,
+    fit: str,
+    cells: Mapping[str, Mapping[str, Any]],
+    data_dir: str,
+    plugins: Iterable[str],
 ) -> Outcomes:
-    """Run the cells of one training in a worker, from plain data, and write their records."""
+    """Run the cells of one training in a worker, from plain data by id, and write their records.
+
+    Raises:
+        InputError: a plugin or its code is not what it was when the run was planned.
+
+    """
     store = Store(Path(folder))
     store.mark_started(fit)
     load_plugins(plugins)
     outcomes: Outcomes = []
-    rebuilt = [Cell.from_plain(cell, Path(data_dir)) for cell in cells]
+    rebuilt = [Cell.from_plain(cell, Path(data_dir)) for cell in cells.values()]
+    if [cell.id for cell in rebuilt] != list(cells):
+        raise InputError(f"the code behind {rebuilt[0]} changed while it ran; run again")
     for record, per_user in run_cells(rebuilt, Path(data_dir)):
         store.write(record.to_plain(), per_user)
         outcomes.append((record.id, record.status, record.error))

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustbench_rec.errors import InputError
+from robustbench_rec.metrics import METRICS, parse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +41,6 @@ COLUMNS = (
     "value",
 )
 AXES = ("dataset", "backbone", "loss", "perturbation")
-OVER_LISTS = ("coverage", "gini", "popularity")
-"""Metrics of all lists together: the averaging over users does not touch them."""
 REQUIRED = frozenset(("id", "status", *AXES, "metrics", "users", "replicate", "per_user_bytes"))
 Plain = dict[str, Any]
 
@@ -96,7 +95,9 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what an interrupted run left half written."""
-        for leftover in (*self.cells.glob("*.part"), *self.started.iterdir()):
+        for leftover in (*self.folder.glob("*.part"), *self.cells.glob("*.part")):
+            leftover.unlink(missing_ok=True)
+        for leftover in self.started.iterdir():
             leftover.unlink(missing_ok=True)
 
     def write(self, record: Plain, per_user: Mapping[str, Any]) -> None:
@@ -110,8 +111,9 @@ class Store:
             record = record | {"per_user_bytes": 0}
         _write(self.cells / f"{record['id']}.json", _json(record))
 
-    def write_manifest(self, manifest: Plain) -> None:
-        """Keep what is being run."""
+    def begin(self, manifest: Plain) -> None:
+        """Keep what is being run; results.csv goes until it holds all of it."""
+        (self.folder / "results.csv").unlink(missing_ok=True)
         _write(self.folder / "manifest.json", _json(manifest))
 
     def manifest(self) -> Plain:
@@ -182,17 +184,18 @@ class Store:
         return {path.name for path in self.started.iterdir()} if self.started.is_dir() else set()
 
     def summary(self, warn: Callable[[str], None]) -> Plain:
-        """Count the cells done, failed (title -> why) and left, and the seconds of training."""
+        """Count the cells done, failed (id -> title, why) and left, and the seconds of training."""
         manifest = self.manifest()
         records = self.records(manifest["cells"], warn)
         done = [record for record in records.values() if record["status"] == "done"]
         failed = [record for record in records.values() if record["status"] == "failed"]
         fits = {record["fit_id"]: record["seconds"]["fit"] for record in done}
+        titles = {id: title(cell) for id, cell in manifest["cells"].items()}
         return {
             "suite": manifest["suite"],
             "cells": len(manifest["cells"]),
             "done": len(done),
-            "failed": {title(record): record["error"] for record in failed},
+            "failed": {record["id"]: [titles[record["id"]], record["error"]] for record in failed},
             "left": len(manifest["cells"]) - len(records),
             "seconds": sum(fits.values()),
         }
@@ -213,10 +216,10 @@ class Store:
         return path
 
 
-def title(record: Plain) -> str:
-    """Name a record's cell for a person."""
-    names = " ".join(record[axis]["name"] for axis in AXES)
-    return f"{names} level {record['perturbation']['level']:g} replicate {record['replicate']}"
+def title(cell: Plain) -> str:
+    """Name a cell of the manifest for a person."""
+    names = " ".join(cell[axis] for axis in AXES)
+    return f"{names} level {cell['level']:g} replicate {cell['replicate']}"
 
 
 def _json(data: Plain) -> bytes:
@@ -226,11 +229,14 @@ def _json(data: Plain) -> bytes:
 def _write(path: Path, content: bytes) -> None:
     """Write beside, sync, rename: at every moment the old file or the new one is there, whole."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def done_records(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> list[Plain]:
@@ -244,8 +250,9 @@ def read(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.Da
     """Return the tidy frame of a run: one row a cell and metric, in the suite's order.
 
     Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, metric, value.
-    A component is called by its name, with the settings that tell it apart where the run holds
-    several of that name. Only finished cells have rows. Averages follow the suite's `averaging`.
+    A component is called as the manifest calls it: by its name, with the settings that tell it
+    apart where the suite holds several of that name. Only finished cells have rows. Averages
+    follow the suite's `averaging`.
 
     Raises:
         InputError: the folder holds no run.
@@ -254,19 +261,18 @@ def read(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.Da
     import pandas as pd
 
     manifest = Store(Path(run)).manifest()
-    records = done_records(run, warn)
-    labels = {axis: short_names(record[axis]["spec"] for record in records) for axis in AXES}
+    cells = manifest["cells"]
     rows = [
         (
             manifest["suite"],
-            *(labels[axis][record[axis]["spec"]] for axis in AXES),
+            *(cells[record["id"]][axis] for axis in AXES),
             record["perturbation"]["unit"],
             float(record["perturbation"]["level"]),
             record["replicate"],
             metric,
             _averaged(metric, value, record["users"], manifest["averaging"]),
         )
-        for record in records
+        for record in done_records(run, warn)
         for metric, value in record["metrics"].items()
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -274,7 +280,7 @@ def read(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.Da
 
 def _averaged(metric: str, value: float, users: Mapping[str, int], averaging: str) -> float:
     """Turn a mean over evaluated users into the suite's averaging."""
-    if averaging == "test-users" or metric.split("@")[0] in OVER_LISTS:
+    if averaging == "test-users" or not METRICS[parse(metric)[0]].per_user:
         return value
     return value * users["evaluated"] / users["all"]
 

@@ -170,7 +170,7 @@ class _Reader:
     def _parse(self) -> _File:
         try:
             table = tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise InputError(f"{self.where}: not TOML: {error}") from None
         for key in table:
             if key not in _File.model_fields:
@@ -224,9 +224,11 @@ class _Reader:
         return self._distinct(kind, self._each(getattr(self.file, kind), kind, build))
 
     def _distinct(self, kind: str, built: list[T]) -> tuple[T, ...]:
+        printed = [spec(one[0]) if isinstance(one, tuple) else spec(one) for one in built]
         for at, one in enumerate(built):
-            if one in built[:at]:
-                raise self._error(f"[[{kind}]] {_title(one)} stands twice", None)
+            if one in built[:at] or (kind == "dataset" and printed[at] in printed[:at]):
+                more = "; give two data sets two names" if kind == "dataset" else ""
+                raise self._error(f"[[{kind}]] {printed[at]} stands twice{more}", None)
         return tuple(built)
 
     def _each(self, tables: list[Table], kind: str, build: Callable[[Table], T]) -> list[T]:
@@ -292,7 +294,3 @@ def _reason(error: Mapping[str, Any]) -> str:
         return "missing; a suite needs it"
     allowed = ALLOWED.get(error["type"], str(error["msg"]).removeprefix("Input ").lower())
     return f"{error['input']!r} {allowed}"
-
-
-def _title(component: object) -> str:
-    return spec(component[0]) if isinstance(component, tuple) else spec(component)

@@ -137,6 +137,8 @@ class _Trainer:
     def snapshot(self, epoch: int) -> Fit:
         """Return the model as it is now."""
         users, items = self.embeddings()
+        if not (users.isfinite().all() and items.isfinite().all()):
+            raise FloatingPointError(f"{self.loss} left embeddings not finite in epoch {epoch}")
         return Fit(users.detach().clone(), items.detach().clone(), epoch, ())
 
     def run_epoch(self, epoch: int) -> None:

@@ -19,7 +19,6 @@ from robustbench_rec.figures import (
     look,
     looks,
     save_all,
-    short_labels,
 )
 
 SIX = ("bpr", "bce", "mse", "softmax", "ccl", "drrl")
@@ -184,11 +183,6 @@ def test_plugins_share_no_marker_and_pattern_with_known_losses():
     known = {(style.marker, style.pattern) for style in LOOKS.values()}
     assert not known & {(style.marker, style.pattern) for style in PLUGIN_LOOKS}
     assert len(set(PLUGIN_LOOKS)) == len(PLUGIN_LOOKS) >= 100
-
-
-def test_short_labels_keep_what_tells_losses_apart():
-    labels = ["softmax(tau=0.1, n=9)", "softmax(tau=0.2, n=9)", "bpr(n=1)"]
-    assert list(short_labels(labels).values()) == ["bpr", "softmax (tau=0.1)", "softmax (tau=0.2)"]
 
 
 @pytest.mark.parametrize("column", ["dataset", "backbone", "perturbation", "metric"])

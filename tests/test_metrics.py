@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, Success, nDCG
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.metrics import METRICS, average, label, list_metrics, parse, ranking_metrics
+from robustbench_rec.metrics import METRICS, label, list_metrics, parse, ranking_metrics
 
 # Ranks 2 and 5 hit for the first user, rank 1 for the second, none for the third.
 HITS = np.array([[0, 1, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]], dtype=bool)
@@ -161,19 +161,6 @@ def test_list_metrics_bounds(seed, n_items):
 def test_lists_outside_the_catalogue_are_refused(lists):
     with pytest.raises(ValueError, match="below 5"):
         list_metrics(np.array(lists), COUNTS, [2])
-
-
-def test_both_averagings():
-    values = np.array([1.0, 0.5, 0.0])
-    assert average(values, 6) == 0.5
-    assert average(values, 6, "all-users") == 0.25
-    assert average(values, 3, "all-users") == average(values, 3, "test-users")
-
-
-@pytest.mark.parametrize(("values", "n_users"), [([], 3), ([1.0, 1.0], 1)])
-def test_average_needs_values_and_no_more_than_users(values, n_users):
-    with pytest.raises(ValueError, match="values for"):
-        average(np.array(values), n_users)
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -23,6 +23,10 @@ class Rogue(Perturbation):
                 return replace(split, test=split.test[np.arange(3)])
             case "touches seen":
                 return replace(split, seen=split.train)
+            case "leaks as false negatives":
+                return replace(split, false_negatives=split.test)
+            case "empties":
+                return replace(split, train=split.train.none())
             case "leaks":
                 return replace(split, train=split.train + split.valid)
             case "writes":
@@ -47,8 +51,10 @@ def test_doing_nothing_is_allowed():
         ("touches test", "Rogue changed Split.test; a perturbation of stage 'train' may change"),
         ("touches seen", "Rogue changed Split.seen"),
         ("leaks", "Rogue put 120 pairs of Split.valid into Split.train"),
-        ("writes", "read-only"),
-        ("out of range", r"items holds id \d+; ids lie in \[0, 40\)"),
+        ("leaks as false negatives", "Rogue put 60 pairs of Split.test_pool into Split.false_neg"),
+        ("empties", "Rogue left no training pair"),
+        ("writes", "Rogue.apply: assignment destination is read-only"),
+        ("out of range", r"Rogue.apply: Interactions.items holds id \d+; ids lie in \[0, 40\)"),
         ("returns None", "Rogue.apply returned NoneType, not a Split"),
     ],
 )

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -110,6 +111,20 @@ def test_the_digest_of_code_follows_code_and_not_comments(tmp_path):
     assert one == digest(tmp_path / "two.py", text.replace("Words", "Others").replace("why", "so"))
     assert one != digest(tmp_path / "three.py", text.replace("x = 1", "x = 2"))
     assert one != digest(tmp_path / "four.py", text.replace("FACTOR = 1", "FACTOR = 2"))
+
+
+def test_a_plugin_cannot_take_a_name_of_ours(tmp_path):
+    path = tmp_path / "thief.py"
+    path.write_text(PLUGIN.replace("mine-once", "hidden_positives"))
+    with pytest.raises(InputError, match=r"perturbation 'hidden_positives' is .* already"):
+        load_plugins([str(path)])
+    # In a fresh process the plugin comes before anybody has looked ours up.
+    code = (
+        "from robustbench_rec.registry import load_plugins; from robustbench_rec import InputError\n"
+        f"try: load_plugins([{str(path)!r}])\nexcept InputError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "must take another name" in said.stdout
 
 
 @pytest.mark.parametrize(

@@ -258,6 +258,53 @@ def test_a_corrupt_record_is_named_and_computed_again(tmp_path, command):
     pd.testing.assert_frame_equal(read(tmp_path / "out"), before, check_exact=True)
 
 
+def test_one_loss_under_two_trainings_is_two_curves(tmp_path, command):
+    tail = '[[loss]]\nname = "bpr"\ntraining = { lr = 1e-2 }'
+    suite = write_suite(tmp_path, tail=tail)
+    done = command("run", suite, "--out", "out")  # figures too: they need distinct labels
+    assert done.returncode == 0, done.stderr
+    assert set(read(tmp_path / "out")["loss"]) == {"bpr(lr=0.001)", "bpr(lr=0.01)"}
+
+
+def test_failed_cells_of_one_name_are_counted_each(tmp_path, command):
+    tail = (
+        '[[perturbation]]\nname = "negative_contamination"\npool = "held_out"\nlevel = [0, 0.1]\n'
+        '[[perturbation]]\nname = "popularity_shift"\nlevel = [0, 0.1, 0.2]'
+    )
+    suite = write_suite(tmp_path, tail=tail)
+    # Without observed positives left out, a world of few liked items has no pool to shift to.
+    done = command("run", suite, "--no-figures", "--out", "out")
+    assert done.returncode == 3
+    assert done.stderr.count("popularity_shift needs a test pool larger than the test set") == 2
+    assert "2 failed, 0 left" in command("status", "out").stdout
+
+
+def test_results_that_an_interrupt_left_stale_are_written_again(tmp_path, command):
+    suite = write_suite(tmp_path)
+    command("run", suite, "--no-figures", "--out", "out")
+    csv = tmp_path / "out" / "results.csv"
+    whole = csv.read_text()
+    csv.unlink()  # as a run leaves it that is killed before its end
+    again = command("run", suite, "--no-figures", "--out", "out")
+    assert "3 done, 0 to run" in again.stdout
+    assert csv.read_text() == whole
+
+
+def test_figures_are_drawn_where_a_killed_drawing_left_its_files(tmp_path, command):
+    suite = write_suite(tmp_path)
+    part = tmp_path / "out" / "figures.part"
+    part.mkdir(parents=True)
+    (part / "old.png").touch()
+    done = command("run", suite, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
+    stem = "synthetic-mf-hidden_positives"
+    assert names == [f"{stem}-{m}_at_20.{s}" for m in ("ndcg", "recall") for s in ("pdf", "png")]
+    assert not part.exists()
+    again = command("run", suite, "--out", "out")
+    assert "figures: out/figures" in again.stdout
+
+
 def test_the_manifest_tells_what_was_run(tmp_path, command):
     suite = write_suite(tmp_path)
     command("run", suite, "--no-figures", "--out", "out")

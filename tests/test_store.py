@@ -21,6 +21,12 @@ RECORD = {
     "seconds": {"fit": 1.5},
     "error": "",
 }
+CALLED = {"dataset": "toy", "backbone": "mf", "perturbation": "noise", "level": 0, "replicate": 0}
+MANIFEST = {
+    "suite": "s",
+    "averaging": "test-users",
+    "cells": {"a1": CALLED | {"loss": "softmax"}, "a2": CALLED | {"loss": "bpr"}},
+}
 PER_USER = {"users": np.arange(3), "ndcg@20": np.array([0.25, 0.5, 0.75])}
 
 
@@ -28,7 +34,7 @@ PER_USER = {"users": np.arange(3), "ndcg@20": np.array([0.25, 0.5, 0.75])}
 def store(tmp_path):
     held = Store(tmp_path / "run")
     with held.locked():
-        held.write_manifest({"suite": "s", "cells": ["a1", "a2"], "averaging": "test-users"})
+        held.begin(MANIFEST)
         held.write(RECORD, PER_USER)
         held.write(RECORD | {"id": "a2", "loss": {"name": "bpr", "spec": "bpr()"}}, PER_USER)
     return held
@@ -53,7 +59,7 @@ def test_read_gives_the_tidy_frame_in_the_suite_s_order(store):
 
 
 def test_all_users_averaging_scales_per_user_metrics_only(store):
-    store.write_manifest({"suite": "s", "cells": ["a1"], "averaging": "all-users"})
+    store.begin(MANIFEST | {"averaging": "all-users", "cells": {"a1": MANIFEST["cells"]["a1"]}})
     values = read(store.folder).set_index("metric")["value"]
     assert values["ndcg@20"] == 0.5 * 3 / 4
     assert values["coverage@20"] == 0.25
