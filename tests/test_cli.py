@@ -356,11 +356,12 @@ def test_rogue_plugins_fail_their_cells_with_the_reason_and_the_others_are_done(
     assert "reasons: robustbench-rec status out; run again to retry them" in done.stdout
     summary = json.loads(told("status", "out", "--json"))
     assert (summary["done"], summary["left"]) == (5, 0)
+    failed = dict(summary["failed"].values())
     status = told("status", "out")
     assert status.startswith("suite tiny: 5 of 8 cells done, 3 failed, 0 left, ")
     for name, reason in REASONS.items():
         title = f"synthetic mf bpr {name} level 0.5 replicate 0"
-        assert summary["failed"][title].startswith(reason)
+        assert failed[title].startswith(reason)
         assert f"failed: {title}: {reason}" in status
         assert f"failed: {title}: {reason}" in done.stderr
 

@@ -124,8 +124,8 @@ def test_a_metric_of_lists_has_no_retention_panel(metric):
 
 
 def test_a_loss_looks_alike_in_every_figure():
-    one = lines(draw_curves(world(("softmax(tau=0.2)", "bpr"))))["softmax"]
-    two = lines(draw_figure(world(("softmax(tau=0.1)", "drrl"))).axes[1])["softmax"]
+    one = lines(draw_curves(world(("softmax(tau=0.2)", "bpr"))))["softmax(tau=0.2)"]
+    two = lines(draw_figure(world(("softmax(tau=0.1)", "drrl"))).axes[1])["softmax(tau=0.1)"]
     assert one.get_color() == two.get_color() == LOOKS["softmax"].color
     assert one.get_marker() == two.get_marker()
     assert one.get_linestyle() == two.get_linestyle()
@@ -160,7 +160,7 @@ def test_a_variant_alone_looks_as_beside_the_others_when_told_of_them():
     both = ("softmax(tau=0.1)", "softmax(tau=0.2)")
     alone = lines(draw_curves(world(both[1:]), ax=Figure().add_subplot(), among=both))
     beside = lines(draw_curves(world(both)))
-    label = "softmax (tau=0.2)"
+    label = "softmax(tau=0.2)"
     assert alone[label].get_fillstyle() == beside[label].get_fillstyle() == "none"
 
 

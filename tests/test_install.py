@@ -133,8 +133,9 @@ def test_the_wheel_runs_outside_the_checkout(installed, tmp_path):
 @pytest.mark.parametrize("words", [["list"], ["--version"], ["run", "smoke", "--dry-run"]])
 def test_a_bare_checkout_says_the_same(checkout, installed, tmp_path, words):
     # -S -E: no site-packages and so no installation of ours; the libraries come by path.
+    libraries = [path for path in sys.path if path.endswith("site-packages")]
     code = (
-        f"import sys; sys.path[:0] = [{str(checkout)!r}, *{[p for p in sys.path if 'site-' in p]!r}]; "
+        f"import sys; sys.path[:0] = {[str(checkout), *libraries]!r}; "
         f"sys.argv = ['robustbench-rec', *{words!r}]; from robustbench_rec.cli import main; "
         "main(prog_name='robustbench-rec')"
     )
