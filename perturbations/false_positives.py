@@ -17,8 +17,8 @@ class FalsePositives(Perturbation):
     """Add ceil(level * |P_u|) items that user u never met to the training positives.
 
     Items are drawn without replacement, uniformly or in proportion to their popularity; none is a
-    validation or test item, nor a known false negative. A collision is drawn again, so the
-    achieved rate is the asked one unless a user runs out of items.
+    validation or test item, nor a known false negative. The achieved rate is the asked one unless
+    a user runs out of items.
     """
 
     weights: Literal["uniform", "popularity"] = setting(
@@ -34,16 +34,15 @@ class FalsePositives(Perturbation):
         counts = split.train.user_counts
         # Rounding first keeps 0.1 * 30 = 3.0000000000000004 from becoming 4.
         wanted = np.ceil(np.round(self.level * counts, 9)).astype(np.int64)
-        users, items, ranks = _noise(split, self._chances(split.seen), rng)
+        users, items, ranks = _noise(split, self._weights(split.seen), rng)
         chosen = ranks < wanted[users]
         noise = Interactions.of(users[chosen], items[chosen], split.n_users, split.n_items)
         return replace(split, train=split.train + noise)
 
-    def _chances(self, seen: Interactions) -> NDArray[np.float64]:
-        """Return the (n_items,) cumulative chances of an item."""
+    def _weights(self, seen: Interactions) -> NDArray[np.float64]:
+        """Return the (n_items,) chances of an item, up to a factor."""
         flat = self.weights == "uniform"
-        weights = np.ones(seen.n_items) if flat else seen.item_counts + 1.0
-        return np.asarray(np.cumsum(weights) / weights.sum())
+        return np.asarray(np.ones(seen.n_items) if flat else seen.item_counts + 1.0)
 
     def realised(self, clean: Split, perturbed: Split) -> dict[str, float]:
         """Return the pairs added per clean training pair."""
@@ -52,38 +51,45 @@ class FalsePositives(Perturbation):
 
 Noise = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
+CELLS = 4_000_000
+"""Users times items that are drawn at once; a bound on memory alone, no part of the draw."""
 
-def _noise(split: Split, chances: NDArray[np.float64], rng: np.random.Generator) -> Noise:
+
+def _noise(split: Split, weights: NDArray[np.float64], rng: np.random.Generator) -> Noise:
     """Draw for each user a sequence of up to |P_u| distinct items never met.
 
-    It does not depend on the level, so a level takes a prefix and levels nest. Drawing with
-    replacement and dropping repeats is drawing without replacement, one item after the other.
+    Each item runs for an Exp(1) time divided by its weight; the order of arrival is that of
+    drawing without replacement in proportion to the weights, one item after the other. It does
+    not depend on the level, so a level takes a prefix and levels nest.
+
+    Args:
+        split: clean.
+        weights: (n_items,) above 0.
+        rng: gives n_users * n_items times, user by user.
 
     Returns:
         users, items and the rank of each item in its user's sequence, all (m,).
 
     """
     met = split.met()
-    room = split.n_items - met.user_counts
-    missing = np.minimum(split.train.user_counts, room)
-    keys = np.empty(0, dtype=np.int64)  # drawn so far, in order of drawing
-    while missing.sum():
-        users = np.repeat(np.arange(split.n_users), missing)
-        items = np.searchsorted(chances, rng.random(users.size), side="right")
-        items = items.clip(max=split.n_items - 1)
-        drawn = (users * np.int64(split.n_items) + items)[~met.holds(users, items)]
-        keys = np.concatenate([keys, drawn])
-        keys = keys[np.sort(np.unique(keys, return_index=True)[1])]
-        have = np.bincount(keys // split.n_items, minlength=split.n_users)
-        missing = np.minimum(split.train.user_counts, room) - have
-    users, items = np.divmod(keys, np.int64(split.n_items))
-    return users, items, _ranks(users)
+    wanted = np.minimum(split.train.user_counts, split.n_items - met.user_counts)
+    at_once = max(CELLS // split.n_items, 1)
+    found = []
+    for first in range(0, split.n_users, at_once):
+        counts = wanted[first : first + at_once]
+        times = rng.standard_exponential((counts.size, split.n_items))
+        times /= weights
+        held = slice(met.starts[first], met.starts[first + counts.size])
+        times[met.users[held] - first, met.items[held]] = np.inf
+        order = _earliest(times, int(counts.max()))
+        rows, ranks = np.nonzero(np.arange(order.shape[1]) < counts[:, None])
+        found.append((rows + first, order[rows, ranks], ranks))
+    users, items, ranks = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return users, items, ranks
 
 
-def _ranks(users: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each entry how many earlier entries are of the same user."""
-    order = np.argsort(users, kind="stable")
-    ordered = users[order]
-    ranks = np.empty_like(users)
-    ranks[order] = np.arange(users.size) - np.searchsorted(ordered, ordered)
-    return ranks
+def _earliest(times: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Return the columns (rows, count) of the least times of each row, ascending."""
+    nearest = np.argpartition(times, max(count - 1, 0), axis=1)[:, :count]
+    order = np.argsort(np.take_along_axis(times, nearest, axis=1), axis=1)
+    return np.take_along_axis(nearest, order, axis=1)

@@ -22,8 +22,8 @@ class NegativeContamination(Perturbation):
 
     pool: Literal["own", "held_out"] = setting(
         "own",
-        "own: the user's training positives (DrRL); held_out: the positives that the data set's "
-        "`hold_out` took out of training (PSL)",
+        "own: the user's training positives (DrRL); held_out: the known false negatives, which "
+        "the data set's `hold_out` took out of training (PSL) or a synthetic world never showed",
     )
 
     unit: ClassVar[str] = "probability that a drawn negative is a positive"
@@ -47,6 +47,8 @@ class NegativeContamination(Perturbation):
 
     def realised(self, clean: Split, perturbed: Split) -> dict[str, float]:
         """Return the expected share of contaminated slots, and the users without a pool."""
+        if not perturbed.contamination:
+            return {"contaminated": 0.0, "users_without_pool": 0.0}
         has_pool = perturbed.false_negatives.user_counts > 0
         reached = has_pool[perturbed.train.users].mean()
         active = clean.train.user_counts > 0

@@ -20,6 +20,14 @@ def _frozen(values: ArrayLike, dtype: type[np.generic]) -> NDArray[Any]:
     return array
 
 
+def _ids(values: ArrayLike, name: str) -> IntArray:
+    """Return ids as int64, or refuse numbers that a cast would truncate; `name` is the field."""
+    ids = np.asarray(values)
+    if ids.size and ids.dtype.kind not in "iu":
+        raise ValueError(f"Interactions.{name} has dtype {ids.dtype}; ids are integers")
+    return ids.astype(np.int64, copy=False)
+
+
 @dataclass(frozen=True, eq=False)
 class Interactions:
     """A set of (user, item) pairs over a fixed catalogue, sorted by user, then item.
@@ -31,8 +39,8 @@ class Interactions:
         ratings: (n,) float64, or None.
 
     Raises:
-        ValueError: ids out of range, pairs out of order or repeated, lengths that differ.
-            `Interactions.of` sorts for you.
+        ValueError: ids that are out of range or no integers, pairs out of order or repeated,
+            lengths that differ. `Interactions.of` sorts for you.
 
     """
 
@@ -44,8 +52,9 @@ class Interactions:
     ratings: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        for name, dtype in (("users", np.int64), ("items", np.int64)):
-            object.__setattr__(self, name, _frozen(getattr(self, name), dtype))
+        for name in ("users", "items"):
+            ids = _ids(getattr(self, name), name)
+            object.__setattr__(self, name, _frozen(ids, np.int64))
         for name in ("timestamps", "ratings"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _frozen(getattr(self, name), np.float64))
@@ -81,8 +90,7 @@ class Interactions:
         ratings: ArrayLike | None = None,
     ) -> Interactions:
         """Sort pairs given in any order. Arguments as the attributes; a repeated pair raises."""
-        user_ids = np.asarray(users, dtype=np.int64)
-        item_ids = np.asarray(items, dtype=np.int64)
+        user_ids, item_ids = _ids(users, "users"), _ids(items, "items")
         order = np.lexsort((item_ids, user_ids))
         times, stars = (
             None if values is None else np.asarray(values, dtype=np.float64)[order]

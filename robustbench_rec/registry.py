@@ -13,7 +13,6 @@ import inspect
 import pkgutil
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -229,12 +228,18 @@ def _import_file(path: Path) -> None:
 def code_of(cls: Any) -> str:
     """Return a digest of the code behind a component; comments and docstrings do not count.
 
-    It is part of a cell's identity, so that a plugin that was mended is run again. Of our own
-    components the class counts; of a plugin the whole module, which may hold its helpers.
+    It is part of a cell's identity, so that a component that was mended is run again. The whole
+    module counts, which may hold its helpers.
+
+    Raises:
+        InputError: the class was not made in a file.
+
     """
-    ours = cls.__module__.startswith("robustbench_rec.")
-    source = inspect.getsource(cls if ours else sys.modules[cls.__module__])
-    tree = ast.parse(textwrap.dedent(source))
+    try:
+        source = inspect.getsource(sys.modules[cls.__module__])
+    except (OSError, TypeError):
+        raise InputError(f"{_address(cls)} has no source file; put it into a .py file") from None
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]

@@ -17,7 +17,8 @@ class NegativeSampler:
 
     Args:
         split: the perturbed split; its `train` says what a user has met.
-        rng: every draw comes from it, in order.
+        rng: every draw comes from it, in order; those of contamination from a child of it, so
+            that the ordinary draws are the same at every level.
 
     Raises:
         ValueError: a user has met every item, so that nothing can be drawn.
@@ -30,6 +31,7 @@ class NegativeSampler:
             raise ValueError(f"user {int(np.argmax(full))} has met every item: no negative is left")
         self._split = split
         self._rng = rng
+        self._contamination_rng = rng.spawn(1)[0]
         self._met = _bits(split.train)
 
     def draw(self, users: IntArray, n: int) -> IntArray:
@@ -52,9 +54,10 @@ class NegativeSampler:
         """Overwrite each slot, by a draw of its own, with one of the user's false negatives."""
         pool = self._split.false_negatives
         counts = pool.user_counts[users]
-        chosen = self._rng.random(items.shape) < self._split.contamination
+        chosen = self._contamination_rng.random(items.shape) < self._split.contamination
         rows, slots = np.nonzero(chosen & (counts > 0)[:, None])
-        offsets = (self._rng.random(rows.size) * counts[rows]).astype(np.int64)
+        luck = self._contamination_rng.random(items.shape)[rows, slots]
+        offsets = (luck * counts[rows]).astype(np.int64)
         items[rows, slots] = pool.items[pool.starts[users[rows]] + offsets]
 
 

@@ -39,6 +39,25 @@ def test_unsorted_pairs_and_uneven_lengths_are_refused():
         Interactions(np.array([1, 2]), np.array([0]), 3, 4)
 
 
+@pytest.mark.parametrize(
+    ("users", "items", "message"),
+    [
+        ([0.0, 1.9], [0, 1], r"^Interactions\.users has dtype float64; ids are integers$"),
+        ([0, 1], np.float32([0, 1]), r"^Interactions\.items has dtype float32; ids are integers$"),
+        ([True, False], [0, 1], r"^Interactions\.users has dtype bool; ids are integers$"),
+    ],
+)
+def test_ids_that_a_cast_would_truncate_are_refused(users, items, message):
+    for make in (Interactions, Interactions.of):
+        with pytest.raises(ValueError, match=message):
+            make(users, items, 3, 4)
+
+
+def test_no_pairs_may_come_in_any_dtype():
+    for make in (Interactions, Interactions.of):
+        assert make([], np.empty(0), 3, 4).users.dtype == np.int64
+
+
 def test_arrays_are_copies_that_nobody_can_write():
     users = np.array([0, 1])
     held = Interactions(users, np.array([0, 0]), 3, 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ USUAL = {
 """Names of columns, without case and punctuation, the first of them taken first."""
 
 NULLS = ["", "nan", "NaN", "null", "NULL", "<NA>"]
+BREAK = re.compile(r"[\r\n\0]")
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
 INT64 = np.iinfo(np.int64)
 
@@ -44,7 +46,21 @@ class Columns:
         """Return the position in `header` of each role that it has; user and item it must have.
 
         RecBole's types, as in `user_id:token`, do not count.
+
+        Raises:
+            InputError: a role without its column, or two roles with one column.
+
         """
+        found = self._found(header, where)
+        for one, two in combinations(found, 2):
+            if found[one] == found[two]:
+                raise InputError(
+                    f"{where}: {one} and {two} are both the column {header[found[one]]!r}; "
+                    f"name another with {one}_column or {two}_column"
+                )
+        return found
+
+    def _found(self, header: Sequence[str], where: str) -> dict[str, int]:
         names = [name.strip().partition(":")[0] for name in header]
         found = {field.name: self._position(field.name, names, where) for field in fields(self)}
         for role in ("user", "item"):
@@ -70,7 +86,7 @@ class Columns:
     def known_in(self, header: Sequence[str]) -> bool:
         """Say whether `header` names users and items."""
         try:
-            self.find(header, "")
+            self._found(header, "")
         except InputError:
             return False
         return True
@@ -102,8 +118,8 @@ def table_of(frame: DataFrame, rows: Rows) -> Table:
         rows: how to name a row.
 
     Raises:
-        InputError: no rows, a null, a negative id, a number that is none, a pair that stands
-            twice; with the row.
+        InputError: no rows, a null, an id that is negative or holds a newline or NUL, a number
+            that is none, a pair that stands twice; with the row.
 
     """
     if not len(frame):
@@ -128,7 +144,12 @@ def _ids(
     if (codes < 0).any():
         at = positions[np.argmax(codes < 0)]
         raise rows.fault(at, f"no {role}; expected a user and an item on each {rows.word}")
-    ids = _numeric_or_text(list(distinct))
+    texts = [_text(value) for value in distinct]
+    broken = next((code for code, text in enumerate(texts) if BREAK.search(text)), None)
+    if broken is not None:
+        at = positions[np.argmax(codes == broken)]
+        raise rows.fault(at, f"{role} id {texts[broken][:80]!r} holds a newline or NUL; see quotes")
+    ids = _numeric_or_text([text.strip() for text in texts])
     if ids.dtype.kind == "i" and (ids < 0).any():
         bad = int(np.argmax(ids < 0))
         at = positions[np.argmax(codes == bad)]
@@ -136,12 +157,11 @@ def _ids(
     return ids[codes], codes.astype(np.int64)
 
 
-def _numeric_or_text(values: list[Any]) -> NDArray[Any]:
+def _numeric_or_text(texts: list[str]) -> NDArray[Any]:
     """Return ids as int64 if every one prints as a whole number that fits, else as text.
 
     Numbers with leading zeros are text, since 007 and 7 differ.
     """
-    texts = [_text(value) for value in values]
     if all(WHOLE_NUMBER.fullmatch(text) for text in texts):
         numbers = [int(text) for text in texts]
         if INT64.min <= min(numbers) and max(numbers) <= INT64.max:
@@ -154,7 +174,7 @@ def _text(value: Any) -> str:
         return value.decode("utf-8", errors="replace")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).strip()
+    return str(value)
 
 
 def _numbers(column: Series[Any], role: str, positions: IntArray, rows: Rows) -> NDArray[Any]:

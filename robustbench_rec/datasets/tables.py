@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
 
 from robustbench_rec.dataset import Table
 from robustbench_rec.datasets.columns import NULLS, Columns, Rows, table_of
@@ -14,6 +18,45 @@ from robustbench_rec.errors import InputError
 
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
 MOVIELENS_ROLES = ("user", "item", "rating", "timestamp")
+CHUNK = 4 << 20
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a text is laid out.
+
+    Attributes:
+        sep: one character between fields.
+        fields: how many of them the first line has; no line may have more.
+        header: whether the first line names the columns.
+        encoding: of the text.
+        width: characters from field to field as a user sees them, 2 where `::` separates.
+
+    """
+
+    sep: str
+    fields: int
+    header: bool = True
+    encoding: str = "utf-8-sig"
+    width: int = 1
+
+    @property
+    def most(self) -> int:
+        """The number of fields that `sep` makes of a full line."""
+        return (self.fields - 1) * self.width + 1
+
+    @property
+    def quoting(self) -> Any:
+        """What a quote means; see `quoting_of`."""
+        return quoting_of(self.sep)
+
+
+def quoting_of(sep: str) -> Any:
+    """Return csv's constant: between tabs or colons a quote is text, else it wraps a field.
+
+    Were it to wrap there too, one that opens a title would swallow rows until the next.
+    """
+    return csv.QUOTE_NONE if sep in ("\t", ":") else csv.QUOTE_MINIMAL
 
 
 def first_line(source: Source, name: str) -> str:
@@ -23,7 +66,7 @@ def first_line(source: Source, name: str) -> str:
     if not head:
         raise InputError(f"{source.where(name)} is empty")
     try:
-        return head.decode("utf-8-sig").rstrip("\r\n")
+        return head.decode("utf-8-sig").rstrip("\r\n").partition("\r")[0]
     except UnicodeDecodeError:
         raise InputError(f"{source.where(name)}, line 1: not UTF-8 text") from None
 
@@ -33,7 +76,10 @@ def header_of(line: str, columns: Columns) -> tuple[str, list[str]]:
 
     It is the separator by which a user and an item column are found, else the most frequent one.
     """
-    split = {mark: next(csv.reader([line], delimiter=mark), []) for mark in SEPARATORS}
+    split = {
+        mark: next(csv.reader([line], delimiter=mark, quoting=quoting_of(mark)), [])
+        for mark in SEPARATORS
+    }
     best = max(SEPARATORS, key=line.count)
     mark = next((mark for mark in SEPARATORS if columns.known_in(split[mark])), best)
     return mark, split[mark]
@@ -45,7 +91,7 @@ def read_delimited(source: Source, name: str, columns: Columns) -> Table:
     mark, header = header_of(first_line(source, name), columns)
     picked = columns.find(header, where)
     rows = Rows(where, "line", 2)
-    return table_of(_parsed(source, name, rows, picked, sep=mark, header=0), rows)
+    return table_of(_parsed(source, name, rows, picked, Layout(mark, len(header))), rows)
 
 
 def read_recbole(source: Source, name: str, columns: Columns) -> Table:
@@ -70,47 +116,71 @@ def read_movielens(source: Source, name: str, columns: Columns) -> Table:
     if not line:
         raise InputError(f"{rows.where} is empty")
     mark = "::" if "::" in line else "\t"
-    count = min(line.count(mark) + 1, len(MOVIELENS_ROLES))
-    if count < 2:
+    fields = line.count(mark) + 1
+    if fields < 2:
         raise rows.fault(
             0,
             f"{line[:80].rstrip()!r}; expected user, item, rating and timestamp "
             "separated by tabs or by '::'",
         )
     # pandas splits by one character fast, so that '::' is two separators around an empty field.
-    picked = {role: at * len(mark) for at, role in enumerate(MOVIELENS_ROLES[:count])}
+    picked = {role: at * len(mark) for at, role in enumerate(MOVIELENS_ROLES[:fields])}
     encoding = "latin-1" if mark == "::" else "utf-8"
-    frame = _parsed(source, name, rows, picked, sep=mark[0], header=None, encoding=encoding)
-    return table_of(frame, rows)
+    layout = Layout(mark[0], fields, header=False, encoding=encoding, width=len(mark))
+    return table_of(_parsed(source, name, rows, picked, layout), rows)
 
 
-def _parsed(
-    source: Source,
-    name: str,
-    rows: Rows,
-    picked: dict[str, int],
-    *,
-    sep: str,
-    header: int | None,
-    encoding: str = "utf-8-sig",
-) -> Any:
+def _parsed(source: Source, name: str, rows: Rows, picked: dict[str, int], layout: Layout) -> Any:
     """Return a frame of text columns named by role; the index counts rows, blank ones dropped."""
     import pandas as pd
 
+    with _clear(source, name, rows):
+        _refuse_long_lines(source, name, rows.where, layout)
     with _clear(source, name, rows), source.open(name) as stream:
         frame = pd.read_csv(
             stream,
-            sep=sep,
-            header=header,
+            sep=layout.sep,
+            quoting=layout.quoting,
+            header=0 if layout.header else None,
             usecols=list(picked.values()),
             dtype=str,
-            encoding=encoding,
+            encoding=layout.encoding,
             keep_default_na=False,
             na_values=NULLS,
             skip_blank_lines=False,
         )
     frame.columns = pd.Index(sorted(picked, key=picked.__getitem__))
     return frame.dropna(how="all")
+
+
+def _refuse_long_lines(source: Source, name: str, where: str, layout: Layout) -> None:
+    """Refuse a line with more fields than the first: pandas, told which columns, would cut it."""
+    with source.open(name) as stream:
+        if not _may_have_long_lines(stream, layout):
+            return
+    with source.open(name) as stream:
+        text = io.TextIOWrapper(stream, layout.encoding, newline="")
+        reader = csv.reader(text, delimiter=layout.sep, quoting=layout.quoting)
+        line = 1
+        for row in reader:
+            if len(row) > layout.most:
+                found = -(-len(row) // layout.width)
+                says = f"{found} fields; expected at most {layout.fields}, as on line 1"
+                raise InputError(f"{where}, line {line}: {says}")
+            line = reader.line_num + 1
+
+
+def _may_have_long_lines(stream: IO[bytes], layout: Layout) -> bool:
+    """Count separators, much faster than parsing; true also where quotes blur what counts."""
+    while chunk := stream.read(CHUNK) + stream.readline():
+        if layout.quoting != csv.QUOTE_NONE and b'"' in chunk:
+            return True
+        text = np.frombuffer(chunk, dtype=np.uint8)
+        ends = np.append(np.flatnonzero(text == ord("\n")), text.size)
+        before = np.searchsorted(np.flatnonzero(text == ord(layout.sep)), ends)
+        if np.diff(before, prepend=0).max() >= layout.most:
+            return True
+    return False
 
 
 @contextmanager
@@ -121,7 +191,7 @@ def _clear(source: Source, name: str, rows: Rows) -> Iterator[None]:
         yield
     except UnicodeDecodeError:
         raise _not_utf8(source, name, rows) from None
-    except (EmptyDataError, ParserError) as error:
+    except (EmptyDataError, ParserError, csv.Error) as error:
         says = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise InputError(f"{rows.where}: the table does not parse ({says})") from None
 

@@ -80,5 +80,7 @@ class MarginDrRL:
         margins = self.margins[users].to(pos.dtype)  # (B,)
         dual = self.loss.order / (self.loss.order - 1)
         excess = self.loss.eps + self.loss.scale * (neg - margins.unsqueeze(1)).relu()
-        norm = excess.pow(dual).mean(dim=1).pow(1 / dual)  # (B,), the power mean
+        # The power mean, scaled by its largest term: orders near 1 have huge duals.
+        top = excess.detach().amax(dim=1, keepdim=True)
+        norm = top.squeeze(1) * (excess / top).pow(dual).mean(dim=1).pow(1 / dual)  # (B,)
         return ((1 - pos).relu() + norm + margins).mean()

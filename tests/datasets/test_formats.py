@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from robustbench_rec import InputError, Table
+from robustbench_rec.datasets import tables
 from robustbench_rec.datasets.columns import Columns
 from robustbench_rec.datasets.formats import files_of, look, parts, read
 from robustbench_rec.datasets.source import Source
@@ -238,6 +239,41 @@ BAD_LOGS = {
         r"log\.csv, line 3: user id -3 is negative",
     ),
     "negative item": ("log.txt", "1 2\n2 -4\n", r"log\.txt, line 2: item id -4 is negative"),
+    "newline in an id": (
+        "log.csv",
+        'user,item\n1,2\n3,"a\n4,"b\n5,6\n',
+        r"log\.csv, line 3: item id 'a\\n4,b' holds a newline or NUL",
+    ),
+    "NUL in an id": (
+        "log.tsv",
+        "user\titem\n1\t2\n3\0\t4\n",
+        r"log\.tsv, line 3: user id '3\\x00' holds a newline or NUL",
+    ),
+    "more fields than the header": (
+        "log.csv",
+        "user,item\n1,2\n3,4,5\n6,7\n",
+        r"log\.csv, line 3: 3 fields; expected at most 2, as on line 1$",
+    ),
+    "more fields at once": (
+        "log.tsv",
+        "user\titem\n1\t2\t\n",
+        r"log\.tsv, line 2: 3 fields; expected at most 2, as on line 1$",
+    ),
+    "more fields below a text of two lines": (
+        "log.csv",
+        'user,item,x\n1,2,"a,\nb"\n3,4,"c\n",d\n',
+        r"log\.csv, line 4: 4 fields; expected at most 3, as on line 1$",
+    ),
+    "more fields in u.data": (
+        "u.data",
+        "1\t2\t3\t4\n1\t5\t3\t4\t9",
+        r"u\.data, line 2: 5 fields; expected at most 4, as on line 1$",
+    ),
+    "more fields in dat": (
+        "ratings.dat",
+        "1::2::3::4\n1::5::3::4::9\n",
+        r"ratings\.dat, line 2: 5 fields; expected at most 4, as on line 1$",
+    ),
     "no number": (
         "ratings.csv",
         "user,item,rating\n1,2,five\n",
@@ -263,6 +299,43 @@ def test_a_bad_file_gives_one_clear_line(tmp_path, case):
     with pytest.raises(InputError, match=says) as caught:
         read_all(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_quote_between_tabs_is_text_and_swallows_no_row(tmp_path):
+    write(tmp_path, {"log.tsv": 'user\titem\n1\t"a\n2\tb"\n3\t"c"\n'})
+    assert pairs(read_all(tmp_path).train) == {(1, '"a'), (2, 'b"'), (3, '"c"')}
+    write(tmp_path, {"log.tsv": '1\t"a\t3\n2\tb"\t4\n'})
+    assert pairs(read_all(tmp_path, "movielens").train) == {(1, '"a'), (2, 'b"')}
+
+
+def test_separators_in_quotes_are_no_fields_of_their_own(tmp_path):
+    write(tmp_path, {"log.csv": 'user,item,title\n1,2,"a, b, c"\n3,"4,5"\n'})
+    table = read_all(tmp_path).train
+    assert list(zip(table.users, table.items, strict=True)) == [(1, "2"), (3, "4,5")]
+
+
+def test_lines_that_end_in_carriage_returns_are_lines(tmp_path):
+    write(tmp_path, {"log.csv": "user,item\r1,10\r2,20\r"})
+    assert pairs(read_all(tmp_path).train) == {(1, 10), (2, 20)}
+
+
+def test_fields_are_counted_across_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "CHUNK", 7)
+    for end in ("", "\n"):
+        write(tmp_path, {"log.csv": "user,item\n" + "1,2\n" * 5 + "3,4,5" + end})
+        with pytest.raises(InputError, match=r"line 7: 3 fields"):
+            read_all(tmp_path)
+
+
+def test_two_roles_in_one_column_are_refused(tmp_path):
+    write(tmp_path, {"log.csv": "user,item,rating\n1,2,3\n"})
+    says = r"log\.csv: user and item are both the column 'item'; name another with user_column or"
+    for columns in ({"user": "item"}, {"user": "item", "item": "item"}):
+        with pytest.raises(InputError, match=says) as caught:
+            read_all(tmp_path, **columns)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"rating and timestamp are both the column 'rating'"):
+        read_all(tmp_path, timestamp="rating")
 
 
 def test_a_missing_path_is_named(tmp_path):

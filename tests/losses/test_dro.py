@@ -28,6 +28,27 @@ class TestCCL(LossContract):
         assert torch.allclose(by_neg, torch.full((1, n), 2.0 / n))
 
 
+class TestDrRLNearOrder1(LossContract):
+    loss = LOSSES["drrl"](order=1.01, margin=0.2)
+
+    @pytest.mark.parametrize("n", [1, 2, 1000])
+    def test_the_norm_tends_to_the_largest_excess(self, n):
+        pos, neg, users = self.scores(n)
+        value, _, _ = self.gradients(pos, neg, users)
+        largest = 0.1 + (neg - 0.2).relu().amax(dim=1)
+        bound = ((1 - pos).relu() + largest + 0.2).mean()
+        # The power mean of order 101 lies within N^(-1/101) of the largest term.
+        assert value <= bound + 1e-7  # the margin is a float32
+        assert value >= bound - largest.mean() * (1 - n ** (-1 / 101)) - 1e-7
+
+    def test_gradient_is_the_derivative(self):
+        # The largest terms carry the gradient, so it is compared at scores well apart.
+        pos, neg = torch.tensor([0.5]), torch.tensor([[0.9, 0.8, 0.3]])
+        pos, neg = (x.double().requires_grad_() for x in (pos, neg))
+        objective = self.loss.bind(1, 1)
+        assert torch.autograd.gradcheck(lambda p, n: objective(p, n, torch.arange(1)), (pos, neg))
+
+
 class TestDrRL(LossContract):
     loss = LOSSES["drrl"](order=2.0, eps=0.1, margin=0.2)
 
