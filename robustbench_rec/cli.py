@@ -21,8 +21,9 @@ from robustbench_rec.errors import InputError
 
 if TYPE_CHECKING:
     from robustbench_rec.datasets.catalog import Listing
+    from robustbench_rec.planning import Plan
     from robustbench_rec.registry import Registry
-    from robustbench_rec.runner import Plan, Status
+    from robustbench_rec.runner import Status
 
 RUNS = Path("results") / "runs"
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
@@ -115,7 +116,8 @@ def run(
     do. A cell that failed is tried again.
     """
     from robustbench_rec.datasets.catalog import default_data_dir
-    from robustbench_rec.runner import make_plan, run_suite
+    from robustbench_rec.planning import make_plan
+    from robustbench_rec.runner import run_suite
     from robustbench_rec.store import Store
     from robustbench_rec.suite import Suite
 

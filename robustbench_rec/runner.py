@@ -1,36 +1,28 @@
-"""The runner: plans a suite, runs its cells over processes, and survives what happens to them."""
+"""The runner: runs a plan over processes, and survives what happens to them."""
 
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import cached_property
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from joblib.externals.loky import get_reusable_executor
 
-from robustbench_rec.cell import PROTOCOL, Cell, Record, run_cells, versions
-from robustbench_rec.dataset import Dataset
+from robustbench_rec.cell import Cell, Record, run_cells
 from robustbench_rec.errors import InputError
-from robustbench_rec.loss import Loss
-from robustbench_rec.registry import load_plugins, nearest, one_line
-from robustbench_rec.settings import spec
-from robustbench_rec.store import Store, short_names, title
-from robustbench_rec.suite import Suite
-from robustbench_rec.training import TrainConfig
+from robustbench_rec.planning import Plan, manifest
+from robustbench_rec.registry import load_plugins, one_line
+from robustbench_rec.store import Store, title
 
 DEATHS = 3
 """A training whose worker died so often has failed."""
@@ -42,48 +34,6 @@ WORKER_ENVIRONMENT = {
 }
 Outcomes = list[tuple[str, str, str]]
 """(cell id, status, error) of each cell that a worker ran."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be done, and what is done already.
-
-    Attributes:
-        suite: what was asked.
-        cells: of the suite, less what `only` leaves out; in stable order.
-        all_cells: of the whole suite, as far as its data are here.
-        fingerprints: data set -> digest of its content.
-        done: ids that are recorded and need not run.
-        seconds: what recorded trainings took, for an estimate.
-
-    """
-
-    suite: Suite
-    cells: tuple[Cell, ...]
-    all_cells: tuple[Cell, ...]
-    fingerprints: Mapping[str, str]
-    done: frozenset[str]
-    seconds: tuple[float, ...]
-
-    @cached_property
-    def left(self) -> dict[str, list[Cell]]:
-        """The cells to run, by the training they share, in stable order."""
-        groups: dict[str, list[Cell]] = {}
-        for cell in self.cells:
-            if cell.id not in self.done:
-                groups.setdefault(cell.fit_id, []).append(cell)
-        return groups
-
-    @property
-    def n_trainings(self) -> int:
-        """How many trainings the whole plan has."""
-        return len({cell.fit_id for cell in self.cells})
-
-    def estimate(self, jobs: int) -> float | None:
-        """Return the seconds left, from recorded trainings; None where none is recorded."""
-        if not self.seconds:
-            return None
-        return sum(self.seconds) / len(self.seconds) * len(self.left) / jobs
 
 
 @dataclass
@@ -110,80 +60,6 @@ class Status:
         return (time.monotonic() - self.started) / finished * self.left if finished else None
 
 
-def make_plan(
-    suite: Suite,
-    store: Store,
-    data_dir: Path,
-    only: Sequence[tuple[str, str]] = (),
-    force: bool = False,
-    warn: Callable[[str], None] = lambda _: None,
-) -> Plan:
-    """Find out what is to be run.
-
-    Args:
-        suite: what is asked.
-        store: where its results lie.
-        data_dir: where its data sets lie.
-        only: (axis, name) of the components to keep, as in [("dataset", "synthetic")].
-        force: whether to run again what is done.
-        warn: told of corrupt records.
-
-    Raises:
-        InputError: missing data, or `only` names what the suite does not have.
-
-    """
-    part = _restricted(suite, only)
-    prints = {dataset: dataset.fingerprint(data_dir) for dataset in part.datasets}
-    cells = tuple(part.cells(prints))
-    others = _fingerprints(suite.datasets, data_dir) if only else prints
-    records = store.records((cell.id for cell in cells), warn)
-    done = {id for id, record in records.items() if record["status"] == "done"}
-    seconds = {r["fit_id"]: r["seconds"]["fit"] for r in records.values() if r["id"] in done}
-    return Plan(
-        suite=suite,
-        cells=cells,
-        all_cells=tuple(suite.cells(others)),
-        fingerprints={str(dataset): digest for dataset, digest in prints.items()},
-        done=frozenset() if force else frozenset(done),
-        seconds=tuple(seconds.values()),
-    )
-
-
-def _fingerprints(datasets: Iterable[Dataset], data_dir: Path) -> dict[Dataset, str]:
-    """Return the digests of the data sets that are here; one that is missing is left out."""
-    found = {}
-    for dataset in datasets:
-        with suppress(InputError):
-            found[dataset] = dataset.fingerprint(data_dir)
-    return found
-
-
-def _restricted(suite: Suite, only: Sequence[tuple[str, str]]) -> Suite:
-    """Keep of each axis in `only` the components of the names that it gives."""
-    changes: dict[str, Any] = {}
-    for axis, name in only:
-        if axis not in Suite.axes:
-            raise InputError(
-                f"--only {axis}={name}: no axis {axis!r}{nearest(axis, Suite.axes)} "
-                f"(axes: {', '.join(Suite.axes)})"
-            )
-        plural = "losses" if axis == "loss" else f"{axis}s"
-        held = getattr(suite, plural)
-        names = sorted({_name(one) for one in held})
-        if name not in names:
-            raise InputError(
-                f"--only {axis}={name}: suite {suite.name!r} has no such {axis}"
-                f"{nearest(name, names)} (it has: {', '.join(names)})"
-            )
-        wanted = {other for among, other in only if among == axis}
-        changes[plural] = tuple(one for one in held if _name(one) in wanted)
-    return replace(suite, **changes)
-
-
-def _name(component: Any) -> str:
-    return str((component[0] if isinstance(component, tuple) else component).name)
-
-
 def run_suite(
     plan: Plan,
     store: Store,
@@ -208,84 +84,16 @@ def run_suite(
         InputError: results cannot be written.
 
     """
-    manifest = _manifest(plan, store, command)
+    described = manifest(plan, store, command)
     already = sum(cell.id in plan.done for cell in plan.cells)
     status = Status(total=len(plan.cells), already=already)
-    if plan.left or not store.is_compact(manifest):
-        store.begin(manifest)
-        titles = {id: title(cell) for id, cell in manifest["cells"].items()}
+    if plan.left or not store.is_compact(described):
+        store.begin(described)
+        titles = {id: title(cell) for id, cell in described["cells"].items()}
         _Pool(plan, store, data_dir, jobs, status, titles, watch).run()
         store.compact()
     watch(status)
     return status
-
-
-def _manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
-    """Describe the run; what an earlier call of the same suite planned stays in it."""
-    data, before = dict(plan.fingerprints), {}
-    with suppress(InputError):
-        held = store.manifest()
-        if held["suite_text"] == plan.suite.text:
-            data, before = held["data"] | data, held["cells"]
-    return {
-        "suite": plan.suite.name,
-        "about": plan.suite.about,
-        "protocol": PROTOCOL,
-        "metrics": plan.suite.metrics,
-        "averaging": plan.suite.averaging,
-        "replicates": plan.suite.replicates,
-        "versions": versions(),
-        "platform": platform.platform(),
-        "data": data,
-        "plugins": plan.suite.plugins,
-        "command": command,
-        "process": os.getpid(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "suite_text": plan.suite.text,
-        "cells": _described(plan, before),
-    }
-
-
-def _described(plan: Plan, before: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Describe the planned cells by id, and those planned before, as far as they still stand.
-
-    A cell planned before stands if the suite still has it, or if its data set is not here now.
-    """
-    planned = {cell.id for cell in plan.cells} | before.keys()
-    labels = _labels(plan.suite)
-    described = {
-        cell.id: {axis: labels[axis][text] for axis, text in _specs(cell).items()}
-        | {"level": cell.perturbation.level, "replicate": cell.replicate}
-        for cell in plan.all_cells
-        if cell.id in planned
-    }
-    here = {labels["dataset"][spec(cell.dataset)] for cell in plan.all_cells}
-    away = {id: cell for id, cell in before.items() if cell["dataset"] not in here}
-    return described | away
-
-
-def _labels(suite: Suite) -> dict[str, dict[str, str]]:
-    """Shorten the specs of each axis over the whole suite."""
-    return {
-        "dataset": short_names(map(spec, suite.datasets)),
-        "backbone": short_names(map(spec, suite.backbones)),
-        "loss": short_names(_trained(loss, training) for loss, training in suite.losses),
-        "perturbation": short_names(spec(one, without="level") for one in suite.perturbations),
-    }
-
-
-def _specs(cell: Cell) -> dict[str, str]:
-    return {
-        "dataset": spec(cell.dataset),
-        "backbone": spec(cell.backbone),
-        "loss": _trained(cell.loss, cell.training),
-        "perturbation": spec(cell.perturbation, without="level"),
-    }
-
-
-def _trained(loss: Loss, training: TrainConfig) -> str:
-    """Print a loss with its training among its settings, where these tell two apart."""
-    return f"{spec(loss).removesuffix(')')}, {spec(training).partition('(')[2]}"
 
 
 class _Pool:

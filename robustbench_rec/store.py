@@ -252,7 +252,8 @@ def read(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.Da
     Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, metric, value.
     A component is called as the manifest calls it: by its name, with the settings that tell it
     apart where the suite holds several of that name. Only finished cells have rows. Averages
-    follow the suite's `averaging`.
+    follow the suite's `averaging`. A run that was compacted, results.csv without cells/, is read
+    from that.
 
     Raises:
         InputError: the folder holds no run.
@@ -260,7 +261,10 @@ def read(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.Da
     """
     import pandas as pd
 
-    manifest = Store(Path(run)).manifest()
+    store = Store(Path(run))
+    manifest = store.manifest()
+    if not store.cells.is_dir():
+        return pd.read_csv(store.folder / "results.csv", float_precision="round_trip")
     cells = manifest["cells"]
     rows = [
         (

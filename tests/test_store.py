@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,13 @@ def test_read_gives_the_tidy_frame_in_the_suite_s_order(store):
     assert tuple(frame.columns) == COLUMNS
     assert frame["loss"].tolist() == ["softmax", "softmax", "bpr", "bpr"]
     assert frame.loc[0, "value"] == 0.5
+
+
+def test_a_compacted_run_reads_the_same(store):
+    before = read(store.folder)
+    store.compact()
+    shutil.rmtree(store.cells)
+    pd.testing.assert_frame_equal(read(store.folder), before, check_exact=True, check_dtype=False)
 
 
 def test_all_users_averaging_scales_per_user_metrics_only(store):

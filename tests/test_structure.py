@@ -20,8 +20,9 @@ LAYERS = (
     "training",
     "cell",
     "suite store",
-    "runner degradation",
-    "progress figures",
+    "planning degradation",
+    "runner figures",
+    "progress",
     "cli testing",
     "__main__",
 )

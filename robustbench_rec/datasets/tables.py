@@ -134,8 +134,6 @@ def _parsed(source: Source, name: str, rows: Rows, picked: dict[str, int], layou
     """Return a frame of text columns named by role; the index counts rows, blank ones dropped."""
     import pandas as pd
 
-    with _clear(source, name, rows):
-        _refuse_long_lines(source, name, rows.where, layout)
     with _clear(source, name, rows), source.open(name) as stream:
         frame = pd.read_csv(
             stream,
@@ -149,14 +147,19 @@ def _parsed(source: Source, name: str, rows: Rows, picked: dict[str, int], layou
             na_values=NULLS,
             skip_blank_lines=False,
         )
+    with _clear(source, name, rows):
+        _refuse_long_lines(source, name, rows.where, layout, len(frame) + layout.header)
     frame.columns = pd.Index(sorted(picked, key=picked.__getitem__))
     return frame.dropna(how="all")
 
 
-def _refuse_long_lines(source: Source, name: str, where: str, layout: Layout) -> None:
-    """Refuse a line with more fields than the first: pandas, told which columns, would cut it."""
+def _refuse_long_lines(source: Source, name: str, where: str, layout: Layout, records: int) -> None:
+    """Refuse a line with more fields than the first: pandas, told which columns, cuts it.
+
+    Only where counting separators does not decide is the text parsed again.
+    """
     with source.open(name) as stream:
-        if not _may_have_long_lines(stream, layout):
+        if not _may_have_long_lines(stream, layout, records):
             return
     with source.open(name) as stream:
         text = io.TextIOWrapper(stream, layout.encoding, newline="")
@@ -170,17 +173,17 @@ def _refuse_long_lines(source: Source, name: str, where: str, layout: Layout) ->
             line = reader.line_num + 1
 
 
-def _may_have_long_lines(stream: IO[bytes], layout: Layout) -> bool:
-    """Count separators, much faster than parsing; true also where quotes blur what counts."""
+def _may_have_long_lines(stream: IO[bytes], layout: Layout, records: int) -> bool:
+    """Say whether a line has too many separators, quoted or not, or not every line is a record."""
+    lines = 0
     while chunk := stream.read(CHUNK) + stream.readline():
-        if layout.quoting != csv.QUOTE_NONE and b'"' in chunk:
-            return True
         text = np.frombuffer(chunk, dtype=np.uint8)
         ends = np.append(np.flatnonzero(text == ord("\n")), text.size)
         before = np.searchsorted(np.flatnonzero(text == ord(layout.sep)), ends)
         if np.diff(before, prepend=0).max() >= layout.most:
             return True
-    return False
+        lines += ends.size - chunk.endswith(b"\n")
+    return lines != records
 
 
 @contextmanager
