@@ -264,7 +264,7 @@ def read(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.Da
     store = Store(Path(run))
     manifest = store.manifest()
     if not store.cells.is_dir():
-        return pd.read_csv(store.folder / "results.csv", float_precision="round_trip")
+        return pd.read_csv(store.folder / "results.csv")
     cells = manifest["cells"]
     rows = [
         (
