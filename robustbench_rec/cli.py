@@ -225,13 +225,13 @@ def _draw(folder: Path) -> None:
     frame = frame[frame["metric"].isin(Store(folder).manifest()["metrics"])]
     if frame.empty:
         raise InputError(f"{folder}: no finished cell to draw; see robustbench-rec status {folder}")
-    target, part = folder / "figures", folder / "figures.part"
+    target, fresh = folder / "figures", folder / "figures.new"
     try:
-        rmtree(part, ignore_errors=True)
-        drawn = save_all(curves(frame), part)
+        rmtree(fresh, ignore_errors=True)
+        drawn = save_all(curves(frame), fresh)
         target.mkdir(exist_ok=True)
         names = [path.replace(target / path.name).name for path in drawn]
-        part.rmdir()
+        fresh.rmdir()
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})") from None
     click.echo(f"{len(names)} files in {target}:")

@@ -212,7 +212,7 @@ def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, comm
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     code = (
         "import sys; from robustbench_rec.cli import main; "
-        f"main(['run', {str(suite)!r}, '--out', 'out'], standalone_mode=False); "
+        f"main(['run', {str(suite)!r}, '--out', 'out', '--no-figures'], standalone_mode=False); "
         "print('torch' in sys.modules)"
     )
     again = subprocess.run(
@@ -292,7 +292,7 @@ def test_results_that_an_interrupt_left_stale_are_written_again(tmp_path, comman
 
 def test_figures_are_drawn_where_a_killed_drawing_left_its_files(tmp_path, command):
     suite = write_suite(tmp_path)
-    part = tmp_path / "out" / "figures.part"
+    part = tmp_path / "out" / "figures.new"
     part.mkdir(parents=True)
     (part / "old.png").touch()
     done = command("run", suite, "--out", "out")
