@@ -186,7 +186,8 @@ class Record:
     @classmethod
     def failure(cls, cell: Cell, error: BaseException) -> Record:
         """Record why a cell failed."""
-        where = traceback.format_tb(error.__traceback__)[-1].strip() if error.__traceback__ else ""
+        raised = (error.__cause__ or error).__traceback__
+        where = traceback.format_tb(raised)[-1].strip() if raised else ""
         return cls.of(cell, "failed", error=one_line(error), trace=where)
 
     def to_plain(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("results") / "runs"
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
+GOES_ON = "what is finished is kept: the same command, without --force, goes on"
 FAILED_CELLS = 3
 INTERRUPTED = 130
 TERMINATED = 143
@@ -56,7 +58,23 @@ class _OneLineErrors(click.Group):
         except InputError as error:
             _fail(str(error), 2)
         except KeyboardInterrupt:
-            _fail("interrupted; what is finished is kept: the same command goes on", INTERRUPTED)
+            _fail(f"interrupted; {GOES_ON}", INTERRUPTED)
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Print click's own complaints on one line too."""
+        command: Any = super()
+        if not standalone_mode:
+            return command.main(*args, standalone_mode=False, **extra)
+        try:
+            sys.exit(command.main(*args, standalone_mode=False, **extra))
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(2)
+        except click.UsageError as error:
+            path = error.ctx.command_path if error.ctx else "robustbench-rec"
+            _fail(f"{' '.join(error.format_message().split())} (see {path} --help)", 2)
+        except click.ClickException as error:
+            _fail(error.format_message(), 2)
 
 
 def _fail(message: str, status: int) -> NoReturn:
@@ -67,7 +85,7 @@ def _fail(message: str, status: int) -> NoReturn:
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    r"""Measure how the loss functions of recommender systems hold up when the data lie.
+    """Measure how the loss functions of recommender systems hold up when the data lie.
 
     \b
     Try:  robustbench-rec run quickstart
@@ -77,7 +95,7 @@ def main() -> None:
 
     Exit status: 0 all done, 1 a bug of ours, 2 bad usage or input, 3 finished with failed cells,
     130 Ctrl-C, 143 terminated.
-    """
+    """  # noqa: D301  # click reads a backspace character as "keep these lines"
 
 
 @main.command()
@@ -116,7 +134,7 @@ def run(
     do. A cell that failed is tried again.
     """
     from robustbench_rec.datasets.catalog import default_data_dir
-    from robustbench_rec.planning import make_plan
+    from robustbench_rec.planning import check_data, make_plan
     from robustbench_rec.runner import run_suite
     from robustbench_rec.store import Store
     from robustbench_rec.suite import Suite
@@ -127,11 +145,14 @@ def run(
     store = Store(out or RUNS / loaded.name)
     axes = [_pair(text) for text in only]
     if dry_run:
-        _say_plan(make_plan(loaded, store, where, axes, force, _warn), store, jobs)
+        plan = make_plan(loaded, store, where, axes, force, _warn)
+        _say_plan(plan, store, jobs)
+        check_data(plan, where)
         return
     with _terminable(), store.locked():
         plan = make_plan(loaded, store, where, axes, force, _warn)
         _say_plan(plan, store, jobs)
+        check_data(plan, where)
         with _display() as watch:
             command = shlex.join(["robustbench-rec", *sys.argv[1:]])
             status = run_suite(plan, store, where, jobs, command, watch)
@@ -166,6 +187,7 @@ def _terminable() -> Iterator[None]:
     """Turn SIGTERM into an orderly exit, so that workers are ended."""
 
     def stop(*_: object) -> NoReturn:
+        click.echo(f"robustbench-rec: terminated; {GOES_ON}", err=True)
         raise SystemExit(TERMINATED)
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -232,12 +254,19 @@ def _draw(folder: Path) -> None:
         target.mkdir(exist_ok=True)
         names = [path.replace(target / path.name).name for path in drawn]
         fresh.rmdir()
+        for path in target.iterdir():
+            if OF_OURS.search(path.name) and path.name not in names:
+                path.unlink()  # of an earlier version of the suite
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})") from None
     click.echo(f"{len(names)} files in {target}:")
     for name in names:
         if name.endswith(".png"):
             click.echo(f"  {target / name}")
+
+
+OF_OURS = re.compile(r"-[a-z]+_at_[0-9]+\.(png|pdf)$")
+"""How the figures that we name end; other files in the folder are the user's."""
 
 
 def _drawn(folder: Path) -> bool:
@@ -248,6 +277,8 @@ def _drawn(folder: Path) -> bool:
 
 def _folder(run: str) -> Path:
     """Return a run's folder, given as a path or by its suite's name."""
+    if Path(run).is_file():
+        raise InputError(f"{run} is a file; give a results folder or a suite's name")
     return Path(run) if Path(run).is_dir() or not (RUNS / run).is_dir() else RUNS / run
 
 
@@ -269,6 +300,8 @@ def status(run: str, as_json: bool) -> None:
         f"{len(summary['failed'])} failed, {summary['left']} left, "
         f"{duration(summary['seconds'])} of training"
     )
+    if summary["cells"] < summary["suite_cells"]:
+        click.echo(f"a part, by --only: the whole suite has {summary['suite_cells']} cells")
     for title, error in summary["failed"].values():
         click.echo(f"failed: {title}: {error}")
 

@@ -16,6 +16,7 @@ from robustbench_rec.cell import PROTOCOL, Cell, versions
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.errors import InputError
 from robustbench_rec.loss import Loss
+from robustbench_rec.preparation import load
 from robustbench_rec.registry import nearest
 from robustbench_rec.settings import spec
 from robustbench_rec.store import Store, short_names
@@ -104,6 +105,18 @@ def make_plan(
     )
 
 
+def check_data(plan: Plan, data_dir: Path) -> None:
+    """Read and prepare each data set that is left to run on, so that a bad one is told at once.
+
+    Raises:
+        InputError: as `preparation.prepare` and the readers do.
+
+    """
+    cells = (cell for group in plan.left.values() for cell in group)
+    for dataset in dict.fromkeys(cell.dataset for cell in cells):
+        load(dataset, data_dir, plan.suite.seed)
+
+
 def _fingerprints(datasets: Iterable[Dataset], data_dir: Path) -> dict[Dataset, str]:
     """Return the digests of the data sets that are here; one that is missing is left out."""
     found = {}
@@ -161,6 +174,7 @@ def manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
         "process": os.getpid(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "suite_text": plan.suite.text,
+        "suite_cells": len(plan.suite.cells(dict.fromkeys(plan.suite.datasets, ""))),
         "cells": _described(plan, before),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
     def rng(purpose: str) -> np.random.Generator:
         return rng_for(seed, dataset.name, purpose)
 
+    if raw.test is not None:
+        _refuse_log_settings(dataset)
     parts = _number(raw)
     train, test = parts.train, parts.test
     if test is None:
@@ -67,6 +69,21 @@ def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
         item_ids=parts.item_ids,
     )
     return _compact(split, _called(dataset))
+
+
+LOG_SETTINGS = ("min_rating", "k_core", "split_by", "test")
+"""What applies to a raw log alone."""
+
+
+def _refuse_log_settings(dataset: Dataset) -> None:
+    """Refuse what a user set in vain; the defaults of a catalogued data set are not the user's."""
+    for field in fields(dataset):
+        value = getattr(dataset, field.name)
+        if field.name in LOG_SETTINGS and value != field.default:
+            raise InputError(
+                f"{_called(dataset)} comes split, so {field.name} = {value!r} cannot apply; "
+                "leave it out, or give one log"
+            )
 
 
 @dataclass(frozen=True, eq=False)

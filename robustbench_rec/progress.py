@@ -34,6 +34,7 @@ class Display:
         self._task: Any = None
         self._told: set[str] = set()
         self._last_line = time.monotonic()
+        self._ended = False
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -55,10 +56,16 @@ class Display:
             self.console.print(f"failed: {title}: {error}", markup=False, highlight=False)
         if self.console.is_terminal:
             self._draw(status)
-        elif status.left == 0 or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
+        elif self._is_due(status):
+            self._last_line, self._ended = time.monotonic(), status.left == 0
             finished = status.total - status.left
             self.console.print(f"{finished}/{status.total} cells, {_rest(status)}", markup=False)
+
+    def _is_due(self, status: Status) -> bool:
+        """Say whether it is time for a line: the last one once, the others now and then."""
+        if status.left == 0:
+            return not self._ended
+        return time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES
 
     def _draw(self, status: Status) -> None:
         if self._task is None:

@@ -42,6 +42,9 @@ COLUMNS = (
 )
 AXES = ("dataset", "backbone", "loss", "perturbation")
 REQUIRED = frozenset(("id", "status", *AXES, "metrics", "users", "replicate", "per_user_bytes"))
+MANIFEST = frozenset(
+    ("suite", "suite_text", "suite_cells", "cells", "metrics", "averaging", "data", "process")
+)
 Plain = dict[str, Any]
 
 
@@ -121,7 +124,15 @@ class Store:
         path = self.folder / "manifest.json"
         try:
             manifest: Plain = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(manifest, dict) or not manifest.keys() >= {"suite", "cells"}:
+            if not isinstance(manifest, dict) or not manifest.keys() >= {
+                "suite",
+                "cells",
+                "suite_cells",
+                "suite_text",
+                "metrics",
+                "averaging",
+                "data",
+            }:
                 raise ValueError("it lacks fields that every run has")
         except FileNotFoundError:
             raise InputError(f"{self.folder}: no run here (manifest.json is missing)") from None
@@ -194,6 +205,7 @@ class Store:
         return {
             "suite": manifest["suite"],
             "cells": len(manifest["cells"]),
+            "suite_cells": manifest["suite_cells"],
             "done": len(done),
             "failed": {record["id"]: [titles[record["id"]], record["error"]] for record in failed},
             "left": len(manifest["cells"]) - len(records),
@@ -207,7 +219,7 @@ class Store:
         except InputError:
             return False
         same = all(held.get(key) == manifest[key] for key in ("suite_text", "cells"))
-        return same and (self.folder / "results.csv").exists()
+        return same and (self.folder / "results.csv").is_file()
 
     def compact(self) -> Path:
         """Write results.csv, whole or not at all, and return its path."""

@@ -281,7 +281,6 @@ def _levels(table: Table) -> list[Perturbation]:
 
 
 ALLOWED = {
-    "list_type": "should be a list (one of tables is written with two brackets, [[...]])",
     "too_short": "should hold at least one",
     "dict_type": "should be a table, as in { lr = 1e-3 }",
     "string_pattern_mismatch": "should be made of lower-case letters, digits, '_', '.' and '-'",
@@ -292,5 +291,7 @@ ALLOWED = {
 def _reason(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return "missing; a suite needs it"
+    if error["type"] == "list_type" and isinstance(error["input"], dict):
+        return f"one table; it is written [[{error['loc'][0]}]], with two brackets"
     allowed = ALLOWED.get(error["type"], str(error["msg"]).removeprefix("Input ").lower())
     return f"{error['input']!r} {allowed}"

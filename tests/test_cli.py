@@ -155,6 +155,7 @@ def test_data_fetch_of_what_cannot_be_fetched_tells_what_can():
     line = refused("data", "fetch", "movielens-100")
     assert "did you mean 'movielens-100k'?" in line
     assert "these can: " in line
+    assert "put ml-1m.zip of " in refused("data", "fetch", "movielens-1m")
 
 
 SUITE = """\
@@ -291,7 +292,15 @@ def test_wrong_usage_exits_with_2():
     for arguments in (["run"], ["run", "smoke", "--jobs", "0"], ["list", "los"], ["runn"]):
         result = call(*arguments)
         assert result.exit_code == 2
-        assert result.stderr.startswith("Usage: ")
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("robustbench-rec: ")
+        assert line.endswith("--help)")
+
+
+def test_no_command_at_all_gets_the_help():
+    result = call()
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: ")
 
 
 def test_a_plugin_file_that_is_missing_or_broken_is_named(tmp_path, tiny):

@@ -103,12 +103,19 @@ def test_a_least_rating_without_ratings_says_what_to_set():
 
 def test_parts_that_come_split_are_taken_as_they_are():
     raw = Raw(table([(0, 0), (5, 1)]), table([(0, 2)]), table([(7, 9)]))
-    split = prepare(raw, Log(k_core=10, min_rating=4.0), seed=0)
+    split = prepare(raw, Log(), seed=0)
     assert pairs(split, "train") == {(0, 0), (5, 1)}
     assert pairs(split, "valid") == {(0, 2)}
     assert pairs(split, "test") == {(7, 9)}
     assert split.user_ids.tolist() == [0, 5, 7]
     assert split.item_ids.tolist() == [0, 1, 2, 9]
+
+
+@pytest.mark.parametrize("setting", [{"k_core": 2}, {"min_rating": 4.0}, {"split_by": "time"}])
+def test_a_setting_for_a_raw_log_is_refused_where_data_come_split(setting):
+    raw = Raw(table([(0, 0), (5, 1)]), table([(0, 2)]), table([(7, 9)]))
+    with pytest.raises(InputError, match=rf"comes split, so {next(iter(setting))} = .* leave it"):
+        prepare(raw, Log(**setting), seed=0)
 
 
 def test_ids_are_ordered_by_value_if_numbers_else_as_text():

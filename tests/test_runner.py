@@ -305,6 +305,30 @@ def test_figures_are_drawn_where_a_killed_drawing_left_its_files(tmp_path, comma
     assert "figures: out/figures" in again.stdout
 
 
+def test_bad_data_are_told_once_before_anything_runs(tmp_path, command):
+    (tmp_path / "log.csv").write_text("user,item\n1,1\n1,1\n")
+    suite = write_suite(tmp_path)
+    made = 'name = "synthetic"\nn_users = 60\nn_items = 50\npositives = 20'
+    text = suite.read_text().replace(made, 'name = "log"\npath = "log.csv"')
+    suite.write_text(text)
+    done = command("run", suite, "--out", "out")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "log.csv" in done.stderr
+    assert not records(tmp_path / "out")
+
+
+def test_figures_of_an_earlier_version_of_the_suite_go_and_the_user_s_stay(tmp_path, command):
+    suite = write_suite(tmp_path)
+    figures = tmp_path / "out" / "figures"
+    figures.mkdir(parents=True)
+    for name in ("synthetic-mf-gone-ndcg_at_20.png", "mine.png"):
+        (figures / name).touch()
+    command("run", suite, "--out", "out", "--only", "loss=bpr")
+    assert not (figures / "synthetic-mf-gone-ndcg_at_20.png").exists()
+    assert (figures / "mine.png").exists()
+
+
 def test_the_manifest_tells_what_was_run(tmp_path, command):
     suite = write_suite(tmp_path)
     command("run", suite, "--no-figures", "--out", "out")

@@ -24,7 +24,9 @@ RECORD = {
 }
 CALLED = {"dataset": "toy", "backbone": "mf", "perturbation": "noise", "level": 0, "replicate": 0}
 MANIFEST = {
+    **dict.fromkeys(("suite_text", "metrics", "data", "process"), ""),
     "suite": "s",
+    "suite_cells": 2,
     "averaging": "test-users",
     "cells": {"a1": CALLED | {"loss": "softmax"}, "a2": CALLED | {"loss": "bpr"}},
 }

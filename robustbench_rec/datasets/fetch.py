@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from robustbench_rec.dataset import DATASETS
 from robustbench_rec.datasets.catalog import find
 from robustbench_rec.errors import InputError
 from robustbench_rec.registry import nearest, one_line
@@ -58,6 +59,8 @@ def fetch(name: str, data_dir: Path, say: Callable[[str], None]) -> Path:
 
     """
     if name not in RECIPES:
+        if name in DATASETS:
+            raise InputError(f"{name!r} cannot be fetched; {DATASETS[name].how_to_get}")
         raise InputError(
             f"{name!r} cannot be fetched{nearest(name, RECIPES)} (these can: {', '.join(RECIPES)})"
         )

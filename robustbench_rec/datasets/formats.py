@@ -44,6 +44,10 @@ LIST_COLUMNS = {
 }
 
 
+HELD = ("valid", "test")
+"""Parts that a training part must stand beside."""
+
+
 def parts(source: Source) -> dict[str, str]:
     """Return which member is what: `train`, `test` and perhaps `valid`, or `log` alone.
 
@@ -60,7 +64,7 @@ def parts(source: Source) -> dict[str, str]:
     trains = [name for name in names if _is_train(name)]
     logs = [name for name in LOGS if name in names][:1]
     tables = trains or logs or [name for name in names if _is_table(name)]
-    if len(tables) != 1:
+    if len(tables) != 1 or _is_held_out(tables[0]):
         raise InputError(
             f"{source.path} holds {' and '.join(tables) or 'no table'}; expected train and test "
             f"files such as train.tsv and test.tsv, or one log such as {', '.join(LOGS)}"
@@ -70,6 +74,10 @@ def parts(source: Source) -> dict[str, str]:
 
 def _is_train(name: str) -> bool:
     return name in {f"train{suffix}" for suffix in SUFFIXES} or name.endswith(".train.inter")
+
+
+def _is_held_out(name: str) -> bool:
+    return any(name.endswith(f".{part}.inter") or name.startswith(f"{part}.") for part in HELD)
 
 
 def _is_table(name: str) -> bool:

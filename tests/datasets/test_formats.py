@@ -403,3 +403,9 @@ def test_an_id_that_the_list_lacks_is_named(tmp_path):
         InputError, match=r"train\.tsv holds user 7, which .*user_list\.tsv does not"
     ):
         read_all(tmp_path)
+
+
+def test_a_test_part_alone_is_no_log(tmp_path):
+    (tmp_path / "test.txt").write_text("0 1 2\n1 2 3\n")
+    with pytest.raises(InputError, match=r"holds test.txt; expected train and test files"):
+        parts(Source(tmp_path))
