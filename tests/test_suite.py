@@ -408,7 +408,7 @@ ROWS = {
     "metrics that are no list": (
         ('["ndcg@20", "recall@20"]', '"ndcg@20"'),
         "metrics",
-        "metrics: 'ndcg@20' should be a list",
+        "metrics: 'ndcg@20' should be a valid list",
     ),
     "training that is no table": (
         ("{ epochs = 1, lr = 1e-2 }", "1"),
@@ -428,7 +428,7 @@ ROWS = {
     "a table that should be a list of tables": (
         ("[[backbone]]", "[backbone]"),
         "[[backbone]]",
-        "backbone: {'name': 'mf', 'dim': 4, 'init_std': 0.1} should be a list (one of tables",
+        "backbone: one table; it is written [[backbone]], with two brackets",
     ),
     "a table without a name": (
         ('name = "mf"\n', ""),
