@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from robustbench_rec.planning import Plan
     from robustbench_rec.registry import Registry
     from robustbench_rec.runner import Status
+    from robustbench_rec.store import Store
 
 RUNS = Path("results") / "runs"
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
@@ -207,7 +208,7 @@ def _display() -> Iterator[Callable[[Status], None]]:
         yield display
 
 
-def _say_plan(plan: Plan, store: Any, jobs: int) -> None:
+def _say_plan(plan: Plan, store: Store, jobs: int) -> None:
     from robustbench_rec.progress import duration
 
     left = sum(len(cells) for cells in plan.left.values())
@@ -222,7 +223,7 @@ def _say_plan(plan: Plan, store: Any, jobs: int) -> None:
         click.echo("no time estimate yet: nothing is recorded here; one follows the first cell")
 
 
-def _say_end(status: Status, store: Any) -> None:
+def _say_end(status: Status, store: Store) -> None:
     failed = f", {len(status.failed)} failed" if status.failed else ""
     click.echo(f"{status.already + status.done} cells done{failed}: {store.folder / 'results.csv'}")
     if (store.folder / "figures").is_dir() and not status.done:

@@ -124,15 +124,7 @@ class Store:
         path = self.folder / "manifest.json"
         try:
             manifest: Plain = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(manifest, dict) or not manifest.keys() >= {
-                "suite",
-                "cells",
-                "suite_cells",
-                "suite_text",
-                "metrics",
-                "averaging",
-                "data",
-            }:
+            if not isinstance(manifest, dict) or not manifest.keys() >= MANIFEST:
                 raise ValueError("it lacks fields that every run has")
         except FileNotFoundError:
             raise InputError(f"{self.folder}: no run here (manifest.json is missing)") from None

@@ -4,19 +4,7 @@ import pytest
 from scipy import stats
 
 from robustbench_rec.degradation import areas, curves, interval_text
-
-COLUMNS = [
-    "suite",
-    "dataset",
-    "backbone",
-    "loss",
-    "perturbation",
-    "unit",
-    "level",
-    "replicate",
-    "metric",
-    "value",
-]
+from robustbench_rec.store import COLUMNS
 
 
 def frame(*rows):
@@ -26,7 +14,7 @@ def frame(*rows):
             ("s", "d", "mf", loss, "p", "share", level, replicate, "ndcg@20", value)
             for loss, level, replicate, value in rows
         ],
-        columns=COLUMNS,
+        columns=list(COLUMNS),
     )
 
 

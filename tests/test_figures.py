@@ -20,6 +20,7 @@ from robustbench_rec.figures import (
     looks,
     save_all,
 )
+from robustbench_rec.store import COLUMNS
 
 SIX = ("bpr", "bce", "mse", "softmax", "ccl", "drrl")
 PERTURBATION = "negative_contamination(pool=own)"
@@ -36,19 +37,7 @@ def world(losses=SIX, replicates=2, metric="ndcg@20", perturbation=PERTURBATION)
         for level in (0.0, 0.1, 0.2, 0.4)
         for r in range(replicates)
     ]
-    names = [
-        "suite",
-        "dataset",
-        "backbone",
-        "loss",
-        "perturbation",
-        "unit",
-        "level",
-        "replicate",
-        "metric",
-        "value",
-    ]
-    return curves(pd.DataFrame(rows, columns=names))
+    return curves(pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
 def lines(ax):

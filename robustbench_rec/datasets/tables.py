@@ -214,8 +214,8 @@ def _not_utf8(source: Source, name: str, rows: Rows) -> InputError:
 def read_parquet(source: Source, name: str, columns: Columns) -> Table:
     """Read a Parquet file with named columns; needs pyarrow."""
     try:
-        from pyarrow import ArrowException  # type: ignore[import-untyped]
-        from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
     except ImportError:
         raise InputError(
             f"{source.where(name)} is Parquet, which needs pyarrow: "
