@@ -68,7 +68,10 @@ class Loss(Component):
     score: Literal["cosine", "dot"] = setting("dot", "similarity of user and item embedding")
 
     def bind(self, n_users: int, n_items: int) -> Objective | Learned:
-        """Return what is called with scores: the loss itself, unless it learns a part."""
+        """Return what is called with scores: the loss itself, unless it learns a part.
+
+        Tensors made here without naming a device are on the device of the training.
+        """
         return self
 
     def __call__(self, pos: Tensor, neg: Tensor, users: Tensor) -> Tensor:

@@ -10,10 +10,8 @@ import numpy as np
 
 from robustbench_rec.backbone import Backbone
 from robustbench_rec.interactions import IntArray, Interactions, Split
-from robustbench_rec.kernels import gathered_scores
 from robustbench_rec.loss import Learned, Loss, Objective
 from robustbench_rec.ranking import evaluate
-from robustbench_rec.sampling import NegativeSampler
 from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.settings import check, setting
 
@@ -59,7 +57,14 @@ class Fit:
     history: tuple[tuple[int, float], ...]
 
 
-def fit(split: Split, backbone: Backbone, loss: Loss, config: TrainConfig, seed: int) -> Fit:
+def fit(
+    split: Split,
+    backbone: Backbone,
+    loss: Loss,
+    config: TrainConfig,
+    seed: int,
+    device: str = "cpu",
+) -> Fit:
     """Train a backbone by a loss and return it at its best epoch by validation NDCG@20.
 
     Args:
@@ -67,10 +72,12 @@ def fit(split: Split, backbone: Backbone, loss: Loss, config: TrainConfig, seed:
         backbone: what is trained.
         loss: what it is trained by.
         config: how.
-        seed: of the initial embeddings, the batches and the negatives; equal for every loss.
+        seed: of the initial embeddings, the batches and the negatives; equal for every loss, and
+            on every device.
+        device: where the model is: "cpu", "cuda", "cuda:1".
 
     Raises:
-        FloatingPointError: the loss became infinite or not a number; names epoch and loss.
+        FloatingPointError: scores or loss became infinite or not a number; names epoch, step, loss.
         ValueError: there is nothing to train on or to select by.
 
     """
@@ -79,7 +86,7 @@ def fit(split: Split, backbone: Backbone, loss: Loss, config: TrainConfig, seed:
     if not len(split.valid) or not len(split.train):
         raise ValueError("training needs at least one training and one validation pair")
     generator = torch.Generator().manual_seed(seed_for(seed, "init") >> 1)
-    module = backbone.build(split.train, generator)
+    module = backbone.build(split.train, generator).to(device)
     trainer = _Trainer(module, split, loss, config, seed)
     best: Fit | None = None
     history: list[tuple[int, float]] = []
@@ -115,15 +122,19 @@ class _Trainer:
     ) -> None:
         import torch
 
+        from robustbench_rec.sampling import NegativeSampler
+
         self.module, self.loss, self.config = module, loss, config
         self.train = split.train
-        self.objective: Objective | Learned = loss.bind(split.n_users, split.n_items)
         self.parameters = list(module.parameters())
+        self.device = self.parameters[0].device
+        with self.device:
+            self.objective: Objective | Learned = loss.bind(split.n_users, split.n_items)
         self.optimizer = torch.optim.Adam(
             self.parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
         self.order = rng_for(seed, "order")
-        self.sampler = NegativeSampler(split, rng_for(seed, "negatives"))
+        self.sampler = NegativeSampler(split, seed)
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Return user and item embeddings whose dot product is the loss's score."""
@@ -143,27 +154,38 @@ class _Trainer:
 
     def run_epoch(self, epoch: int) -> None:
         """Take one step for each batch of a pass over the training pairs."""
-        values = [self._step(rows) for rows in _batches(self.train, self.config, self.order)]
-        mean = sum(float(value) for value in values) / len(values)
-        if not np.isfinite(mean):
-            raise FloatingPointError(f"the loss {self.loss} became {mean} in epoch {epoch}")
-
-    def _step(self, rows: IntArray) -> Tensor:
         import torch
 
-        batch_users, batch_items = self.train.users[rows], self.train.items[rows]
-        negatives = self.sampler.draw(batch_users, self.loss.n_negatives)  # (B, N)
-        users, items = self.embeddings()
-        index = torch.from_numpy(batch_users)
-        chosen = users[index]  # (B, dim)
-        pos = (chosen * items[torch.from_numpy(batch_items)]).sum(dim=1)  # (B,)
-        neg = gathered_scores(chosen, items, torch.from_numpy(negatives))  # (B, N)
-        self._move(pos.detach(), neg.detach(), index)
-        value = self.objective(pos, neg, index)
+        steps = [self._step(epoch, rows) for rows in _batches(self.train, self.config, self.order)]
+        found = torch.stack(steps).cpu().numpy()  # (steps, 2), one wait an epoch
+        if not found.all():
+            step = int(np.argmin(found.all(axis=1)))
+            what = "scores" if not found[step, 0] else "loss"
+            raise FloatingPointError(
+                f"the {what} of {self.loss} became infinite or not a number "
+                f"in epoch {epoch}, step {step + 1}; try a lower lr"
+            )
+
+    def _step(self, epoch: int, rows: IntArray) -> Tensor:
+        """Take one step, and return whether scores and loss were finite: (2,) bool."""
+        import torch
+
+        from robustbench_rec.kernels import gathered_scores
+
+        index = torch.from_numpy(self.sampler.draw(epoch, rows, self.loss.n_negatives))
+        batch = torch.from_numpy(self.train.users[rows]).to(self.device)
+        users, items = self.module()
+        chosen = users.index_select(0, batch)  # (B, dim)
+        cosine = self.loss.score == "cosine"
+        scores = gathered_scores(chosen, items, index.to(self.device), cosine)  # (B, 1 + N)
+        pos, neg = torch.split(scores, [1, self.loss.n_negatives], dim=1)
+        pos = pos.squeeze(1)  # (B,)
+        self._move(pos.detach(), neg.detach(), batch)
+        value = self.objective(pos, neg, batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(value, inputs=self.parameters)
         self.optimizer.step()
-        return value.detach()
+        return torch.stack([scores.detach().sum().isfinite(), value.detach().isfinite()])
 
     def _move(self, pos: Tensor, neg: Tensor, users: Tensor) -> None:
         """Let the objective's own parts take their steps, on detached scores."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import threads
 from scipy.stats import chisquare
 
 from robustbench_rec import Interactions, Split
@@ -30,10 +31,16 @@ def pairs(by_user: dict[int, list[int]], n_users: int, n_items: int) -> Interact
 
 
 def draw(split: Split, user: int, n: int, seed: int = 0) -> np.ndarray:
-    return NegativeSampler(split, rng_for(seed, "test")).draw(np.array([user]), n)[0]
+    """Return n negatives of a user's first training pair."""
+    return NegativeSampler(split, seed).draw(1, split.train.starts[[user]], n)[0, 1:]
 
 
-@pytest.mark.parametrize("met", [[], [1, 5, 8, 12], list(range(11))])
+def draw_for_all(split: Split, n: int, seed: int = 0, epoch: int = 1) -> np.ndarray:
+    """Return n negatives of every training pair: (len(train), n)."""
+    return NegativeSampler(split, seed).draw(epoch, np.arange(len(split.train)), n)[:, 1:]
+
+
+@pytest.mark.parametrize("met", [[4], [1, 5, 8, 12], list(range(11))])
 def test_draws_are_uniform_over_the_items_not_met(met):
     split = split_of({1: met, 0: [3]}, n_users=2, n_items=13)
     counts = np.bincount(draw(split, user=1, n=20_000), minlength=13)
@@ -42,26 +49,26 @@ def test_draws_are_uniform_over_the_items_not_met(met):
     assert chisquare(counts[unmet]).pvalue > UNLIKELY
 
 
-def test_training_items_are_never_drawn_for_any_user():
+def test_the_positive_stands_first_and_training_items_are_never_drawn():
     split = toy_split()
-    users = np.tile(np.arange(split.n_users), 20)
-    drawn = NegativeSampler(split, rng_for(0)).draw(users, 50)
-    assert drawn.shape == (1200, 50)
-    assert drawn.dtype == np.int64
+    rows = np.arange(len(split.train))[::-1]
+    drawn = NegativeSampler(split, 0).draw(1, rows, 50)
+    assert drawn.shape == (len(split.train), 51)
+    assert drawn.dtype == np.int32
+    np.testing.assert_array_equal(drawn[:, 0], split.train.items[rows])
     assert drawn.min() >= 0
     assert drawn.max() < split.n_items
-    assert not split.train.holds(users[:, None], drawn).any()
+    assert not split.train.holds(split.train.users[rows][:, None], drawn[:, 1:]).any()
 
 
 def test_what_is_held_out_may_be_drawn_as_an_item_never_met():
     split = toy_split()
-    users = np.arange(split.n_users)
-    drawn = NegativeSampler(split, rng_for(0)).draw(users, 300)
+    drawn = draw_for_all(split, 300)
     for part in (split.valid, split.test, split.false_negatives):
-        assert np.isin(part.keys, users[:, None] * split.n_items + drawn).all()
+        assert np.isin(part.keys, split.train.users[:, None] * split.n_items + drawn).all()
 
 
-@pytest.mark.parametrize("n_items", [1, 2, 7, 8, 9, 15, 16, 17])
+@pytest.mark.parametrize("n_items", [2, 7, 8, 9, 63, 64, 65, 129])
 def test_the_only_item_left_is_drawn_in_a_catalogue_of_any_size(n_items):
     for left in {0, n_items // 2, n_items - 1}:
         met = [item for item in range(n_items) if item != left]
@@ -69,20 +76,47 @@ def test_the_only_item_left_is_drawn_in_a_catalogue_of_any_size(n_items):
         assert (draw(split, user=0, n=20) == left).all()
 
 
-def test_users_beyond_the_first_block_of_bits_have_their_own_items_excluded():
+def test_every_user_has_their_own_items_excluded_in_a_large_batch():
     n_users, n_items = 4099, 3
     split = split_of({user: [user % 3] for user in range(n_users)}, n_users, n_items)
-    users = np.arange(n_users)
-    drawn = NegativeSampler(split, rng_for(0)).draw(users, 8)
-    assert not (drawn == users[:, None] % 3).any()
+    assert not (draw_for_all(split, 8) == np.arange(n_users)[:, None] % 3).any()
+
+
+def test_draws_are_uniform_where_most_of_the_catalogue_was_met():
+    met = [item for item in range(400) if item % 37]
+    split = split_of({0: met}, n_users=1, n_items=400)
+    counts = np.bincount(draw(split, user=0, n=20_000), minlength=400)
+    assert counts[met].sum() == 0
+    assert chisquare(counts[::37]).pvalue > UNLIKELY
+
+
+def test_slots_rows_and_epochs_do_not_depend_on_each_other():
+    split = split_of({user: [0] for user in range(200)}, n_users=200, n_items=11)
+    first, second = (draw_for_all(split, 200, epoch=epoch) - 1 for epoch in (1, 2))
+    for one, two in (
+        (first, second),
+        (first[:-1], first[1:]),
+        (first[:, :-1], first[:, 1:]),
+        (first[:, 0::2], first[:, 1::2]),
+    ):
+        together = np.bincount(10 * one.ravel() + two.ravel(), minlength=100)
+        assert chisquare(together).pvalue > UNLIKELY
 
 
 def test_one_negative_a_row():
     split = toy_split()
-    users = np.arange(split.n_users)
-    drawn = NegativeSampler(split, rng_for(0)).draw(users, 1)
-    assert drawn.shape == (split.n_users, 1)
-    assert not split.train.holds(users, drawn[:, 0]).any()
+    drawn = draw_for_all(split, 1)
+    assert drawn.shape == (len(split.train), 1)
+    assert not split.train.holds(split.train.users, drawn[:, 0]).any()
+
+
+def test_no_negative_is_refused():
+    with pytest.raises(ValueError, match="0 negatives for each positive; at least 1"):
+        draw(toy_split(), user=0, n=0)
+
+
+def test_no_row_draws_nothing():
+    assert NegativeSampler(toy_split(), 0).draw(1, np.arange(0), 5).shape == (0, 6)
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.9])
@@ -99,8 +133,8 @@ def test_contamination_has_its_rate_and_is_uniform_over_the_pool(rate):
 def test_full_contamination_draws_from_the_users_own_pool_only():
     pool = {0: [1, 2], 1: [5], 2: [0, 7]}
     split = split_of({0: [0], 1: [0], 2: [1]}, 3, 8, pool=pool, contamination=1.0)
-    drawn = NegativeSampler(split, rng_for(0)).draw(np.array([2, 0, 1]), 200)
-    assert [set(row.tolist()) for row in drawn] == [{0, 7}, {1, 2}, {5}]
+    drawn = draw_for_all(split, 200)
+    assert [set(row.tolist()) for row in drawn] == [{1, 2}, {5}, {0, 7}]
 
 
 def test_a_user_without_a_pool_draws_ordinary_negatives():
@@ -120,17 +154,26 @@ def test_a_higher_rate_contaminates_the_same_slots_and_more():
     assert np.all(np.isin(high, own) | ~np.isin(low, own))
 
 
-def test_draws_depend_on_the_generator_alone():
+def test_a_draw_depends_on_seed_epoch_row_and_slot_alone():
     split = replace(toy_split(), contamination=0.3)
-    users = np.arange(split.n_users)
-    one, two, other = (NegativeSampler(split, rng_for(seed)) for seed in (0, 0, 1))
-    for _ in range(2):
-        first, second = one.draw(users, 7), two.draw(users, 7)
-        np.testing.assert_array_equal(first, second)
-        assert (first != other.draw(users, 7)).any()
+    whole = draw_for_all(split, 9)
+    rows = rng_for(0, "some rows").permutation(len(split.train))[:50]
+    sampler = NegativeSampler(split, 0)
+    sampler.draw(4, rows, 3)  # of no influence
+    np.testing.assert_array_equal(sampler.draw(1, rows, 7)[:, 1:], whole[rows, :7])
+    assert (draw_for_all(split, 9, seed=1) != whole).mean() > 0.5
+    assert (draw_for_all(split, 9, epoch=2) != whole).mean() > 0.5
+
+
+def test_any_number_of_threads_draws_the_same():
+    split = replace(toy_split(), contamination=0.3)
+    with threads.using(1):
+        one = draw_for_all(split, 9)
+    with threads.using(threads.MOST):
+        np.testing.assert_array_equal(draw_for_all(split, 9), one)
 
 
 def test_a_user_who_has_met_every_item_is_named():
     split = split_of({0: [0], 3: [0, 1, 2]}, n_users=5, n_items=3)
     with pytest.raises(ValueError, match="user 3 has met every item"):
-        NegativeSampler(split, rng_for(0))
+        NegativeSampler(split, 0)
