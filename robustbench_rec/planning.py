@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from robustbench_rec.errors import InputError
 from robustbench_rec.loss import Loss
 from robustbench_rec.preparation import load
 from robustbench_rec.registry import nearest
-from robustbench_rec.settings import spec
+from robustbench_rec.settings import Component, spec
 from robustbench_rec.store import Store, short_names
 from robustbench_rec.suite import Suite
 from robustbench_rec.training import TrainConfig
@@ -91,14 +91,14 @@ def make_plan(
     part = _restricted(suite, only)
     prints = {dataset: dataset.fingerprint(data_dir) for dataset in part.datasets}
     cells = tuple(part.cells(prints))
-    others = _fingerprints(suite.datasets, data_dir) if only else prints
+    every = tuple(suite.cells(_fingerprints(suite.datasets, data_dir))) if only else cells
     records = store.records((cell.id for cell in cells), warn)
     done = {id for id, record in records.items() if record["status"] == "done"}
     seconds = {r["fit_id"]: r["seconds"]["fit"] for r in records.values() if r["id"] in done}
     return Plan(
         suite=suite,
         cells=cells,
-        all_cells=tuple(suite.cells(others)),
+        all_cells=every,
         fingerprints={str(dataset): digest for dataset, digest in prints.items()},
         done=frozenset() if force else frozenset(done),
         seconds=tuple(seconds.values()),
@@ -174,7 +174,7 @@ def manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
         "process": os.getpid(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "suite_text": plan.suite.text,
-        "suite_cells": len(plan.suite.cells(dict.fromkeys(plan.suite.datasets, ""))),
+        "suite_cells": plan.suite.n_cells,
         "cells": _described(plan, before),
     }
 
@@ -192,7 +192,7 @@ def _described(plan: Plan, before: Mapping[str, Any]) -> dict[str, dict[str, Any
         for cell in plan.all_cells
         if cell.id in planned
     }
-    here = {labels["dataset"][spec(cell.dataset)] for cell in plan.all_cells}
+    here = {labels["dataset"][_printed(cell.dataset)] for cell in plan.all_cells}
     away = {id: cell for id, cell in before.items() if cell["dataset"] not in here}
     return described | away
 
@@ -209,13 +209,20 @@ def _labels(suite: Suite) -> dict[str, dict[str, str]]:
 
 def _specs(cell: Cell) -> dict[str, str]:
     return {
-        "dataset": spec(cell.dataset),
-        "backbone": spec(cell.backbone),
+        "dataset": _printed(cell.dataset),
+        "backbone": _printed(cell.backbone),
         "loss": _trained(cell.loss, cell.training),
-        "perturbation": spec(cell.perturbation, without="level"),
+        "perturbation": _printed(cell.perturbation, without="level"),
     }
 
 
+@lru_cache(maxsize=4096)
+def _printed(component: Component, without: str = "") -> str:
+    """Print a component once, not once for each of thousands of cells that it stands in."""
+    return spec(component, without)
+
+
+@lru_cache(maxsize=4096)
 def _trained(loss: Loss, training: TrainConfig) -> str:
     """Print a loss with its training among its settings, where these tell two apart."""
     return f"{spec(loss).removesuffix(')')}, {spec(training).partition('(')[2]}"

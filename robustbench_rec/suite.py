@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -104,8 +105,15 @@ class Suite:
         """The list lengths at which metrics are recorded; 20, at which we select, among them."""
         return tuple(sorted({parse(metric)[1] for metric in self.metrics} | {SELECT_AT}))
 
+    @property
+    def n_cells(self) -> int:
+        """How many cells the whole suite has."""
+        axes = (self.datasets, self.backbones, self.losses, self.perturbations)
+        return math.prod(map(len, axes)) * self.replicates
+
     def cells(self, fingerprints: Mapping[Dataset, str]) -> list[Cell]:
         """Return the cells of the data sets in `fingerprints`, in the file's order."""
+        ks = self.ks
         return [
             Cell(
                 seed=self.seed,
@@ -116,7 +124,7 @@ class Suite:
                 training=training,
                 perturbation=perturbation,
                 replicate=replicate,
-                ks=self.ks,
+                ks=ks,
             )
             for dataset, backbone, (loss, training), perturbation, replicate in product(
                 (dataset for dataset in self.datasets if dataset in fingerprints),
