@@ -7,11 +7,11 @@ import hashlib
 import platform
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from robustbench_rec.backbone import BACKBONES, Backbone
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.datasets.catalog import resolve
+from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Split
 from robustbench_rec.loss import LOSSES, Loss
 from robustbench_rec.perturbation import PERTURBATIONS, Perturbation, perturb
@@ -33,6 +34,8 @@ PROTOCOL = "1"
 """Raise it when training, sampling or evaluation change what a cell means."""
 
 PerUser = dict[str, NDArray[Any]]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,9 @@ class Record:
         users: how many were evaluated, and how many there are.
         realised: what the perturbation achieved.
         best_epoch, history: the selected epoch, and (epoch, validation NDCG@20).
-        seconds: of the fit, shared by all cells of one `fit_id`, and of the evaluation.
+        seconds: of the load (0 where the worker held the data set already) and the fit, shared by
+            all cells of one `fit_id`; of the perturbation and the evaluation.
+        threads: of the worker. The bits are equal for equal threads; 0 in a failed record.
         versions: of what computed it.
 
     """
@@ -160,6 +165,7 @@ class Record:
     best_epoch: int = 0
     history: tuple[tuple[int, float], ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    threads: int = 0
     versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -229,34 +235,59 @@ def run_cells(
     Args:
         cells: of one `fit_id`.
         data_dir: where data sets lie.
-        threads: of torch; one gives equal bits on every machine of a kind.
+        threads: of torch and its like; equal bits need equal threads.
 
     Yields:
         Each record as soon as it is known, with the per-user metrics beside it: `users` (U,) and
         each metric (U,) float32.
 
-    """
-    import torch
+    Raises:
+        InputError: torch does not take so many threads.
 
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    """
+    _take_threads(threads)
     first = cells[0]
-    started = time.perf_counter()
     try:
-        clean = _loaded(first.dataset, data_dir, first.seed)
-        trained_on = clean if first.perturbation.stage == "test" else _perturbed(first, clean)
-        model = fit(trained_on, first.backbone, first.loss, first.training, first.training_seed)
+        clean, loading = _timed(_loaded, first.dataset, data_dir, first.seed)
+        trained_on, perturbing = _timed(_trained_on, first, clean)
+        model, fitting = _timed(
+            fit, trained_on, first.backbone, first.loss, first.training, first.training_seed
+        )
     except (Exception, SystemExit) as error:
         yield from ((Record.failure(cell, error), {}) for cell in cells)
         return
-    seconds = time.perf_counter() - started
     for cell in cells:
         try:
-            on_test = cell.perturbation.stage == "test"
-            perturbed = _perturbed(cell, clean) if on_test else trained_on
-            yield _evaluated(cell, clean, perturbed, model, seconds)
+            perturbed, seconds = trained_on, perturbing
+            if cell.perturbation.stage == "test":
+                perturbed, seconds = _timed(_perturbed, cell, clean)
+            spent = {"load": loading, "perturbation": seconds, "fit": fitting}
+            yield _evaluated(cell, clean, perturbed, model, spent, threads)
         except (Exception, SystemExit) as error:
             yield Record.failure(cell, error), {}
+
+
+def _take_threads(threads: int) -> None:
+    """Hold torch to a number of threads and to the same bits for the same number."""
+    import torch
+
+    torch.set_num_threads(threads)
+    if torch.get_num_threads() != threads:
+        raise InputError(
+            f"torch runs {torch.get_num_threads()} threads where {threads} were asked for; "
+            "this build of it takes no other number"
+        )
+    torch.use_deterministic_algorithms(True)
+
+
+def _timed(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:
+    """Return what a call returns, and the seconds it took."""
+    started = time.perf_counter()
+    return work(*args, **kwargs), time.perf_counter() - started
+
+
+def _trained_on(cell: Cell, clean: Split) -> Split:
+    return clean if cell.perturbation.stage == "test" else _perturbed(cell, clean)
 
 
 def _perturbed(cell: Cell, clean: Split) -> Split:
@@ -264,10 +295,16 @@ def _perturbed(cell: Cell, clean: Split) -> Split:
 
 
 def _evaluated(
-    cell: Cell, clean: Split, perturbed: Split, model: Fit, seconds: float
+    cell: Cell,
+    clean: Split,
+    perturbed: Split,
+    model: Fit,
+    spent: Mapping[str, float],
+    threads: int,
 ) -> tuple[Record, PerUser]:
-    started = time.perf_counter()
-    ranking = evaluate(model.users, model.items, perturbed.test, clean.seen, cell.ks)
+    ranking, evaluating = _timed(
+        evaluate, model.users, model.items, perturbed.test, clean.seen, cell.ks
+    )
     record = Record.of(
         cell,
         "done",
@@ -276,7 +313,8 @@ def _evaluated(
         realised=_realised(cell.perturbation, clean, perturbed),
         best_epoch=model.best_epoch,
         history=model.history,
-        seconds={"fit": seconds, "evaluation": time.perf_counter() - started},
+        seconds={**spent, "evaluation": evaluating},
+        threads=threads,
     )
     per_user = {name: values.astype(np.float32) for name, values in ranking.per_user.items()}
     return record, {"users": ranking.users.astype(np.int32), **per_user}

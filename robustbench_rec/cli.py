@@ -102,7 +102,19 @@ def main() -> None:
 @main.command()
 @click.argument("suite")
 @click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: cores]"
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Worker processes. More than the cores are warned of.  [default: cores / threads a job]",
+)
+@click.option(
+    "--threads-per-job",
+    "threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Threads of each worker. Of several, jobs x threads must not exceed the cores. Results "
+    "are the same bits with any number of jobs and with equal threads.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Results folder.  [default: results/runs/SUITE]"
@@ -121,6 +133,7 @@ def main() -> None:
 def run(
     suite: str,
     jobs: int | None,
+    threads: int,
     out: Path | None,
     data_dir: Path | None,
     only: tuple[str, ...],
@@ -141,27 +154,52 @@ def run(
     from robustbench_rec.suite import Suite
 
     where = data_dir or default_data_dir()
-    jobs = jobs or _cores()
+    jobs = _workers(jobs, threads)
     loaded = Suite.load(suite, where, plugins)
     store = Store(out or RUNS / loaded.name)
     axes = [_pair(text) for text in only]
     if dry_run:
         plan = make_plan(loaded, store, where, axes, force, _warn)
-        _say_plan(plan, store, jobs)
+        _say_plan(plan, store, jobs, threads)
         check_data(plan, where)
         return
     with _terminable(), store.locked():
         plan = make_plan(loaded, store, where, axes, force, _warn)
-        _say_plan(plan, store, jobs)
+        _say_plan(plan, store, jobs, threads)
         check_data(plan, where)
         with _display() as watch:
             command = shlex.join(["robustbench-rec", *sys.argv[1:]])
-            status = run_suite(plan, store, where, jobs, command, watch)
+            status = run_suite(plan, store, where, jobs, command, watch, threads=threads)
     _say_end(status, store)
     if figures and not _drawn(store.folder) and status.already + status.done:
         _draw(store.folder)
     if status.failed:
         sys.exit(FAILED_CELLS)
+
+
+def _workers(jobs: int | None, threads: int) -> int:
+    """Return how many workers to run: as asked, else as many as the cores have room for.
+
+    Whoever asks for threads asks for speed, which more threads than cores undo: that is refused.
+    More jobs than cores are warned of alone; a command then runs on a small machine as on a large.
+
+    Raises:
+        InputError: more threads than cores.
+
+    """
+    cores = _cores()
+    if threads > cores:
+        raise InputError(f"--threads-per-job {threads}: it must be at most {cores}, the cores here")
+    if jobs is None:
+        return cores // threads
+    if threads > 1 and jobs * threads > cores:
+        raise InputError(
+            f"--jobs {jobs} x --threads-per-job {threads} is {jobs * threads} threads on {cores} "
+            f"cores; give at most --jobs {cores // threads}, or fewer threads"
+        )
+    if jobs > cores:
+        _warn(f"--jobs {jobs} on {cores} cores: more workers than cores gain nothing")
+    return jobs
 
 
 def _cores() -> int:
@@ -208,13 +246,14 @@ def _display() -> Iterator[Callable[[Status], None]]:
         yield display
 
 
-def _say_plan(plan: Plan, store: Store, jobs: int) -> None:
+def _say_plan(plan: Plan, store: Store, jobs: int, threads: int) -> None:
     from robustbench_rec.progress import duration
 
     left = sum(len(cells) for cells in plan.left.values())
+    workers = f"{jobs} workers of {threads} threads" if threads > 1 else f"{jobs} workers"
     click.echo(
         f"suite {plan.suite.name}: {len(plan.cells)} cells from {plan.n_trainings} trainings, "
-        f"{len(plan.cells) - left} done, {left} to run on {jobs} workers -> {store.folder}"
+        f"{len(plan.cells) - left} done, {left} to run on {workers} -> {store.folder}"
     )
     estimate = plan.estimate(jobs)
     if left and estimate is not None:

@@ -26,12 +26,13 @@ from robustbench_rec.store import Store, title
 
 DEATHS = 3
 """A training whose worker died so often has failed."""
-WORKER_ENVIRONMENT = {
-    "PYTHONSAFEPATH": "1",  # else a worker would import a json.py from the current folder
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+"""What the libraries take their number of threads from, as they are imported."""
 Outcomes = list[tuple[str, str, str]]
 """(cell id, status, error) of each cell that a worker ran."""
 
@@ -67,21 +68,24 @@ def run_suite(
     jobs: int,
     command: str = "",
     watch: Callable[[Status], None] = lambda _: None,
+    threads: int = 1,
 ) -> Status:
     """Run what a plan leaves to do; every record is on disk as soon as it is known.
 
-    Call it within `store.locked()`. A cell gives the same bits with any number of jobs.
+    Call it within `store.locked()`. A cell gives the same bits with any number of jobs, as long as
+    the threads are as many.
 
     Args:
         plan: from `make_plan`.
         store: where to write.
         data_dir: where the data sets lie.
-        jobs: worker processes, each with one thread.
+        jobs: worker processes.
         command: what the user typed, for the manifest.
         watch: called with the status about twice a second.
+        threads: of each worker; jobs x threads should not exceed the cores.
 
     Raises:
-        InputError: results cannot be written.
+        InputError: results cannot be written, or torch takes no such number of threads.
 
     """
     described = manifest(plan, store, command)
@@ -90,7 +94,7 @@ def run_suite(
     if plan.left or not store.is_compact(described):
         store.begin(described)
         titles = {id: title(cell) for id, cell in described["cells"].items()}
-        _Pool(plan, store, data_dir, jobs, status, titles, watch).run()
+        _Pool(plan, store, data_dir, jobs, threads, status, titles, watch).run()
         store.compact()
     watch(status)
     return status
@@ -109,6 +113,7 @@ class _Pool:
         store: Store,
         data_dir: Path,
         jobs: int,
+        threads: int,
         status: Status,
         titles: Mapping[str, str],
         watch: Callable[[Status], None],
@@ -116,7 +121,7 @@ class _Pool:
         self.left = dict(plan.left)
         self.plugins = plan.suite.plugins
         self.store, self.data_dir = store, data_dir
-        self.jobs = min(jobs, len(self.left)) or 1
+        self.jobs, self.threads = min(jobs, len(self.left)) or 1, threads
         self.status, self.titles, self.watch = status, titles, watch
         self.executor: Any = None
         self.deaths: Counter[str] = Counter()
@@ -138,7 +143,7 @@ class _Pool:
             timeout=600,
             initializer=_start_worker,
             initargs=(os.getpid(),),
-            env=WORKER_ENVIRONMENT,
+            env=_environment(self.threads),
         )
         try:
             self._drain(iter(fits))
@@ -158,8 +163,10 @@ class _Pool:
 
     def _submit(self, fit: str) -> Future[Outcomes]:
         cells = {cell.id: cell.to_plain() for cell in self.left[fit]}
-        arguments = (str(self.store.folder), fit, cells, str(self.data_dir), self.plugins)
-        future: Future[Outcomes] = self.executor.submit(run_training, *arguments)
+        folders = (str(self.store.folder), str(self.data_dir))
+        future: Future[Outcomes] = self.executor.submit(
+            run_training, *folders, fit, cells, self.plugins, self.threads
+        )
         return future
 
     def _settle(self, fit: str, outcomes: Outcomes) -> None:
@@ -192,17 +199,26 @@ class _Pool:
         return [(cell.id, "failed", one_line(error)) for cell in cells]
 
 
+def _environment(threads: int) -> dict[str, str]:
+    """Return what a worker's environment holds besides the parent's."""
+    counts = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    # Without a safe path a worker would import a json.py from the current folder.
+    return counts | {"PYTHONSAFEPATH": "1"}
+
+
 def run_training(
     folder: str,
+    data_dir: str,
     fit: str,
     cells: Mapping[str, Mapping[str, Any]],
-    data_dir: str,
     plugins: Iterable[str],
+    threads: int,
 ) -> Outcomes:
     """Run the cells of one training in a worker, from plain data by id, and write their records.
 
     Raises:
-        InputError: a plugin or its code is not what it was when the run was planned.
+        InputError: a plugin or its code is not what it was when the run was planned, or torch
+            takes no such number of threads.
 
     """
     store = Store(Path(folder))
@@ -212,7 +228,7 @@ def run_training(
     rebuilt = [Cell.from_plain(cell, Path(data_dir)) for cell in cells.values()]
     if [cell.id for cell in rebuilt] != list(cells):
         raise InputError(f"the code behind {rebuilt[0]} changed while it ran; run again")
-    for record, per_user in run_cells(rebuilt, Path(data_dir)):
+    for record, per_user in run_cells(rebuilt, Path(data_dir), threads):
         store.write(record.to_plain(), per_user)
         outcomes.append((record.id, record.status, record.error))
     store.mark_ended(fit)

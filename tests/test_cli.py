@@ -5,13 +5,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS, __version__
+from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS, __version__, cli
 from robustbench_rec.cli import main
+from robustbench_rec.degradation import curves
+from robustbench_rec.figures import save_all
+from robustbench_rec.store import read
 from robustbench_rec.suite import Suite, shipped
 
 REGISTRIES = {
@@ -158,6 +162,41 @@ def test_data_fetch_of_what_cannot_be_fetched_tells_what_can():
     assert "put ml-1m.zip of " in refused("data", "fetch", "movielens-1m")
 
 
+@pytest.fixture
+def reference(tmp_path, checkout) -> Path:
+    """Return a copy of reference results, which are compacted and want six figures."""
+    kept = checkout / "results" / "reference" / "false-negatives"
+    return copytree(kept, tmp_path / "reference", ignore=ignore_patterns("figures"))
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, checkout, reference, cores):
+    # in a process of its own, where nothing is imported yet
+    done = python(
+        "from robustbench_rec import cli\n"
+        f"cli._cores = lambda: {cores}\n"
+        "cli.main(['figures', 'reference'])"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout.splitlines()
+    place = Path("reference", "figures")
+    assert said[0] == f"12 files in {place}:"
+    drawn = sorted(place.iterdir())
+    assert [f"  {path}" for path in drawn if path.suffix == ".png"] == said[1:]
+    assert not Path("reference", "figures.new").exists()
+    alone = save_all(curves(read(reference)), tmp_path / "alone")
+    assert {path.name for path in drawn} <= {path.name for path in alone}
+    for path in drawn:
+        assert path.read_bytes() == (tmp_path / "alone" / path.name).read_bytes()
+
+
+def test_figures_refuse_what_is_not_finished_with_a_helper_too(reference, monkeypatch):
+    monkeypatch.setattr(cli, "_cores", lambda: 2)
+    header = (reference / "results.csv").read_text().splitlines()[0]
+    (reference / "results.csv").write_text(header)
+    assert refused("figures", reference).startswith(f"{reference}: no finished cell to draw; see ")
+
+
 SUITE = """\
 name = "tiny"
 training = { epochs = 1 }
@@ -184,6 +223,12 @@ def tiny(tmp_path) -> Path:
     """Return the path of a suite of four cells."""
     (tmp_path / "tiny.toml").write_text(SUITE)
     return Path("tiny.toml")
+
+
+@pytest.fixture
+def four_cores(monkeypatch) -> None:
+    """Make believe that this machine has four cores."""
+    monkeypatch.setattr("robustbench_rec.cli._cores", lambda: 4)
 
 
 def everything_in(folder: Path) -> list[Path]:
@@ -220,7 +265,7 @@ def test_only_takes_what_the_suite_has(tiny, only, says):
     assert refused("run", tiny, "--dry-run", "--only", only).startswith(says)
 
 
-def test_dry_run_says_what_would_be_run_and_writes_nothing(tmp_path, tiny):
+def test_dry_run_says_what_would_be_run_and_writes_nothing(tmp_path, tiny, four_cores):
     before = everything_in(tmp_path)
     text = told("run", tiny, "--dry-run", "--jobs", 3)
     place = Path("results", "runs", "tiny")
@@ -231,6 +276,47 @@ def test_dry_run_says_what_would_be_run_and_writes_nothing(tmp_path, tiny):
     assert part.startswith("suite tiny: 2 cells from 2 trainings")
     assert part.splitlines()[0].endswith("-> elsewhere")
     assert everything_in(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "workers"),
+    [
+        ((), "4 workers"),
+        (("--jobs", 4), "4 workers"),
+        (("--threads-per-job", 2), "2 workers of 2 threads"),
+        (("--threads-per-job", 3), "1 workers of 3 threads"),
+        (("--jobs", 1, "--threads-per-job", 4), "1 workers of 4 threads"),
+    ],
+)
+def test_workers_and_their_threads_fill_the_cores_at_most(tiny, four_cores, asked, workers):
+    (line, _) = told("run", tiny, "--dry-run", *asked).splitlines()
+    assert f"4 to run on {workers} -> " in line
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (
+            ("--threads-per-job", 5),
+            "--threads-per-job 5: it must be at most 4, the cores here",
+        ),
+        (
+            ("--jobs", 3, "--threads-per-job", 2),
+            "--jobs 3 x --threads-per-job 2 is 6 threads on 4 cores; "
+            "give at most --jobs 2, or fewer threads",
+        ),
+    ],
+)
+def test_more_threads_than_cores_are_refused(tmp_path, tiny, four_cores, asked, says):
+    assert refused("run", tiny, *asked) == says
+    assert everything_in(tmp_path) == [tmp_path / "tiny.toml"]
+
+
+def test_more_workers_of_one_thread_than_cores_are_warned_of(tiny, four_cores):
+    result = call("run", tiny, "--dry-run", "--jobs", 5)
+    assert result.exit_code == 0
+    assert result.stderr == "warning: --jobs 5 on 4 cores: more workers than cores gain nothing\n"
+    assert "to run on 5 workers" in result.stdout
 
 
 def test_dry_run_leaves_a_corrupt_record_where_it_is(tmp_path, tiny):

@@ -1,5 +1,6 @@
 """Whole runs in processes of their own: resuming, killing, refusing, and equal bits."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,9 @@ import pandas as pd
 import pytest
 from commands import command_line
 
+from robustbench_rec.cell import run_cells
+from robustbench_rec.errors import InputError
+from robustbench_rec.runner import THREAD_VARIABLES
 from robustbench_rec.store import Store, read
 
 SECONDS = 120
@@ -353,3 +357,76 @@ def test_a_module_in_the_current_folder_is_not_run_by_workers(tmp_path, command)
         timeout=SECONDS,
     )
     assert done.returncode == 0, done.stderr
+
+
+COUNTING = """
+import os
+from dataclasses import dataclass
+import torch
+from robustbench_rec import PERTURBATIONS, Perturbation
+
+@PERTURBATIONS.add("counting")
+@dataclass(frozen=True)
+class Counting(Perturbation):
+    "Changes nothing, and tells how many threads its worker was given."
+    unit = "nothing"
+
+    def apply(self, split, rng):
+        return split
+
+    def realised(self, clean, perturbed):
+        given = {{name: float(os.environ[name]) for name in {names}}}
+        return given | {{"torch": torch.get_num_threads()}}
+"""
+
+
+@pytest.fixture
+def on_threads(tmp_path, command):
+    """Return a function that runs a suite on one worker of some threads: its records by id."""
+    (tmp_path / "counting.py").write_text(COUNTING.format(names=THREAD_VARIABLES))
+    tail = '[[perturbation]]\nname = "counting"\nlevel = [0.0]'
+    suite = write_suite(tmp_path, 'plugins = ["counting.py"]', tail)
+
+    def run(threads: int, out: str = "out") -> dict[str, dict]:
+        asked = ("--jobs", 1, "--threads-per-job", threads)
+        done = command("run", suite, "--no-figures", "--out", out, *asked)
+        assert done.returncode == 0, done.stderr
+        held = [json.loads(path.read_text()) for path in records(tmp_path / out)]
+        return {record["id"]: record for record in held}
+
+    return run
+
+
+NEEDS_TWO_CORES = pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="two threads are refused on one core"
+)
+
+
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=NEEDS_TWO_CORES)])
+def test_threads_reach_the_libraries_and_the_records(on_threads, threads):
+    ran = on_threads(threads).values()
+    assert [record["threads"] for record in ran] == [threads] * 4
+    (told,) = (r["realised"] for r in ran if r["perturbation"]["name"] == "counting")
+    assert told == dict.fromkeys((*THREAD_VARIABLES, "torch"), threads)
+
+
+@NEEDS_TWO_CORES
+def test_equal_threads_give_equal_bits_and_cells_do_not_depend_on_them(on_threads):
+    first, second, single = on_threads(2, "first"), on_threads(2, "second"), on_threads(1, "single")
+    assert first.keys() == second.keys() == single.keys()
+    for id, record in first.items():
+        for part in ("metrics", "history", "best_epoch"):
+            assert record[part] == second[id][part]
+
+
+def test_records_tell_where_the_seconds_went(on_threads):
+    for record in on_threads(1).values():
+        assert set(record["seconds"]) == {"load", "perturbation", "fit", "evaluation"}
+        assert min(record["seconds"].values()) >= 0
+
+
+def test_a_number_of_threads_that_torch_does_not_take_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.set_num_threads", lambda threads: None)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 7)
+    with pytest.raises(InputError, match="torch runs 7 threads where 2 were asked for"):
+        next(run_cells([], Path(), threads=2))
