@@ -1,0 +1,1 @@
+"""Speed and memory, measured; results.md holds what was measured where."""
