@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threads import MOST, using
 
 from robustbench_rec import Interactions
 from robustbench_rec.cell import run_cells
 from robustbench_rec.preparation import load
-from robustbench_rec.ranking import evaluate, top_items
+from robustbench_rec.ranking import _best_in_rows, _best_in_tiles, evaluate, top_items
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.suite import Suite
 from robustbench_rec.testing import toy_split
@@ -23,23 +26,114 @@ def random_embeddings(n_users: int, n_items: int) -> tuple[torch.Tensor, torch.T
 
 
 def naive_lists(users, items, which, seen: Interactions, k: int) -> np.ndarray:
-    """Sort the whole catalogue for each user, what was seen last."""
+    """Sort the whole catalogue for each user, what was seen last and then struck out."""
     lists = []
     for user in which:
         scores = items.numpy() @ users.numpy()[user]
         scores[seen.items[seen.users == user]] = -np.inf
-        lists.append(np.argsort(-scores, kind="stable")[:k])
+        best = np.argsort(-scores, kind="stable")[:k]
+        lists.append(np.where(scores[best] > -np.inf, best, -1))
     return np.array(lists)
 
 
-@pytest.mark.parametrize("block", [1, 3, 1024])
+def whole_numbers(rng, n_users: int, n_items: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return float32 embeddings whose products are exact, and often equal, zero or minus zero."""
+    users, items = rng.integers(-2, 3, (n_users, 2)), rng.integers(-2, 3, (n_items, 2))
+    return torch.from_numpy(users).float(), torch.from_numpy(items).float()
+
+
+def some_seen(rng, n_users: int, n_items: int, rate: float) -> Interactions:
+    users, items = np.nonzero(rng.random((n_users, n_items)) < rate)
+    return Interactions(users, items, n_users, n_items)
+
+
+@settings(deadline=None)  # the first example may compile
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 8), st.integers(1, 200)),
+    k=st.integers(1, 25),
+    rate=st.sampled_from([0.0, 0.1, 0.9, 1.0]),
+    tile=st.tuples(st.integers(1, 9), st.integers(1, 210)),
+    rows=st.integers(1, 9),
+)
+def test_lists_are_those_of_a_full_sort_however_they_are_tiled(seed, shape, k, rate, tile, rows):
+    rng = np.random.default_rng(seed)
+    n_users, n_items = shape
+    users, items = whole_numbers(rng, n_users, n_items)
+    seen = some_seen(rng, n_users, n_items, rate)
+    which, k = rng.permutation(n_users), min(k, n_items)
+    expected = naive_lists(users, items, which, seen, k)
+    in_tiles = _best_in_tiles(users, items, which, seen, k, tile)
+    in_rows = _best_in_rows(users, items, which, seen, k, rows * n_items)
+    np.testing.assert_array_equal(in_tiles, expected)
+    np.testing.assert_array_equal(in_rows, expected)
+    np.testing.assert_array_equal(top_items(users, items, which, seen, k), expected)
+
+
 @pytest.mark.parametrize("k", [1, 7, 20])
-def test_top_items_are_those_of_a_full_sort(block, k):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_catalogue_of_several_tiles(k, dtype):
+    rng = rng_for(0, "tiles")
+    users, items = (torch.from_numpy(rng.standard_normal((n, 8))).to(dtype) for n in (600, 5000))
+    seen, which = some_seen(rng, 600, 5000, 0.01), np.arange(0, 600, 7)
+    best = top_items(users, items, which, seen, k)
+    # Scores of two summation orders differ in their last bits, so places may swap: compare scores.
+    scores = (users @ items.T).numpy()
+    scores[seen.users, seen.items] = -np.inf
+    expected = -np.sort(-scores[which], axis=1)[:, :k]
+    np.testing.assert_allclose(scores[which[:, None], best], expected, rtol=1e-4)
+    assert not seen.holds(which[:, None], best).any()
+
+
+@pytest.mark.parametrize("rank", [_best_in_tiles, _best_in_rows])
+def test_equal_scores_rank_by_item(rank):
+    at_once = (1, 2) if rank is _best_in_tiles else 1
+    users, items = torch.ones(2, 1), torch.tensor([[0.0], [1.0], [-0.0], [1.0], [1.0], [0.0]])
+    seen = Interactions.of([1], [3], 2, 6)
+    best = rank(users, items, np.array([0, 1]), seen, 5, at_once)
+    assert best.tolist() == [[1, 3, 4, 0, 2], [1, 4, 0, 2, 5]]
+
+
+def test_lists_do_not_depend_on_threads():
     split = toy_split()
     users, items = random_embeddings(split.n_users, split.n_items)
-    which = np.array([0, 1, 4, 5, 17, 30, 58, 59])
-    best = top_items(users, items, which, split.seen, k, block=block)
-    np.testing.assert_array_equal(best, naive_lists(users, items, which, split.seen, k))
+    lists = []
+    for threads in (1, MOST):
+        with using(threads):
+            lists.append(top_items(users, items, np.arange(split.n_users), split.seen, 9))
+    np.testing.assert_array_equal(*lists)
+
+
+def test_views_and_gradients_make_no_difference():
+    split = toy_split()
+    users, items = random_embeddings(split.n_users, split.n_items)
+    which = np.arange(split.n_users)
+    expected = top_items(users, items, which, split.seen, 6)
+    wide = torch.stack([users, users], dim=2).requires_grad_()
+    transposed = items.T.contiguous().T
+    best = top_items(wide[:, :, 1], transposed, which, split.seen, 6)
+    np.testing.assert_array_equal(best, expected)
+    best = top_items(users, items, np.repeat(which, 2)[::-2], split.seen, 6)
+    np.testing.assert_array_equal(best, expected[::-1])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("whose", [0, 1])
+def test_scores_that_are_not_finite_are_refused(bad, whose):
+    embeddings = torch.full((3, 2), 1e10), torch.full((4, 2), 1e10)
+    seen = some_seen(rng_for(0, "seen"), 3, 4, 0.0)
+    assert top_items(*embeddings, np.arange(3), seen, 2).tolist() == [[0, 1]] * 3
+    embeddings[whose][1, 1] = bad
+    with pytest.raises(FloatingPointError, match=r"not finite.*overflow torch\.float32"):
+        top_items(*embeddings, np.arange(3), seen, 2)
+
+
+def test_what_does_not_fit_is_refused():
+    seen = some_seen(rng_for(0, "seen"), 3, 4, 0.0)
+    with pytest.raises(ValueError, match="k is 0; a list has at least 1 place"):
+        top_items(torch.ones(3, 2), torch.ones(4, 2), np.arange(3), seen, 0)
+    with pytest.raises(ValueError, match="2 users and 4 items do not fit 3 x 4 interactions"):
+        top_items(torch.ones(2, 2), torch.ones(4, 2), np.arange(2), seen, 1)
 
 
 def test_what_was_seen_is_never_recommended_while_anything_else_is_left():
@@ -55,7 +149,7 @@ def test_a_list_is_no_longer_than_the_catalogue_and_ends_empty_where_all_was_see
     split = toy_split()
     users, items = random_embeddings(split.n_users, split.n_items)
     which = np.array([2, 9])
-    best = top_items(users, items, which, split.seen, 1000, block=3)
+    best = top_items(users, items, which, split.seen, 1000)
     assert best.shape == (2, 40)
     for user, row in zip(which, best, strict=True):
         unseen = ~split.seen.holds(np.full(40, user), np.arange(40))

@@ -15,7 +15,7 @@ LAYERS = (
     "registry",
     "perturbation loss backbone dataset",
     f"{ROOT} metrics",  # the package itself: the public names
-    "losses backbones datasets perturbations suites preparation sampling kernels",
+    "losses backbones datasets perturbations suites preparation sampling kernels topk",
     "ranking",
     "training",
     "cell",
