@@ -235,7 +235,7 @@ def run_cells(
     Args:
         cells: of one `fit_id`.
         data_dir: where data sets lie.
-        threads: of torch and its like; equal bits need equal threads.
+        threads: of torch and of the compiled code; equal bits need equal threads.
 
     Yields:
         Each record as soon as it is known, with the per-user metrics beside it: `users` (U,) and
@@ -243,6 +243,7 @@ def run_cells(
 
     Raises:
         InputError: torch does not take so many threads.
+        ValueError: numba was started with fewer.
 
     """
     _take_threads(threads)
@@ -268,15 +269,17 @@ def run_cells(
 
 
 def _take_threads(threads: int) -> None:
-    """Hold torch to a number of threads and to the same bits for the same number."""
+    """Hold torch and the compiled code to a number of threads, and to equal bits for equal ones."""
+    import numba
     import torch
 
-    torch.set_num_threads(threads)
-    if torch.get_num_threads() != threads:
-        raise InputError(
-            f"torch runs {torch.get_num_threads()} threads where {threads} were asked for; "
-            "this build of it takes no other number"
-        )
+    for library in (torch, numba):
+        library.set_num_threads(threads)
+        if library.get_num_threads() != threads:
+            raise InputError(
+                f"{library.__name__} runs {library.get_num_threads()} threads where {threads} "
+                "were asked for; this build of it takes no other number"
+            )
     torch.use_deterministic_algorithms(True)
 
 

@@ -362,6 +362,7 @@ def test_a_module_in_the_current_folder_is_not_run_by_workers(tmp_path, command)
 COUNTING = """
 import os
 from dataclasses import dataclass
+import numba
 import torch
 from robustbench_rec import PERTURBATIONS, Perturbation
 
@@ -376,7 +377,8 @@ class Counting(Perturbation):
 
     def realised(self, clean, perturbed):
         given = {{name: float(os.environ[name]) for name in {names}}}
-        return given | {{"torch": torch.get_num_threads()}}
+        libraries = {{"torch": torch, "numba": numba}}
+        return given | {{name: one.get_num_threads() for name, one in libraries.items()}}
 """
 
 
@@ -407,7 +409,7 @@ def test_threads_reach_the_libraries_and_the_records(on_threads, threads):
     ran = on_threads(threads).values()
     assert [record["threads"] for record in ran] == [threads] * 4
     (told,) = (r["realised"] for r in ran if r["perturbation"]["name"] == "counting")
-    assert told == dict.fromkeys((*THREAD_VARIABLES, "torch"), threads)
+    assert told == dict.fromkeys((*THREAD_VARIABLES, "torch", "numba"), threads)
 
 
 @NEEDS_TWO_CORES
