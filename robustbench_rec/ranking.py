@@ -125,19 +125,24 @@ def _best_in_tiles(
     k: int,
     tile: tuple[int, int],
 ) -> IntArray:
-    """Return `top_items` on a CPU, scoring `tile` users and items at a time."""
+    """Return `top_items` on a CPU, scoring `tile` users and items at a time.
+
+    Where there are fewer users than a tile has, it is as much wider.
+    """
     import torch
 
     from robustbench_rec.topk import keep_best, sort_best
 
     best = np.full((which.size, k), -1, dtype=np.int64)
-    buffer = torch.empty(min(tile[0], which.size) * min(tile[1], len(items)), dtype=users.dtype)
-    for top in range(0, which.size, tile[0]):
-        rows, ids = which[top : top + tile[0]], best[top : top + tile[0]]
+    height = max(min(tile[0], which.size), 1)
+    width = min(tile[0] * tile[1] // height, len(items))
+    buffer = torch.empty(height * width, dtype=users.dtype)
+    for top in range(0, which.size, height):
+        rows, ids = which[top : top + height], best[top : top + height]
         values = np.full(ids.shape, -np.inf, dtype=buffer.numpy().dtype)
         chosen = users[torch.from_numpy(rows)]  # (R, dim)
-        for first in range(0, len(items), tile[1]):
-            part = items[first : first + tile[1]]  # (C, dim)
+        for first in range(0, len(items), width):
+            part = items[first : first + width]  # (C, dim)
             scores = buffer[: rows.size * len(part)].view(rows.size, len(part))  # (R, C)
             torch.mm(chosen, part.T, out=scores)
             keep_best(scores.numpy(), first, rows, seen.starts, seen.items, values, ids)
