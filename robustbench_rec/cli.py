@@ -8,9 +8,10 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
+from itertools import starmap
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
     from robustbench_rec.registry import Registry
     from robustbench_rec.runner import Status
     from robustbench_rec.store import Store
+    from robustbench_rec.workers import Helper
 
 RUNS = Path("results") / "runs"
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
 GOES_ON = "what is finished is kept: the same command, without --force, goes on"
+DRAWING = "robustbench_rec.figures"
+SHARED = 3
+"""Figures from which a second process saves more time than its start takes."""
 FAILED_CELLS = 3
 INTERRUPTED = 130
 TERMINATED = 143
@@ -279,18 +284,46 @@ def figures(run: str) -> None:
 
 
 def _draw(folder: Path) -> None:
+    from robustbench_rec.store import Store
+
+    manifest = Store(folder).manifest()
+    with _drawing_helper(manifest) as helper:
+        names = _redraw(folder, manifest["metrics"], helper)
+    target = folder / "figures"
+    click.echo(f"{len(names)} files in {target}:")
+    for name in names:
+        if name.endswith(".png"):
+            click.echo(f"  {target / name}")
+
+
+def _drawing_helper(manifest: Mapping[str, Any]) -> AbstractContextManager[Helper | None]:
+    """Start a helper where a core is free for it and its start is worth the while."""
+    from robustbench_rec.workers import helper
+
+    axes = ("dataset", "backbone", "perturbation")
+    panels = {tuple(cell[axis] for axis in axes) for cell in manifest["cells"].values()}
+    count = len(panels) * len(manifest["metrics"])
+    shared = count >= SHARED and _cores() > 1 and sys.platform != "win32"
+    return helper(DRAWING) if shared else nullcontext()
+
+
+def _redraw(folder: Path, metrics: Collection[str], helper: Helper | None) -> list[str]:
+    """Draw all figures beside the old ones, then replace them, and return their names."""
+    from robustbench_rec.store import read
+    from robustbench_rec.workers import load
+
+    load(DRAWING)
     from robustbench_rec.degradation import curves
     from robustbench_rec.figures import save_all
-    from robustbench_rec.store import Store, read
 
     frame = read(folder, _warn)
-    frame = frame[frame["metric"].isin(Store(folder).manifest()["metrics"])]
+    frame = frame[frame["metric"].isin(metrics)]
     if frame.empty:
         raise InputError(f"{folder}: no finished cell to draw; see robustbench-rec status {folder}")
     target, fresh = folder / "figures", folder / "figures.new"
     try:
         rmtree(fresh, ignore_errors=True)
-        drawn = save_all(curves(frame), fresh)
+        drawn = save_all(curves(frame), fresh, starmap=helper.starmap if helper else starmap)
         target.mkdir(exist_ok=True)
         names = [path.replace(target / path.name).name for path in drawn]
         fresh.rmdir()
@@ -299,10 +332,7 @@ def _draw(folder: Path) -> None:
                 path.unlink()  # of an earlier version of the suite
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})") from None
-    click.echo(f"{len(names)} files in {target}:")
-    for name in names:
-        if name.endswith(".png"):
-            click.echo(f"  {target / name}")
+    return names
 
 
 OF_OURS = re.compile(r"-[a-z]+_at_[0-9]+\.(png|pdf)$")

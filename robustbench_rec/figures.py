@@ -9,9 +9,10 @@ import hashlib
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, Literal
 
@@ -345,7 +346,10 @@ def _is_retained(metric: str) -> bool:
 
 
 def save_all(
-    curves: pd.DataFrame, folder: Path, kinds: Sequence[Kind] = ("png", "pdf")
+    curves: pd.DataFrame,
+    folder: Path,
+    kinds: Sequence[Kind] = ("png", "pdf"),
+    starmap: Callable[..., Iterable[list[Path]]] = starmap,
 ) -> list[Path]:
     """Draw and save a figure for each dataset, backbone, perturbation and metric.
 
@@ -354,6 +358,8 @@ def save_all(
         folder: where DATASET-BACKBONE-PERTURBATION-METRIC.png (200 dpi) and .pdf go; made where it
             is missing. Files of those names are replaced; equal curves give equal bytes.
         kinds: of file; most of the time goes into the fonts of a PDF.
+        starmap: calls a function with each of several tuples of arguments, perhaps in processes
+            beside this one, and returns the results in order.
 
     Returns:
         The files written, in order.
@@ -365,21 +371,21 @@ def save_all(
         tuple(str(part) for part in key): panel for key, panel in curves.groupby(FIGURE, sort=True)
     }
     stems = file_stems(panels)
-    return [
-        path
-        for key, panel in panels.items()
-        for path in _save(draw_figure(panel, among), folder, stems[key], kinds)
-    ]
+    jobs = [(panel, among, folder, stems[key], kinds) for key, panel in panels.items()]
+    return list(chain.from_iterable(starmap(_draw_and_save, jobs)))
 
 
-def _save(figure: Figure, folder: Path, stem: str, kinds: Iterable[Kind]) -> Iterator[Path]:
+def _draw_and_save(
+    panel: pd.DataFrame, among: Sequence[str], folder: Path, stem: str, kinds: Sequence[Kind]
+) -> list[Path]:
     """Write a file of each kind; the layout is computed once, for the first."""
-    for kind in kinds:
-        path = folder / f"{stem}.{kind}"
+    figure = draw_figure(panel, among)
+    paths = [folder / f"{stem}.{kind}" for kind in kinds]
+    for kind, path in zip(kinds, paths, strict=True):
         with _style():
             figure.savefig(path, **SAVE[kind])
         figure.set_layout_engine("none")
-        yield path
+    return paths
 
 
 def file_stems(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +20,7 @@ from robustbench_rec.errors import InputError
 from robustbench_rec.planning import Plan, manifest
 from robustbench_rec.registry import load_plugins, one_line
 from robustbench_rec.store import Store, title
+from robustbench_rec.workers import start_worker
 
 DEATHS = 3
 """A training whose worker died so often has failed."""
@@ -141,7 +139,7 @@ class _Pool:
         self.executor = get_reusable_executor(
             max_workers=self.jobs,
             timeout=600,
-            initializer=_start_worker,
+            initializer=start_worker,
             initargs=(os.getpid(),),
             env=_environment(self.threads),
         )
@@ -233,16 +231,3 @@ def run_training(
         outcomes.append((record.id, record.status, record.error))
     store.mark_ended(fit)
     return outcomes
-
-
-def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end when it is gone, however it went."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    sys.stderr.flush()
-    os._exit(1)

@@ -21,6 +21,7 @@ from robustbench_rec.figures import (
     save_all,
 )
 from robustbench_rec.store import COLUMNS
+from robustbench_rec.workers import helper
 
 SIX = ("bpr", "bce", "mse", "softmax", "ccl", "drrl")
 PERTURBATION = "negative_contamination(pool=own)"
@@ -210,6 +211,16 @@ def test_files_are_written_twice_alike(tmp_path):
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     assert first[0].read_bytes().startswith(b"\x89PNG")
     assert first[1].read_bytes().startswith(b"%PDF")
+
+
+def test_files_are_the_same_with_a_helper(tmp_path):
+    metrics = ("coverage@20", "ndcg@20", "recall@20")
+    frame = pd.concat([world(metric=metric) for metric in metrics])
+    alone = save_all(frame, tmp_path / "alone")
+    with helper("robustbench_rec.figures") as other:
+        shared = save_all(frame, tmp_path / "shared", starmap=other.starmap)
+    assert [path.name for path in shared] == [path.name for path in alone]
+    assert [path.read_bytes() for path in shared] == [path.read_bytes() for path in alone]
 
 
 def test_the_callers_settings_stay():

@@ -11,7 +11,7 @@ import robustbench_rec
 PACKAGE = Path(robustbench_rec.__file__).parent
 ROOT = "robustbench_rec"
 LAYERS = (
-    "errors seeds interactions settings",
+    "errors seeds interactions settings workers",
     "registry",
     "perturbation loss backbone dataset",
     f"{ROOT} metrics",  # the package itself: the public names

@@ -1,0 +1,123 @@
+"""What holds in every process that we start: it ends with its parent, which alone hears Ctrl-C."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+SERVE = (
+    "import sys; sys.path[:] = sys.argv[1:]; from robustbench_rec import workers; workers.serve()"
+)
+
+
+def start_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when it is gone, however it went."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def load(*modules: str) -> None:
+    """Import modules without looking for garbage, now or later, among what they hold for good."""
+    gc.disable()
+    try:
+        for module in modules:
+            import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+class Helper:
+    """A process that does half of the work; `helper` starts and ends it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def starmap(
+        self, function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]
+    ) -> list[Result]:
+        """Call a function with the arguments of each job, and return the results in order.
+
+        The helper takes the latter half. Should it fail, that half is done here too, so that an
+        error is raised as if there were no helper.
+        """
+        held = list(jobs)
+        here, there = held[: (len(held) + 1) // 2], held[(len(held) + 1) // 2 :]
+        self.tell((function, there))
+        done = [function(*job) for job in here]
+        return done + (self._results() or [function(*job) for job in there])
+
+    def tell(self, message: object) -> None:
+        """Hand over what `serve` reads."""
+        assert self._process.stdin
+        with suppress(OSError):  # it is gone, as will be seen when it is asked for results
+            self._process.stdin.write(pickle.dumps(message))
+            self._process.stdin.flush()
+
+    def _results(self) -> Any:
+        """Return what the helper made of its half, or None where it failed."""
+        assert self._process.stdout
+        try:
+            return pickle.load(self._process.stdout)  # noqa: S301  # written by our own process
+        except (EOFError, pickle.UnpicklingError):
+            return None
+
+    def end(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+        with suppress(OSError):
+            self._process.communicate()
+
+
+@contextmanager
+def helper(*modules: str) -> Iterator[Helper]:
+    """Start a process that imports modules meanwhile, and end it on the way out."""
+    # A Ctrl-C that came before it can ignore it would make it print a traceback.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        # -P: else it would import a json.py from the current folder.
+        process = subprocess.Popen(  # noqa: S603  # our own code
+            [sys.executable, "-P", "-c", SERVE, *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        started = Helper(process)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    try:
+        started.tell((os.getpid(), modules))
+        yield started
+    finally:
+        started.end()
+
+
+def serve() -> None:
+    """Be the helper: read what to import, then calls, and write their results."""
+    results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what is printed is no result
+    parent, modules = pickle.load(sys.stdin.buffer)  # noqa: S301  # written by our parent
+    start_worker(parent)
+    # Whatever fails here fails in the parent too, which does then what was left, and tells.
+    with suppress(Exception):
+        load(*modules)
+        function, jobs = pickle.load(sys.stdin.buffer)  # noqa: S301
+        pickle.dump([function(*job) for job in jobs], results)
+        results.flush()
