@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_rec.backbone import BACKBONES, Backbone
+from robustbench_rec.compute import Compute
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.datasets.catalog import resolve
-from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Split
 from robustbench_rec.loss import LOSSES, Loss
 from robustbench_rec.perturbation import PERTURBATIONS, Perturbation, perturb
@@ -30,9 +30,10 @@ from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.settings import plain, spec
 from robustbench_rec.training import Fit, TrainConfig, fit
 
-PROTOCOL = "1"
+PROTOCOL = "2"
 """Raise it when training, sampling or evaluation change what a cell means."""
 
+COMPUTE = Compute()
 PerUser = dict[str, NDArray[Any]]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -142,7 +143,8 @@ class Record:
         best_epoch, history: the selected epoch, and (epoch, validation NDCG@20).
         seconds: of the load (0 where the worker held the data set already) and the fit, shared by
             all cells of one `fit_id`; of the perturbation and the evaluation.
-        threads: of the worker. The bits are equal for equal threads; 0 in a failed record.
+        threads, device: of the worker. The bits are equal for equal ones; 0 and "" in a failed
+            record.
         versions: of what computed it.
 
     """
@@ -166,6 +168,7 @@ class Record:
     history: tuple[tuple[int, float], ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     threads: int = 0
+    device: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -228,14 +231,14 @@ def _loaded(dataset: Dataset, data_dir: Path, seed: int) -> Split:
 
 
 def run_cells(
-    cells: Sequence[Cell], data_dir: Path, threads: int = 1
+    cells: Sequence[Cell], data_dir: Path, compute: Compute = COMPUTE
 ) -> Iterator[tuple[Record, PerUser]]:
     """Run cells that share one training; a cell that fails yields a failed record.
 
     Args:
         cells: of one `fit_id`.
         data_dir: where data sets lie.
-        threads: of torch and of the compiled code; equal bits need equal threads.
+        compute: threads and device.
 
     Yields:
         Each record as soon as it is known, with the per-user metrics beside it: `users` (U,) and
@@ -246,14 +249,12 @@ def run_cells(
         ValueError: numba was started with fewer.
 
     """
-    _take_threads(threads)
+    compute.take()
     first = cells[0]
     try:
         clean, loading = _timed(_loaded, first.dataset, data_dir, first.seed)
         trained_on, perturbing = _timed(_trained_on, first, clean)
-        model, fitting = _timed(
-            fit, trained_on, first.backbone, first.loss, first.training, first.training_seed
-        )
+        model, fitting = _timed(_fitted, first, trained_on, compute.device)
     except (Exception, SystemExit) as error:
         yield from ((Record.failure(cell, error), {}) for cell in cells)
         return
@@ -263,24 +264,9 @@ def run_cells(
             if cell.perturbation.stage == "test":
                 perturbed, seconds = _timed(_perturbed, cell, clean)
             spent = {"load": loading, "perturbation": seconds, "fit": fitting}
-            yield _evaluated(cell, clean, perturbed, model, spent, threads)
+            yield _evaluated(cell, clean, perturbed, model, spent, compute)
         except (Exception, SystemExit) as error:
             yield Record.failure(cell, error), {}
-
-
-def _take_threads(threads: int) -> None:
-    """Hold torch and the compiled code to a number of threads, and to equal bits for equal ones."""
-    import numba
-    import torch
-
-    for library in (torch, numba):
-        library.set_num_threads(threads)
-        if library.get_num_threads() != threads:
-            raise InputError(
-                f"{library.__name__} runs {library.get_num_threads()} threads where {threads} "
-                "were asked for; this build of it takes no other number"
-            )
-    torch.use_deterministic_algorithms(True)
 
 
 def _timed(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:
@@ -293,6 +279,10 @@ def _trained_on(cell: Cell, clean: Split) -> Split:
     return clean if cell.perturbation.stage == "test" else _perturbed(cell, clean)
 
 
+def _fitted(cell: Cell, split: Split, device: str) -> Fit:
+    return fit(split, cell.backbone, cell.loss, cell.training, cell.training_seed, device)
+
+
 def _perturbed(cell: Cell, clean: Split) -> Split:
     return perturb(cell.perturbation, clean, cell.perturbation_rng())
 
@@ -303,7 +293,7 @@ def _evaluated(
     perturbed: Split,
     model: Fit,
     spent: Mapping[str, float],
-    threads: int,
+    compute: Compute,
 ) -> tuple[Record, PerUser]:
     ranking, evaluating = _timed(
         evaluate, model.users, model.items, perturbed.test, clean.seen, cell.ks
@@ -317,7 +307,8 @@ def _evaluated(
         best_epoch=model.best_epoch,
         history=model.history,
         seconds={**spent, "evaluation": evaluating},
-        threads=threads,
+        threads=compute.threads,
+        device=compute.device,
     )
     per_user = {name: values.astype(np.float32) for name, values in ranking.per_user.items()}
     return record, {"users": ranking.users.astype(np.int32), **per_user}

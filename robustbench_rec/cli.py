@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from robustbench_rec import __version__
+from robustbench_rec.compute import Compute, find_device
 from robustbench_rec.errors import InputError
 
 if TYPE_CHECKING:
@@ -122,6 +123,13 @@ def main() -> None:
     "are the same bits with any number of jobs and with equal threads.",
 )
 @click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="auto|cpu|cuda[:i]",
+    help="Where models train. With several --jobs a GPU is shared, and its memory must do for all.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Results folder.  [default: results/runs/SUITE]"
 )
 @DATA_DIR
@@ -139,6 +147,7 @@ def run(
     suite: str,
     jobs: int | None,
     threads: int,
+    device: str,
     out: Path | None,
     data_dir: Path | None,
     only: tuple[str, ...],
@@ -160,21 +169,22 @@ def run(
 
     where = data_dir or default_data_dir()
     jobs = _workers(jobs, threads)
+    compute = Compute(threads, find_device(device))
     loaded = Suite.load(suite, where, plugins)
     store = Store(out or RUNS / loaded.name)
     axes = [_pair(text) for text in only]
     if dry_run:
         plan = make_plan(loaded, store, where, axes, force, _warn)
-        _say_plan(plan, store, jobs, threads)
+        _say_plan(plan, store, jobs, compute)
         check_data(plan, where)
         return
     with _terminable(), store.locked():
         plan = make_plan(loaded, store, where, axes, force, _warn)
-        _say_plan(plan, store, jobs, threads)
+        _say_plan(plan, store, jobs, compute)
         check_data(plan, where)
         with _display() as watch:
             command = shlex.join(["robustbench-rec", *sys.argv[1:]])
-            status = run_suite(plan, store, where, jobs, command, watch, threads=threads)
+            status = run_suite(plan, store, where, jobs, command, watch, compute)
     _say_end(status, store)
     if figures and not _drawn(store.folder) and status.already + status.done:
         _draw(store.folder)
@@ -251,11 +261,13 @@ def _display() -> Iterator[Callable[[Status], None]]:
         yield display
 
 
-def _say_plan(plan: Plan, store: Store, jobs: int, threads: int) -> None:
+def _say_plan(plan: Plan, store: Store, jobs: int, compute: Compute) -> None:
     from robustbench_rec.progress import duration
 
     left = sum(len(cells) for cells in plan.left.values())
-    workers = f"{jobs} workers of {threads} threads" if threads > 1 else f"{jobs} workers"
+    workers = f"{jobs} workers"
+    workers += f" of {compute.threads} threads" if compute.threads > 1 else ""
+    workers += f" on {compute.device}" if compute.device != "cpu" else ""
     click.echo(
         f"suite {plan.suite.name}: {len(plan.cells)} cells from {plan.n_trainings} trainings, "
         f"{len(plan.cells) - left} done, {left} to run on {workers} -> {store.folder}"

@@ -25,7 +25,8 @@ MOST_PAIRS = 2**31 - 1
 """The compiled path counts pairs in 32 bits."""
 
 Floats = NDArray[np.float32]
-Index = NDArray[np.int32]
+Index = NDArray[np.uint32]
+"""Unsigned: compiled code need not ask whether an index counts from the end."""
 
 
 def gathered_scores(users: Tensor, items: Tensor, index: Tensor, cosine: bool = False) -> Tensor:
@@ -81,12 +82,12 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, users: Tensor, items: Tensor, index: Tensor, cosine: bool) -> Tensor:
-        parts = [tensor.detach().contiguous().numpy() for tensor in (users, items)]
-        places = index.detach().to(torch.int32).contiguous().numpy()  # one type, compiled once
-        scales = [_scales(part, cosine) for part in parts]
+        tables = [tensor.detach().contiguous().numpy() for tensor in (users, items)]
+        places = index.detach().to(torch.int32).contiguous().numpy().view(np.uint32)
+        factors = [scales(table, cosine) for table in tables]
         scores = np.empty(places.shape, dtype=np.float32)
-        _score(parts[0], parts[1], scales[0], scales[1], places, scores)
-        ctx.held = (*parts, *scales, places)
+        score(tables[0], tables[1], factors[0], factors[1], places, scores)
+        ctx.held = (*tables, *factors, places)
         ctx.cosine = cosine
         return torch.from_numpy(scores)
 
@@ -95,34 +96,34 @@ class _Compiled(torch.autograd.Function):
         users, items, user_scales, item_scales, places = ctx.held
         weights = gradients[0].contiguous().numpy()
         user_gradient, item_gradient = np.empty_like(users), np.empty_like(items)
-        _by_user(users, items, user_scales, item_scales, places, weights, ctx.cosine, user_gradient)
-        ends, pairs = _by_item_order(places, weights, len(items), get_num_threads())
-        _by_item(users, items, user_scales, item_scales, ends, pairs, ctx.cosine, item_gradient)
+        by_user(users, items, user_scales, item_scales, places, weights, ctx.cosine, user_gradient)
+        ends, pairs = by_item_order(places, weights, len(items), get_num_threads())
+        by_item(users, items, user_scales, item_scales, ends, pairs, ctx.cosine, item_gradient)
         return torch.from_numpy(user_gradient), torch.from_numpy(item_gradient), None, None
 
 
-def _scales(vectors: Floats, cosine: bool) -> Floats:
+def scales(vectors: Floats, cosine: bool) -> Floats:
     """Return what each vector is multiplied by: (n,)."""
-    scales = np.ones(len(vectors), dtype=np.float32)
+    factors = np.ones(len(vectors), dtype=np.float32)
     if cosine:
-        _inverse_norms(vectors, scales)
-    return scales
+        _inverse_norms(vectors, factors)
+    return factors
 
 
 @njit(cache=True, parallel=True, fastmath=SUMS)
-def _inverse_norms(vectors: Floats, scales: Floats) -> None:
+def _inverse_norms(vectors: Floats, factors: Floats) -> None:
     for i in prange(len(vectors)):
         total = np.float32(0)
         for k in range(vectors.shape[1]):
             total += vectors[i, k] * vectors[i, k]
-        scales[i] = 1 / max(np.sqrt(total), np.float32(SMALLEST_NORM))
+        factors[i] = 1 / max(np.sqrt(total), np.float32(SMALLEST_NORM))
 
 
 # Four pairs at a time: their loads overlap, and a sum is loaded and stored once for four.
 
 
 @njit(cache=True, parallel=True, fastmath=SUMS)
-def _score(
+def score(
     users: Floats,
     items: Floats,
     user_scales: Floats,
@@ -130,6 +131,7 @@ def _score(
     index: Index,
     scores: Floats,
 ) -> None:
+    """Fill scores (B, N); the scales are what `scales` returns of either table."""
     n_slots, dim = index.shape[1], users.shape[1]
     for b in prange(len(users)):
         whole = n_slots - n_slots % 4
@@ -155,7 +157,7 @@ def _score(
 
 
 @njit(cache=True, parallel=True, fastmath=SUMS)
-def _by_user(
+def by_user(
     users: Floats,
     items: Floats,
     user_scales: Floats,
@@ -168,7 +170,7 @@ def _by_user(
     """Sum each user's items, weighted: gradient (B, dim)."""
     n_slots, dim = index.shape[1], users.shape[1]
     for b in prange(len(users)):
-        chosen = np.zeros(n_slots + 4, dtype=np.int64)
+        chosen = np.zeros(n_slots + 4, dtype=np.uint32)
         factors = np.zeros(n_slots + 4, dtype=np.float32)
         n_chosen = 0
         for n in range(n_slots):  # without a branch: the zeros come at random
@@ -190,9 +192,9 @@ def _by_user(
 
 
 @njit(cache=True, parallel=True)
-def _by_item_order(
+def by_item_order(
     index: Index, weights: Floats, n_items: int, n_parts: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+) -> tuple[Index, NDArray[np.uint64]]:
     """Sort the pairs of non-zero weight by item, those of one item by row.
 
     A counting sort over `n_parts` runs of rows at once, whose result does not depend on how many.
@@ -203,7 +205,7 @@ def _by_item_order(
 
     """
     n_rows, n_slots = index.shape
-    places = np.zeros((n_parts, n_items), dtype=np.int64)
+    places = np.zeros((n_parts, n_items), dtype=np.uint32)
     for part in prange(n_parts):
         for b in range(part * n_rows // n_parts, (part + 1) * n_rows // n_parts):
             for n in range(n_slots):
@@ -228,23 +230,23 @@ def _by_item_order(
 
 
 @njit(cache=True, parallel=True, fastmath=SUMS)
-def _by_item(
+def by_item(
     users: Floats,
     items: Floats,
     user_scales: Floats,
     item_scales: Floats,
-    ends: NDArray[np.int64],
+    ends: Index,
     pairs: NDArray[np.uint64],
     cosine: bool,
     gradient: Floats,
 ) -> None:
     """Sum each item's users, weighted: gradient (n_items, dim), every row of it written."""
     dim = users.shape[1]
-    weights, rows = pairs.view(np.float32), pairs.view(np.int32)  # low word first
+    weights, rows = pairs.view(np.float32), pairs.view(np.uint32)  # low word first
     for i in prange(len(items)):
         total = np.zeros(dim, dtype=np.float32)
-        first = ends[i - 1] if i else 0
-        whole = ends[i] - (ends[i] - first) % 4
+        first, last = np.int64(ends[i - 1] if i else 0), np.int64(ends[i])
+        whole = last - (last - first) % 4
         for p in range(first, whole, 4):
             b0, b1, b2, b3 = rows[2 * p + 1], rows[2 * p + 3], rows[2 * p + 5], rows[2 * p + 7]
             x0 = weights[2 * p] * user_scales[b0]
@@ -255,7 +257,7 @@ def _by_item(
                 total[k] += (x0 * users[b0, k] + x1 * users[b1, k]) + (
                     x2 * users[b2, k] + x3 * users[b3, k]
                 )
-        for p in range(whole, ends[i]):
+        for p in range(whole, last):
             b0 = rows[2 * p + 1]
             x0 = weights[2 * p] * user_scales[b0]
             for k in range(dim):

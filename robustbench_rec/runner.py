@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import time
 from collections import Counter
@@ -16,6 +18,7 @@ from typing import Any
 from joblib.externals.loky import get_reusable_executor
 
 from robustbench_rec.cell import Cell, Record, run_cells
+from robustbench_rec.compute import Compute
 from robustbench_rec.errors import InputError
 from robustbench_rec.planning import Plan, manifest
 from robustbench_rec.registry import load_plugins, one_line
@@ -24,13 +27,8 @@ from robustbench_rec.workers import start_worker
 
 DEATHS = 3
 """A training whose worker died so often has failed."""
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-"""What the libraries take their number of threads from, as they are imported."""
+COMPUTE = Compute()
+"""One thread, on the CPU."""
 Outcomes = list[tuple[str, str, str]]
 """(cell id, status, error) of each cell that a worker ran."""
 
@@ -66,7 +64,7 @@ def run_suite(
     jobs: int,
     command: str = "",
     watch: Callable[[Status], None] = lambda _: None,
-    threads: int = 1,
+    compute: Compute = COMPUTE,
 ) -> Status:
     """Run what a plan leaves to do; every record is on disk as soon as it is known.
 
@@ -80,7 +78,7 @@ def run_suite(
         jobs: worker processes.
         command: what the user typed, for the manifest.
         watch: called with the status about twice a second.
-        threads: of each worker; jobs x threads should not exceed the cores.
+        compute: what each worker has; jobs x threads should not exceed the cores.
 
     Raises:
         InputError: results cannot be written, or torch takes no such number of threads.
@@ -92,7 +90,7 @@ def run_suite(
     if plan.left or not store.is_compact(described):
         store.begin(described)
         titles = {id: title(cell) for id, cell in described["cells"].items()}
-        _Pool(plan, store, data_dir, jobs, threads, status, titles, watch).run()
+        _Pool(plan, store, data_dir, jobs, compute, status, titles, watch).run()
         store.compact()
     watch(status)
     return status
@@ -111,7 +109,7 @@ class _Pool:
         store: Store,
         data_dir: Path,
         jobs: int,
-        threads: int,
+        compute: Compute,
         status: Status,
         titles: Mapping[str, str],
         watch: Callable[[Status], None],
@@ -119,7 +117,7 @@ class _Pool:
         self.left = dict(plan.left)
         self.plugins = plan.suite.plugins
         self.store, self.data_dir = store, data_dir
-        self.jobs, self.threads = min(jobs, len(self.left)) or 1, threads
+        self.jobs, self.compute = min(jobs, len(self.left)) or 1, compute
         self.status, self.titles, self.watch = status, titles, watch
         self.executor: Any = None
         self.deaths: Counter[str] = Counter()
@@ -141,7 +139,8 @@ class _Pool:
             timeout=600,
             initializer=start_worker,
             initargs=(os.getpid(),),
-            env=_environment(self.threads),
+            # Without a safe path a worker would import a json.py from the current folder.
+            env=self.compute.environment() | {"PYTHONSAFEPATH": "1"},
         )
         try:
             self._drain(iter(fits))
@@ -163,7 +162,7 @@ class _Pool:
         cells = {cell.id: cell.to_plain() for cell in self.left[fit]}
         folders = (str(self.store.folder), str(self.data_dir))
         future: Future[Outcomes] = self.executor.submit(
-            run_training, *folders, fit, cells, self.plugins, self.threads
+            run_training, *folders, fit, cells, self.plugins, self.compute
         )
         return future
 
@@ -197,20 +196,13 @@ class _Pool:
         return [(cell.id, "failed", one_line(error)) for cell in cells]
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """Return what a worker's environment holds besides the parent's."""
-    counts = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    # Without a safe path a worker would import a json.py from the current folder.
-    return counts | {"PYTHONSAFEPATH": "1"}
-
-
 def run_training(
     folder: str,
     data_dir: str,
     fit: str,
     cells: Mapping[str, Mapping[str, Any]],
     plugins: Iterable[str],
-    threads: int,
+    compute: Compute,
 ) -> Outcomes:
     """Run the cells of one training in a worker, from plain data by id, and write their records.
 
@@ -226,8 +218,19 @@ def run_training(
     rebuilt = [Cell.from_plain(cell, Path(data_dir)) for cell in cells.values()]
     if [cell.id for cell in rebuilt] != list(cells):
         raise InputError(f"the code behind {rebuilt[0]} changed while it ran; run again")
-    for record, per_user in run_cells(rebuilt, Path(data_dir), threads):
+    for record, per_user in run_cells(rebuilt, Path(data_dir), compute):
         store.write(record.to_plain(), per_user)
         outcomes.append((record.id, record.status, record.error))
     store.mark_ended(fit)
+    _spare_imports()
     return outcomes
+
+
+@functools.cache
+def _spare_imports() -> None:
+    """Take what a worker has imported by now out of garbage collection, once.
+
+    loky collects after every task; with all of torch to look through, that takes 0.15 s.
+    """
+    gc.collect()
+    gc.freeze()

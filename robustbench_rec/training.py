@@ -87,7 +87,7 @@ def fit(
         raise ValueError("training needs at least one training and one validation pair")
     generator = torch.Generator().manual_seed(seed_for(seed, "init") >> 1)
     module = backbone.build(split.train, generator).to(device)
-    trainer = _Trainer(module, split, loss, config, seed)
+    trainer = Trainer(module, split, loss, config, seed)
     best: Fit | None = None
     history: list[tuple[int, float]] = []
     for epoch in range(1, config.epochs + 1):
@@ -114,7 +114,7 @@ def _evaluations_since_best(history: Sequence[tuple[int, float]]) -> int:
     return len(values) - 1 - values.index(max(values))
 
 
-class _Trainer:
+class Trainer:
     """The state of one training: module, optimizer, objective, sampler, generators."""
 
     def __init__(
@@ -156,7 +156,7 @@ class _Trainer:
         """Take one step for each batch of a pass over the training pairs."""
         import torch
 
-        steps = [self._step(epoch, rows) for rows in _batches(self.train, self.config, self.order)]
+        steps = [self.step(epoch, rows) for rows in _batches(self.train, self.config, self.order)]
         found = torch.stack(steps).cpu().numpy()  # (steps, 2), one wait an epoch
         if not found.all():
             step = int(np.argmin(found.all(axis=1)))
@@ -166,7 +166,7 @@ class _Trainer:
                 f"in epoch {epoch}, step {step + 1}; try a lower lr"
             )
 
-    def _step(self, epoch: int, rows: IntArray) -> Tensor:
+    def step(self, epoch: int, rows: IntArray) -> Tensor:
         """Take one step, and return whether scores and loss were finite: (2,) bool."""
         import torch
 

@@ -13,8 +13,8 @@ import pytest
 from commands import command_line
 
 from robustbench_rec.cell import run_cells
+from robustbench_rec.compute import THREAD_VARIABLES, Compute
 from robustbench_rec.errors import InputError
-from robustbench_rec.runner import THREAD_VARIABLES
 from robustbench_rec.store import Store, read
 
 SECONDS = 120
@@ -431,4 +431,4 @@ def test_a_number_of_threads_that_torch_does_not_take_is_refused(monkeypatch):
     monkeypatch.setattr("torch.set_num_threads", lambda threads: None)
     monkeypatch.setattr("torch.get_num_threads", lambda: 7)
     with pytest.raises(InputError, match="torch runs 7 threads where 2 were asked for"):
-        next(run_cells([], Path(), threads=2))
+        next(run_cells([], Path(), Compute(threads=2)))

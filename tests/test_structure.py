@@ -12,7 +12,7 @@ PACKAGE = Path(robustbench_rec.__file__).parent
 ROOT = "robustbench_rec"
 LAYERS = (
     "errors seeds interactions settings workers",
-    "registry",
+    "registry compute",
     "perturbation loss backbone dataset",
     f"{ROOT} metrics",  # the package itself: the public names
     "losses backbones datasets perturbations suites preparation sampling kernels topk",

@@ -297,7 +297,7 @@ class Constant(Loss):
 
 def test_scores_that_are_not_finite_are_named_even_where_the_loss_is_finite():
     wild = BACKBONES["mf"](dim=8, init_std=1e30)
-    with pytest.raises(FloatingPointError, match="the scores of Constant.* in epoch 1, step 1;"):
+    with pytest.raises(FloatingPointError, match=r"the scores of Constant.* in epoch 1, step 1;"):
         fit(toy_split(), wild, Constant(), QUICK, seed=0)
 
 

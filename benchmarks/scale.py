@@ -1,0 +1,76 @@
+"""How the cost of a step and of an evaluation grows, up to Amazon-Book's size.
+
+    python -m benchmarks.scale
+
+Each size runs in a process of its own, on one thread, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from functools import partial
+from typing import Any
+
+from benchmarks.step import random_split, trainer
+from benchmarks.timing import best, table, using
+from robustbench_rec.ranking import evaluate
+from robustbench_rec.seeds import rng_for
+
+HEADER = (
+    "users", "items", "pairs", "N", "dim", "step, ms", "evaluation, s", "a user, ms", "peak, MB"
+)  # fmt: skip
+ELECTRONIC = {"users": 13_455, "items": 8_360, "pairs": 165_000, "n": 1000, "dim": 64}
+BOOK = {"users": 135_000, "items": 115_000, "pairs": 4_000_000, "n": 1000, "dim": 64}
+SIZES = [
+    ELECTRONIC,
+    *(ELECTRONIC | {"n": n} for n in (1, 64, 250)),
+    *(ELECTRONIC | {"dim": dim} for dim in (16, 32, 128, 256)),
+    *(ELECTRONIC | {"items": items} for items in (1_000, 41_000, 115_000)),
+    *(ELECTRONIC | {"users": users, "pairs": 12 * users} for users in (1_000, 135_000)),
+    *(ELECTRONIC | {"pairs": pairs} for pairs in (80_000, 1_300_000)),
+    *(BOOK | {"n": n} for n in (1, 1000)),
+]
+
+
+def rows() -> list[tuple[object, ...]]:
+    """Measure every size."""
+    return [_row(size) for size in SIZES]
+
+
+def _row(size: dict[str, int]) -> tuple[object, ...]:
+    command = [sys.executable, "-m", "benchmarks.scale", json.dumps(size)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout  # noqa: S603
+    found: dict[str, Any] = json.loads(output)
+    spent = (f"{found['step']:.1f}", f"{found['evaluation']:.2f}", f"{found['a user']:.3f}")
+    return (*(f"{size[key]:,}" for key in size), *spent, f"{found['peak']:.0f}")
+
+
+def measure(users: int, items: int, pairs: int, n: int, dim: int) -> dict[str, float]:
+    """Train for a few steps and evaluate once, by softmax and matrix factorisation."""
+    with using(1):
+        split = random_split(users, items, pairs)
+        one = trainer(split, dim=dim, n_negatives=n)
+        rows = rng_for(0).permutation(len(split.train))[:1024]
+        step = best({"step": partial(one.step, 1, rows)}, 10)["step"]
+        started = time.perf_counter()
+        ranking = evaluate(*one.embeddings(), split.valid, split.seen, [20])
+        seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    a_user = 1000 * seconds / ranking.users.size
+    return {"step": step, "evaluation": seconds, "a user": a_user, "peak": peak}
+
+
+def main() -> None:
+    """Print the table, or measure the one size given."""
+    if len(sys.argv) > 1:
+        print(json.dumps(measure(**json.loads(sys.argv[1]))))
+    else:
+        print(table(HEADER, rows()))
+
+
+if __name__ == "__main__":
+    main()

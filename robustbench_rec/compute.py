@@ -1,0 +1,88 @@
+"""What a worker computes with: how many threads, and which device."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from robustbench_rec.errors import InputError
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+"""What the libraries take their number of threads from, as they are imported."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What a cell runs on; it is recorded, and no part of a cell's id.
+
+    Attributes:
+        threads: of torch and of the compiled code. Equal bits need equal threads.
+        device: "cpu", "cuda" or "cuda:1", as `find_device` returns it: where the model trains and
+            is evaluated. Negatives are drawn on the CPU, the same ones for every device.
+
+    """
+
+    threads: int = 1
+    device: str = "cpu"
+
+    def environment(self) -> dict[str, str]:
+        """Return what a worker's environment holds, before it imports the libraries."""
+        counts = dict.fromkeys(THREAD_VARIABLES, str(self.threads))
+        return counts | {
+            # torch and numba bring an OpenMP each: the one must not spin where the other works.
+            "OMP_WAIT_POLICY": "passive",
+            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # what makes its products deterministic
+        }
+
+    def take(self) -> None:
+        """Hold torch and the compiled code to the threads, and to equal bits for equal ones.
+
+        Raises:
+            InputError: torch does not take so many threads.
+            ValueError: numba was started with fewer.
+
+        """
+        import numba
+        import torch
+
+        for library in (torch, numba):
+            library.set_num_threads(self.threads)
+            if library.get_num_threads() != self.threads:
+                raise InputError(
+                    f"{library.__name__} runs {library.get_num_threads()} threads where "
+                    f"{self.threads} were asked for; this build of it takes no other number"
+                )
+        # On an accelerator some operations have no deterministic form: they warn, and go on.
+        torch.use_deterministic_algorithms(True, warn_only=self.device != "cpu")
+        # Deterministic as it is, all that is new would be filled first: a pass over each tensor.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def find_device(name: str) -> str:
+    """Return the device that a name stands for: "auto" is a GPU where there is one.
+
+    Raises:
+        InputError: no such name, or no such device here.
+
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise InputError(f"--device {name}: it must be auto, cpu, cuda or cuda:0, cuda:1, ...")
+    if name == "cpu":
+        return name
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return "cuda" if count else "cpu"
+    if not count:
+        raise InputError(
+            f"--device {name}: torch {torch.__version__} finds no CUDA here; give cpu or auto"
+        )
+    if int(name.partition(":")[2] or 0) >= count:
+        raise InputError(f"--device {name}: it must be one of cuda:0 to cuda:{count - 1}")
+    return name

@@ -1,0 +1,55 @@
+"""What a worker computes with: a device that is there, and the threads that were asked for."""
+
+import pytest
+
+from robustbench_rec.compute import Compute, find_device
+from robustbench_rec.errors import InputError
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Return a function that sets how many GPUs torch finds."""
+
+    def found(count: int) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: count > 0)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+
+    return found
+
+
+@pytest.mark.parametrize(
+    ("count", "name", "device"),
+    [
+        (0, "cpu", "cpu"),
+        (0, "auto", "cpu"),
+        (2, "cpu", "cpu"),
+        (2, "auto", "cuda"),
+        (2, "cuda", "cuda"),
+        (2, "cuda:1", "cuda:1"),
+    ],
+)
+def test_a_device_that_is_there_is_taken(gpus, count, name, device):
+    gpus(count)
+    assert find_device(name) == device
+
+
+@pytest.mark.parametrize(
+    ("count", "name", "message"),
+    [
+        (0, "cuda", r"--device cuda: torch 2\S+ finds no CUDA here; give cpu or auto"),
+        (0, "cuda:1", "--device cuda:1: torch .* finds no CUDA here"),
+        (2, "cuda:2", "--device cuda:2: it must be one of cuda:0 to cuda:1"),
+        (2, "gpu", "--device gpu: it must be auto, cpu, cuda or cuda:0"),
+        (2, "cuda:x", "--device cuda:x: it must be auto"),
+    ],
+)
+def test_any_other_is_refused_with_what_is_allowed(gpus, count, name, message):
+    gpus(count)
+    with pytest.raises(InputError, match=message):
+        find_device(name)
+
+
+def test_workers_wait_without_spinning_and_are_told_their_threads():
+    environment = Compute(threads=3).environment()
+    assert environment["OMP_WAIT_POLICY"] == "passive"
+    assert environment["NUMBA_NUM_THREADS"] == environment["OMP_NUM_THREADS"] == "3"
