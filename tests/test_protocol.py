@@ -9,25 +9,25 @@ from robustbench_rec.cell import PROTOCOL, run_cells
 from robustbench_rec.suite import Suite
 
 EXPECTED = {
-    "1": {
-        "bpr negative_contamination 0": 0.07783,
-        "bpr hidden_positives 0": 0.07783,
-        "bpr false_positives 0": 0.07783,
-        "bpr popularity_shift 0": 0.07783,
-        "bpr popularity_shift 0.5": 0.07834,
-        "bpr popularity_shift 1": 0.07858,
-        "bpr negative_contamination 0.3": 0.0748,
-        "bpr hidden_positives 0.3": 0.084,
-        "bpr false_positives 0.3": 0.08097,
-        "softmax negative_contamination 0": 0.07513,
-        "softmax hidden_positives 0": 0.07513,
-        "softmax false_positives 0": 0.07513,
-        "softmax popularity_shift 0": 0.07513,
-        "softmax popularity_shift 0.5": 0.0803,
-        "softmax popularity_shift 1": 0.07779,
-        "softmax negative_contamination 0.3": 0.07818,
-        "softmax hidden_positives 0.3": 0.08323,
-        "softmax false_positives 0.3": 0.07468,
+    "2": {
+        "bpr negative_contamination 0": 0.08612,
+        "bpr hidden_positives 0": 0.08612,
+        "bpr false_positives 0": 0.08612,
+        "bpr popularity_shift 0": 0.08612,
+        "bpr popularity_shift 0.5": 0.09105,
+        "bpr popularity_shift 1": 0.09014,
+        "bpr negative_contamination 0.3": 0.08257,
+        "bpr hidden_positives 0.3": 0.07665,
+        "bpr false_positives 0.3": 0.08572,
+        "softmax negative_contamination 0": 0.07656,
+        "softmax hidden_positives 0": 0.07656,
+        "softmax false_positives 0": 0.07656,
+        "softmax popularity_shift 0": 0.07656,
+        "softmax popularity_shift 0.5": 0.08498,
+        "softmax popularity_shift 1": 0.08249,
+        "softmax negative_contamination 0.3": 0.0765,
+        "softmax hidden_positives 0.3": 0.08061,
+        "softmax false_positives 0.3": 0.07259,
     }
 }
 
