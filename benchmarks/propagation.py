@@ -1,54 +1,49 @@
-"""What a propagation over Amazon-Electronic costs, forward and backward, by sparse product.
+"""What a propagation at Amazon-Electronic's size costs, forward and backward, by sparse product.
 
-    python -m benchmarks.propagation            # 2 and 3 layers, 1 and 2 threads
-    python -m benchmarks.propagation --times 99 # on a busy machine
-
-The data are looked for where the package looks (ROBUSTBENCH_REC_DATA). The variants take turns, and
-the best of each counts, so that what else runs on the machine weighs on all alike. A row is
-(variant, layers, threads, milliseconds, ratio to the compiled product that LightGCN uses).
+python -m benchmarks.propagation
 """
 
 from __future__ import annotations
 
-import argparse
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import numba
 import torch
 from torch import Tensor
 
-from robustbench_rec import DATASETS, Interactions
+from benchmarks.step import ITEMS, USERS, random_split
+from benchmarks.timing import best, table, using
+from robustbench_rec import Interactions
 from robustbench_rec.backbones._graph import Graph, Half, Pair, layer_mean
-from robustbench_rec.datasets.catalog import default_data_dir
-from robustbench_rec.preparation import load
 
-Row = tuple[str, int, int, float, float]
 Propagate = Callable[[Tensor, Tensor, int], Pair]
-
+HEADER = ("product", "layers", "threads", "ms", "times the chosen")
+PAIRS = 182_398
+"""Electronic's, before validation pairs are carved out."""
 
 DIM = 64
 CHOSEN = "compiled, two halves"
 COPY = "a copy of the tables"
 
 
-def propagation(times: int = 30) -> list[Row]:
+def rows(times: int = 30) -> list[tuple[object, ...]]:
     """Measure every variant on 2 and 3 layers, with 1 and 2 threads, as the best of `times`."""
-    train = _electronic()
+    train = random_split(USERS, ITEMS, PAIRS).train
     ways = variants(Graph(train))
-    rows = []
+    found: list[tuple[object, ...]] = []
     for layers in (2, 3):
         for threads in (1, 2):
-            with _using(threads):
-                best = _best(ways, _tables(train), layers, times)
-            floor, ms = _floor(train, layers, best.pop(COPY))
-            found = {**best, floor: ms}
-            rows += [(what, layers, threads, ms, ms / best[CHOSEN]) for what, ms in found.items()]
-    return rows
+            with using(threads):
+                ms = best(_runs(ways, _tables(train), layers), times)
+            floor, least = _floor(train, layers, ms.pop(COPY))
+            lines = {**ms, floor: least}
+            found += [
+                (name, layers, threads, f"{one:.1f}", f"{one / ms[CHOSEN]:.2f}")
+                for name, one in lines.items()
+            ]
+    return found
 
 
 def variants(graph: Graph) -> Mapping[str, Propagate]:
@@ -146,28 +141,19 @@ def _self_adjoint(propagate: Propagate) -> Propagate:
     return SelfAdjoint.apply
 
 
-def _best(ways: Mapping[str, Propagate], tables: Pair, layers: int, times: int) -> dict[str, float]:
-    """Return the least milliseconds of each way and of a copy of the tables.
-
-    All take turns; the first, which compiles, is left out.
-    """
-    runs: dict[str, Callable[[], object]] = {
-        way: partial(_there_and_back, propagate, tables, layers) for way, propagate in ways.items()
-    }
+def _runs(
+    ways: Mapping[str, Propagate], tables: Pair, layers: int
+) -> dict[str, Callable[[], object]]:
+    """Return what to time: each way there and back, and a copy of the tables."""
     source = torch.cat(tables).detach()
-    runs[COPY] = partial(torch.empty_like(source).copy_, source)
-    turns = [{run: _timed(runs[run]) for run in runs} for _ in range(times + 1)]
-    return {run: min(turn[run] for turn in turns[1:]) for run in runs}
+    runs: dict[str, Callable[[], object]] = {
+        name: partial(_there_and_back, way, tables, layers) for name, way in ways.items()
+    }
+    return runs | {COPY: partial(torch.empty_like(source).copy_, source)}
 
 
 def _there_and_back(propagate: Propagate, tables: Pair, layers: int) -> object:
     return torch.autograd.grad(propagate(*tables, layers), tables, tables)
-
-
-def _timed(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return 1000 * (time.perf_counter() - started)
 
 
 def _floor(train: Interactions, layers: int, copy_ms: float) -> tuple[str, float]:
@@ -184,11 +170,6 @@ def _floor(train: Interactions, layers: int, copy_ms: float) -> tuple[str, float
     return f"floor: {moved / 1e6:.0f} MB at a copy's speed; {fetched / 1e6:.0f} MB of fetches", ms
 
 
-def _electronic() -> Interactions:
-    split = load(DATASETS["amazon2014-electronic"](), default_data_dir(), seed=0)
-    return split.train + split.valid
-
-
 def _tables(train: Interactions) -> Pair:
     generator = torch.Generator().manual_seed(0)
     users, items = (
@@ -198,24 +179,9 @@ def _tables(train: Interactions) -> Pair:
     return users, items
 
 
-@contextmanager
-def _using(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads(), numba.get_num_threads()
-    torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        numba.set_num_threads(before[1])
-
-
 def main() -> None:
-    """Print the rows."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--times", type=int, default=30, help="turns of each variant")
-    for way, layers, threads, ms, ratio in propagation(parser.parse_args().times):
-        print(f"{way} | {layers} layers | {threads} threads | {ms:.1f} ms | {ratio:.2f}")
+    """Print the table."""
+    print(table(HEADER, rows()))
 
 
 if __name__ == "__main__":
