@@ -83,9 +83,7 @@ def _usual_step(
     chosen = users[batch]
     pos = (chosen * items[index[:, 0]]).sum(dim=1)
     value = one.objective(pos, score(chosen, items, index[:, 1:]), batch)
-    one.optimizer.zero_grad(set_to_none=True)
-    value.backward()
-    one.optimizer.step()
+    one.optimizer.step(torch.autograd.grad(value, one.parameters))
 
 
 def parts(times: int = 25) -> list[tuple[object, ...]]:
@@ -127,8 +125,7 @@ def _parts(one: training.Trainer, rows: np.ndarray) -> list[Part]:
     )
     ends, pairs = kernels.by_item_order(places, weights.numpy(), ITEMS, 1)
     slots, both, table_bytes = B * (1 + N), (USERS + ITEMS) * DIM * 4, ITEMS * DIM * 4
-    for parameter in one.parameters:
-        parameter.grad = torch.rand_like(parameter)
+    gradients = [torch.rand_like(parameter) for parameter in one.parameters]
     out = np.empty_like(places, dtype=np.float32)
     return [
         ("negatives", partial(one.sampler.draw, 1, rows, N), slots * 4, slots * 4),
@@ -159,7 +156,7 @@ def _parts(one: training.Trainer, rows: np.ndarray) -> list[Part]:
             B * DIM * 4,
         ),
         ("users picked, both ways", partial(_pick, users, batch), USERS * DIM * 4, USERS * DIM * 4),
-        ("Adam", one.optimizer.step, 7 * both, 4 * both),
+        ("Adam", partial(one.optimizer.step, gradients), 7 * both, 4 * both),
     ]
 
 

@@ -58,7 +58,8 @@ class Compute:
                     f"{self.threads} were asked for; this build of it takes no other number"
                 )
         # On an accelerator some operations have no deterministic form: they warn, and go on.
-        torch.use_deterministic_algorithms(True, warn_only=self.device != "cpu")
+        # torch.use_deterministic_algorithms would import torch's compiler: seconds, and 70 MB.
+        torch.set_deterministic_debug_mode("error" if self.device == "cpu" else "warn")
         # Deterministic as it is, all that is new would be filled first: a pass over each tensor.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

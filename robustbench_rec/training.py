@@ -120,8 +120,6 @@ class Trainer:
     def __init__(
         self, module: nn.Module, split: Split, loss: Loss, config: TrainConfig, seed: int
     ) -> None:
-        import torch
-
         from robustbench_rec.sampling import NegativeSampler
 
         self.module, self.loss, self.config = module, loss, config
@@ -130,9 +128,7 @@ class Trainer:
         self.device = self.parameters[0].device
         with self.device:
             self.objective: Objective | Learned = loss.bind(split.n_users, split.n_items)
-        self.optimizer = torch.optim.Adam(
-            self.parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        self.optimizer = Adam(self.parameters, config.lr, config.weight_decay)
         self.order = rng_for(seed, "order")
         self.sampler = NegativeSampler(split, seed)
 
@@ -156,8 +152,12 @@ class Trainer:
         """Take one step for each batch of a pass over the training pairs."""
         import torch
 
-        steps = [self.step(epoch, rows) for rows in _batches(self.train, self.config, self.order)]
-        found = torch.stack(steps).cpu().numpy()  # (steps, 2), one wait an epoch
+        n_steps = -(-len(self.train) // self.config.batch_size)
+        # Written in place: small tensors kept between large ones that go would fragment the heap.
+        finite = torch.empty(n_steps, 2, dtype=torch.bool, device=self.device)
+        for step, rows in enumerate(_batches(self.train, self.config, self.order)):
+            finite[step] = self.step(epoch, rows)
+        found = finite.cpu().numpy()  # one wait an epoch
         if not found.all():
             step = int(np.argmin(found.all(axis=1)))
             what = "scores" if not found[step, 0] else "loss"
@@ -182,9 +182,9 @@ class Trainer:
         pos = pos.squeeze(1)  # (B,)
         self._move(pos.detach(), neg.detach(), batch)
         value = self.objective(pos, neg, batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(value, inputs=self.parameters)
-        self.optimizer.step()
+        self.optimizer.step(
+            torch.autograd.grad(value, self.parameters, materialize_grads=True)
+        )
         return torch.stack([scores.detach().sum().isfinite(), value.detach().isfinite()])
 
     def _move(self, pos: Tensor, neg: Tensor, users: Tensor) -> None:
@@ -197,6 +197,44 @@ class Trainer:
             with torch.no_grad():
                 for parameter, gradient in zip(move.parameters, gradients, strict=True):
                     parameter.sub_(gradient, alpha=move.lr)
+
+
+class Adam:
+    """Torch's fused Adam, by the function under its class, of the usual betas.
+
+    The class would import torch's compiler in every worker: seconds, and 70 MB.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], lr: float, weight_decay: float) -> None:
+        import torch
+
+        self.parameters, self.lr, self.weight_decay = parameters, lr, weight_decay
+        self.means = [torch.zeros_like(parameter) for parameter in parameters]
+        self.squares = [torch.zeros_like(parameter) for parameter in parameters]
+        self.steps = [torch.zeros((), device=parameter.device) for parameter in parameters]
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Move each parameter by its gradient."""
+        import torch
+        from torch.optim.adam import adam
+
+        with torch.no_grad():
+            adam(
+                list(self.parameters),
+                list(gradients),
+                self.means,
+                self.squares,
+                [],
+                self.steps,
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=self.lr,
+                weight_decay=self.weight_decay,
+                eps=1e-8,
+                maximize=False,
+            )
 
 
 def _batches(
