@@ -182,9 +182,7 @@ class Trainer:
         pos = pos.squeeze(1)  # (B,)
         self._move(pos.detach(), neg.detach(), batch)
         value = self.objective(pos, neg, batch)
-        self.optimizer.step(
-            torch.autograd.grad(value, self.parameters, materialize_grads=True)
-        )
+        self.optimizer.step(torch.autograd.grad(value, self.parameters, materialize_grads=True))
         return torch.stack([scores.detach().sum().isfinite(), value.detach().isfinite()])
 
     def _move(self, pos: Tensor, neg: Tensor, users: Tensor) -> None:

@@ -1,7 +1,12 @@
 """What a worker computes with: a device that is there, and the threads that were asked for."""
 
-import pytest
+import subprocess
+import sys
 
+import pytest
+from click.testing import CliRunner
+
+from robustbench_rec.cli import main
 from robustbench_rec.compute import Compute, find_device
 from robustbench_rec.errors import InputError
 
@@ -53,3 +58,22 @@ def test_workers_wait_without_spinning_and_are_told_their_threads():
     environment = Compute(threads=3).environment()
     assert environment["OMP_WAIT_POLICY"] == "passive"
     assert environment["NUMBA_NUM_THREADS"] == environment["OMP_NUM_THREADS"] == "3"
+
+
+def test_a_run_on_a_gpu_that_is_not_there_ends_in_one_line(gpus):
+    gpus(0)
+    result = CliRunner().invoke(main, ["run", "smoke", "--device", "cuda"])
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "--device cuda: torch" in result.stderr
+
+
+def test_workers_import_no_compiler_of_torch():
+    program = (
+        "import sys, torch; from robustbench_rec.compute import Compute;"
+        "from robustbench_rec.training import Adam; Compute().take();"
+        "one = torch.zeros(2, requires_grad=True); Adam([one], 0.1, 0.0).step([torch.ones(2)]);"
+        "assert torch.are_deterministic_algorithms_enabled();"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 0

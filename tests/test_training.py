@@ -12,7 +12,7 @@ from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss, Move
 from robustbench_rec.preparation import load
 from robustbench_rec.ranking import evaluate
 from robustbench_rec.testing import toy_split
-from robustbench_rec.training import TrainConfig, fit
+from robustbench_rec.training import Adam, TrainConfig, fit
 
 MF = BACKBONES["mf"](dim=8)
 BPR = LOSSES["bpr"]()
@@ -299,6 +299,23 @@ def test_scores_that_are_not_finite_are_named_even_where_the_loss_is_finite():
     wild = BACKBONES["mf"](dim=8, init_std=1e30)
     with pytest.raises(FloatingPointError, match=r"the scores of Constant.* in epoch 1, step 1;"):
         fit(toy_split(), wild, Constant(), QUICK, seed=0)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_adam_is_that_of_torch(weight_decay):
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(5, 3, generator=generator), torch.randn(4, 3, generator=generator)]
+    ours, theirs = ([part.clone().requires_grad_() for part in start] for _ in range(2))
+    adam = Adam(ours, 0.01, weight_decay)
+    other = torch.optim.Adam(theirs, lr=0.01, weight_decay=weight_decay, fused=True)
+    for _ in range(3):
+        gradients = [torch.randn(part.shape, generator=generator) for part in start]
+        adam.step(gradients)
+        for part, gradient in zip(theirs, gradients, strict=True):
+            part.grad = gradient.clone()
+        other.step()
+    assert all(torch.equal(one, two) for one, two in zip(ours, theirs, strict=True))
+    assert not torch.equal(ours[0], start[0])
 
 
 @pytest.mark.parametrize("part", ["train", "valid"])
