@@ -20,6 +20,11 @@ from robustbench_rec.store import Store, read
 SECONDS = 120
 
 
+SMOKE = Path(__file__).parents[1] / "suites" / "smoke.toml"
+LONG_SMOKE = SMOKE.read_text().replace("epochs = 6", "epochs = 36")
+"""The suite `smoke`, long enough to be in the middle of."""
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> pd.DataFrame:
     """Return the frame of `smoke`, run by two workers and left alone."""
@@ -30,7 +35,9 @@ def undisturbed(tmp_path_factory) -> pd.DataFrame:
 
 
 def smoke(folder: Path, *arguments: object) -> list[str]:
-    return command_line("run", "smoke", "--out", folder, "--no-figures", *arguments)
+    suite = folder.with_name(f"{folder.name}.toml")
+    suite.write_text(LONG_SMOKE)
+    return command_line("run", suite, "--out", folder, "--no-figures", *arguments)
 
 
 def start(folder: Path, *arguments: object) -> subprocess.Popen:
