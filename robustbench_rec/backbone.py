@@ -28,7 +28,8 @@ class Backbone(Component):
             generator: for the initial values; equal for every loss of a replicate.
 
         Returns:
-            A module `() -> (users (n_users, dim), items (n_items, dim))`, float32.
+            A module `() -> (users (n_users, dim), items (n_items, dim))`, float32. It is moved to
+            the device of the training by `.to`, so tensors that are no parameters are buffers.
 
         """
         raise NotImplementedError(f"{type(self).__name__} must override build")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_rec.backbone import BACKBONES, Backbone
-from robustbench_rec.compute import Compute
+from robustbench_rec.compute import COMPUTE, Compute
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.datasets.catalog import resolve
 from robustbench_rec.interactions import Split
@@ -33,7 +33,6 @@ from robustbench_rec.training import Fit, TrainConfig, fit
 PROTOCOL = "2"
 """Raise it when training, sampling or evaluation change what a cell means."""
 
-COMPUTE = Compute()
 PerUser = dict[str, NDArray[Any]]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -219,7 +218,7 @@ def versions() -> dict[str, str]:
     """Return the versions of what computes a cell."""
     from robustbench_rec import __version__
 
-    libraries = {name: version(name) for name in ("numpy", "torch")}
+    libraries = {name: version(name) for name in ("numba", "numpy", "torch")}
     ours = {"robustbench_rec": __version__, "protocol": PROTOCOL}
     return ours | libraries | {"python": platform.python_version()}
 
@@ -245,8 +244,7 @@ def run_cells(
         each metric (U,) float32.
 
     Raises:
-        InputError: torch does not take so many threads.
-        ValueError: numba was started with fewer.
+        InputError: torch or numba does not take so many threads.
 
     """
     compute.take()

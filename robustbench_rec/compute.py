@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from robustbench_rec.errors import InputError
@@ -43,25 +44,29 @@ class Compute:
         """Hold torch and the compiled code to the threads, and to equal bits for equal ones.
 
         Raises:
-            InputError: torch does not take so many threads.
-            ValueError: numba was started with fewer.
+            InputError: torch or numba does not take so many threads.
 
         """
         import numba
         import torch
 
         for library in (torch, numba):
-            library.set_num_threads(self.threads)
+            with suppress(ValueError):  # numba's, where it was started with fewer
+                library.set_num_threads(self.threads)
             if library.get_num_threads() != self.threads:
                 raise InputError(
                     f"{library.__name__} runs {library.get_num_threads()} threads where "
-                    f"{self.threads} were asked for; this build of it takes no other number"
+                    f"{self.threads} were asked for; it takes no other number here"
                 )
         # On an accelerator some operations have no deterministic form: they warn, and go on.
         # torch.use_deterministic_algorithms would import torch's compiler: seconds, and 70 MB.
         torch.set_deterministic_debug_mode("error" if self.device == "cpu" else "warn")
         # Deterministic as it is, all that is new would be filled first: a pass over each tensor.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+COMPUTE = Compute()
+"""One thread, on the CPU."""
 
 
 def find_device(name: str) -> str:

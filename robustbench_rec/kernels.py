@@ -14,6 +14,7 @@ import torch
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 SUMS = {"reassoc", "contract", "nsz"}
 """What lets a sum be vectorised; infinite and undefined values keep their meaning."""
@@ -46,7 +47,7 @@ def gathered_scores(users: Tensor, items: Tensor, index: Tensor, cosine: bool = 
         (B, N), differentiable by users and by items.
 
     Raises:
-        ValueError: shapes that do not fit, or B N of 2^31 or more.
+        ValueError: shapes or types that do not fit, or B N of 2^31 or more.
         IndexError: an index out of range; on an accelerator, what torch raises there.
 
     """
@@ -69,10 +70,15 @@ def _check(users: Tensor, items: Tensor, index: Tensor) -> None:
             f"users {shapes[0]}, items {shapes[1]} and index {shapes[2]} do not fit: "
             "they must be (B, dim), (n_items, dim) and (B, N)"
         )
+    if users.dtype != items.dtype or index.is_floating_point():
+        raise ValueError(
+            f"users are {users.dtype}, items {items.dtype}, index {index.dtype}: "
+            "the first two must be of one type, the index of integers"
+        )
     if index.numel() > MOST_PAIRS:
         raise ValueError(f"{index.numel()} pairs in one batch; at most {MOST_PAIRS}")
     if index.device.type == "cpu" and index.numel():
-        least, most = int(index.min()), int(index.max())
+        least, most = (int(bound) for bound in index.aminmax())
         if least < 0 or most >= len(items):
             raise IndexError(f"index holds {least} to {most}; items are 0 to {len(items) - 1}")
 
@@ -87,13 +93,16 @@ class _Compiled(torch.autograd.Function):
         factors = [scales(table, cosine) for table in tables]
         scores = np.empty(places.shape, dtype=np.float32)
         score(tables[0], tables[1], factors[0], factors[1], places, scores)
-        ctx.held = (*tables, *factors, places)
+        ctx.save_for_backward(users, items)  # so that torch refuses a backward after a change
+        ctx.held = (*factors, places)
         ctx.cosine = cosine
         return torch.from_numpy(scores)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        users, items, user_scales, item_scales, places = ctx.held
+        users, items = (tensor.detach().contiguous().numpy() for tensor in ctx.saved_tensors)
+        user_scales, item_scales, places = ctx.held
         weights = gradients[0].contiguous().numpy()
         user_gradient, item_gradient = np.empty_like(users), np.empty_like(items)
         by_user(users, items, user_scales, item_scales, places, weights, ctx.cosine, user_gradient)
@@ -271,7 +280,7 @@ def _through_scale(
 ) -> None:
     """Turn the gradient by a direction, `total`, into that by the vector it is of: all (dim,)."""
     along = np.float32(0)
-    if cosine:
+    if cosine and scale < np.float32(1 / SMALLEST_NORM):  # else it was scaled by a constant
         for k in range(total.size):
             along += total[k] * vector[k]
         along *= scale * scale
@@ -292,6 +301,7 @@ class _Chunked(torch.autograd.Function):
         return scores
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         users, items, index = ctx.saved_tensors
         user_gradient, item_gradient = torch.empty_like(users), torch.zeros_like(items)

@@ -18,7 +18,7 @@ from typing import Any
 from joblib.externals.loky import get_reusable_executor
 
 from robustbench_rec.cell import Cell, Record, run_cells
-from robustbench_rec.compute import Compute
+from robustbench_rec.compute import COMPUTE, Compute
 from robustbench_rec.errors import InputError
 from robustbench_rec.planning import Plan, manifest
 from robustbench_rec.registry import load_plugins, one_line
@@ -27,8 +27,6 @@ from robustbench_rec.workers import start_worker
 
 DEATHS = 3
 """A training whose worker died so often has failed."""
-COMPUTE = Compute()
-"""One thread, on the CPU."""
 Outcomes = list[tuple[str, str, str]]
 """(cell id, status, error) of each cell that a worker ran."""
 
@@ -81,7 +79,7 @@ def run_suite(
         compute: what each worker has; jobs x threads should not exceed the cores.
 
     Raises:
-        InputError: results cannot be written, or torch takes no such number of threads.
+        InputError: results cannot be written, or torch or numba takes no such number of threads.
 
     """
     described = manifest(plan, store, command)

@@ -18,6 +18,7 @@ STEP = np.uint64(0x9E3779B97F4A7C15)
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 """The constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
 LOW = np.uint64(0xFFFFFFFF)
+MOST_ITEMS = 2**31 - 1
 
 Index = NDArray[np.int32]
 
@@ -34,7 +35,8 @@ class NegativeSampler:
         seed: of every draw.
 
     Raises:
-        ValueError: a user has met every item, so that nothing can be drawn.
+        ValueError: a user has met every item, so that nothing can be drawn; or there are more
+            items than 32 bits number.
 
     """
 
@@ -42,6 +44,8 @@ class NegativeSampler:
         full = split.train.user_counts == split.n_items
         if full.any():
             raise ValueError(f"user {int(np.argmax(full))} has met every item: no negative is left")
+        if split.n_items > MOST_ITEMS:
+            raise ValueError(f"{split.n_items} items; at most {MOST_ITEMS}")
         self._split, self._seed = split, seed
 
     def draw(self, epoch: int, rows: IntArray, n: int) -> Index:
@@ -135,7 +139,8 @@ def _draw(
             state = _state(key, rows[b])
             for n in range(1, index.shape[1]):  # by itself, so that it is vectorised
                 product = (_bits(state, n) >> np.uint64(32)) * np.uint64(n_items)
-                index[b, n] = -1 if (product & LOW) < uneven else product >> np.uint64(32)
+                item = np.int32(product >> np.uint64(32))
+                index[b, n] = np.int32(-1) if (product & LOW) < uneven else item
             for n in range(1, index.shape[1]):
                 item = index[b, n]
                 if item < 0 or (is_met[item >> 6] >> np.uint64(item & 63)) & np.uint64(1):

@@ -143,10 +143,13 @@ class Trainer:
 
     def snapshot(self, epoch: int) -> Fit:
         """Return the model as it is now."""
-        users, items = self.embeddings()
+        import torch
+
+        with torch.no_grad():
+            users, items = self.embeddings()
         if not (users.isfinite().all() and items.isfinite().all()):
             raise FloatingPointError(f"{self.loss} left embeddings not finite in epoch {epoch}")
-        return Fit(users.detach().clone(), items.detach().clone(), epoch, ())
+        return Fit(users.clone(), items.clone(), epoch, ())
 
     def run_epoch(self, epoch: int) -> None:
         """Take one step for each batch of a pass over the training pairs."""
@@ -183,7 +186,8 @@ class Trainer:
         self._move(pos.detach(), neg.detach(), batch)
         value = self.objective(pos, neg, batch)
         self.optimizer.step(torch.autograd.grad(value, self.parameters, materialize_grads=True))
-        return torch.stack([scores.detach().sum().isfinite(), value.detach().isfinite()])
+        extremes = torch.stack(scores.detach().aminmax())
+        return torch.stack([extremes.isfinite().all(), value.detach().isfinite()])
 
     def _move(self, pos: Tensor, neg: Tensor, users: Tensor) -> None:
         """Let the objective's own parts take their steps, on detached scores."""
@@ -219,7 +223,7 @@ class Adam:
         with torch.no_grad():
             adam(
                 list(self.parameters),
-                list(gradients),
+                [_laid_out(*pair) for pair in zip(gradients, self.parameters, strict=True)],
                 self.means,
                 self.squares,
                 [],
@@ -233,6 +237,18 @@ class Adam:
                 eps=1e-8,
                 maximize=False,
             )
+
+
+def _laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """Return the gradient in the memory layout of its parameter, which fused Adam takes for given.
+
+    A sum, for one, has a gradient of a single number that only looks like a table.
+    """
+    import torch
+
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 def _batches(

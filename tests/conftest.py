@@ -4,8 +4,13 @@ import os
 import subprocess
 from pathlib import Path
 
+os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # before numba: threads.MOST, on any machine
+
+import numba
 import pytest
 from commands import command_line
+
+numba.set_num_threads(1)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

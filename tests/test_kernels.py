@@ -174,6 +174,30 @@ def test_an_index_out_of_range_is_refused(bad, message, dtype):
 
 
 @pytest.mark.parametrize(
+    "types",
+    [
+        (torch.float32, torch.float64, torch.int32),
+        (torch.float32, torch.float32, torch.float32),
+    ],
+)
+def test_types_that_do_not_fit_are_named(types):
+    shapes = (4, 8), (6, 8), (4, 3)
+    tensors = (torch.zeros(shape, dtype=one) for shape, one in zip(shapes, types, strict=True))
+    with pytest.raises(ValueError, match=f"items {types[1]}, index {types[2]}: the first two"):
+        gathered_scores(*tensors)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_table_that_changed_before_the_backward_is_refused(dtype):
+    users, items, index, weights = problem(4, 3, 6, 8, dtype=dtype)
+    scores = gathered_scores(users, items, index)
+    with torch.no_grad():
+        items.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(scores, (users, items), weights)
+
+
+@pytest.mark.parametrize(
     ("users", "items", "index"),
     [((4, 8), (6, 7), (4, 3)), ((4, 8), (6, 8), (5, 3)), ((4,), (6, 8), (4, 3))],
 )

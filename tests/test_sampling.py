@@ -128,6 +128,8 @@ def test_contamination_has_its_rate_and_is_uniform_over_the_pool(rate):
     assert abs(from_pool.mean() - rate) < 4 * np.sqrt(rate * (1 - rate) / drawn.size)
     counts = np.bincount(drawn[from_pool], minlength=20)[own]
     assert chisquare(counts).pvalue > UNLIKELY
+    others = np.setdiff1d(np.arange(20), own)  # which slots are chosen says nothing of the rest
+    assert chisquare(np.bincount(drawn[~from_pool], minlength=20)[others]).pvalue > UNLIKELY
 
 
 def test_full_contamination_draws_from_the_users_own_pool_only():

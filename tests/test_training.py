@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import threads
 import torch
 
-from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss, Move
+from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss, Move, kernels
+from robustbench_rec.backbones import _graph
 from robustbench_rec.preparation import load
 from robustbench_rec.ranking import evaluate
 from robustbench_rec.testing import toy_split
@@ -316,6 +318,56 @@ def test_adam_is_that_of_torch(weight_decay):
         other.step()
     assert all(torch.equal(one, two) for one, two in zip(ours, theirs, strict=True))
     assert not torch.equal(ours[0], start[0])
+
+
+@pytest.mark.parametrize(
+    "gradient",
+    [torch.ones(()).expand(5, 3), torch.arange(15.0).view(3, 5).t()],
+    ids=["expanded", "transposed"],
+)
+def test_adam_takes_a_gradient_of_any_layout(gradient):
+    ours, theirs = (torch.zeros(5, 3, requires_grad=True) for _ in range(2))
+    Adam([ours], 0.01, 0.0).step([gradient])
+    other = torch.optim.Adam([theirs], lr=0.01)
+    theirs.grad = gradient.contiguous()
+    other.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("loss", ["bpr", "softmax", "drrl"])
+@pytest.mark.parametrize("backbone", ["mf", "lightgcn"])
+def test_the_path_of_an_accelerator_trains_as_the_compiled_one(loss, backbone, monkeypatch):
+    arguments = (toy_split(), BACKBONES[backbone](dim=8), LOSSES[loss](n_negatives=8), QUICK, 0)
+    compiled = fit(*arguments)
+    monkeypatch.setattr(kernels, "_Compiled", ByTorch)
+    monkeypatch.setattr(_graph.Half, "compiled", _graph.Half.by_torch)
+    by_torch = fit(*arguments)
+    torch.testing.assert_close(by_torch.users, compiled.users, rtol=0, atol=1e-5)
+    torch.testing.assert_close(by_torch.items, compiled.items, rtol=0, atol=1e-5)
+    assert ByTorch.calls
+
+
+class ByTorch:
+    """Takes the place of the compiled scores."""
+
+    calls: ClassVar[list] = []
+
+    @classmethod
+    def apply(cls, users, items, index, cosine):
+        cls.calls.append(1)
+        if cosine:
+            users, items = (torch.nn.functional.normalize(part, dim=1) for part in (users, items))
+        return kernels._Chunked.apply(users, items, index)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("loss", ["bpr", "softmax", "drrl"])
+@pytest.mark.parametrize("backbone", ["mf", "lightgcn"])
+def test_a_gpu_trains_as_the_cpu_does(loss, backbone):
+    arguments = (toy_split(), BACKBONES[backbone](dim=8), LOSSES[loss](n_negatives=8), QUICK, 0)
+    here, there = fit(*arguments), fit(*arguments, device="cuda")
+    torch.testing.assert_close(there.users.cpu(), here.users, rtol=0, atol=1e-4)
+    assert there.history == pytest.approx(here.history, rel=0.05)
 
 
 @pytest.mark.parametrize("part", ["train", "valid"])

@@ -1,0 +1,53 @@
+"""A cell that cannot train becomes a failed record that says why."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robustbench_rec import Interactions
+from robustbench_rec.cell import run_cells
+from robustbench_rec.suite import Suite
+
+
+@pytest.fixture
+def cell():
+    """Return the first cell of `smoke`, its level 0."""
+    suite = Suite.load("smoke")
+    return suite.cells({suite.datasets[0]: "any"})[0]
+
+
+def failure(cell) -> str:
+    ((record, per_user),) = run_cells([cell], Path())
+    assert record.status == "failed"
+    assert per_user == {}
+    return record.error
+
+
+def test_a_training_that_diverges_names_epoch_step_and_loss(cell):
+    wild = replace(cell, training=replace(cell.training, lr=1e30))
+    assert "scores of bpr(" in failure(wild)
+    assert "became infinite or not a number in epoch 1, step " in failure(wild)
+
+
+def test_a_user_who_has_met_every_item_is_named(cell, monkeypatch):
+    def met_by_one(dataset, data_dir, seed):
+        split = load(dataset, data_dir, seed)
+        everything = np.arange(split.n_items)
+        others = split.train[split.train.users != 3]
+        train = Interactions.of(
+            np.concatenate([others.users, np.full(split.n_items, 3)]),
+            np.concatenate([others.items, everything]),
+            split.n_users,
+            split.n_items,
+        )
+        return replace(split, train=train)
+
+    from robustbench_rec import cell as module
+
+    load = module.load
+    monkeypatch.setattr(module, "load", met_by_one)
+    module._loaded.cache_clear()
+    assert "user 3 has met every item: no negative is left" in failure(cell)
+    module._loaded.cache_clear()
