@@ -35,7 +35,7 @@ SECTIONS: dict[str, Section] = {
         "Full ranking with its metrics",
         lambda: table(evaluation.HEADER, evaluation.rows()),
     ),
-    "runner": ("The runner", lambda: table(runner.HEADER, runner.rows())),
+    "runner": ("The runner", lambda: table(runner.HEADER, runner.rows(cells=60))),
     "scale": ("How cost grows", lambda: table(scale.HEADER, scale.rows())),
 }
 RESULTS = Path(__file__).with_name("results.md")

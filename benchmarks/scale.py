@@ -32,7 +32,7 @@ SIZES = [
     *(ELECTRONIC | {"items": items} for items in (1_000, 41_000, 115_000)),
     *(ELECTRONIC | {"users": users, "pairs": 12 * users} for users in (1_000, 135_000)),
     *(ELECTRONIC | {"pairs": pairs} for pairs in (80_000, 1_300_000)),
-    *(BOOK | {"n": n} for n in (1, 1000)),
+    BOOK,
 ]
 
 
