@@ -36,6 +36,8 @@ GOES_ON = "what is finished is kept: the same command, without --force, goes on"
 DRAWING = "robustbench_rec.figures"
 SHARED = 3
 """Figures from which a second process saves more time than its start takes."""
+GPU_JOBS = 4
+"""Workers that share a GPU unless told otherwise: a guess, not measured yet."""
 FAILED_CELLS = 3
 INTERRUPTED = 130
 TERMINATED = 143
@@ -111,7 +113,8 @@ def main() -> None:
     "-j",
     "--jobs",
     type=click.IntRange(min=1),
-    help="Worker processes. More than the cores are warned of.  [default: cores / threads a job]",
+    help="Worker processes. More than the cores are warned of.  [default: cores / threads a job, "
+    "and at most 4 on a GPU]",
 )
 @click.option(
     "--threads-per-job",
@@ -168,8 +171,8 @@ def run(
     from robustbench_rec.suite import Suite
 
     where = data_dir or default_data_dir()
-    jobs = _workers(jobs, threads)
     compute = Compute(threads, find_device(device))
+    jobs = _workers(jobs, compute)
     loaded = Suite.load(suite, where, plugins)
     store = Store(out or RUNS / loaded.name)
     axes = [_pair(text) for text in only]
@@ -192,7 +195,7 @@ def run(
         sys.exit(FAILED_CELLS)
 
 
-def _workers(jobs: int | None, threads: int) -> int:
+def _workers(jobs: int | None, compute: Compute) -> int:
     """Return how many workers to run: as asked, else as many as the cores have room for.
 
     Whoever asks for threads asks for speed, which more threads than cores undo: that is refused.
@@ -202,11 +205,11 @@ def _workers(jobs: int | None, threads: int) -> int:
         InputError: more threads than cores.
 
     """
-    cores = _cores()
+    cores, threads = _cores(), compute.threads
     if threads > cores:
         raise InputError(f"--threads-per-job {threads}: it must be at most {cores}, the cores here")
     if jobs is None:
-        return cores // threads
+        return cores // threads if compute.device == "cpu" else min(cores // threads, GPU_JOBS)
     if threads > 1 and jobs * threads > cores:
         raise InputError(
             f"--jobs {jobs} x --threads-per-job {threads} is {jobs * threads} threads on {cores} "

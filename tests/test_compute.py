@@ -68,6 +68,16 @@ def test_a_run_on_a_gpu_that_is_not_there_ends_in_one_line(gpus):
     assert "--device cuda: torch" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("device", "workers"), [("cuda", "4 workers on cuda"), ("cpu", "9 workers")]
+)
+def test_few_workers_share_a_gpu_unless_told_otherwise(gpus, monkeypatch, device, workers):
+    gpus(1)
+    monkeypatch.setattr("robustbench_rec.cli._cores", lambda: 9)
+    result = CliRunner().invoke(main, ["run", "smoke", "--dry-run", "--device", device])
+    assert f"to run on {workers} -> " in result.stdout
+
+
 def test_workers_import_no_compiler_of_torch():
     program = (
         "import sys, torch; from robustbench_rec.compute import Compute;"
