@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.timing import best, table, using
+from benchmarks.timing import best, peak, table, using
 from robustbench_rec import Interactions
 from robustbench_rec.ranking import evaluate
 
@@ -87,15 +86,9 @@ def _memory(n_users: int, n_items: int, threads: int) -> float:
         run = _evaluation(n_users, n_items)
         ctypes.CDLL(None).malloc_trim(0)  # else what was freed would be used again, unseen
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is now the size
-        before = _peak()
+        before = peak()
         run()
-        return (_peak() - before) / 2**10
-
-
-def _peak() -> int:
-    """Return the KiB this process held at its peak, those of its parent not counted."""
-    (line,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))
-    return int(line)
+        return (peak() - before) / 2**10
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ Each size runs in a process of its own, on one thread, so that its peak memory i
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.step import random_split, trainer
-from benchmarks.timing import best, table, using
+from benchmarks.timing import best, peak, table, using
 from robustbench_rec.ranking import evaluate
 from robustbench_rec.seeds import rng_for
 
@@ -59,9 +58,8 @@ def measure(users: int, items: int, pairs: int, n: int, dim: int) -> dict[str, f
         started = time.perf_counter()
         ranking = evaluate(*one.embeddings(), split.valid, split.seen, [20])
         seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     a_user = 1000 * seconds / ranking.users.size
-    return {"step": step, "evaluation": seconds, "a user": a_user, "peak": peak}
+    return {"step": step, "evaluation": seconds, "a user": a_user, "peak": peak() / 1000}
 
 
 def main() -> None:

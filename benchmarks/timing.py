@@ -7,6 +7,7 @@ times less.
 from __future__ import annotations
 
 import platform
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -64,6 +65,12 @@ def _read(array: NDArray[np.float32], again: int) -> np.float32:
             total += array[k]
         array[0] = i  # else one reading would do for all
     return total
+
+
+def peak() -> int:
+    """Return the KiB this process held at its peak, those of its parent not counted."""
+    (line,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))
+    return int(line)
 
 
 def machine() -> str:

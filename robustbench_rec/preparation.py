@@ -118,17 +118,19 @@ def _number(raw: Raw) -> _Parts:
 
 def _coded(columns: list[NDArray[Any]]) -> tuple[list[IntArray], NDArray[Any]]:
     """Return the columns as positions in the array of all their ids, and that array."""
-    import pandas as pd
-
     together = np.concatenate([np.asarray(column) for column in _alike(columns)])
-    codes, ids = pd.factorize(together)
-    if ids.dtype.kind not in "iu":
-        ids = np.array(ids.tolist(), dtype=np.str_)
-    order = np.argsort(ids)
+    bounds = np.cumsum([len(column) for column in columns])[:-1]
+    if together.dtype.kind in "iu":
+        ids, places = np.unique(together, return_inverse=True)
+        return np.split(places, bounds), ids
+    import pandas as pd  # which finds equal texts without sorting them all
+
+    codes, found = pd.factorize(together)
+    texts = np.array(found.tolist(), dtype=np.str_)
+    order = np.argsort(texts)
     place = np.empty_like(order)
     place[order] = np.arange(order.size)
-    bounds = np.cumsum([len(column) for column in columns])[:-1]
-    return np.split(place[codes], bounds), ids[order]
+    return np.split(place[codes], bounds), texts[order]
 
 
 def _alike(columns: list[NDArray[Any]]) -> list[NDArray[Any]]:
