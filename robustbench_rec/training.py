@@ -146,10 +146,10 @@ class Trainer:
         import torch
 
         with torch.no_grad():
-            users, items = self.embeddings()
+            users, items = (table.clone() for table in self.embeddings())
         if not (users.isfinite().all() and items.isfinite().all()):
             raise FloatingPointError(f"{self.loss} left embeddings not finite in epoch {epoch}")
-        return Fit(users.clone(), items.clone(), epoch, ())
+        return Fit(users, items, epoch, ())
 
     def run_epoch(self, epoch: int) -> None:
         """Take one step for each batch of a pass over the training pairs."""
