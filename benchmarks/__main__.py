@@ -1,4 +1,4 @@
-"""Measure everything and write results.md beside this file: `make bench`, about half an hour.
+"""Measure everything and write results.md beside this file: `make bench`, about ten minutes.
 
 python -m benchmarks              # all
 python -m benchmarks step scale   # some, printed alone

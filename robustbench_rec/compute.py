@@ -62,7 +62,7 @@ class Compute:
         # torch.use_deterministic_algorithms would import torch's compiler: seconds, and 70 MB.
         torch.set_deterministic_debug_mode("error" if self.device == "cpu" else "warn")
         # Deterministic as it is, all that is new would be filled first: a pass over each tensor.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch's stubs lack it
 
 
 COMPUTE = Compute()
