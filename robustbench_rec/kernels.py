@@ -53,12 +53,12 @@ def gathered_scores(users: Tensor, items: Tensor, index: Tensor, cosine: bool = 
     """
     _check(users, items, index)
     if users.device.type == "cpu" and users.dtype == items.dtype == torch.float32:
-        scores: Tensor = _Compiled.apply(users, items, index, cosine)  # type: ignore[no-untyped-call]  # as torch has it
+        scores: Tensor = _Compiled.apply(users, items, index, cosine)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
         return scores
     if cosine:
         users = torch.nn.functional.normalize(users, dim=1)
         items = torch.nn.functional.normalize(items, dim=1)
-    scores = _Chunked.apply(users, items, index)  # type: ignore[no-untyped-call]  # as torch has it
+    scores = _Chunked.apply(users, items, index)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
     return scores
 
 

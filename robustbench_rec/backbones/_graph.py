@@ -147,7 +147,7 @@ def layer_mean(graph: Graph, users: Tensor, items: Tensor, layers: int) -> Pair:
         The two means, shaped as the tables.
 
     """
-    mean: Pair = _LayerMean.apply(graph, layers, users, items)  # type: ignore[no-untyped-call]  # as torch has it
+    mean: Pair = _LayerMean.apply(graph, layers, users, items)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
     return mean
 
 
@@ -203,7 +203,7 @@ def noisy_layer_mean(
     Source: Yu et al., XSimGCL, TKDE 2024; layer 0 is left out, as in the authors' code.
 
     """
-    parts = _NoisyLayerMean.apply(  # type: ignore[no-untyped-call]  # as torch has it
+    parts = _NoisyLayerMean.apply(  # type: ignore[no-untyped-call]  # torch leaves apply untyped
         graph, layers, contrasted, noise, generator, users, items
     )
     return parts[:2], parts[2:]
