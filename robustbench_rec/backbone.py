@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from robustbench_rec.interactions import Interactions
 from robustbench_rec.registry import Registry
@@ -19,6 +19,9 @@ class Backbone(Component):
     """The settings of a model of users and items."""
 
     dim: int = setting(64, "size of an embedding", at_least=1)
+
+    learns: ClassVar[bool] = True
+    """Whether there is anything to train; without it a backbone is a floor, ranked as built."""
 
     def build(self, train: Interactions, generator: torch.Generator) -> nn.Module:
         """Return a module whose call, without arguments, gives the embeddings.

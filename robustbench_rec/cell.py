@@ -140,6 +140,8 @@ class Record:
         users: how many were evaluated, and how many there are.
         realised: what the perturbation achieved.
         best_epoch, history: the selected epoch, and (epoch, validation NDCG@20).
+        diagnostics: how the loss weighs negatives at that epoch, see `diagnostics.DIAGNOSTICS`.
+        diagnostics_history: (epoch, diagnostics) of each evaluation.
         seconds: of the load (0 where the worker held the data set already) and the fit, shared by
             all cells of one `fit_id`; of the perturbation and the evaluation.
         threads, device: of the worker. The bits are equal for equal ones; 0 and "" in a failed
@@ -165,6 +167,8 @@ class Record:
     realised: dict[str, float] = field(default_factory=dict)
     best_epoch: int = 0
     history: tuple[tuple[int, float], ...] = ()
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    diagnostics_history: tuple[tuple[int, dict[str, float]], ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     threads: int = 0
     device: str = ""
@@ -304,6 +308,8 @@ def _evaluated(
         realised=_realised(cell.perturbation, clean, perturbed),
         best_epoch=model.best_epoch,
         history=model.history,
+        diagnostics=dict(model.mechanism).get(model.best_epoch, {}),
+        diagnostics_history=model.mechanism,
         seconds={**spent, "evaluation": evaluating},
         threads=compute.threads,
         device=compute.device,

@@ -1,11 +1,13 @@
-"""What a loss is: settings, and a function of scores."""
+"""What a loss is: settings, and a function of a batch of scores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from robustbench_rec.interactions import IntArray, Interactions
 from robustbench_rec.registry import Registry
 from robustbench_rec.settings import Component, setting
 
@@ -13,46 +15,123 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Objective(Protocol):
-    """A loss bound to a data set: scores in, scalar out."""
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some training pairs, their negatives, and the scores of both.
 
-    def __call__(self, pos: Tensor, neg: Tensor, users: Tensor) -> Tensor:
-        """Return the loss of a batch.
+    Most losses need `pos` and `neg` alone.
+
+    Attributes:
+        pos: (B,) float, the score of each row's positive item.
+        neg: (B, N) float, the scores of its N sampled negatives.
+        users: (B,) int64, the user of each row.
+        items: (B,) int64, its positive item.
+        negatives: (B, N) integers, the items behind `neg`.
+        user_vectors: (B, dim) float, the embedding of each row's user.
+        item_vectors: (B, dim) float, that of its positive. Of both, a cosine score takes the
+            directions; they are given as they are.
+        step: steps that the model took before this one.
+
+    """
+
+    pos: Tensor
+    neg: Tensor
+    users: Tensor
+    items: Tensor
+    negatives: Tensor
+    user_vectors: Tensor
+    item_vectors: Tensor
+    step: int = 0
+
+    def detached(self) -> Batch:
+        """Return the batch with scores and embeddings held fixed."""
+        parts = ("pos", "neg", "user_vectors", "item_vectors")
+        return replace(self, **{part: getattr(self, part).detach() for part in parts})
+
+    def negative_scores(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return how other embeddings score the batch's negatives: products (B, N).
 
         Args:
-            pos: (B,) float, the score of each row's positive item.
-            neg: (B, N) float, the scores of its N sampled negatives.
-            users: (B,) int64, the user of each row.
-
-        Returns:
-            () float, the mean over the rows.
+            users: (n_users, d), one embedding a user.
+            items: (n_items, d), one an item.
 
         """
+        from robustbench_rec.kernels import gathered_scores
+
+        return gathered_scores(users.index_select(0, self.users), items, self.negatives)
+
+
+class Objective(Protocol):
+    """A loss bound to a data set: a batch in, a scalar out."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch: () float, the mean over its rows."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """How learned parts of an objective move: one plain gradient step before the model's.
-
-    The step is taken on detached scores, so that only the named parameters move in it; the
-    model's own step follows with those parameters held fixed.
+    """How learned parts of an objective move by its gradient.
 
     Attributes:
         parameters: leaf tensors that require a gradient.
-        lr: size of the step.
-        rows: whether the step follows the gradient of the mean or of the sum over the rows.
+        lr: size of a step.
+        when: "before": a step of their own before each step of the model, which is held fixed in
+            it, as they are in the model's. "with": by the gradient of the model's own step.
+            "apart": in passes of their own over the training pairs, the model held fixed.
+        optimizer: plain gradient steps, or Adam without weight decay.
+        ascend: whether they climb the loss, as an adversary does.
+        of_model: whether `lr` is a multiple of the model's rate instead.
+        rows: whether they follow the gradient of the mean or of the sum over the rows.
+        low, high: what they are clamped to after each step.
+        every: epochs from one pass "apart" to the next; each follows the last of them.
+        passes: how many such passes there are at most.
 
     """
 
     parameters: Sequence[Tensor]
     lr: float
+    when: Literal["before", "with", "apart"] = "before"
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    ascend: bool = False
+    of_model: bool = False
     rows: Literal["mean", "sum"] = "mean"
+    low: float = -math.inf
+    high: float = math.inf
+    every: int = 1
+    passes: int | float = math.inf
+
+
+class View(Protocol):
+    """The model as it stands, without gradients, for an objective that estimates from it."""
+
+    train: Interactions
+
+    def scores(self, users: IntArray, items: IntArray) -> Tensor:
+        """Return the score of each of n pairs: (n,)."""
+
+    def batches(self, rows: IntArray) -> Iterator[Batch]:
+        """Yield the training pairs at `rows`, in that order, with fresh negatives."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A learned part that is no gradient's business: recomputed from the model now and then.
+
+    Attributes:
+        update: recomputes it.
+        every: epochs from one update to the next, the first one before the first epoch.
+
+    """
+
+    update: Callable[[View], None]
+    every: int = 1
 
 
 class Learned(Objective, Protocol):
-    """An objective with parts of its own that move while the model trains."""
+    """An objective with parts of its own: `moves`, `estimates` or both, each where it has some."""
 
-    moves: Sequence[Move]
+    moves: Sequence[Move] = ()
+    estimates: Sequence[Estimate] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,21 +139,22 @@ class Loss(Component):
     """The settings of a loss, and, unless it learns, the loss itself.
 
     A subclass is a frozen dataclass, registered under a name, that overrides `__call__`; one that
-    learns a part overrides `bind` instead. It sees scores and user ids, and owns no optimizer,
-    device, initialisation or sampler.
+    learns a part, or needs the size of the data, overrides `bind` instead. It sees batches, and
+    owns no optimizer, device, initialisation or sampler.
     """
 
     n_negatives: int = setting(1, "sampled negatives N for each positive", at_least=1)
     score: Literal["cosine", "dot"] = setting("dot", "similarity of user and item embedding")
 
-    def bind(self, n_users: int, n_items: int) -> Objective | Learned:
-        """Return what is called with scores: the loss itself, unless it learns a part.
+    def bind(self, n_users: int, n_items: int) -> Objective:
+        """Return what is called with batches: the loss itself, unless it learns a part.
 
-        Tensors made here without naming a device are on the device of the training.
+        What learns has `moves` or `estimates`, see `Learned`. Tensors made here without naming a
+        device are on the device of the training.
         """
         return self
 
-    def __call__(self, pos: Tensor, neg: Tensor, users: Tensor) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; see `Objective`."""
         raise NotImplementedError(f"{type(self).__name__} must override __call__ or bind")
 

@@ -20,7 +20,7 @@ from robustbench_rec.preparation import load
 from robustbench_rec.registry import nearest
 from robustbench_rec.settings import Component, spec
 from robustbench_rec.store import Store, short_names
-from robustbench_rec.suite import Suite
+from robustbench_rec.suite import Suite, untrained
 from robustbench_rec.training import TrainConfig
 
 
@@ -34,7 +34,7 @@ class Plan:
         all_cells: of the whole suite, as far as its data are here.
         fingerprints: data set -> digest of its content.
         done: ids that are recorded and need not run.
-        seconds: what recorded trainings took, for an estimate.
+        seconds: what recorded trainings took, floors left out, for an estimate.
 
     """
 
@@ -63,7 +63,8 @@ class Plan:
         """Return the seconds left, from recorded trainings; None where none is recorded."""
         if not self.seconds:
             return None
-        return sum(self.seconds) / len(self.seconds) * len(self.left) / jobs
+        left = sum(cells[0].backbone.learns for cells in self.left.values())
+        return sum(self.seconds) / len(self.seconds) * left / jobs
 
 
 def make_plan(
@@ -94,7 +95,8 @@ def make_plan(
     every = tuple(suite.cells(_fingerprints(suite.datasets, data_dir))) if only else cells
     records = store.records((cell.id for cell in cells), warn)
     done = {id for id, record in records.items() if record["status"] == "done"}
-    seconds = {r["fit_id"]: r["seconds"]["fit"] for r in records.values() if r["id"] in done}
+    trained = (r for r in records.values() if r["id"] in done and r["best_epoch"])
+    seconds = {record["fit_id"]: record["seconds"]["fit"] for record in trained}
     return Plan(
         suite=suite,
         cells=cells,
@@ -201,8 +203,8 @@ def _labels(suite: Suite) -> dict[str, dict[str, str]]:
     """Shorten the specs of each axis over the whole suite."""
     return {
         "dataset": short_names(map(spec, suite.datasets)),
-        "backbone": short_names(map(spec, suite.backbones)),
-        "loss": short_names(_trained(loss, training) for loss, training in suite.losses),
+        "backbone": short_names(map(spec, [*suite.backbones, *suite.floors])),
+        "loss": short_names(_trained(*one) for one in [*suite.losses, untrained()]),
         "perturbation": short_names(spec(one, without="level") for one in suite.perturbations),
     }
 

@@ -52,11 +52,11 @@ class NegativeSampler:
         """Return (B, 1 + n) items: the positive of each of `rows` (B,) of `train`, its negatives.
 
         Raises:
-            ValueError: n is less than 1.
+            ValueError: n is less than 0.
 
         """
-        if n < 1:
-            raise ValueError(f"{n} negatives for each positive; at least 1")
+        if n < 0:
+            raise ValueError(f"{n} negatives for each positive; at least 0")
         train, pool = self._split.train, self._split.false_negatives
         index = np.empty((rows.size, 1 + n), dtype=np.int32)
         index[:, 0] = train.items[rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -42,6 +41,7 @@ class _File(BaseModel):
     replicates: int = Field(default=1, ge=1)
     metrics: list[str] = Field(default=["ndcg@20", "recall@20"], min_length=1)
     averaging: Averaging = "test-users"
+    floors: list[str] = ["popularity", "random"]
     plugins: list[str] = []
     training: Table = {}
     dataset: list[Table] = Field(min_length=1)
@@ -61,6 +61,7 @@ class Suite:
         metrics: `name@k`, what figures show; every metric at every such k is recorded.
         averaging: over users who have a test item, or over all users, the others counting 0.
         datasets, backbones, perturbations: the axes; a perturbation stands once a level.
+        floors: backbones that train nothing, ranked under every perturbation, whatever the losses.
         losses: each with how it is trained.
         plugins: files and modules that were imported for it.
         text: the file, word for word.
@@ -77,6 +78,7 @@ class Suite:
     backbones: tuple[Backbone, ...]
     losses: tuple[tuple[Loss, TrainConfig], ...]
     perturbations: tuple[Perturbation, ...]
+    floors: tuple[Backbone, ...]
     plugins: tuple[str, ...]
     text: str
 
@@ -108,8 +110,14 @@ class Suite:
     @property
     def n_cells(self) -> int:
         """How many cells the whole suite has."""
-        axes = (self.datasets, self.backbones, self.losses, self.perturbations)
-        return math.prod(map(len, axes)) * self.replicates
+        trained = len(self.backbones) * len(self.losses) + len(self.floors)
+        return len(self.datasets) * trained * len(self.perturbations) * self.replicates
+
+    @property
+    def models(self) -> list[tuple[Backbone, Loss, TrainConfig]]:
+        """What is trained, and how: each backbone by each loss, then the floors."""
+        trained = [(one, *how) for one, how in product(self.backbones, self.losses)]
+        return trained + [(floor, *untrained()) for floor in self.floors]
 
     def cells(self, fingerprints: Mapping[Dataset, str]) -> list[Cell]:
         """Return the cells of the data sets in `fingerprints`, in the file's order."""
@@ -126,14 +134,18 @@ class Suite:
                 replicate=replicate,
                 ks=ks,
             )
-            for dataset, backbone, (loss, training), perturbation, replicate in product(
+            for dataset, (backbone, loss, training), perturbation, replicate in product(
                 (dataset for dataset in self.datasets if dataset in fingerprints),
-                self.backbones,
-                self.losses,
+                self.models,
                 self.perturbations,
                 range(self.replicates),
             )
         ]
+
+
+def untrained() -> tuple[Loss, TrainConfig]:
+    """Return what stands for loss and training in the cells of a floor."""
+    return LOSSES["untrained"](), TrainConfig()
 
 
 def shipped() -> dict[str, str]:
@@ -210,9 +222,14 @@ class _Reader:
             metrics=tuple(file.metrics),
             averaging=file.averaging,
             datasets=self._axis("dataset", lambda t: resolve(t, self.data_dir, self.base)),
-            backbones=self._axis("backbone", BACKBONES.build),
+            backbones=self._axis("backbone", _backbone),
             losses=self._axis("loss", self._loss),
             perturbations=self._distinct("perturbation", [one for many in levels for one in many]),
+            floors=tuple(
+                self._each([{}], "floors", lambda _: list(map(_floor, dict.fromkeys(file.floors))))[
+                    0
+                ]
+            ),
             plugins=plugins,
             text=self.text,
         )
@@ -273,6 +290,23 @@ class _Reader:
         named = "name" if table.get("name") in message.split("'") else None
         key = min(spoken, key=spoken.__getitem__, default=named)
         return (self._line(key, header) if header and key else None) or header
+
+
+def _backbone(table: Table) -> Backbone:
+    """Build a backbone that learns."""
+    backbone = BACKBONES.build(table)
+    if not backbone.learns:
+        raise InputError(f"{backbone.name} trains nothing; name it in floors = [...] instead")
+    return backbone
+
+
+def _floor(name: str) -> Backbone:
+    """Build a backbone that does not learn, as it is by default."""
+    backbone = BACKBONES.build({"name": name})
+    if backbone.learns:
+        floors = ", ".join(one for one in BACKBONES if not BACKBONES[one].learns)
+        raise InputError(f"floors holds {name!r}, which has to be trained (floors: {floors})")
+    return backbone
 
 
 def _levels(table: Table) -> list[Perturbation]:

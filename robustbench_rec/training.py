@@ -1,16 +1,18 @@
-"""Training: the one place with an optimizer."""
+"""Training: a model, a loss and what either learns, to the best epoch on validation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from robustbench_rec.backbone import Backbone
-from robustbench_rec.interactions import IntArray, Interactions, Split
-from robustbench_rec.loss import Learned, Loss, Objective
+from robustbench_rec.diagnostics import PROBE, implied_weights, known_false_negatives, mechanism
+from robustbench_rec.interactions import BoolArray, IntArray, Split
+from robustbench_rec.loss import Batch, Estimate, Loss, Objective
+from robustbench_rec.optimizers import Adam, Mover
 from robustbench_rec.ranking import evaluate
 from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.settings import check, setting
@@ -46,15 +48,17 @@ class Fit:
     Attributes:
         users: (n_users, dim) embeddings, normalised where the loss scores by cosine.
         items: (n_items, dim), likewise.
-        best_epoch: the epoch they are of, from 1.
+        best_epoch: the epoch they are of, from 1; 0 where there is nothing to train.
         history: (epoch, validation NDCG@20) of each evaluation.
+        mechanism: (epoch, diagnostics) of each evaluation, see `diagnostics.mechanism`.
 
     """
 
     users: Tensor
     items: Tensor
     best_epoch: int
-    history: tuple[tuple[int, float], ...]
+    history: tuple[tuple[int, float], ...] = ()
+    mechanism: tuple[tuple[int, dict[str, float]], ...] = ()
 
 
 def fit(
@@ -69,7 +73,7 @@ def fit(
 
     Args:
         split: the (possibly perturbed) split; `test` is not looked at.
-        backbone: what is trained.
+        backbone: what is trained; one that does not learn is returned as it is built.
         loss: what it is trained by.
         config: how.
         seed: of the initial embeddings, the batches and the negatives; equal for every loss, and
@@ -77,7 +81,8 @@ def fit(
         device: where the model is: "cpu", "cuda", "cuda:1".
 
     Raises:
-        FloatingPointError: scores or loss became infinite or not a number; names epoch, step, loss.
+        FloatingPointError: scores, loss or what it learns became infinite or not a number; names
+            epoch, loss, and the step where that is known.
         ValueError: there is nothing to train on or to select by.
 
     """
@@ -87,21 +92,27 @@ def fit(
         raise ValueError("training needs at least one training and one validation pair")
     generator = torch.Generator().manual_seed(seed_for(seed, "init") >> 1)
     module = backbone.build(split.train, generator).to(device)
+    if not backbone.learns:
+        users, items = module()
+        floor = Fit(users, items, best_epoch=0)
+        return replace(floor, history=((0, _validation_ndcg(floor, split)),))
     trainer = Trainer(module, split, loss, config, seed)
     best: Fit | None = None
     history: list[tuple[int, float]] = []
+    mechanisms: list[tuple[int, dict[str, float]]] = []
     for epoch in range(1, config.epochs + 1):
         trainer.run_epoch(epoch)
         if epoch % config.eval_every and epoch != config.epochs:
             continue
         now = trainer.snapshot(epoch)
         history.append((epoch, _validation_ndcg(now, split)))
+        mechanisms.append((epoch, trainer.mechanism(now)))
         if best is None or history[-1][1] > max(value for _, value in history[:-1]):
             best = now
         if config.patience and _evaluations_since_best(history) >= config.patience:
             break
     assert best is not None  # the last epoch is always evaluated
-    return replace(best, history=tuple(history))
+    return replace(best, history=tuple(history), mechanism=tuple(mechanisms))
 
 
 def _validation_ndcg(model: Fit, split: Split) -> float:
@@ -115,55 +126,94 @@ def _evaluations_since_best(history: Sequence[tuple[int, float]]) -> int:
 
 
 class Trainer:
-    """The state of one training: module, optimizer, objective, sampler, generators."""
+    """The state of one training: module, objective, what moves them, sampler, generators."""
 
     def __init__(
         self, module: nn.Module, split: Split, loss: Loss, config: TrainConfig, seed: int
     ) -> None:
         from robustbench_rec.sampling import NegativeSampler
 
-        self.module, self.loss, self.config = module, loss, config
+        self.module, self.split, self.loss, self.config = module, split, loss, config
         self.train = split.train
         self.parameters = list(module.parameters())
+        self.auxiliary: Callable[[Tensor, Tensor], Tensor] | None
+        self.auxiliary = getattr(module, "auxiliary", None)
         self.device = self.parameters[0].device
         with self.device:
-            self.objective: Objective | Learned = loss.bind(split.n_users, split.n_items)
+            self.objective: Objective = loss.bind(split.n_users, split.n_items)
         self.optimizer = Adam(self.parameters, config.lr, config.weight_decay)
+        moves = getattr(self.objective, "moves", ())
+        self.movers = [Mover(move, config.lr) for move in moves]
+        self.estimates: Sequence[Estimate] = getattr(self.objective, "estimates", ())
         self.order = rng_for(seed, "order")
+        self.probed = rng_for(seed, "probe").permutation(len(self.train))[: PROBE[0]]
         self.sampler = NegativeSampler(split, seed)
+        self.taken = 0
+        self._known: BoolArray | None = None
+
+    def _moving(self, when: str) -> list[Mover]:
+        return [mover for mover in self.movers if mover.move.when == when]
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
-        """Return user and item embeddings whose dot product is the loss's score."""
+        """Return the embeddings, without gradients, whose dot product is the loss's score."""
+        import torch
         from torch.nn.functional import normalize
 
-        users, items = self.module()
-        if self.loss.score == "cosine":
-            return normalize(users, dim=1), normalize(items, dim=1)
+        self.module.eval()
+        with torch.no_grad():
+            users, items = self.module()
+            if self.loss.score == "cosine":
+                users, items = normalize(users, dim=1), normalize(items, dim=1)
+        self.module.train()
         return users, items
 
     def snapshot(self, epoch: int) -> Fit:
         """Return the model as it is now."""
-        import torch
-
-        with torch.no_grad():
-            users, items = (table.clone() for table in self.embeddings())
+        users, items = (table.clone() for table in self.embeddings())
         if not (users.isfinite().all() and items.isfinite().all()):
             raise FloatingPointError(f"{self.loss} left embeddings not finite in epoch {epoch}")
-        return Fit(users, items, epoch, ())
+        return Fit(users, items, epoch)
+
+    def mechanism(self, model: Fit) -> dict[str, float]:
+        """Return how the loss, as it is now, weighs the negatives of the probe batch."""
+        batch = self.batch(0, self.probed, (model.users, model.items), PROBE[1], False)
+        batch.neg.requires_grad_()
+        weights = implied_weights(self.objective, batch)
+        if weights is None:
+            return {}
+        if self._known is None:  # the probe batch is always the same
+            self._known = known_false_negatives(self.split, batch.users, batch.negatives)
+        return mechanism(weights, self._known)
 
     def run_epoch(self, epoch: int) -> None:
-        """Take one step for each batch of a pass over the training pairs."""
+        """Estimate what is due, take a step for each batch of a pass, then the passes apart."""
         import torch
 
-        n_steps = -(-len(self.train) // self.config.batch_size)
+        for estimate in self.estimates:
+            if (epoch - 1) % estimate.every == 0:
+                estimate.update(_Still(self, epoch))
+        order = self.order.permutation(len(self.train))
+        batches = list(_batches(order, self.config.batch_size))
         # Written in place: small tensors kept between large ones that go would fragment the heap.
-        finite = torch.empty(n_steps, 2, dtype=torch.bool, device=self.device)
-        for step, rows in enumerate(_batches(self.train, self.config, self.order)):
+        finite = torch.empty(len(batches), 2, dtype=torch.bool, device=self.device)
+        for step, rows in enumerate(batches):
             finite[step] = self.step(epoch, rows)
-        found = finite.cpu().numpy()  # one wait an epoch
-        if not found.all():
-            step = int(np.argmin(found.all(axis=1)))
-            what = "scores" if not found[step, 0] else "loss"
+        for mover in self._moving("apart"):
+            if mover.is_due(epoch):
+                self._pass_apart(mover, epoch, order)
+        self._check(epoch, finite.cpu().numpy())  # one wait an epoch
+
+    def _check(self, epoch: int, finite: BoolArray) -> None:
+        """Raise FloatingPointError unless scores, loss (steps, 2) and learned parts are finite."""
+        learned = [part for mover in self.movers for part in mover.parameters]
+        if not all(bool(part.isfinite().all()) for part in learned):
+            raise FloatingPointError(
+                f"what {self.loss} learns beside the model became infinite or not a number "
+                f"in epoch {epoch}; try a lower rate of it"
+            )
+        if not finite.all():
+            step = int(np.argmin(finite.all(axis=1)))
+            what = "scores" if not finite[step, 0] else "loss"
             raise FloatingPointError(
                 f"the {what} of {self.loss} became infinite or not a number "
                 f"in epoch {epoch}, step {step + 1}; try a lower lr"
@@ -173,88 +223,87 @@ class Trainer:
         """Take one step, and return whether scores and loss were finite: (2,) bool."""
         import torch
 
+        cosine = self.loss.score == "cosine"
+        batch = self.batch(epoch, rows, self.module(), self.loss.n_negatives, cosine)
+        for mover in self._moving("before"):
+            self._move_alone(mover, batch)
+        value = self.objective(batch)
+        if self.auxiliary is not None:
+            value = value + self.auxiliary(batch.users, batch.items)
+        along = self._moving("with")
+        learned = [part for mover in along for part in mover.parameters]
+        gradients = torch.autograd.grad(value, [*self.parameters, *learned], materialize_grads=True)
+        self.optimizer.step(gradients[: len(self.parameters)])
+        rest = iter(gradients[len(self.parameters) :])
+        for mover in along:
+            mover.step([next(rest) for _ in mover.parameters], len(rows))
+        self.taken += 1
+        scores = batch.pos.detach().sum() + batch.neg.detach().sum()
+        return torch.stack([scores, value.detach()]).isfinite()
+
+    def batch(
+        self, epoch: int, rows: IntArray, tables: tuple[Tensor, Tensor], n: int, cosine: bool
+    ) -> Batch:
+        """Return the training pairs at `rows` with n negatives each, scored by the tables."""
+        import torch
+
         from robustbench_rec.kernels import gathered_scores
 
-        index = torch.from_numpy(self.sampler.draw(epoch, rows, self.loss.n_negatives))
-        batch = torch.from_numpy(self.train.users[rows]).to(self.device)
-        users, items = self.module()
-        chosen = users.index_select(0, batch)  # (B, dim)
-        cosine = self.loss.score == "cosine"
-        scores = gathered_scores(chosen, items, index.to(self.device), cosine)  # (B, 1 + N)
-        pos, neg = torch.split(scores, [1, self.loss.n_negatives], dim=1)
-        pos = pos.squeeze(1)  # (B,)
-        self._move(pos.detach(), neg.detach(), batch)
-        value = self.objective(pos, neg, batch)
-        self.optimizer.step(torch.autograd.grad(value, self.parameters, materialize_grads=True))
-        extremes = torch.stack(scores.detach().aminmax())
-        return torch.stack([extremes.isfinite().all(), value.detach().isfinite()])
+        index = torch.from_numpy(self.sampler.draw(epoch, rows, n)).to(self.device)
+        who = torch.from_numpy(self.train.users[rows]).to(self.device)
+        users, items = tables
+        chosen = users.index_select(0, who)  # (B, dim)
+        scores = gathered_scores(chosen, items, index, cosine)  # (B, 1 + n)
+        pos, neg = torch.split(scores, [1, n], dim=1)
+        return Batch(
+            pos=pos.squeeze(1),
+            neg=neg,
+            users=who,
+            items=index[:, 0].long(),
+            negatives=index[:, 1:],
+            user_vectors=chosen,
+            item_vectors=items.index_select(0, index[:, 0]),
+            step=self.taken,
+        )
 
-    def _move(self, pos: Tensor, neg: Tensor, users: Tensor) -> None:
-        """Let the objective's own parts take their steps, on detached scores."""
+    def _move_alone(self, mover: Mover, batch: Batch) -> None:
+        """Let a part of the objective take a step while the model is held fixed."""
         import torch
 
-        for move in getattr(self.objective, "moves", ()):
-            value = self.objective(pos, neg, users) * (len(users) if move.rows == "sum" else 1)
-            gradients = torch.autograd.grad(value, list(move.parameters))
-            with torch.no_grad():
-                for parameter, gradient in zip(move.parameters, gradients, strict=True):
-                    parameter.sub_(gradient, alpha=move.lr)
+        value = self.objective(batch.detached())
+        mover.step(torch.autograd.grad(value, mover.parameters), len(batch.users))
+
+    def _pass_apart(self, mover: Mover, epoch: int, order: IntArray) -> None:
+        """Let a part take a step for each batch, on negatives that the model did not meet."""
+        mover.passes += 1
+        for batch in _Still(self, self.config.epochs + epoch).batches(order):
+            self._move_alone(mover, batch)
 
 
-class Adam:
-    """Torch's fused Adam, by the function under its class, of the usual betas.
+class _Still:
+    """The model as it stands; see `loss.View`. Negatives are those of the given epoch."""
 
-    The class would import torch's compiler in every worker: seconds, and 70 MB.
-    """
+    def __init__(self, trainer: Trainer, epoch: int) -> None:
+        self.train = trainer.train
+        self.trainer, self.epoch = trainer, epoch
+        self.tables = trainer.embeddings()
 
-    def __init__(self, parameters: Sequence[Tensor], lr: float, weight_decay: float) -> None:
+    def scores(self, users: IntArray, items: IntArray) -> Tensor:
         import torch
 
-        self.parameters, self.lr, self.weight_decay = parameters, lr, weight_decay
-        self.means = [torch.zeros_like(parameter) for parameter in parameters]
-        self.squares = [torch.zeros_like(parameter) for parameter in parameters]
-        self.steps = [torch.zeros((), device=parameter.device) for parameter in parameters]
+        sides = zip(self.tables, (users, items), strict=True)
+        one, other = (
+            table.index_select(0, torch.tensor(ids, device=table.device)) for table, ids in sides
+        )
+        return (one * other).sum(dim=1)
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """Move each parameter by its gradient."""
-        import torch
-        from torch.optim.adam import adam
-
-        with torch.no_grad():
-            adam(
-                list(self.parameters),
-                [_laid_out(*pair) for pair in zip(gradients, self.parameters, strict=True)],
-                self.means,
-                self.squares,
-                [],
-                self.steps,
-                fused=True,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=self.lr,
-                weight_decay=self.weight_decay,
-                eps=1e-8,
-                maximize=False,
-            )
+    def batches(self, rows: IntArray) -> Iterator[Batch]:
+        n = self.trainer.loss.n_negatives
+        for part in _batches(rows, self.trainer.config.batch_size):
+            yield self.trainer.batch(self.epoch, part, self.tables, n, False)
 
 
-def _laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
-    """Return the gradient in the memory layout of its parameter, which fused Adam takes for given.
-
-    A sum, for one, has a gradient of a single number that only looks like a table.
-    """
-    import torch
-
-    if gradient.stride() == parameter.stride():
-        return gradient
-    return torch.empty_like(parameter).copy_(gradient)
-
-
-def _batches(
-    train: Interactions, config: TrainConfig, rng: np.random.Generator
-) -> Iterator[IntArray]:
-    """Yield the positions of each batch of a shuffled pass."""
-    order = rng.permutation(len(train))
-    for first in range(0, order.size, config.batch_size):
-        yield order[first : first + config.batch_size]
+def _batches(order: IntArray, size: int) -> Iterator[IntArray]:
+    """Yield `order` in parts of a batch's size."""
+    for first in range(0, order.size, size):
+        yield order[first : first + size]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from robustbench_rec import LOSSES, Loss, Move, setting
+from robustbench_rec import LOSSES, Batch, Loss, Move, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,10 +27,10 @@ class CCL(Loss):
 
     source: ClassVar[str] = "Mao et al., SimpleX, CIKM 2021, equation 1"
 
-    def __call__(self, pos: Tensor, neg: Tensor, users: Tensor) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; see `Objective`."""
-        negatives = (neg - self.margin).relu().mean(dim=1)  # (B,)
-        return ((1 - pos).relu() + self.weight * negatives).mean()
+        negatives = (batch.neg - self.margin).relu().mean(dim=1)  # (B,)
+        return ((1 - batch.pos).relu() + self.weight * negatives).mean()
 
 
 @LOSSES.add("drrl")
@@ -75,12 +75,12 @@ class MarginDrRL:
         self.margins = torch.full((n_users,), loss.margin, requires_grad=True)
         self.moves: Sequence[Move] = (Move([self.margins], loss.margin_lr, rows="sum"),)
 
-    def __call__(self, pos: Tensor, neg: Tensor, users: Tensor) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; see `Objective`."""
-        margins = self.margins[users].to(pos.dtype)  # (B,)
+        margins = self.margins[batch.users].to(batch.pos.dtype)  # (B,)
         dual = self.loss.order / (self.loss.order - 1)
-        excess = self.loss.eps + self.loss.scale * (neg - margins.unsqueeze(1)).relu()
+        excess = self.loss.eps + self.loss.scale * (batch.neg - margins.unsqueeze(1)).relu()
         # The power mean, scaled by its largest term: orders near 1 have huge duals.
         top = excess.detach().amax(dim=1, keepdim=True)
         norm = top.squeeze(1) * (excess / top).pow(dual).mean(dim=1).pow(1 / dual)  # (B,)
-        return ((1 - pos).relu() + norm + margins).mean()
+        return ((1 - batch.pos).relu() + norm + margins).mean()

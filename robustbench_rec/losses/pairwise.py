@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from robustbench_rec import LOSSES, Loss
+from robustbench_rec import LOSSES, Batch, Loss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,8 +21,8 @@ class BPR(Loss):
 
     source: ClassVar[str] = "Rendle et al., BPR, UAI 2009, section 4.1"
 
-    def __call__(self, pos: Tensor, neg: Tensor, users: Tensor) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; see `Objective`."""
         from torch.nn.functional import softplus
 
-        return softplus(neg - pos.unsqueeze(1)).mean()
+        return softplus(batch.neg - batch.pos.unsqueeze(1)).mean()

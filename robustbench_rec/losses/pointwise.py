@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from robustbench_rec import LOSSES, Loss
+from robustbench_rec import LOSSES, Batch, Loss, Objective, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,11 +26,11 @@ class BCE(Loss):
 
     source: ClassVar[str] = "He et al., Neural Collaborative Filtering, WWW 2017, equation 7"
 
-    def __call__(self, pos: Tensor, neg: Tensor, users: Tensor) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; see `Objective`."""
         from torch.nn.functional import softplus
 
-        return _mean(softplus(-pos), softplus(neg))
+        return _mean(softplus(-batch.pos), softplus(batch.neg))
 
 
 @LOSSES.add("mse")
@@ -43,6 +43,34 @@ class MSE(Loss):
 
     source: ClassVar[str] = "pointwise least squares on sigmoid scores; He et al., WWW 2017, eq. 5"
 
-    def __call__(self, pos: Tensor, neg: Tensor, users: Tensor) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; see `Objective`."""
-        return _mean((1 - pos.sigmoid()) ** 2, neg.sigmoid() ** 2)
+        return _mean((1 - batch.pos.sigmoid()) ** 2, batch.neg.sigmoid() ** 2)
+
+
+@LOSSES.add("gbce")
+@dataclass(frozen=True, kw_only=True)
+class GBCE(Loss):
+    """Generalised binary cross-entropy: the positive's probability to the power beta.
+
+    -log sigmoid(p)^beta - SUM_j log(1 - sigmoid(n_j)), over 1 + N, the mean over rows, with
+    beta = a (t (1 - 1/a) + 1/a) and the sampling rate a = N / (n_items - 1). At t = 0 it is BCE;
+    at t = 1 (beta = a) it undoes the overconfidence that sampling negatives gives the model.
+    """
+
+    calibration: float = setting(0.75, "t: from BCE, 0, to calibrated, 1", at_least=0, at_most=1)
+    n_negatives: int = setting(256, "sampled negatives N for each positive", at_least=1)
+
+    source: ClassVar[str] = "Petrov and Macdonald, gSASRec, RecSys 2023"
+
+    def bind(self, n_users: int, n_items: int) -> Objective:
+        """Return the loss with the beta of a catalogue of `n_items`."""
+        rate = min(self.n_negatives / max(n_items - 1, 1), 1.0)
+        beta = rate * (self.calibration * (1 - 1 / rate) + 1 / rate)
+
+        def objective(batch: Batch) -> Tensor:
+            from torch.nn.functional import softplus
+
+            return _mean(beta * softplus(-batch.pos), softplus(batch.neg))
+
+        return objective

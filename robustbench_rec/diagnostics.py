@@ -1,0 +1,99 @@
+"""How a loss weighs its negatives: the mechanism behind its robustness, measured for any loss.
+
+The weight of negative j in a row is |d loss / d n_j|, and its share p_j of the row's weights is the
+distribution over negatives under which the loss trains: for a loss that is an expectation under
+distributionally robust optimisation, the worst case that it guards against.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustbench_rec.interactions import BoolArray, Split
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustbench_rec.loss import Batch, Objective
+
+PROBE = (1024, 1000)
+"""Rows and negatives of the probe batch: the same for every loss, whatever N it trains with."""
+NEGLIGIBLE = 0.01
+"""A negative is used if its weight is more than this share of an even one."""
+
+DIAGNOSTICS = {
+    "false_negative_rate": "share of the negatives that are known false negatives",
+    "false_negative_share": "share of the weight on negatives that falls on known false negatives",
+    "utilisation": "share of the negatives with a weight above 1% of an even one",
+    "effective_sample_size": "effective share of the negatives, (sum w)^2 / (N sum w^2)",
+    "kl": "KL divergence of the weights from even ones, in nats",
+    "renyi_2": "Renyi divergence of order 2 of the weights from even ones, in nats",
+    "active_rows": "share of the rows in which any negative has a weight",
+}
+"""Name -> what it is."""
+
+
+def mechanism(weights: NDArray[np.floating], known: BoolArray) -> dict[str, float]:
+    """Summarise the weights of a probe batch.
+
+    The share on false negatives is of all weight in the batch; utilisation counts a row without
+    weight as 0; effective sample size and divergences are means over the rows that have weight,
+    with p_j = w_j / sum w: KL is sum p_j log(N p_j), Renyi of order 2 is log(N sum p_j^2).
+
+    Args:
+        weights: (B, N) at least 0.
+        known: (B, N) whether a negative is a known false negative.
+
+    Returns:
+        The entries of DIAGNOSTICS that are defined: none of the weights where all are 0, none of
+        false negatives where none is among the negatives.
+
+    """
+    weights = weights.astype(np.float64)
+    n = weights.shape[1]
+    totals = weights.sum(axis=1)
+    active = totals > 0
+    found: dict[str, float] = {"active_rows": float(active.mean())}
+    if known.any():
+        found["false_negative_rate"] = float(known.mean())
+    if not active.any():
+        return found
+    if known.any():
+        found["false_negative_share"] = float(weights[known].sum() / totals.sum())
+    ratios = n * weights[active] / totals[active, None]  # p_j against an even share
+    squares = (ratios**2).mean(axis=1)
+    logs = np.log(ratios, out=np.zeros_like(ratios), where=ratios > 0)
+    found["utilisation"] = float((ratios > NEGLIGIBLE).sum() / weights.size)
+    found["effective_sample_size"] = float((1 / squares).mean())
+    found["kl"] = float((ratios * logs).mean())
+    found["renyi_2"] = float(np.log(squares).mean())
+    return found
+
+
+def implied_weights(objective: Objective, batch: Batch) -> NDArray[np.float32] | None:
+    """Return |d loss / d n_j| (B, N); None for a loss that does not look at sampled negatives.
+
+    Args:
+        objective: any loss, bound.
+        batch: whose `neg` requires a gradient.
+
+    """
+    import torch
+
+    value = objective(batch)
+    if not value.requires_grad:
+        return None
+    (gradient,) = torch.autograd.grad(value, [batch.neg], allow_unused=True)
+    return None if gradient is None else gradient.abs().cpu().numpy()
+
+
+def known_false_negatives(split: Split, users: Tensor, negatives: Tensor) -> BoolArray:
+    """Say which of the negatives (B, N) of `users` (B,) are positives that training does not show.
+
+    These are the split's false negatives and the validation positives.
+    """
+    owners, items = users.cpu().numpy()[:, None], negatives.cpu().numpy()
+    return split.false_negatives.holds(owners, items) | split.valid.holds(owners, items)

@@ -1,0 +1,16 @@
+"""No loss: for backbones that have nothing to train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from robustbench_rec import LOSSES, Loss
+
+
+@LOSSES.add("untrained")
+@dataclass(frozen=True, kw_only=True)
+class Untrained(Loss):
+    """Stands for a loss in the cells of a floor, such as `popularity`: it trains nothing."""
+
+    source: ClassVar[str] = "a name for what is not there"
