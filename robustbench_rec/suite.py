@@ -47,7 +47,7 @@ class _File(BaseModel):
     dataset: list[Table] = Field(min_length=1)
     backbone: list[Table] = Field(min_length=1)
     loss: list[Table] = Field(min_length=1)
-    perturbation: list[Table] = Field(min_length=1)
+    perturbation: list[Table] = Field(default=[{"name": "clean", "level": [0]}], min_length=1)
 
 
 @dataclass(frozen=True)

@@ -98,12 +98,13 @@ class LLPAUC(Loss):
     + s- + MEAN softplus_5((s_n - b)^2 + 2 (1 + g) s_n - s-) / beta
     - g^2 - t_b (b - 1 - g) + t_a (a + g), the means over positives and over negatives. The seven
     scalars move with the model, by Adam; a, b, s-, t_a, t_b descend, g and s+ ascend, or, as in
-    another code, descend too; s+, s- and g at twice the model's rate.
+    another code, descend too; s+, s- and g at twice the rate of the others.
     """
 
     alpha: float = setting(0.7, "largest rate of true positives", above=0, at_most=1)
     beta: float = setting(0.01, "largest rate of false positives", above=0, at_most=1)
     saddle: Literal["ascent", "descent"] = setting("ascent", "how g and s+ move")
+    pace: float = setting(1.0, "rate of the scalars, as a multiple of the model's", above=0)
     n_negatives: int = setting(1000, "sampled negatives N for each positive", at_least=1)
     score: Literal["cosine", "dot"] = setting("cosine", "similarity of user and item embedding")
 
@@ -132,11 +133,11 @@ class SaddleLLPAUC:
         self.a, self.b, self.g, self.s_pos, self.s_neg, self.t_a, self.t_b = learned
         up = loss.saddle == "ascent"
         self.moves: Sequence[Move] = (
-            _along([self.a, self.b], low=0.0, high=1.0),
-            _along([self.t_a, self.t_b], low=0.0),
-            _along([self.s_neg], 2.0, low=0.0, high=5.0),
-            _along([self.s_pos], 2.0, low=-1.0, high=4.0, ascend=up),
-            _along([self.g], 2.0, low=-1.0, high=1.0, ascend=up),
+            _along([self.a, self.b], loss.pace, low=0.0, high=1.0),
+            _along([self.t_a, self.t_b], loss.pace, low=0.0),
+            _along([self.s_neg], 2 * loss.pace, low=0.0, high=5.0),
+            _along([self.s_pos], 2 * loss.pace, low=-1.0, high=4.0, ascend=up),
+            _along([self.g], 2 * loss.pace, low=-1.0, high=1.0, ascend=up),
         )
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -155,7 +156,7 @@ class SaddleLLPAUC:
 
 def _along(
     parameters: list[Tensor],
-    pace: float = 1.0,
+    pace: float,
     low: float = -math.inf,
     high: float = math.inf,
     ascend: bool = False,

@@ -1,0 +1,25 @@
+"""No perturbation: accuracy on the data as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from robustbench_rec import PERTURBATIONS, Perturbation, Split, Stage
+
+
+@PERTURBATIONS.add("clean")
+@dataclass(frozen=True, kw_only=True)
+class Clean(Perturbation):
+    """Leave the data alone. Level 0 is all there is; a suite without perturbations runs this."""
+
+    unit: ClassVar[str] = "clean data"
+    stage: ClassVar[Stage] = "test"
+    max_level: ClassVar[float] = 0.0
+    source: ClassVar[str] = "the control; published tables of accuracy"
+
+    def apply(self, split: Split, rng: np.random.Generator) -> Split:
+        """Return the split as it is."""
+        return split
