@@ -33,6 +33,8 @@ class Backbone(Component):
         Returns:
             A module `() -> (users (n_users, dim), items (n_items, dim))`, float32. It is moved to
             the device of the training by `.to`, so tensors that are no parameters are buffers.
+            One that adds a loss of its own has `auxiliary(users (B,), items (B,)) -> ()`, called
+            after it, in the same step, with the batch's users and positives.
 
         """
         raise NotImplementedError(f"{type(self).__name__} must override build")

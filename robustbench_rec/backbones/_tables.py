@@ -25,3 +25,25 @@ class Tables(nn.Module):
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return the tables as they are."""
         return self.users, self.items
+
+
+class Fixed(nn.Module):
+    """Two tables that are no parameters.
+
+    Attributes:
+        users: (n_users, dim) float32.
+        items: (n_items, dim) float32.
+
+    """
+
+    users: Tensor
+    items: Tensor
+
+    def __init__(self, users: Tensor, items: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("users", users)
+        self.register_buffer("items", items)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Return the tables as they are."""
+        return self.users, self.items
