@@ -11,6 +11,7 @@ from robustbench_rec.suite import Suite
 SUITE = """
 name = "grid"
 replicates = 250
+floors = []
 [[dataset]]
 name = "synthetic"
 n_users = 60

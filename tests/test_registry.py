@@ -62,8 +62,8 @@ def test_a_bad_table_is_refused_by_one_line(table, message):
 
 def test_a_spec_prints_every_setting_own_ones_first():
     loss = LOSSES.build({"name": "softmax", "tau": 0.1})
-    assert spec(loss) == "softmax(tau=0.1, n_negatives=1000, score=cosine)"
-    assert spec(loss, without="tau") == "softmax(n_negatives=1000, score=cosine)"
+    assert spec(loss) == "softmax(tau=0.1, positive=outside, n_negatives=1000, score=cosine)"
+    assert spec(loss, without="tau") == "softmax(positive=outside, n_negatives=1000, score=cosine)"
 
 
 def test_settings_describe_themselves():

@@ -11,11 +11,11 @@ import robustbench_rec
 PACKAGE = Path(robustbench_rec.__file__).parent
 ROOT = "robustbench_rec"
 LAYERS = (
-    "errors seeds interactions settings workers",
+    "errors seeds interactions settings workers kernels",
     "registry compute",
     "perturbation loss backbone dataset",
     f"{ROOT} metrics",  # the package itself: the public names
-    "losses backbones datasets perturbations suites preparation sampling kernels topk",
+    "losses backbones datasets perturbations suites preparation sampling topk",
     "ranking diagnostics optimizers",
     "training",
     "cell",

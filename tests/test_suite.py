@@ -18,6 +18,7 @@ seed = 0
 replicates = 2
 metrics = ["ndcg@20", "recall@20"]
 training = { epochs = 1, lr = 1e-2 }
+floors = []
 
 [[dataset]]
 name = "synthetic"
@@ -265,7 +266,7 @@ BAD_NAMES = [
     (
         "sofmax",
         ('name = "softmax"', 'name = "sofmax"'),
-        "no loss named 'sofmax'; did you mean 'softmax'? (known: bce, bpr, ",
+        "no loss named 'sofmax'; did you mean 'softmax'? (known: advinfonce, bce, ",
     ),
     (
         "hiden_positives",
@@ -466,7 +467,7 @@ def test_a_mistake_in_a_later_metric_is_shown_there(tmp_path):
 
 @pytest.mark.parametrize(
     "kind",
-    ["dataset", "backbone", "loss", "perturbation", "name"],
+    ["dataset", "backbone", "loss", "name"],
 )
 def test_what_is_required_is_named_and_no_line_is_made_up(tmp_path, kind):
     kept, skipping = [], False
@@ -558,3 +559,34 @@ def test_an_unknown_suite_gets_the_nearest_and_all_that_are_known():
     message = str(caught.value)
     assert message.startswith("no suite named 'smok'; did you mean 'smoke'? (known: ")
     assert all(name in message for name in shipped())
+
+
+FLOORS = ("floors = []\n", "")
+
+
+def test_floors_are_ranked_once_whatever_the_losses(tmp_path):
+    suite = load(tmp_path, FLOORS)
+    cells = suite.cells(dict.fromkeys(suite.datasets, "f"))
+    floors = [cell for cell in cells if not cell.backbone.learns]
+    # 2 floors x 4 levels x 2 replicates, beside 1 backbone x 2 losses x 4 levels x 2 replicates.
+    assert (len(floors), len(cells), suite.n_cells) == (16, 32, 32)
+    assert {cell.backbone.name for cell in floors} == {"popularity", "random"}
+    assert {cell.loss.name for cell in floors} == {"untrained"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("floors = []", 'floors = ["mf"]'), "floors holds 'mf', which has to be trained"),
+        (("floors = []", 'floors = ["populrity"]'), "did you mean 'popularity'?"),
+        (('name = "mf"\ndim = 4\ninit_std = 0.1', 'name = "random"'), "random trains nothing"),
+    ],
+)
+def test_what_trains_and_what_does_not_have_their_places(tmp_path, change, said):
+    assert said in refused(tmp_path, change)
+
+
+def test_a_suite_without_perturbations_is_of_clean_data(tmp_path):
+    text = SUITE[: SUITE.index("[[perturbation]]")]
+    (clean,) = load(tmp_path, text=text).perturbations
+    assert (clean.name, clean.level, clean.max_level) == ("clean", 0.0, 0.0)

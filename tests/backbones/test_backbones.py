@@ -9,15 +9,77 @@ from robustbench_rec.testing import toy_split
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_embeddings_have_the_shape_and_follow_the_generator_alone(name):
     split = toy_split()
-    backbone = BACKBONES[name](dim=5)
-    one, two = (backbone.build(split.train, torch.Generator().manual_seed(3)) for _ in range(2))
+    dim = 1 if name == "popularity" else 5
+    backbone = BACKBONES[name](dim=dim)
+    one, two = (
+        backbone.build(split.train, torch.Generator().manual_seed(3)).eval() for _ in range(2)
+    )
     users, items = one()
-    assert users.shape == (60, 5)
-    assert items.shape == (40, 5)
+    assert users.shape == (60, dim)
+    assert items.shape == (40, dim)
     for first, second in zip(one(), two(), strict=True):
         assert torch.equal(first, second)
-    other = backbone.build(split.train, torch.Generator().manual_seed(4))
-    assert not torch.equal(users, other()[0])
+    other = backbone.build(split.train, torch.Generator().manual_seed(4)).eval()
+    assert torch.equal(users, other()[0]) == (name == "popularity")
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_a_backbone_learns_if_and_only_if_it_has_parameters(name):
+    module = BACKBONES[name]().build(toy_split().train, torch.Generator())
+    assert bool(list(module.parameters())) == BACKBONES[name].learns
+
+
+def test_popularity_ranks_by_training_counts():
+    train = Interactions.of([0, 1, 1, 2], [2, 2, 0, 2], 3, 3)
+    users, items = BACKBONES["popularity"]().build(train, torch.Generator())()
+    assert (users @ items.T).tolist() == [[1.0, 0.0, 3.0]] * 3
+
+
+def test_random_ranks_otherwise_for_every_user():
+    users, items = BACKBONES["random"]().build(toy_split().train, torch.Generator())()
+    best = (users @ items.T).argmax(dim=1)
+    assert len(best.unique()) > 20
+
+
+def contrast_by_hand(one, other, temperature):
+    """InfoNCE with the positive in the denominator, row by row."""
+    cosine = torch.nn.functional.cosine_similarity
+    rows = []
+    for i in range(len(one)):
+        terms = torch.stack([(cosine(one[i], row, dim=0) / temperature).exp() for row in other])
+        rows.append(-(terms[i] / terms.sum()).log())
+    return torch.stack(rows).mean()
+
+
+def test_xsimgcl_contrasts_the_mean_with_a_layer_over_what_the_batch_holds():
+    backbone = BACKBONES["xsimgcl"](dim=5, noise=0.0, temperature=0.5, weight=0.3)
+    module = backbone.build(toy_split().train, torch.Generator().manual_seed(0))
+    means = module()
+    layers = [module.tables()]
+    for _ in range(3):
+        layers.append(module.graph.product(layers[-1]))
+    for mean, *parts in zip(means, *layers[1:], strict=True):
+        assert torch.allclose(mean, sum(parts) / 3, atol=1e-6)
+    users, items = torch.tensor([4, 9, 4, 7]), torch.tensor([1, 2, 3, 3])
+    terms = [
+        contrast_by_hand(mean[ids], layer[ids], 0.5)
+        for mean, layer, ids in zip(
+            means, layers[1], (torch.tensor([4, 7, 9]), torch.tensor([1, 2, 3])), strict=True
+        )
+    ]
+    assert module.auxiliary(users, items).item() == pytest.approx(0.3 * sum(terms).item(), rel=1e-5)
+
+
+def test_xsimgcl_is_noisy_in_training_alone():
+    module = BACKBONES["xsimgcl"](dim=5).build(toy_split().train, torch.Generator().manual_seed(0))
+    assert not torch.equal(module()[0], module()[0])
+    module.eval()
+    assert torch.equal(module()[0], module()[0])
+
+
+def test_xsimgcl_cannot_contrast_a_layer_that_it_has_not():
+    with pytest.raises(ValueError, match=r"contrasted is 4; it must be a layer, 1 to 3"):
+        BACKBONES["xsimgcl"](contrasted=4)
 
 
 def test_mf_starts_from_the_asked_deviation():
