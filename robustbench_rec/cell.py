@@ -24,14 +24,12 @@ from robustbench_rec.interactions import Split
 from robustbench_rec.loss import LOSSES, Loss
 from robustbench_rec.perturbation import PERTURBATIONS, Perturbation, perturb
 from robustbench_rec.preparation import load
+from robustbench_rec.protocol import PROTOCOL, TrainConfig
 from robustbench_rec.ranking import Ranking, evaluate
 from robustbench_rec.registry import code_of, make, one_line
 from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.settings import plain, spec
-from robustbench_rec.training import Fit, TrainConfig, fit
-
-PROTOCOL = "2"
-"""Raise it when training, sampling or evaluation change what a cell means."""
+from robustbench_rec.training import Fit, fit
 
 PerUser = dict[str, NDArray[Any]]
 P = ParamSpec("P")

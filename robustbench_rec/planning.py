@@ -12,16 +12,16 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from robustbench_rec.cell import PROTOCOL, Cell, versions
+from robustbench_rec.cell import Cell, versions
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.errors import InputError
 from robustbench_rec.loss import Loss
 from robustbench_rec.preparation import load
+from robustbench_rec.protocol import PROTOCOL, TrainConfig
 from robustbench_rec.registry import nearest
 from robustbench_rec.settings import Component, spec
 from robustbench_rec.store import Store, short_names
 from robustbench_rec.suite import Suite, untrained
-from robustbench_rec.training import TrainConfig
 
 
 @dataclass(frozen=True)

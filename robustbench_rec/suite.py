@@ -21,9 +21,9 @@ from robustbench_rec.errors import InputError
 from robustbench_rec.loss import LOSSES, Loss
 from robustbench_rec.metrics import Averaging, parse
 from robustbench_rec.perturbation import PERTURBATIONS, Perturbation
+from robustbench_rec.protocol import SELECT_AT, TrainConfig
 from robustbench_rec.registry import NAME, load_plugins, make, nearest
 from robustbench_rec.settings import spec
-from robustbench_rec.training import SELECT_AT, TrainConfig
 
 LARGEST_FILE = 1 << 20
 T = TypeVar("T")

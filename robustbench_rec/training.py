@@ -13,32 +13,12 @@ from robustbench_rec.diagnostics import PROBE, implied_weights, known_false_nega
 from robustbench_rec.interactions import BoolArray, IntArray, Split
 from robustbench_rec.loss import Batch, Estimate, Loss, Objective
 from robustbench_rec.optimizers import Adam, Mover
+from robustbench_rec.protocol import SELECT_AT, TrainConfig
 from robustbench_rec.ranking import evaluate
 from robustbench_rec.seeds import rng_for, seed_for
-from robustbench_rec.settings import check, setting
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-SELECT_AT = 20
-"""The best epoch is the one of the highest validation NDCG at this length."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How a model is trained: Adam over shuffled positives, the best epoch kept."""
-
-    epochs: int = setting(200, "passes over the training pairs", at_least=1)
-    batch_size: int = setting(1024, "positives in a step", at_least=1)
-    lr: float = setting(1e-3, "Adam's rate", above=0)
-    weight_decay: float = setting(0.0, "Adam's L2 penalty on the embeddings", at_least=0)
-    eval_every: int = setting(5, "epochs between evaluations on validation", at_least=1)
-    patience: int = setting(
-        0, "stop after this many evaluations without a new best; 0 never stops early", at_least=0
-    )
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_rec.cell import PROTOCOL, run_cells
+from robustbench_rec.cell import run_cells
+from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.suite import Suite
 
 EXPECTED = {

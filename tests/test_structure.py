@@ -16,7 +16,7 @@ LAYERS = (
     "perturbation loss backbone dataset",
     f"{ROOT} metrics",  # the package itself: the public names
     "losses backbones datasets perturbations suites preparation sampling topk",
-    "ranking diagnostics optimizers",
+    "ranking diagnostics optimizers protocol",
     "training",
     "cell",
     "suite store",
