@@ -105,3 +105,23 @@ def test_lightgcn_gradients_reach_both_tables():
     users, items = module()
     (users.sum() + items.sum()).backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in module.parameters())
+
+
+def test_simplex_mixes_a_user_with_the_mean_of_its_history():
+    train = Interactions.of([0, 0, 1], [0, 2, 2], 3, 3)
+    module = BACKBONES["simplex"](dim=4, gate=0.3).build(train, torch.Generator().manual_seed(0))
+    own, items = module.tables()
+    with torch.no_grad():
+        module.map.copy_(torch.randn(4, 4, generator=torch.Generator().manual_seed(1)))
+    pooled = torch.stack([(items[0] + items[2]) / 2, items[2], torch.zeros(4)])
+    users, _ = module()
+    assert torch.allclose(users, 0.3 * own + 0.7 * pooled @ module.map.T, atol=1e-6)
+    weights = torch.randn(3, 4, generator=torch.Generator().manual_seed(2))
+    parts = [own, items, module.map]
+    expected = (weights * (0.3 * own + 0.7 * pooled @ module.map.T)).sum()
+    for one, other in zip(
+        torch.autograd.grad((weights * users).sum(), parts),
+        torch.autograd.grad(expected, parts),
+        strict=True,
+    ):
+        assert torch.allclose(one, other, atol=1e-6)
