@@ -286,7 +286,8 @@ def _draw_published(ax: Axes, rows: pd.DataFrame, style: Look, offset: float) ->
     for _, part in rows.groupby("source", sort=False):
         ordered = part.sort_values("level")
         x = ordered["level"].to_numpy(dtype=np.float64) + offset
-        ax.plot(x, ordered["value"], color=style.color, label=PUBLISHED, **JOINED)
+        if len(x) > 1:
+            ax.plot(x, ordered["value"], color=style.color, label=PUBLISHED, **JOINED)
         for mark in _published_marks(style.marker, style.color):
             ax.plot(x, ordered["value"], label=PUBLISHED, **mark)
 

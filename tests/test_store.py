@@ -108,7 +108,7 @@ def test_an_old_compacted_run_reads_under_its_own_averaging_alone(store):
     assert frame["evaluated"].isna().all()
     other = averaged(frame, "test-users", "all-users")
     assert other.isna().tolist() == [True, False, True, False]  # coverage is of all lists together
-    with pytest.raises(InputError, match="cannot be averaged over all-users; its results.csv does"):
+    with pytest.raises(InputError, match="cannot be averaged over all-users; its results"):
         read(store.folder, averaging="all-users")
 
 
