@@ -8,7 +8,15 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import (
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from itertools import starmap
@@ -287,6 +295,8 @@ def _say_end(status: Status, store: Store) -> None:
     click.echo(f"{status.already + status.done} cells done{failed}: {store.folder / 'results.csv'}")
     if (store.folder / "figures").is_dir() and not status.done:
         click.echo(f"figures: {store.folder / 'figures'}")
+    if store.manifest().get("references"):
+        click.echo(f"beside published values: robustbench-rec compare {store.folder}")
     if status.failed:
         click.echo(f"reasons: robustbench-rec status {store.folder}; run again to retry them")
 
@@ -303,7 +313,7 @@ def _draw(folder: Path) -> None:
 
     manifest = Store(folder).manifest()
     with _drawing_helper(manifest) as helper:
-        names = _redraw(folder, manifest["metrics"], helper)
+        names = _redraw(folder, manifest, helper)
     target = folder / "figures"
     click.echo(f"{len(names)} files in {target}:")
     for name in names:
@@ -322,7 +332,7 @@ def _drawing_helper(manifest: Mapping[str, Any]) -> AbstractContextManager[Helpe
     return helper(DRAWING) if shared else nullcontext()
 
 
-def _redraw(folder: Path, metrics: Collection[str], helper: Helper | None) -> list[str]:
+def _redraw(folder: Path, manifest: Mapping[str, Any], helper: Helper | None) -> list[str]:
     """Draw all figures beside the old ones, then replace them, and return their names."""
     from robustbench_rec.store import read
     from robustbench_rec.workers import load
@@ -330,15 +340,21 @@ def _redraw(folder: Path, metrics: Collection[str], helper: Helper | None) -> li
     load(DRAWING)
     from robustbench_rec.degradation import curves
     from robustbench_rec.figures import save_all
+    from robustbench_rec.references import overlay
 
     frame = read(folder, _warn)
-    frame = frame[frame["metric"].isin(metrics)]
+    frame = frame[frame["metric"].isin(manifest["metrics"])]
     if frame.empty:
         raise InputError(f"{folder}: no finished cell to draw; see robustbench-rec status {folder}")
     target, fresh = folder / "figures", folder / "figures.new"
     try:
         rmtree(fresh, ignore_errors=True)
-        drawn = save_all(curves(frame), fresh, starmap=helper.starmap if helper else starmap)
+        drawn = save_all(
+            curves(frame),
+            fresh,
+            starmap=helper.starmap if helper else starmap,
+            published=overlay(manifest, frame),
+        )
         target.mkdir(exist_ok=True)
         names = [path.replace(target / path.name).name for path in drawn]
         fresh.rmdir()
@@ -389,6 +405,76 @@ def status(run: str, as_json: bool) -> None:
         click.echo(f"a part, by --only: the whole suite has {summary['suite_cells']} cells")
     for title, error in summary["failed"].values():
         click.echo(f"failed: {title}: {error}")
+
+
+@main.command()
+@click.argument("run")
+@AS_JSON
+def compare(run: str, as_json: bool) -> None:
+    """Put the values that RUN's suite says were published beside RUN's own.
+
+    Ours are means over replicates, over the users that the source averages over. A suite gives
+    published values in its [[reference]] tables. The exit status is 0 whatever the verdicts.
+    """
+    from robustbench_rec.references import compare as compared
+
+    found = compared(_folder(run), _warn)
+    rows = found.astype(object).where(found.notna(), None).to_dict("records")
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    _say_compared(rows)
+
+
+BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
+
+
+def _say_compared(rows: list[dict[Any, Any]]) -> None:
+    """Print a block for each data set, backbone and perturbation, then the sources, then counts."""
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    rows = sorted(rows, key=lambda row: metrics.index(row["metric"]))
+    notes = list(dict.fromkeys(map(_note, rows)))
+    blocks: dict[str, list[tuple[str, ...]]] = {}
+    for row in rows:
+        where = f"{row['dataset']}, {row['backbone']}: {row['perturbation'] or 'clean control'}"
+        line = _beside(row, f"[{notes.index(_note(row)) + 1}]")
+        blocks.setdefault(where, [BESIDE]).append(line)
+    lines = iter(_aligned([line for block in blocks.values() for line in block], right=range(1, 7)))
+    for where, block in blocks.items():
+        click.secho(where, bold=True)
+        for _ in block:
+            click.echo(f"  {next(lines)}")
+        click.echo()
+    for at, note in enumerate(notes, 1):
+        click.echo(f"[{at}] {note}")
+    if any(row["approximate"] for row in rows):
+        click.echo("~ read off a figure")
+    counts = Counter(row["verdict"] for row in rows)
+    click.echo(
+        f"{counts['within']} of {len(rows)} within tolerance, {counts['not run']} not run"
+        + (f", {counts['needs records']} need records" if counts["needs records"] else "")
+    )
+
+
+def _note(row: Mapping[str, Any]) -> str:
+    users = row["averaging"].replace("-", " ")
+    return f"{row['source']}; over {users}, tolerance {100 * row['tolerance']:g}%"
+
+
+def _beside(row: Mapping[str, Any], note: str) -> tuple[str, ...]:
+    """Return the cells of one line of the comparison, as BESIDE names them."""
+    known = row["ours"] is not None
+    return (
+        row["loss"],
+        f"{row['level']:g}",
+        row["metric"],
+        f"{'~' if row['approximate'] else ''}{row['published']:.4f}",
+        f"{row['ours']:.4f}" if known else "-",
+        str(row["n"]),
+        f"{100 * row['relative']:+.1f}%" if known else "-",
+        row["verdict"],
+        note,
+    )
 
 
 @main.command("list")
@@ -442,13 +528,21 @@ def _first_line(cls: type) -> str:
 
 def _table(rows: Iterable[tuple[str, ...]]) -> None:
     """Print rows with aligned columns."""
-    held = list(rows)
-    if not held:
-        return
-    widths = [max(len(row[column]) for row in held) for column in range(len(held[0]))]
-    for row in held:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    for line in _aligned(list(rows)):
+        click.echo(line)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> list[str]:
+    """Return rows as lines with aligned columns, those in `right` flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = (
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 @main.command()

@@ -22,6 +22,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from robustbench_rec.metrics import METRICS, label, parse
@@ -58,8 +59,14 @@ PATTERNS = (SOLID, LONG, DASH, DOT, DASHDOT, DASHDOTDOT)
 """Ink and gap in turn, in line widths."""
 FILLS: tuple[Literal["full", "none", "left", "bottom"], ...] = ("full", "none", "left", "bottom")
 
+MARKER_SIZE = 5.2
 MARKER_SIZES = {"*": 8.5, "P": 7.0, "X": 7.0, "d": 6.5, "p": 6.0}
 """Points, where equal sizes would not look equal."""
+RING = 1.5
+"""Size of a published value's marker, relative to ours."""
+JOINED: dict[str, Any] = {"linestyle": (0, (1, 2.5)), "linewidth": 0.7, "zorder": 1.5}
+PUBLISHED = "_published"
+"""Label of what is drawn of published values; a legend leaves out what begins with "_"."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,7 @@ def draw_curves(
     ax: Axes | None = None,
     value: Value = "mean",
     among: Iterable[str] = (),
+    published: pd.DataFrame | None = None,
 ) -> Axes:
     """Draw a line for each loss over level, with its interval.
 
@@ -162,6 +170,10 @@ def draw_curves(
         value: the metric itself, or what is retained of its level 0, with a line at 100%.
         among: all losses that figures beside this one show, so that variants of a loss look
             alike in all of them.
+        published: values to draw beside the metric itself, as open markers, those of one source
+            joined over levels: columns `dataset, backbone, perturbation, metric, loss, level,
+            value, source`, under the averaging of `curves`. Rows of other panels and of losses
+            that `curves` lacks are left out.
 
     Raises:
         ValueError: no rows, or rows of more than one panel.
@@ -169,21 +181,25 @@ def draw_curves(
     """
     _check_one_panel(curves)
     if ax is None:
-        return _draw_alone(curves, value, among)
+        return _draw_alone(curves, value, among, published)
     styles = looks([*curves["loss"], *among])
     if value == "retention":
         ax.axhline(1, color=GREY, linewidth=0.8, zorder=1)
     for loss, offset in _offsets(curves).items():
         rows = curves[curves["loss"] == loss].sort_values("level")
         _draw_line(ax, rows, value, styles[loss], offset, loss)
+        if value == "mean":
+            _draw_published(ax, _of_panel(published, rows), styles[loss], offset)
     _dress(ax, curves, value)
     return ax
 
 
-def _draw_alone(curves: pd.DataFrame, value: Value, among: Iterable[str]) -> Axes:
+def _draw_alone(
+    curves: pd.DataFrame, value: Value, among: Iterable[str], published: pd.DataFrame | None
+) -> Axes:
     with _style():
         figure = _figure(PANEL_WIDTH)
-        ax = draw_curves(curves, figure.add_subplot(), value, among)
+        ax = draw_curves(curves, figure.add_subplot(), value, among, published)
         _legend(figure, ax)
     return ax
 
@@ -248,12 +264,40 @@ def _draw_line(
         marker=style.marker,
         fillstyle=style.fill,
         markerfacecoloralt="white",
-        markersize=MARKER_SIZES.get(style.marker, 5.2),
+        markersize=MARKER_SIZES.get(style.marker, MARKER_SIZE),
         markeredgecolor="white" if style.fill == "full" else style.color,
         markeredgewidth=0.4 if style.fill == "full" else 0.8,
         label="\n".join(textwrap.wrap(name, LEGEND_WRAP)),
         zorder=3,
     )
+
+
+def _of_panel(published: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the published values of the curve that `rows` are of."""
+    if published is None or published.empty:
+        return pd.DataFrame(columns=["source", "level", "value"])
+    first = rows.iloc[0]
+    same = (published[[*FIGURE, "loss"]] == first[[*FIGURE, "loss"]]).all(axis=1)
+    return published[same]
+
+
+def _draw_published(ax: Axes, rows: pd.DataFrame, style: Look, offset: float) -> None:
+    """Draw published values of one loss: larger than ours, open and crossed, a line a source."""
+    for _, part in rows.groupby("source", sort=False):
+        ordered = part.sort_values("level")
+        x = ordered["level"].to_numpy(dtype=np.float64) + offset
+        if len(x) > 1:
+            ax.plot(x, ordered["value"], color=style.color, label=PUBLISHED, **JOINED)
+        for mark in _published_marks(style.marker, style.color):
+            ax.plot(x, ordered["value"], label=PUBLISHED, **mark)
+
+
+def _published_marks(marker: str, color: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return how a published value is drawn: a ring of the loss's shape, and a cross in it."""
+    size = RING * MARKER_SIZES.get(marker, MARKER_SIZE)
+    both = {"linestyle": "", "markeredgecolor": color, "markeredgewidth": 0.7, "zorder": 2.5}
+    ring = {"marker": marker, "markersize": size, "markerfacecolor": "none"}
+    return both | ring, both | {"marker": "x", "markersize": size * 0.42}
 
 
 def _dress(ax: Axes, curves: pd.DataFrame, value: Value) -> None:
@@ -302,12 +346,19 @@ def _interval(bars: str, texts: pd.Series[str]) -> str:
 def _legend(figure: Figure, ax: Axes) -> None:
     """List the losses of `ax` beside it, ordered as the lines end; many make the figure higher."""
     lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
+    crossed = any(line.get_label() == PUBLISHED for line in ax.get_lines())
     ends = np.array([np.asarray(line.get_ydata(), dtype=np.float64)[-1] for line in lines])
     order = np.argsort(-np.nan_to_num(ends, nan=-np.inf), kind="stable")
-    rows = sum(1 + str(line.get_label()).count("\n") for line in lines)
+    handles: list[Any] = [lines[i] for i in order]
+    names = [str(line.get_label()) for line in handles]
+    if crossed:
+        handles.append(tuple(Line2D([], [], **mark) for mark in _published_marks("o", GREY)))
+        names.append("published")
+    rows = sum(1 + name.count("\n") for name in names)
     figure.set_figheight(max(HEIGHT, LEGEND_LINE * (rows + 2)))
     figure.legend(
-        handles=[lines[i] for i in order],
+        handles=handles,
+        labels=names,
         loc="outside right center",
         frameon=False,
         handlelength=3.2,
@@ -315,7 +366,9 @@ def _legend(figure: Figure, ax: Axes) -> None:
     )
 
 
-def draw_figure(curves: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
+def draw_figure(
+    curves: pd.DataFrame, among: Iterable[str] = (), published: pd.DataFrame | None = None
+) -> Figure:
     """Draw a metric against level, and beside it what is retained of level 0.
 
     A metric of whole lists, such as coverage, has the first panel only.
@@ -323,6 +376,7 @@ def draw_figure(curves: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
     Args:
         curves: as for `draw_curves`.
         among: as for `draw_curves`.
+        published: as for `draw_curves`.
 
     """
     _check_one_panel(curves)
@@ -334,7 +388,7 @@ def draw_figure(curves: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
         figure = _figure(WIDTH if len(values) == 2 else PANEL_WIDTH)
         axes = figure.subplots(1, len(values), squeeze=False)[0]
         for ax, value in zip(axes, values, strict=True):
-            draw_curves(curves, ax, value, among)
+            draw_curves(curves, ax, value, among, published)
         _legend(figure, axes[0])
         heading = f"{first['dataset']}, {first['backbone']}: {first['perturbation']}"
         figure.suptitle("\n".join(textwrap.wrap(heading, round(13 * figure.get_figwidth()))))
@@ -350,6 +404,7 @@ def save_all(
     folder: Path,
     kinds: Sequence[Kind] = ("png", "pdf"),
     starmap: Callable[..., Iterable[list[Path]]] = starmap,
+    published: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Draw and save a figure for each dataset, backbone, perturbation and metric.
 
@@ -360,6 +415,7 @@ def save_all(
         kinds: of file; most of the time goes into the fonts of a PDF.
         starmap: calls a function with each of several tuples of arguments, perhaps in processes
             beside this one, and returns the results in order.
+        published: as for `draw_curves`, of any panels.
 
     Returns:
         The files written, in order.
@@ -371,15 +427,20 @@ def save_all(
         tuple(str(part) for part in key): panel for key, panel in curves.groupby(FIGURE, sort=True)
     }
     stems = file_stems(panels)
-    jobs = [(panel, among, folder, stems[key], kinds) for key, panel in panels.items()]
+    jobs = [(panel, among, folder, stems[key], kinds, published) for key, panel in panels.items()]
     return list(chain.from_iterable(starmap(_draw_and_save, jobs)))
 
 
 def _draw_and_save(
-    panel: pd.DataFrame, among: Sequence[str], folder: Path, stem: str, kinds: Sequence[Kind]
+    panel: pd.DataFrame,
+    among: Sequence[str],
+    folder: Path,
+    stem: str,
+    kinds: Sequence[Kind],
+    published: pd.DataFrame | None,
 ) -> list[Path]:
     """Write a file of each kind; the layout is computed once, for the first."""
-    figure = draw_figure(panel, among)
+    figure = draw_figure(panel, among, published)
     paths = [folder / f"{stem}.{kind}" for kind in kinds]
     for kind, path in zip(kinds, paths, strict=True):
         with _style():

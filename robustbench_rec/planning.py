@@ -6,22 +6,21 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from robustbench_rec.cell import Cell, versions
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.errors import InputError
-from robustbench_rec.loss import Loss
+from robustbench_rec.labels import printed, trained
 from robustbench_rec.preparation import load
-from robustbench_rec.protocol import PROTOCOL, TrainConfig
+from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.registry import nearest
-from robustbench_rec.settings import Component, spec
-from robustbench_rec.store import Store, short_names
-from robustbench_rec.suite import Suite, untrained
+from robustbench_rec.store import Store
+from robustbench_rec.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -177,6 +176,7 @@ def manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "suite_text": plan.suite.text,
         "suite_cells": plan.suite.n_cells,
+        "references": [asdict(one) for one in plan.suite.references],
         "cells": _described(plan, before),
     }
 
@@ -187,44 +187,22 @@ def _described(plan: Plan, before: Mapping[str, Any]) -> dict[str, dict[str, Any
     A cell planned before stands if the suite still has it, or if its data set is not here now.
     """
     planned = {cell.id for cell in plan.cells} | before.keys()
-    labels = _labels(plan.suite)
+    labels = plan.suite.labels
     described = {
         cell.id: {axis: labels[axis][text] for axis, text in _specs(cell).items()}
         | {"level": cell.perturbation.level, "replicate": cell.replicate}
         for cell in plan.all_cells
         if cell.id in planned
     }
-    here = {labels["dataset"][_printed(cell.dataset)] for cell in plan.all_cells}
+    here = {labels["dataset"][printed(cell.dataset)] for cell in plan.all_cells}
     away = {id: cell for id, cell in before.items() if cell["dataset"] not in here}
     return described | away
 
 
-def _labels(suite: Suite) -> dict[str, dict[str, str]]:
-    """Shorten the specs of each axis over the whole suite."""
-    return {
-        "dataset": short_names(map(spec, suite.datasets)),
-        "backbone": short_names(map(spec, [*suite.backbones, *suite.floors])),
-        "loss": short_names(_trained(*one) for one in [*suite.losses, untrained()]),
-        "perturbation": short_names(spec(one, without="level") for one in suite.perturbations),
-    }
-
-
 def _specs(cell: Cell) -> dict[str, str]:
     return {
-        "dataset": _printed(cell.dataset),
-        "backbone": _printed(cell.backbone),
-        "loss": _trained(cell.loss, cell.training),
-        "perturbation": _printed(cell.perturbation, without="level"),
+        "dataset": printed(cell.dataset),
+        "backbone": printed(cell.backbone),
+        "loss": trained(cell.loss, cell.training),
+        "perturbation": printed(cell.perturbation, without="level"),
     }
-
-
-@lru_cache(maxsize=4096)
-def _printed(component: Component, without: str = "") -> str:
-    """Print a component once, not once for each of thousands of cells that it stands in."""
-    return spec(component, without)
-
-
-@lru_cache(maxsize=4096)
-def _trained(loss: Loss, training: TrainConfig) -> str:
-    """Print a loss with its training among its settings, where these tell two apart."""
-    return f"{spec(loss).removesuffix(')')}, {spec(training).partition('(')[2]}"

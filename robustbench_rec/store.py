@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.metrics import METRICS, parse
+from robustbench_rec.metrics import METRICS, Averaging, parse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,7 @@ COLUMNS = (
     "replicate",
     "metric",
     "value",
+    "evaluated",
 )
 AXES = ("dataset", "backbone", "loss", "perturbation")
 REQUIRED = frozenset(("id", "status", *AXES, "metrics", "users", "replicate", "per_user_bytes"))
@@ -250,25 +251,63 @@ def done_records(run: Path | str, warn: Callable[[str], None] = lambda _: None) 
     return [record for record in records.values() if record["status"] == "done"]
 
 
-def read(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
+def read(
+    run: Path | str,
+    warn: Callable[[str], None] = lambda _: None,
+    averaging: Averaging | None = None,
+) -> pd.DataFrame:
     """Return the tidy frame of a run: one row a cell and metric, in the suite's order.
 
-    Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, metric, value.
-    A component is called as the manifest calls it: by its name, with the settings that tell it
-    apart where the suite holds several of that name. Only finished cells have rows. Averages
-    follow the suite's `averaging`. A run that was compacted, results.csv without cells/, is read
-    from that.
+    Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, metric, value,
+    evaluated. A component is called as the manifest calls it: by its name, with the settings that
+    tell it apart where the suite holds several of that name. Only finished cells have rows.
+    `evaluated` is the share of all users who have a test item, in (0, 1]. A run that was compacted,
+    results.csv without cells/, is read from that; an old one lacks `evaluated`, which is then NaN.
+
+    Args:
+        run: its folder.
+        warn: told of corrupt records.
+        averaging: over users who have a test item, or over all users, the others counting 0; as
+            the suite says if None.
 
     Raises:
-        InputError: the folder holds no run.
+        InputError: the folder holds no run, or lacks what another averaging needs.
 
     """
+    held = Store(Path(run)).manifest()["averaging"]
+    frame = _read(Path(run), warn)
+    if averaging is None or averaging == held:
+        return frame
+    frame = frame.assign(value=averaged(frame, held, averaging))
+    if frame["value"].isna().any():
+        raise InputError(
+            f"{run}: cannot be averaged over {averaging}; its results.csv does not say how many "
+            "users were evaluated, and its records are gone"
+        )
+    return frame
+
+
+def averaged(frame: pd.DataFrame, held: Averaging, wanted: Averaging) -> pd.Series[float]:
+    """Return the values of a tidy frame under another averaging; NaN where that is not known.
+
+    Over all users, a metric that each user has is v * e, where v is over users with a test item,
+    and e the share of users that these are. A metric of all lists together stays.
+    """
+    if held == wanted:
+        return frame["value"]
+    per_user = {metric: _is_per_user(metric) for metric in frame["metric"].unique()}
+    share = frame["evaluated"] if wanted == "all-users" else 1 / frame["evaluated"]
+    return frame["value"] * share.where(frame["metric"].map(per_user).astype(bool), 1.0)
+
+
+def _read(run: Path, warn: Callable[[str], None]) -> pd.DataFrame:
+    """Read the tidy frame under the suite's own averaging."""
     import pandas as pd
 
-    store = Store(Path(run))
+    store = Store(run)
     manifest = store.manifest()
     if not store.cells.is_dir():
-        return pd.read_csv(store.folder / "results.csv")
+        return pd.read_csv(store.folder / "results.csv").reindex(columns=list(COLUMNS))
     cells = manifest["cells"]
     rows = [
         (
@@ -279,6 +318,7 @@ def read(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.Da
             record["replicate"],
             metric,
             _averaged(metric, value, record["users"], manifest["averaging"]),
+            record["users"]["evaluated"] / record["users"]["all"],
         )
         for record in done_records(run, warn)
         for metric, value in record["metrics"].items()
@@ -288,29 +328,10 @@ def read(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.Da
 
 def _averaged(metric: str, value: float, users: Mapping[str, int], averaging: str) -> float:
     """Turn a mean over evaluated users into the suite's averaging."""
-    if averaging == "test-users" or not METRICS[parse(metric)[0]].per_user:
+    if averaging == "test-users" or not _is_per_user(metric):
         return value
     return value * users["evaluated"] / users["all"]
 
 
-def short_names(specs: Iterable[str]) -> dict[str, str]:
-    """Shorten specs: the name alone, or with the settings that differ among those of its name.
-
-    `softmax(tau=0.1, n_negatives=200)` and `softmax(tau=0.2, n_negatives=200)` become
-    `softmax(tau=0.1)` and `softmax(tau=0.2)`; a name that stands alone loses its settings.
-    """
-    unique = dict.fromkeys(specs)
-    parts = {one: _settings(one) for one in unique}
-    names = {}
-    for one in unique:
-        name = one.partition("(")[0]
-        siblings = [parts[other] for other in unique if other.partition("(")[0] == name]
-        differing = [
-            part for part in parts[one] if any(part not in sibling for sibling in siblings)
-        ]
-        names[one] = f"{name}({', '.join(differing)})" if differing else name
-    return names
-
-
-def _settings(text: str) -> list[str]:
-    return text.partition("(")[2].removesuffix(")").split(", ")
+def _is_per_user(metric: str) -> bool:
+    return METRICS[parse(metric)[0]].per_user

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -18,10 +18,12 @@ from robustbench_rec.cell import Cell
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.datasets.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError
+from robustbench_rec.labels import printed, short_names, trained
 from robustbench_rec.loss import LOSSES, Loss
 from robustbench_rec.metrics import Averaging, parse
 from robustbench_rec.perturbation import PERTURBATIONS, Perturbation
 from robustbench_rec.protocol import SELECT_AT, TrainConfig
+from robustbench_rec.published import Grid, Published, read_reference
 from robustbench_rec.registry import NAME, load_plugins, make, nearest
 from robustbench_rec.settings import spec
 
@@ -48,6 +50,7 @@ class _File(BaseModel):
     backbone: list[Table] = Field(min_length=1)
     loss: list[Table] = Field(min_length=1)
     perturbation: list[Table] = Field(default=[{"name": "clean", "level": [0]}], min_length=1)
+    reference: list[Table] = []
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Suite:
         losses: each with how it is trained.
         plugins: files and modules that were imported for it.
         text: the file, word for word.
+        references: published values that its results stand beside.
 
     """
 
@@ -81,6 +85,7 @@ class Suite:
     floors: tuple[Backbone, ...]
     plugins: tuple[str, ...]
     text: str
+    references: tuple[Published, ...] = ()
 
     axes: ClassVar[tuple[str, ...]] = ("dataset", "backbone", "loss", "perturbation")
 
@@ -118,6 +123,17 @@ class Suite:
         """What is trained, and how: each backbone by each loss, then the floors."""
         trained = [(one, *how) for one, how in product(self.backbones, self.losses)]
         return trained + [(floor, *untrained()) for floor in self.floors]
+
+    @property
+    def labels(self) -> dict[str, dict[str, str]]:
+        """What results call each component: axis -> full spec -> label."""
+        perturbations = (printed(one, without="level") for one in self.perturbations)
+        return {
+            "dataset": short_names(map(printed, self.datasets)),
+            "backbone": short_names(map(printed, [*self.backbones, *self.floors])),
+            "loss": short_names(trained(loss, training) for _, loss, training in self.models),
+            "perturbation": short_names(perturbations),
+        }
 
     def cells(self, fingerprints: Mapping[Dataset, str]) -> list[Cell]:
         """Return the cells of the data sets in `fingerprints`, in the file's order."""
@@ -204,7 +220,7 @@ class _Reader:
         except ValidationError as error:
             first = error.errors()[0]
             key = str(first["loc"][0])
-            line = None if first["type"] == "missing" else self._line(key)
+            line = None if first["type"] == "missing" else self._header(key)
             raise self._error(f"{key}: {_reason(first)}", line) from None
 
     def suite(self, plugins: tuple[str, ...]) -> Suite:
@@ -214,7 +230,7 @@ class _Reader:
         self._each([{}], "metrics", lambda _: [parse(metric) for metric in file.metrics])
         self._each([{}], "training", lambda _: make(TrainConfig, file.training, "training"))
         levels = self._each(file.perturbation, "perturbation", _levels)
-        return Suite(
+        suite = Suite(
             name=file.name,
             about=file.about,
             seed=file.seed,
@@ -233,6 +249,7 @@ class _Reader:
             plugins=plugins,
             text=self.text,
         )
+        return replace(suite, references=self._references(suite))
 
     def _plugin(self, plugin: str) -> str:
         return str(self.base / plugin) if plugin.endswith(".py") else plugin
@@ -256,6 +273,22 @@ class _Reader:
                 raise self._error(f"[[{kind}]] {printed[at]} stands twice{more}", None)
         return tuple(built)
 
+    def _references(self, suite: Suite) -> tuple[Published, ...]:
+        """Read the published values, and find what in the suite they are of."""
+        labels = suite.labels
+        levels: dict[str, list[float]] = {}
+        for one in suite.perturbations:
+            label = labels["perturbation"][printed(one, without="level")]
+            levels.setdefault(label, []).append(one.level)
+        grid = Grid(labels, levels, suite.ks)
+        found: list[Published] = []
+        self._each(
+            self.file.reference,
+            "reference",
+            lambda table: found.extend(read_reference(table, grid, found)),
+        )
+        return tuple(found)
+
     def _each(self, tables: list[Table], kind: str, build: Callable[[Table], T]) -> list[T]:
         """Build each table, adding to an error where in the file it stands."""
         built = []
@@ -277,11 +310,21 @@ class _Reader:
         lines = self.text.splitlines()
         return next((at + 1 for at in range(first, len(lines)) if opening.match(lines[at])), None)
 
+    def _header(self, kind: str, first: int = 0) -> int | None:
+        """Return the number of the first line, from `first` on, that opens a table or sets it.
+
+        A [[reference]] sets keys that are called as tables are.
+        """
+        opening = re.compile(rf"\s*\[\[?\s*{re.escape(kind)}\s*\]")
+        lines = self.text.splitlines()
+        opened = (at + 1 for at in range(first, len(lines)) if opening.match(lines[at]))
+        return next(opened, None) or self._line(kind, first)
+
     def _table_line(self, kind: str, at: int, table: Table, message: str) -> int | None:
         """Return the line of the key that a message speaks of, else of its table's header."""
-        header = self._line(kind)
+        header = self._header(kind)
         for _ in range(at):
-            header = self._line(kind, header) if header else None
+            header = self._header(kind, header) if header else None
         spoken = {
             key: found.start()
             for key in table

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copytree, ignore_patterns
+from shutil import copytree, ignore_patterns, rmtree
 
 import click
 import pytest
@@ -15,6 +15,7 @@ from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS, __versio
 from robustbench_rec.cli import main
 from robustbench_rec.degradation import curves
 from robustbench_rec.figures import save_all
+from robustbench_rec.references import COMPARED
 from robustbench_rec.store import read
 from robustbench_rec.suite import Suite, shipped
 
@@ -71,7 +72,7 @@ def test_every_command_has_help(path):
 
 
 def test_the_commands_are_those_that_are_documented():
-    assert set(main.commands) == {"run", "list", "show", "figures", "status", "data"}
+    assert set(main.commands) == {"run", "list", "show", "figures", "compare", "status", "data"}
 
 
 def test_the_version_is_the_package_s():
@@ -231,6 +232,100 @@ def four_cores(monkeypatch) -> None:
     monkeypatch.setattr("robustbench_rec.cli._cores", lambda: 4)
 
 
+REFERENCES = """
+[[reference]]
+dataset = "synthetic"
+backbone = "mf"
+loss = "bpr"
+values = { "recall@20" = 1.0, "ndcg@20" = 1.0 }
+averaging = "all-users"
+source = "A paper, table 1"
+[[reference]]
+dataset = "synthetic"
+backbone = "mf"
+loss = "mse"
+perturbation = "hidden_positives"
+level = 0.5
+values = { "ndcg@20" = 1.0 }
+averaging = "test-users"
+source = "A paper, figure 2"
+approximate = true
+tolerance = 0.999
+"""
+
+
+@pytest.fixture
+def beside(tmp_path) -> Path:
+    """Return a suite of four cells and three published values."""
+    (tmp_path / "beside.toml").write_text(SUITE.replace("tiny", "beside") + REFERENCES)
+    return Path("beside.toml")
+
+
+def test_compare_prints_published_values_beside_ours(tmp_path, beside, command):
+    run = ("run", beside, "--jobs", 1)
+    done = command(*run, "--only", "loss=mse")
+    assert done.returncode == 0, done.stderr
+    place = Path("results", "runs", "beside")
+    assert f"beside published values: robustbench-rec compare {place}" in done.stdout
+    drawn = place / "figures" / "synthetic-mf-hidden_positives-ndcg_at_20.png"
+    alone = save_all(curves(read(place)), tmp_path / "alone", kinds=("png",))
+    assert drawn.name in {path.name for path in alone}
+    assert drawn.read_bytes() != (tmp_path / "alone" / drawn.name).read_bytes()
+    lines = told("compare", "beside").splitlines()
+    assert lines == told("compare", place).splitlines()
+    assert all(len(line) <= 100 for line in lines)
+    assert lines[:4] == [
+        "synthetic, mf: clean control",
+        "  loss  level     metric  published    ours  n  difference  verdict",
+        "  bpr       0  recall@20     1.0000       -  0           -  not run  [1]",
+        "  bpr       0    ndcg@20     1.0000       -  0           -  not run  [1]",
+    ]
+    frame = read(place).set_index(["metric", "level"])
+    ours = frame.loc[("ndcg@20", 0.5), "value"]
+    less = f"{100 * ours - 100:.1f}%"
+    assert lines[4:] == [
+        "",
+        "synthetic, mf: hidden_positives",
+        "  loss  level     metric  published    ours  n  difference  verdict",
+        f"  mse     0.5    ndcg@20    ~1.0000  {ours:.4f}  1  {less:>10}  within   [2]",
+        "",
+        "[1] A paper, table 1; over all users, tolerance 4%",
+        "[2] A paper, figure 2; over test users, tolerance 99.9%",
+        "~ read off a figure",
+        "1 of 3 within tolerance, 2 not run",
+    ]
+    rows = json.loads(told("compare", place, "--json"))
+    assert [row["verdict"] for row in rows] == ["not run", "not run", "within"]
+    assert [row["ours"] for row in rows] == [None, None, ours]
+    assert list(rows[0]) == COMPARED
+
+
+def test_references_that_are_added_later_need_no_training(tmp_path, tiny, command):
+    quiet = ("--jobs", 1, "--no-figures")
+    assert command("run", tiny, *quiet).returncode == 0
+    line = refused("compare", "tiny")
+    assert line.startswith(
+        f"{Path('results', 'runs', 'tiny')}: suite 'tiny' has no published value"
+    )
+    tiny.write_text(SUITE + REFERENCES)
+    assert command("run", tiny, *quiet).stdout.startswith(
+        "suite tiny: 4 cells from 4 trainings, 4 done, 0 to run"
+    )
+    said = told("compare", "tiny")
+    assert "not run  [" not in said
+    assert said.endswith("\n1 of 3 within tolerance, 0 not run\n")
+
+
+def test_compare_says_how_many_need_records(beside, command):
+    assert command("run", beside, "--jobs", 1, "--no-figures").returncode == 0
+    place = Path("results", "runs", "beside")
+    read(place).drop(columns="evaluated").to_csv(place / "results.csv", index=False)
+    rmtree(place / "cells")
+    said = told("compare", place)
+    assert said.count("needs records  [1]") == 2
+    assert said.endswith("\n1 of 3 within tolerance, 0 not run, 2 need records\n")
+
+
 def everything_in(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*"))
 
@@ -356,8 +451,8 @@ def test_dry_run_below_a_file_does_not_speak_of_corrupt_records(tmp_path, tiny):
     assert "corrupt" not in call("run", tiny, "--out", "file/below", "--dry-run").stderr
 
 
-@pytest.mark.parametrize("command", ["status", "figures"])
-def test_status_and_figures_of_what_is_no_run_say_so(tmp_path, command):
+@pytest.mark.parametrize("command", ["status", "figures", "compare"])
+def test_status_figures_and_compare_of_what_is_no_run_say_so(tmp_path, command):
     (tmp_path / "folder").mkdir()
     for name in ("folder", "nowhere"):
         assert refused(command, name) == f"{name}: no run here (manifest.json is missing)"
@@ -368,7 +463,7 @@ def test_status_and_figures_of_what_is_no_run_say_so(tmp_path, command):
 
 
 @pytest.mark.parametrize("text", ["[]", "{}"])
-@pytest.mark.parametrize("command", ["status", "figures"])
+@pytest.mark.parametrize("command", ["status", "figures", "compare"])
 def test_a_manifest_that_is_none_is_refused(tmp_path, command, text):
     (tmp_path / "manifest.json").write_text(text)
     assert "manifest.json" in refused(command, tmp_path)

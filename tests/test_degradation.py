@@ -11,7 +11,7 @@ def frame(*rows):
     """Build a tidy frame of (loss, level, replicate, value) rows."""
     return pd.DataFrame(
         [
-            ("s", "d", "mf", loss, "p", "share", level, replicate, "ndcg@20", value)
+            ("s", "d", "mf", loss, "p", "share", level, replicate, "ndcg@20", value, 1.0)
             for loss, level, replicate, value in rows
         ],
         columns=list(COLUMNS),

@@ -13,6 +13,7 @@ from robustbench_rec.degradation import curves
 from robustbench_rec.figures import (
     LOOKS,
     PLUGIN_LOOKS,
+    PUBLISHED,
     draw_curves,
     draw_figure,
     file_stems,
@@ -33,6 +34,7 @@ def world(losses=SIX, replicates=2, metric="ndcg@20", perturbation=PERTURBATION)
         (
             *("s", "toy", "mf", loss, perturbation, "share of negatives", level, r, metric),
             (0.3 + 0.01 * r) * (1 - level * (i + 1) / 10),
+            0.9,
         )
         for i, loss in enumerate(losses)
         for level in (0.0, 0.1, 0.2, 0.4)
@@ -89,6 +91,83 @@ def test_lines_hold_the_means_and_bars_the_intervals():
     np.testing.assert_array_equal(lines(ax)["bpr"].get_xdata(), frame["level"])
     bars = np.array([path[:, 1] for path in ax.collections[0].get_segments()])
     np.testing.assert_array_equal(bars, frame[["low", "high"]])
+
+
+def published(*rows, perturbation=PERTURBATION, metric="ndcg@20"):
+    """Make published values of (loss, level, value, source) rows."""
+    columns = ["dataset", "backbone", "perturbation", "metric", "loss", "level", "value", "source"]
+    return pd.DataFrame(
+        [("toy", "mf", perturbation, metric, *row) for row in rows], columns=columns
+    )
+
+
+def test_published_values_are_open_and_larger_in_the_loss_s_look_on_the_left_alone():
+    values = published(("bpr", 0.0, 0.31, "a"), ("softmax", 0.0, 0.32, "a"))
+    figure = draw_figure(world(), published=values)
+    left, right = figure.axes
+    drawn = [line for line in left.get_lines() if line.get_label() == PUBLISHED]
+    rings = {line.get_markeredgecolor(): line for line in drawn if line.get_marker() in "so"}
+    for loss, value in (("bpr", 0.31), ("softmax", 0.32)):
+        ours, ring = lines(left)[loss], rings[LOOKS[loss].color]
+        assert ring.get_marker() == ours.get_marker()
+        assert ring.get_markerfacecolor() == "none"
+        assert ring.get_markersize() > ours.get_markersize()
+        assert ring.get_zorder() < ours.get_zorder()
+        assert ring.get_xydata().tolist() == [[ours.get_xdata()[0], value]]
+    assert sum(line.get_marker() == "x" for line in drawn) == 2
+    assert set(lines(left)) == set(SIX)
+    assert not [line for line in right.get_lines() if line.get_label() == PUBLISHED]
+
+
+def test_the_legend_has_one_entry_for_all_published_values():
+    values = published(*((loss, 0.0, 0.3, "a") for loss in SIX))
+    (legend,) = draw_figure(world(), published=values).legends
+    assert [text.get_text() for text in legend.get_texts()] == [*SIX, "published"]
+    (alone,) = draw_curves(world(), published=values).figure.legends
+    assert [text.get_text() for text in alone.get_texts()][-1] == "published"
+
+
+def test_published_levels_of_one_source_are_joined_by_a_thin_line():
+    values = published(
+        ("bpr", 0.4, 0.1, "figure"),
+        ("bpr", 0.0, 0.4, "table"),
+        ("bpr", 0.1, 0.2, "figure"),
+    )
+    ax = draw_curves(world(("bpr",)), published=values)
+    of_published = [line for line in ax.get_lines() if line.get_label() == PUBLISHED]
+    dotted = [line for line in of_published if line.is_dashed()]
+    assert [line.get_xydata().tolist() for line in dotted] == [[[0.1, 0.2], [0.4, 0.1]]]
+    assert dotted[0].get_linewidth() < lines(ax)["bpr"].get_linewidth()
+
+
+def test_what_is_published_of_other_panels_and_losses_is_left_out():
+    frame = world(("bpr",))
+    other = [
+        published(("ccl", 0.0, 0.9, "a")),
+        published(("bpr", 0.0, 0.9, "a"), perturbation="other"),
+        published(("bpr", 0.0, 0.9, "a"), metric="recall@20"),
+        published(("bpr", 0.0, 0.9, "a")).assign(dataset="other"),
+        published(),
+    ]
+    for values in other:
+        ax = draw_curves(frame, published=values)
+        assert not [line for line in ax.get_lines() if line.get_label() == PUBLISHED]
+        assert "published" not in [text.get_text() for text in ax.figure.legends[0].get_texts()]
+
+
+def test_published_values_reach_the_files(tmp_path):
+    frame = pd.concat([world(), world(metric="recall@20")])
+    values = published(("bpr", 0.0, 0.5, "a"))
+    plain = save_all(frame, tmp_path / "plain", ("png",))
+    drawn = save_all(frame, tmp_path / "drawn", ("png",), published=values)
+    ndcg, recall = zip(plain, drawn, strict=True)
+    assert ndcg[0].read_bytes() != ndcg[1].read_bytes()
+    assert recall[0].read_bytes() == recall[1].read_bytes()
+    with helper("robustbench_rec.figures") as other:
+        shared = save_all(
+            frame, tmp_path / "shared", ("png",), starmap=other.starmap, published=values
+        )
+    assert [path.read_bytes() for path in shared] == [path.read_bytes() for path in drawn]
 
 
 def test_losses_are_spread_less_than_levels_are_apart():

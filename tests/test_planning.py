@@ -55,7 +55,7 @@ def test_components_are_printed_once_not_once_a_cell(tmp_path, monkeypatch):
         printed.append(component)
         return spec(component, without)
 
-    for module in ("planning", "cell"):
+    for module in ("labels", "cell"):
         monkeypatch.setattr(f"robustbench_rec.{module}.spec", counted)
     plan = planned(tmp_path)
     described = manifest(plan, Store(tmp_path / "out"), "command")

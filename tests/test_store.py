@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from robustbench_rec import InputError
-from robustbench_rec.store import COLUMNS, Store, read, short_names
+from robustbench_rec.store import COLUMNS, Store, averaged, read
 
 RECORD = {
     "id": "a1",
@@ -73,6 +73,43 @@ def test_all_users_averaging_scales_per_user_metrics_only(store):
     values = read(store.folder).set_index("metric")["value"]
     assert values["ndcg@20"] == 0.5 * 3 / 4
     assert values["coverage@20"] == 0.25
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+@pytest.mark.parametrize(
+    ("held", "wanted", "ndcg"),
+    # three of four users have a test item, and 0.5 is over these: 0.5 * 3 / 4 over all
+    [
+        ("test-users", "all-users", 0.375),
+        ("test-users", "test-users", 0.5),
+        ("all-users", "test-users", 0.5),
+        ("all-users", "all-users", 0.375),
+    ],
+)
+def test_either_averaging_is_read_from_either(store, held, wanted, ndcg, compacted):
+    store.begin(MANIFEST | {"averaging": held})
+    if compacted:
+        store.compact()
+        shutil.rmtree(store.cells)
+    frame = read(store.folder, averaging=wanted)
+    assert frame["evaluated"].tolist() == [0.75] * 4
+    values = frame[frame["loss"] == "softmax"].set_index("metric")["value"]
+    assert values["ndcg@20"] == pytest.approx(ndcg)
+    assert values["coverage@20"] == 0.25
+
+
+def test_an_old_compacted_run_reads_under_its_own_averaging_alone(store):
+    old = read(store.folder).drop(columns="evaluated")
+    old.to_csv(store.folder / "results.csv", index=False)
+    shutil.rmtree(store.cells)
+    frame = read(store.folder, averaging="test-users")
+    assert tuple(frame.columns) == COLUMNS
+    pd.testing.assert_frame_equal(frame.drop(columns="evaluated"), old, check_dtype=False)
+    assert frame["evaluated"].isna().all()
+    other = averaged(frame, "test-users", "all-users")
+    assert other.isna().tolist() == [True, False, True, False]  # coverage is of all lists together
+    with pytest.raises(InputError, match="cannot be averaged over all-users; its results"):
+        read(store.folder, averaging="all-users")
 
 
 def test_compact_writes_what_read_gives(store):
@@ -146,8 +183,3 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 
 def test_records_are_plain_json_for_other_tools(store):
     assert json.loads((store.cells / "a1.json").read_text())["status"] == "done"
-
-
-def test_short_names_keep_what_tells_apart():
-    names = short_names(["a(x=1, y=2)", "a(x=1, y=3)", "b(x=1)", "c()"])
-    assert list(names.values()) == ["a(y=2)", "a(y=3)", "b", "c"]

@@ -12,15 +12,15 @@ PACKAGE = Path(robustbench_rec.__file__).parent
 ROOT = "robustbench_rec"
 LAYERS = (
     "errors seeds interactions settings workers kernels",
-    "registry compute",
+    "registry compute labels",
     "perturbation loss backbone dataset",
     f"{ROOT} metrics",  # the package itself: the public names
-    "losses backbones datasets perturbations suites preparation sampling topk",
+    "losses backbones datasets perturbations suites preparation sampling topk published",
     "ranking diagnostics optimizers protocol",
     "training",
     "cell",
     "suite store",
-    "planning degradation",
+    "planning degradation references",
     "runner figures",
     "progress",
     "cli testing",
@@ -91,7 +91,7 @@ def test_plugins_are_built_on_public_names(name):
     assert {one for module, _, one in ours if module == ROOT} <= set(robustbench_rec.__all__)
 
 
-@pytest.mark.parametrize("name", ["store", "degradation", "figures"])
+@pytest.mark.parametrize("name", ["store", "references", "degradation", "figures"])
 def test_results_are_read_and_drawn_without_torch(name):
     reached, new = set(), {name}
     while new:

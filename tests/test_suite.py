@@ -590,3 +590,172 @@ def test_a_suite_without_perturbations_is_of_clean_data(tmp_path):
     text = SUITE[: SUITE.index("[[perturbation]]")]
     (clean,) = load(tmp_path, text=text).perturbations
     assert (clean.name, clean.level, clean.max_level) == ("clean", 0.0, 0.0)
+
+
+REFERENCE = """
+[[reference]]
+dataset = "synthetic"
+backbone = "mf"
+loss = "softmax( tau = .2 )"
+values = { "ndcg@20" = 0.05, "recall@20" = 0.08 }
+averaging = "all-users"
+source = "A paper, table 1"
+"""
+PERTURBED = 'source = "A paper, table 1"\nperturbation = "hidden_positives"\nlevel = 0.5'
+
+
+def test_a_reference_becomes_a_value_a_metric_called_as_results_call_it(tmp_path):
+    suite = load(tmp_path, text=SUITE + REFERENCE)
+    clean, other = suite.references
+    assert (clean.metric, clean.value) == ("ndcg@20", 0.05)
+    assert (other.metric, other.value) == ("recall@20", 0.08)
+    assert other == replace(clean, metric="recall@20", value=0.08)
+    assert (clean.dataset, clean.backbone, clean.loss) == ("synthetic", "mf", "softmax")
+    assert (clean.perturbation, clean.level) == ("", 0)
+    assert (clean.tolerance, clean.approximate) == (0.04, False)
+    assert clean.source == "A paper, table 1"
+
+
+def test_a_reference_finds_its_level_and_is_labelled_where_a_suite_has_several(tmp_path):
+    second = (
+        '\n[[loss]]\nname = "softmax"\ntau = 0.3\n\n[[perturbation]]\nname = "hidden_positives"'
+    )
+    text = (SUITE + REFERENCE).replace('\n[[perturbation]]\nname = "hidden_positives"', second)
+    change = ('source = "A paper, table 1"', f"{PERTURBED}\ntolerance = 0.1\napproximate = true")
+    one, _ = load(tmp_path, change, text=text).references
+    assert one.loss == "softmax(tau=0.2, lr=0.001)"
+    assert (one.perturbation, one.level) == ("hidden_positives", 0.5)
+    assert (one.tolerance, one.approximate) == (0.1, True)
+
+
+def test_references_change_no_id(tmp_path):
+    suite = load(tmp_path, text=SUITE + REFERENCE)
+    assert ids(suite.cells(dict.fromkeys(suite.datasets, "f"))) == ids(cells_of(tmp_path))
+
+
+REFERENCES = {
+    "a loss that the suite lacks": (
+        ("softmax( tau = .2 )", "sofmax"),
+        "loss",
+        "loss 'sofmax' is not in the suite; did you mean 'softmax'? (it has: bpr, softmax)",
+    ),
+    "settings that the suite lacks": (
+        ("tau = .2", "tau = .3"),
+        "loss",
+        "loss 'softmax( tau = .3 )' is not in the suite; did you mean 'softmax'? (it has: ",
+    ),
+    "a data set that the suite lacks": (
+        ('dataset = "synthetic"', 'dataset = "movielens-1m"'),
+        "dataset",
+        "dataset 'movielens-1m' is not in the suite (it has: synthetic)",
+    ),
+    "a perturbation that the suite lacks": (
+        ("A paper, table 1", 'a"\nperturbation = "false_positives'),
+        "perturbation",
+        "perturbation 'false_positives' is not in the suite; did you mean 'hidden_positives'?",
+    ),
+    "a level that is not in the sweep": (
+        ('source = "A paper, table 1"', PERTURBED.replace("0.5", "0.4")),
+        "level",
+        "level is 0.4; it must be one of 0, 0.5, the sweep of hidden_positives",
+    ),
+    "a level of nothing": (
+        ('source = "A paper, table 1"', 'level = 0.5\nsource = "a"'),
+        "level",
+        "level is 0.5; without a perturbation it must be 0, the clean control",
+    ),
+    "an unknown metric": (
+        ('"ndcg@20"', '"ncdg@20"'),
+        "values",
+        "values: no metric named 'ncdg'; did you mean 'ndcg'?",
+    ),
+    "a length that is not recorded": (
+        ('"ndcg@20"', '"ndcg@10"'),
+        "values",
+        "values: ndcg@10 is not recorded by this suite, whose lists are of 20; name a metric at 10",
+    ),
+    "a percentage": (
+        ("0.05", "5.29"),
+        "values",
+        "values: ndcg@20 is 5.29; it must be at most 1, a share and not a percentage",
+    ),
+    "zero": (("0.05", "0"), "values", "values: ndcg@20 is 0; it must be finite and above 0"),
+    "not a number": (("0.05", "nan"), "values", "values: ndcg@20 is nan; it must be finite and"),
+    "infinity": (("0.05", "inf"), "values", "values: ndcg@20 is inf; it must be finite and above"),
+    "text for a number": (
+        ("0.05", '"0.05"'),
+        "values",
+        "reference.values is {'ndcg@20': '0.05', 'recall@20': 0.08}; it should be a valid number",
+    ),
+    "no value": (
+        ('{ "ndcg@20" = 0.05, "recall@20" = 0.08 }', "{}"),
+        "values",
+        'values is empty; it must hold a metric, as in { "ndcg@20" = 0.0529 }',
+    ),
+    "an unknown averaging": (
+        ('"all-users"', '"users"'),
+        "averaging",
+        "reference.averaging is 'users'; it should be 'test-users' or 'all-users'",
+    ),
+    "no averaging": (
+        ('averaging = "all-users"\n', ""),
+        "[[reference]]",
+        "reference needs the setting 'averaging'",
+    ),
+    "no source": (('"A paper, table 1"', '" "'), "source", "source is empty; it must say where"),
+    "a tolerance in percent": (
+        ("source =", "tolerance = 4.0\nsource ="),
+        "tolerance",
+        "Reference.tolerance is 4.0; it must be in (0, 1]",
+    ),
+    "an unknown key": (
+        ("values =", "value ="),
+        "value",
+        "reference has no setting 'value'; did you mean 'values'?",
+    ),
+    "one table": (
+        ("[[reference]]", "[reference]"),
+        "[reference]",
+        "reference: one table; it is written [[reference]], with two brackets",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFERENCES)
+@pytest.mark.parametrize("first", [False, True])
+def test_a_mistake_in_a_reference_gets_its_line_and_what_is_allowed(tmp_path, case, first):
+    (old, new), at, says = REFERENCES[case]
+    table = REFERENCE.replace(old, new)
+    assert table != REFERENCE
+    head, tables = SUITE.split("\n[[dataset]]")
+    parts = (head, table, "\n[[dataset]]", tables) if first else (SUITE, table)
+    text = "".join(parts)
+    start = text.index(table)
+    line = text[:start].count("\n") + line_of(at, table)
+    assert refused(tmp_path, text=text).startswith(f":{line}: {says}")
+
+
+def test_a_mistake_elsewhere_is_found_below_a_reference(tmp_path):
+    head, tables = SUITE.split("\n[[dataset]]")
+    text = head + REFERENCE + "\n[[dataset]]" + tables.replace("n_users", "n_user")
+    assert refused(tmp_path, text=text).startswith(f":{line_of('n_user', text)}: synthetic has no")
+
+
+def test_a_reference_that_may_mean_two_is_refused(tmp_path):
+    text = SUITE.replace(
+        "[[backbone]]", '[[dataset]]\nname = "synthetic"\nn_users = 70\n[[backbone]]'
+    )
+    message = refused(tmp_path, text=text + REFERENCE)
+    assert message.startswith(
+        f":{line_of('dataset =', text + REFERENCE)}: dataset 'synthetic' may "
+    )
+    assert message.endswith("; give the settings that tell them apart")
+
+
+def test_a_second_value_of_one_source_for_one_point_is_refused(tmp_path):
+    again = REFERENCE.replace("0.05", "0.06").replace('"recall@20" = 0.08', '"map@20" = 0.1')
+    message = refused(tmp_path, text=SUITE + REFERENCE + again)
+    line = (SUITE + REFERENCE).count("\n") + line_of("values", again)
+    assert message == f":{line}: values: ndcg@20 of softmax stands above already, by this source"
+    other = again.replace("A paper", "Another paper")
+    assert len(load(tmp_path, text=SUITE + REFERENCE + other).references) == 4

@@ -1,0 +1,178 @@
+"""Published values: a suite's `[[reference]]` tables, checked against what the suite has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from robustbench_rec.errors import InputError
+from robustbench_rec.labels import meant
+from robustbench_rec.metrics import METRICS, Averaging, parse
+from robustbench_rec.registry import make, nearest
+from robustbench_rec.settings import check, setting
+
+AXES = ("dataset", "backbone", "loss", "perturbation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One published value, and what of a run it stands beside.
+
+    Attributes:
+        dataset, backbone, loss, perturbation: labels, as results show them; no perturbation, "",
+            is the clean control, which every perturbation has as its level 0.
+        level: of the perturbation.
+        metric, value: `name@k`, and what was published.
+        averaging: over which users the source averages.
+        source: where it was published.
+        tolerance: how far ours may lie from it, relative to it.
+        approximate: whether it was read off a figure.
+
+    """
+
+    dataset: str
+    backbone: str
+    loss: str
+    perturbation: str
+    level: float
+    metric: str
+    value: float
+    averaging: Averaging
+    source: str
+    tolerance: float
+    approximate: bool
+
+    @property
+    def point(self) -> tuple[object, ...]:
+        """What the value is of; a source has one value for it."""
+        axes = (self.dataset, self.backbone, self.loss, self.perturbation)
+        return *axes, self.level, self.metric, self.averaging, self.source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A `[[reference]]` table as it is written."""
+
+    dataset: str
+    backbone: str
+    loss: str
+    values: Mapping[str, float]
+    averaging: Averaging
+    source: str
+    perturbation: str = ""
+    level: float = 0.0
+    tolerance: float = setting(0.04, above=0, at_most=1)
+    approximate: bool = False
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a suite has, for references to name.
+
+    Attributes:
+        labels: axis -> full spec -> label.
+        levels: perturbation's label -> the levels of its sweep.
+        ks: the list lengths at which metrics are recorded.
+
+    """
+
+    labels: Mapping[str, Mapping[str, str]]
+    levels: Mapping[str, Sequence[float]]
+    ks: Sequence[int]
+
+
+def read_reference(
+    table: Mapping[str, Any], grid: Grid, before: Iterable[Published] = ()
+) -> list[Published]:
+    """Check one `[[reference]]` table, and return its values one by one.
+
+    Args:
+        table: as TOML gives it.
+        grid: what the suite has.
+        before: the values that stand above it.
+
+    Raises:
+        InputError: an unknown key, a value of a wrong type or out of bounds, what the suite does
+            not have, or a second value for one point.
+
+    """
+    row: Reference = make(Reference, table, "reference")
+    names = {axis: _label(row, axis, grid) for axis in AXES}
+    _check_level(row, names["perturbation"], grid)
+    if not row.source.strip():
+        raise InputError("source is empty; it must say where the values were published")
+    if not row.values:
+        raise InputError('values is empty; it must hold a metric, as in { "ndcg@20" = 0.0529 }')
+    for metric, value in row.values.items():
+        _check_value(metric, value, grid)
+    found = [
+        Published(
+            **names,
+            level=row.level,
+            metric=metric,
+            value=value,
+            averaging=row.averaging,
+            source=" ".join(row.source.split()),
+            tolerance=row.tolerance,
+            approximate=row.approximate,
+        )
+        for metric, value in row.values.items()
+    ]
+    for again in {one.point for one in before} & {one.point for one in found}:
+        raise InputError(f"values: {again[5]} of {again[2]} stands above already, by this source")
+    return found
+
+
+def _label(row: Reference, axis: str, grid: Grid) -> str:
+    """Return the one label that a row means on an axis; "" for no perturbation."""
+    asked, labels = getattr(row, axis), grid.labels[axis]
+    if axis == "perturbation" and not asked:
+        return ""
+    found = meant(asked, labels)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f"{axis} {asked!r} may mean {' or '.join(found)}; give the settings that tell them "
+            "apart"
+        )
+    known = list(dict.fromkeys(labels.values()))
+    raise InputError(
+        f"{axis} {asked!r} is not in the suite{nearest(asked, known)} (it has: {', '.join(known)})"
+    )
+
+
+def _check_level(row: Reference, perturbation: str, grid: Grid) -> None:
+    if perturbation and row.level not in grid.levels[perturbation]:
+        allowed = ", ".join(f"{level:g}" for level in grid.levels[perturbation])
+        raise InputError(
+            f"level is {row.level:g}; it must be one of {allowed}, the sweep of {perturbation}"
+        )
+    if not perturbation and row.level != 0:
+        raise InputError(
+            f"level is {row.level:g}; without a perturbation it must be 0, the clean control"
+        )
+
+
+def _check_value(metric: str, value: float, grid: Grid) -> None:
+    try:
+        name, k = parse(metric)
+    except InputError as error:
+        raise InputError(f"values: {error}") from None
+    if k not in grid.ks:
+        allowed = ", ".join(map(str, grid.ks))
+        raise InputError(
+            f"values: {metric} is not recorded by this suite, whose lists are of {allowed}; name a "
+            f"metric at {k} in `metrics` too"
+        )
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"values: {metric} is {value:g}; it must be finite and above 0")
+    if METRICS[name].per_user and value > 1:
+        raise InputError(
+            f"values: {metric} is {value:g}; it must be at most 1, a share and not a percentage"
+        )

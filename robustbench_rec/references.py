@@ -1,0 +1,151 @@
+"""Published values beside a run's own, under the averaging of whoever published them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from robustbench_rec.errors import InputError
+from robustbench_rec.metrics import Averaging
+from robustbench_rec.store import Store, averaged, read
+
+POINT = ["dataset", "backbone", "loss", "perturbation", "level", "metric"]
+"""What a published value and ours have to agree on."""
+COMPARED = [
+    *POINT,
+    "averaging",
+    "published",
+    "ours",
+    "n",
+    "relative",
+    "tolerance",
+    "verdict",
+    "source",
+    "approximate",
+]
+TEST = ["dataset", "perturbation", "level"]
+"""What decides which users have a test item."""
+DRAWN = ["dataset", "backbone", "perturbation", "metric", "loss", "level", "value", "source"]
+HOW_TO_ADD = (
+    "add tables to the suite's file, as in [[reference]] dataset = ..., backbone = ..., "
+    'loss = ..., values = { "ndcg@20" = 0.0529 }, averaging = "all-users", source = ..., '
+    "and run it again; what is done is not trained again"
+)
+
+
+def compare(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
+    """Put each published value of a run's suite beside ours.
+
+    Args:
+        run: its folder.
+        warn: told of corrupt records.
+
+    Returns:
+        One row a published value, in the suite's order: what it is of (`perturbation` is "" for
+        the clean control), `averaging`, `published`, `ours`, the mean over `n` replicates under the
+        same averaging, `relative`, which is ours / published - 1, `tolerance`, `verdict`,
+        `source`, `approximate`. The verdict is "within" where |relative| <= tolerance, else
+        "below" or "above"; "not run" where we have no value, and "needs records" where ours is of
+        another averaging and a compacted run does not say how many users were evaluated.
+
+    Raises:
+        InputError: the folder holds no run, or one whose suite has no published value.
+
+    """
+    manifest = Store(Path(run)).manifest()
+    references = manifest.get("references", [])
+    if not references:
+        raise InputError(f"{run}: suite {manifest['suite']!r} has no published value; {HOW_TO_ADD}")
+    frame = _with_clean(read(run, warn))
+    ours = {
+        averaging: _means(frame, manifest["averaging"], averaging)
+        for averaging in {one["averaging"] for one in references}
+    }
+    rows = [_compared(one, ours[one["averaging"]]) for one in references]
+    return pd.DataFrame(rows, columns=COMPARED)
+
+
+def _with_clean(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add rows of the clean control, "": level 0 of whichever perturbation was run first."""
+    clean = frame[frame["level"] == 0].assign(perturbation="")
+    return pd.concat([frame, clean.drop_duplicates([*POINT, "replicate"])])
+
+
+def _means(
+    frame: pd.DataFrame, held: Averaging, wanted: Averaging
+) -> dict[tuple[object, ...], tuple[float, int]]:
+    """Return point -> mean over replicates, NaN where it cannot be known, and their number."""
+    values = frame.assign(value=averaged(frame, held, wanted))
+    found = values.groupby(POINT)["value"].agg(["mean", "size"])
+    return {
+        _point(dict(zip(POINT, at, strict=True))): (m, int(n)) for at, m, n in found.itertuples()
+    }
+
+
+def _point(row: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what a row is of; a level may have lost its last bit in a file of text."""
+    return tuple(round(row[key], 12) if key == "level" else row[key] for key in POINT)
+
+
+def _compared(
+    reference: Mapping[str, Any], ours: Mapping[tuple[object, ...], tuple[float, int]]
+) -> dict[str, Any]:
+    mean, n = ours.get(_point(reference), (float("nan"), 0))
+    relative = round(mean / reference["value"] - 1, 12)
+    return dict(reference) | {
+        "published": reference["value"],
+        "ours": mean,
+        "n": n,
+        "relative": relative,
+        "verdict": _verdict(relative, n, reference["tolerance"]),
+    }
+
+
+def _verdict(relative: float, n: int, tolerance: float) -> str:
+    if n == 0:
+        return "not run"
+    if relative != relative:  # NaN
+        return "needs records"
+    if abs(relative) <= tolerance:
+        return "within"
+    return "below" if relative < 0 else "above"
+
+
+def overlay(manifest: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the published values as figures of a run draw them, under the run's averaging.
+
+    Args:
+        manifest: of the run.
+        frame: its tidy frame, as `store.read` returns it.
+
+    Returns:
+        Columns `dataset, backbone, perturbation, metric, loss, level, value, source`. A value of
+        the clean control stands once for each perturbation, at level 0. One whose averaging
+        cannot be turned into the run's is left out.
+
+    """
+    shares = frame.groupby(TEST)["evaluated"].agg(["mean"]).itertuples()
+    known = {(*test, round(level, 12)): share for (*test, level), share in shares}
+    rows = [
+        one | {"evaluated": known.get(tuple(one[key] for key in TEST), float("nan"))}
+        for reference in manifest.get("references", [])
+        for one in _spread(reference, frame)
+    ]
+    found = pd.DataFrame(rows, columns=[*DRAWN, "averaging", "evaluated"])
+    for averaging in found["averaging"].unique():
+        part = found[found["averaging"] == averaging]
+        found.loc[part.index, "value"] = averaged(part, averaging, manifest["averaging"])
+    return found[DRAWN].dropna(subset="value")
+
+
+def _spread(reference: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a published value once for each perturbation that was run and has it."""
+    named = reference["perturbation"]
+    return [
+        dict(reference) | {"perturbation": perturbation}
+        for perturbation in frame["perturbation"].unique()
+        if named in ("", perturbation)
+    ]
