@@ -165,7 +165,7 @@ class Trainer:
             if self.loss.score == "cosine":
                 users, items = normalize(users, dim=1), normalize(items, dim=1)
         self.module.train()
-        return users, items
+        return users.detach(), items.detach()  # a table that is a parameter asks for gradients
 
     def snapshot(self, epoch: int) -> Fit:
         """Return the model as it is now."""
