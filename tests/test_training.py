@@ -137,9 +137,7 @@ def cut(values: list[float]) -> list[list[float]]:
     return [values[:end] for end in range(1, len(values) + 1)]
 
 
-@pytest.mark.parametrize(
-    "loss", ["softmax", "drrl", "sl_at_k", "advinfonce", "llpauc", "directau"]
-)
+@pytest.mark.parametrize("loss", ["softmax", "drrl", "sl_at_k", "advinfonce", "llpauc", "directau"])
 def test_a_seed_gives_the_same_bits_and_another_seed_others(loss):
     chosen = small(loss)
     one, two, other = (fit(toy_split(), MF, chosen, QUICK, seed) for seed in (5, 5, 6))
