@@ -169,7 +169,7 @@ def test_drrl_weighs_a_negative_by_a_power_of_its_excess_and_drops_those_under_t
 
 
 def test_the_order_leads_from_truncation_to_concentration():
-    """At a fixed margin: even weights on what is above it for large orders, all on the hardest near 1.
+    """At a fixed margin: even weights above it for large orders, all on the hardest near 1.
 
     The weights at a* are those of one excess to the power a* - 1, so that their divergence from
     even ones grows with a*, that is as the order falls; from log(N / k), with k of N above the
