@@ -9,6 +9,7 @@ published data, without needing them. Loss: softmax, N = 1000, batches of 1024, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.scoring import gather_bmm, gemm_gather
 from benchmarks.timing import best, read_speed, table, using
-from robustbench_rec import BACKBONES, LOSSES, Interactions, Split, kernels, training
+from robustbench_rec import BACKBONES, LOSSES, Batch, Interactions, Split, kernels, training
 from robustbench_rec.seeds import rng_for
 
 USERS, ITEMS, PAIRS = 13_455, 8_360, 165_000
@@ -78,11 +79,19 @@ def _usual_step(
     Negatives, loss and optimizer are ours, so that the scoring alone is compared.
     """
     index = torch.from_numpy(one.sampler.draw(1, rows, N)).long()
-    batch = torch.from_numpy(one.train.users[rows])
+    who = torch.from_numpy(one.train.users[rows])
     users, items = (torch.nn.functional.normalize(part, dim=1) for part in one.module())
-    chosen = users[batch]
-    pos = (chosen * items[index[:, 0]]).sum(dim=1)
-    value = one.objective(pos, score(chosen, items, index[:, 1:]), batch)
+    chosen, liked = users[who], items[index[:, 0]]
+    batch = Batch(
+        pos=(chosen * liked).sum(dim=1),
+        neg=score(chosen, items, index[:, 1:]),
+        users=who,
+        items=index[:, 0],
+        negatives=index[:, 1:],
+        user_vectors=chosen,
+        item_vectors=liked,
+    )
+    value = one.objective(batch)
     one.optimizer.step(torch.autograd.grad(value, one.parameters))
 
 
@@ -112,9 +121,10 @@ def _line(name: str, ms: float, moved: float, speed: float, size: int) -> tuple[
 def _parts(one: training.Trainer, rows: np.ndarray) -> list[Part]:
     users, items = one.module()
     index = torch.from_numpy(one.sampler.draw(1, rows, N))
-    batch = torch.from_numpy(one.train.users[rows])
-    chosen = users.index_select(0, batch).detach()
+    who = torch.from_numpy(one.train.users[rows])
+    chosen = users.index_select(0, who).detach()
     scores = kernels.gathered_scores(chosen, items.detach(), index, True)
+    batch = one.batch(1, rows, (users, items), N, True)
     weights = torch.rand_like(scores)
     tables = [tensor.detach().numpy() for tensor in (chosen, items)]
     scales = [kernels.scales(part, True) for part in tables]
@@ -136,7 +146,7 @@ def _parts(one: training.Trainer, rows: np.ndarray) -> list[Part]:
             slots * (DIM * 4 + 8),
             table_bytes,
         ),
-        ("loss, both ways", partial(_loss, one, scores, batch), slots * 4 * 3, slots * 4),
+        ("loss, both ways", partial(_loss, one, batch, scores), slots * 4 * 3, slots * 4),
         (
             "gradient by user",
             partial(kernels.by_user, *tables, *scales, places, weights.numpy(), True, by_user),
@@ -155,19 +165,19 @@ def _parts(one: training.Trainer, rows: np.ndarray) -> list[Part]:
             slots * (DIM * 4 + 8),
             B * DIM * 4,
         ),
-        ("users picked, both ways", partial(_pick, users, batch), USERS * DIM * 4, USERS * DIM * 4),
+        ("users picked, both ways", partial(_pick, users, who), USERS * DIM * 4, USERS * DIM * 4),
         ("Adam", partial(one.optimizer.step, gradients), 7 * both, 4 * both),
     ]
 
 
-def _loss(one: training.Trainer, scores: Tensor, batch: Tensor) -> None:
+def _loss(one: training.Trainer, batch: Batch, scores: Tensor) -> None:
     held = scores.detach().requires_grad_()
     pos, neg = torch.split(held, [1, N], dim=1)
-    torch.autograd.grad(one.objective(pos.squeeze(1), neg, batch), held)
+    torch.autograd.grad(one.objective(replace(batch, pos=pos.squeeze(1), neg=neg)), held)
 
 
-def _pick(users: Tensor, batch: Tensor) -> None:
-    chosen = users.index_select(0, batch)
+def _pick(users: Tensor, who: Tensor) -> None:
+    chosen = users.index_select(0, who)
     torch.autograd.grad(chosen, users, torch.ones_like(chosen))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from robustbench_rec import LOSSES
-from robustbench_rec.testing import LossContract
+from robustbench_rec.testing import LossContract, batch_of
 
 
 class TestBPR(LossContract):
@@ -12,6 +12,6 @@ class TestBPR(LossContract):
 
     def test_hand_worked_value(self):
         # Rendle 2009: -log sigmoid(p - n). Two rows, margins 1 and -2.
-        pos, neg = torch.tensor([2.0, 0.0]), torch.tensor([[1.0], [2.0]])
+        batch = batch_of(torch.tensor([2.0, 0.0]), torch.tensor([[1.0], [2.0]]))
         expected = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(2))) / 2
-        assert self.loss(pos, neg, torch.arange(2)).item() == pytest.approx(expected)
+        assert self.loss(batch).item() == pytest.approx(expected)
