@@ -17,6 +17,7 @@ from robustbench_rec.diagnostics import (
 from robustbench_rec.testing import batch_of, toy_split
 from robustbench_rec.training import TrainConfig, Trainer, fit
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NONE = np.zeros((2, 4), dtype=bool)
 MF = BACKBONES["mf"](dim=8)
 QUICK = TrainConfig(epochs=5, batch_size=64, lr=1e-2, eval_every=2)
