@@ -8,6 +8,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # before numba: threads.MOST, o
 
 import numba
 import pytest
+import threads
 from commands import command_line
 
 numba.set_num_threads(1)
@@ -28,6 +29,13 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("ROBUSTBENCH_REC_DATA names no folder of real data sets")
     return Path(folder)
+
+
+@pytest.fixture
+def one_thread():
+    """Train as a worker does; several threads only wait for each other on such small tables."""
+    with threads.using(1):
+        yield
 
 
 @pytest.fixture

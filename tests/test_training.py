@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-import threads
 import torch
 
 from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss, kernels
@@ -16,18 +15,12 @@ from robustbench_rec.ranking import evaluate
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training import TrainConfig, fit
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 MF = BACKBONES["mf"](dim=8)
 BPR = LOSSES["bpr"]()
 QUICK = TrainConfig(epochs=2, batch_size=64, lr=1e-2, eval_every=1)
 N_BATCHES = -(-480 // 64)
 """The toy split has 480 training pairs."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Train as a worker does; several threads only wait for each other on such small tables."""
-    with threads.using(1):
-        yield
 
 
 def same_bits(one, two) -> bool:

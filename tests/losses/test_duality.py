@@ -200,7 +200,7 @@ def test_the_margin_that_drrl_learns_descends_to_the_best_one():
     objective = drrl(2.0, scale, margin=0.7).bind(1, 9)
     batch = batch_of(torch.zeros(1), torch.tensor(scores, dtype=torch.float32).unsqueeze(0))
     (move,) = objective.moves
-    mover = Mover(replace(move, lr=0.02), model_lr=1.0)
+    mover = Mover(replace(move, lr=0.1), model_lr=1.0)
     for _ in range(1000):
         mover.step(torch.autograd.grad(objective(batch), mover.parameters), n_rows=1)
     assert objective.margins.item() == pytest.approx(best, abs=1e-3)

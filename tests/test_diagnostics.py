@@ -1,0 +1,230 @@
+"""How a loss weighs its negatives: by hand, of any loss, and along a training."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from robustbench_rec import BACKBONES, LOSSES, Interactions, Loss, Split
+from robustbench_rec.diagnostics import (
+    DIAGNOSTICS,
+    implied_weights,
+    known_false_negatives,
+    mechanism,
+)
+from robustbench_rec.testing import batch_of, toy_split
+from robustbench_rec.training import TrainConfig, Trainer, fit
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+NONE = np.zeros((2, 4), dtype=bool)
+MF = BACKBONES["mf"](dim=8)
+QUICK = TrainConfig(epochs=5, batch_size=64, lr=1e-2, eval_every=2)
+
+
+def test_even_weights_are_those_of_no_concentration():
+    found = mechanism(np.full((2, 4), 0.3), NONE)
+    assert found == pytest.approx(
+        {"active_rows": 1, "utilisation": 1, "effective_sample_size": 1, "kl": 0, "renyi_2": 0}
+    )
+
+
+def test_all_weight_on_one_negative_is_the_most_concentrated():
+    found = mechanism(np.eye(4)[:2] * 7, NONE)
+    assert found == pytest.approx(
+        {
+            "active_rows": 1,
+            "utilisation": 1 / 4,
+            "effective_sample_size": 1 / 4,
+            "kl": math.log(4),
+            "renyi_2": math.log(4),
+        }
+    )
+
+
+def test_weights_between_by_hand():
+    # Shares (.6, .2, .2, 0), against an even one (2.4, .8, .8, 0). (5)^2 / (4 (9 + 1 + 1)) =
+    # 25 / 44; KL .6 log 2.4 + .4 log .8 = .436024; log(4 (.36 + .04 + .04)) = log 1.76.
+    found = mechanism(np.array([[3.0, 1.0, 1.0, 0.0]]), NONE[:1])
+    assert found == pytest.approx(
+        {
+            "active_rows": 1,
+            "utilisation": 0.75,
+            "effective_sample_size": 25 / 44,
+            "kl": 0.436024,
+            "renyi_2": math.log(1.76),
+        },
+        abs=1e-6,
+    )
+
+
+def test_a_weight_is_used_above_a_hundredth_of_an_even_one():
+    # An even one is (98 + .0097 + .0099) / 100 = .980196.
+    weights = np.concatenate([np.ones(98), [0.0097, 0.0099]])[None]
+    assert mechanism(weights, weights < 0)["utilisation"] == pytest.approx(0.99)
+
+
+def test_the_scale_of_the_weights_says_nothing():
+    weights = np.array([[3.0, 1.0, 1.0, 0.0], [0.1, 0.2, 0.3, 0.4]])
+    known = weights > 0.35
+    assert mechanism(1e-6 * weights, known) == pytest.approx(mechanism(weights, known))
+
+
+def test_the_share_on_false_negatives_is_of_all_weight_in_the_batch():
+    # 2 of 8 slots; their weights 6 and 1 of 4 + 6 + 1 + 9.
+    weights = np.array([[0.0, 4.0, 6.0, 0.0], [1.0, 9.0, 0.0, 0.0]])
+    known = np.zeros((2, 4), dtype=bool)
+    known[0, 2] = known[1, 0] = True
+    found = mechanism(weights, known)
+    assert found["false_negative_rate"] == 0.25
+    assert found["false_negative_share"] == pytest.approx(7 / 20)
+    assert set(found) == set(DIAGNOSTICS)
+
+
+def test_rows_without_weight_are_idle_and_count_as_unused():
+    weights = np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
+    found = mechanism(weights, NONE)
+    assert found == pytest.approx(
+        {
+            "active_rows": 0.5,
+            "utilisation": 2 / 8,
+            "effective_sample_size": 0.5,  # of the active row
+            "kl": math.log(2),
+            "renyi_2": math.log(2),
+        }
+    )
+
+
+def test_without_any_weight_only_rates_are_known():
+    assert mechanism(np.zeros((2, 4)), NONE) == {"active_rows": 0.0}
+    known = ~NONE
+    assert mechanism(np.zeros((2, 4)), known) == {"active_rows": 0.0, "false_negative_rate": 1.0}
+
+
+def test_without_known_false_negatives_nothing_is_said_of_them():
+    assert "false_negative_rate" not in mechanism(np.ones((2, 4)), NONE)
+    assert "false_negative_share" not in mechanism(np.ones((2, 4)), NONE)
+
+
+def test_tiny_single_precision_weights_do_not_vanish_in_their_squares():
+    weights = np.full((1, 4), 1e-30, dtype=np.float32)
+    assert mechanism(weights, NONE[:1])["effective_sample_size"] == pytest.approx(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighing(Loss):
+    """A loss whose weights are known: 1, -2, 0, ... by the place of a negative."""
+
+    def __call__(self, batch):
+        places = torch.arange(batch.neg.shape[1], dtype=batch.neg.dtype)
+        return (batch.neg * (1 - 3 * places).clamp(-2, 1) * (places < 2)).mean(dim=0).sum()
+
+
+def test_implied_weights_of_a_loss_of_one_s_own_are_absolute_derivatives():
+    neg = torch.zeros(2, 3, requires_grad=True)
+    weights = implied_weights(Weighing(), batch_of(torch.zeros(2), neg))
+    assert weights.tolist() == [[0.5, 1.0, 0.0], [0.5, 1.0, 0.0]]
+    assert neg.grad is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blind(Loss):
+    """A loss that does not look at negatives but learns a part."""
+
+    def __call__(self, batch):
+        return (batch.pos * torch.ones((), requires_grad=True)).mean()
+
+
+def test_a_loss_that_does_not_look_at_negatives_has_no_weights():
+    batch = batch_of(torch.zeros(2), torch.zeros(2, 3, requires_grad=True))
+    assert implied_weights(Blind(), batch) is None
+    assert implied_weights(LOSSES["directau"](), batch) is None
+
+
+def test_known_false_negatives_are_hidden_positives_and_those_of_validation():
+    pairs = {"train": [(0, 0), (1, 1)], "valid": [(0, 1)], "test": [(0, 2)], "hidden": [(1, 3)]}
+    made = {part: Interactions.of(*zip(*ids, strict=True), 2, 5) for part, ids in pairs.items()}
+    split = Split.of(made["train"], made["valid"], made["test"], false_negatives=made["hidden"])
+    users = torch.tensor([0, 1, 0])
+    negatives = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 4], [3, 3, 1, 1]], dtype=torch.int32)
+    assert known_false_negatives(split, users, negatives).tolist() == [
+        [True, False, False, False],  # the test's 2 is not looked at
+        [False, False, True, False],
+        [False, False, True, True],
+    ]
+
+
+def test_every_evaluation_measures_the_mechanism():
+    model = fit(toy_split(), MF, LOSSES["softmax"](n_negatives=8), QUICK, seed=0)
+    assert [epoch for epoch, _ in model.mechanism] == [2, 4, 5]
+    assert [epoch for epoch, _ in model.mechanism] == [epoch for epoch, _ in model.history]
+    for _, found in model.mechanism:
+        assert set(found) == set(DIAGNOSTICS)
+        assert 1 / 1000 <= found["effective_sample_size"] <= 1
+        assert 0 <= found["kl"] <= found["renyi_2"] <= math.log(1000)
+    assert model.mechanism[0] != model.mechanism[1]
+
+
+def test_a_loss_without_negatives_has_an_empty_mechanism():
+    model = fit(toy_split(), MF, LOSSES["directau"](), QUICK, seed=0)
+    assert model.mechanism == ((2, {}), (4, {}), (5, {}))
+
+
+@pytest.mark.parametrize("loss", ["bpr", "drrl", "advinfonce", "llpauc", "sl_at_k"])
+def test_measuring_changes_no_bit_of_the_training(loss, monkeypatch):
+    settings = {"k": 3} if loss == "sl_at_k" else {}
+    arguments = (toy_split(), MF, LOSSES[loss](n_negatives=8, **settings), QUICK, 0)
+    measured = fit(*arguments)
+    monkeypatch.setattr(Trainer, "mechanism", lambda trainer, model: {})
+    blind = fit(*arguments)
+    assert blind.mechanism != measured.mechanism
+    assert blind.history == measured.history
+    assert torch.equal(blind.users, measured.users)
+    assert torch.equal(blind.items, measured.items)
+
+
+def trainer_of(loss, split=None):
+    split = split or toy_split()
+    module = MF.build(split.train, torch.Generator().manual_seed(0))
+    return Trainer(module, split, loss, QUICK, seed=0)
+
+
+def test_the_probe_is_the_same_for_every_loss_and_at_every_epoch(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "robustbench_rec.training.implied_weights", lambda objective, batch: seen.append(batch)
+    )
+    few, many = (trainer_of(LOSSES["softmax"](n_negatives=n)) for n in (1, 9))
+    for trainer in (few, few, many):
+        trainer.mechanism(trainer.snapshot(1))
+        trainer.run_epoch(1)
+    for other in seen[1:]:
+        assert torch.equal(seen[0].users, other.users)
+        assert torch.equal(seen[0].items, other.items)
+        assert torch.equal(seen[0].negatives, other.negatives)
+    assert seen[0].neg.shape == (
+        480,
+        1000,
+    )  # all training pairs, of which there are fewer than 1024
+
+
+def test_the_probe_scores_by_the_model_as_it_is():
+    trainer = trainer_of(LOSSES["softmax"](n_negatives=4, tau=0.3))
+    model = trainer.snapshot(1)
+    batch = trainer.batch(0, trainer.probed, (model.users, model.items), 1000, False)
+    cosines = torch.einsum("bd,bnd->bn", model.users[batch.users], model.items[batch.negatives])
+    shares = (cosines / 0.3).softmax(dim=1)
+    sizes = 1 / (1000 * (shares**2).sum(dim=1))
+    found = trainer.mechanism(model)
+    assert found["effective_sample_size"] == pytest.approx(sizes.mean().item(), rel=1e-4)
+    assert found["utilisation"] == pytest.approx((1000 * shares > 0.01).float().mean().item())
+
+
+def test_contaminated_negatives_raise_the_rate_of_known_false_negatives():
+    clean = trainer_of(LOSSES["softmax"]())
+    rated = trainer_of(LOSSES["softmax"](), replace(toy_split(), contamination=0.5))
+    low, high = (one.mechanism(one.snapshot(1))["false_negative_rate"] for one in (clean, rated))
+    # Each user has 2 hidden and 2 validation positives among the 32 items without training pair.
+    assert low == pytest.approx(4 / 32, rel=0.05)
+    assert high == pytest.approx(0.5 + 0.5 * 4 / 32, rel=0.05)
