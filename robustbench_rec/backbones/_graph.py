@@ -33,10 +33,7 @@ class Graph(nn.Module):
         user_degrees = train.user_counts[train.users].astype(np.float64)
         item_degrees = train.item_counts[train.items].astype(np.float64)
         weights = (1 / np.sqrt(user_degrees * item_degrees)).astype(np.float32)
-        by_item = np.argsort(train.items, kind="stable")
-        item_starts = np.concatenate([[0], np.cumsum(train.item_counts)])
-        self.to_users = Half(train.starts, train.items, weights)
-        self.to_items = Half(item_starts, train.users[by_item], weights[by_item])
+        self.to_users, self.to_items = halves(train, weights)
 
     def product(self, tables: Pair, base: Pair | None = None, scale: float = 1.0) -> Pair:
         """Return scale * (base + N tables), without a base scale * N tables; no gradient flows."""
@@ -103,6 +100,16 @@ class Half(nn.Module):
             )
         product = torch.mm(matrix, dense)
         return (product if base is None else product.add_(base)).mul_(scale)
+
+
+def halves(train: Interactions, weights: NDArray[np.float32]) -> tuple[Half, Half]:
+    """Return the matrix with a weight for each training pair, users by items, and its transpose."""
+    by_item = np.argsort(train.items, kind="stable")
+    item_starts = np.concatenate([[0], np.cumsum(train.item_counts)])
+    return (
+        Half(train.starts, train.items, weights),
+        Half(item_starts, train.users[by_item], weights[by_item]),
+    )
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

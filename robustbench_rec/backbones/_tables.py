@@ -1,4 +1,4 @@
-"""The free embeddings that every backbone here starts from. Imports torch: import it late."""
+"""Tables of embeddings, free ones and fixed ones. Imports torch: import it late."""
 
 from __future__ import annotations
 
@@ -21,6 +21,28 @@ class Tables(nn.Module):
         super().__init__()
         self.users = nn.Parameter(torch.randn(n_users, dim, generator=generator) * std)
         self.items = nn.Parameter(torch.randn(n_items, dim, generator=generator) * std)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Return the tables as they are."""
+        return self.users, self.items
+
+
+class Fixed(nn.Module):
+    """Tables that are what they are: buffers, with nothing to train.
+
+    Attributes:
+        users: (n_users, dim) float32.
+        items: (n_items, dim) float32.
+
+    """
+
+    users: Tensor
+    items: Tensor
+
+    def __init__(self, users: Tensor, items: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("users", users)
+        self.register_buffer("items", items)
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return the tables as they are."""
