@@ -1,3 +1,5 @@
+"""What every backbone holds, and what mf and lightgcn compute."""
+
 import numpy as np
 import pytest
 import torch
@@ -5,19 +7,84 @@ import torch
 from robustbench_rec import BACKBONES, Interactions
 from robustbench_rec.testing import toy_split
 
+NAMES = sorted(BACKBONES)
+LEARNING = [name for name in NAMES if BACKBONES[name].learns]
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+
+def chosen(name):
+    """Return a backbone with 5 numbers an embedding, or with the only width it has."""
+    return BACKBONES[name](dim=1 if name == "popularity" else 5)
+
+
+def built(name, seed=3, train=None):
+    generator = torch.Generator().manual_seed(seed)
+    return chosen(name).build(train or toy_split().train, generator)
+
+
+def test_ours_are_known():
+    assert {"mf", "lightgcn", "xsimgcl", "simplex", "popularity", "random"} <= set(NAMES)
+    assert not BACKBONES.broken
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_backbone_says_what_it_is(name):
+    assert BACKBONES[name].__doc__
+    assert BACKBONES[name].source
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_embeddings_have_the_shape_and_follow_the_generator_alone(name):
-    split = toy_split()
-    backbone = BACKBONES[name](dim=5)
-    one, two = (backbone.build(split.train, torch.Generator().manual_seed(3)) for _ in range(2))
-    users, items = one()
-    assert users.shape == (60, 5)
-    assert items.shape == (40, 5)
-    for first, second in zip(one(), two(), strict=True):
+    users, items = built(name)()
+    assert users.shape == (60, chosen(name).dim)
+    assert items.shape == (40, chosen(name).dim)
+    for first, second in zip((users, items), built(name)(), strict=True):
+        assert first.dtype == torch.float32
+        assert first.isfinite().all()
         assert torch.equal(first, second)
-    other = backbone.build(split.train, torch.Generator().manual_seed(4))
-    assert not torch.equal(users, other()[0])
+    other = built(name, seed=4)()
+    assert torch.equal(users, other[0]) == (name == "popularity")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_drawn_outside_the_generator(name):
+    before = torch.get_rng_state()
+    built(name)()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluation_repeats_itself_without_a_trace(name):
+    module = built(name).eval()
+    first = [table.clone() for table in module()]
+    for one, other in zip(first, module(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_tensor_moves_with_the_module(name):
+    for part in built(name).modules():
+        assert not [value for value in vars(part).values() if isinstance(value, torch.Tensor)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_what_learns_has_parameters(name):
+    assert bool(list(built(name).parameters())) == BACKBONES[name].learns
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_gradients_reach_every_parameter(name):
+    module = built(name)
+    users, items = module()
+    (users.square().sum() + items.square().sum()).backward()
+    for parameter in module.parameters():
+        assert parameter.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_has_no_training_pair_gets_finite_embeddings(name):
+    users, items = built(name, train=Interactions.of([0, 0], [0, 2], 3, 4))()
+    assert users.isfinite().all()
+    assert items.isfinite().all()
 
 
 def test_mf_starts_from_the_asked_deviation():
@@ -36,10 +103,3 @@ def test_lightgcn_averages_normalised_propagations():
     got_users, got_items = (table.detach().numpy() for table in module())
     np.testing.assert_allclose(got_users, (users + users_1 + users_2) / 3, rtol=1e-6)
     np.testing.assert_allclose(got_items, (items + items_1 + items_2) / 3, rtol=1e-6)
-
-
-def test_lightgcn_gradients_reach_both_tables():
-    module = BACKBONES["lightgcn"](dim=3).build(toy_split().train, torch.Generator())
-    users, items = module()
-    (users.sum() + items.sum()).backward()
-    assert all(parameter.grad.abs().sum() > 0 for parameter in module.parameters())
