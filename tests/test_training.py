@@ -18,6 +18,7 @@ from robustbench_rec.training import Adam, TrainConfig, fit
 
 MF = BACKBONES["mf"](dim=8)
 BPR = LOSSES["bpr"]()
+LEARNING = sorted(name for name in BACKBONES if BACKBONES[name].learns)
 QUICK = TrainConfig(epochs=2, batch_size=64, lr=1e-2, eval_every=1)
 N_BATCHES = -(-480 // 64)
 """The toy split has 480 training pairs."""
@@ -53,7 +54,7 @@ def test_training_learns_more_than_popularity():
 
 
 @pytest.mark.parametrize("loss", ["bpr", "bce", "mse", "softmax", "ccl", "drrl"])
-@pytest.mark.parametrize("backbone", ["mf", "lightgcn"])
+@pytest.mark.parametrize("backbone", LEARNING)
 def test_every_loss_moves_every_backbone_to_finite_embeddings(loss, backbone):
     split = toy_split()
     chosen = LOSSES[loss](n_negatives=8)
@@ -335,7 +336,7 @@ def test_adam_takes_a_gradient_of_any_layout(gradient):
 
 
 @pytest.mark.parametrize("loss", ["bpr", "softmax", "drrl"])
-@pytest.mark.parametrize("backbone", ["mf", "lightgcn"])
+@pytest.mark.parametrize("backbone", LEARNING)
 def test_the_path_of_an_accelerator_trains_as_the_compiled_one(loss, backbone, monkeypatch):
     arguments = (toy_split(), BACKBONES[backbone](dim=8), LOSSES[loss](n_negatives=8), QUICK, 0)
     compiled = fit(*arguments)
@@ -362,7 +363,7 @@ class ByTorch:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 @pytest.mark.parametrize("loss", ["bpr", "softmax", "drrl"])
-@pytest.mark.parametrize("backbone", ["mf", "lightgcn"])
+@pytest.mark.parametrize("backbone", LEARNING)
 def test_a_gpu_trains_as_the_cpu_does(loss, backbone):
     arguments = (toy_split(), BACKBONES[backbone](dim=8), LOSSES[loss](n_negatives=8), QUICK, 0)
     here, there = fit(*arguments), fit(*arguments, device="cuda")
