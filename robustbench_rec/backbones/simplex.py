@@ -22,7 +22,7 @@ class SimpleX(Backbone):
 
     V (dim, dim) is learned and has no bias; items are their e_i. It starts as the identity, so
     that users lie among their items from the first step, or at random (`map_init`). Who has no
-    training pair has no second part. The paper's other pooling, by attention, is left out.
+    training pair has no second part. The poolings by attention of the paper are left out.
     """
 
     gate: float = setting(

@@ -105,8 +105,9 @@ def info_nce(one: Tensor, other: Tensor, temperature: float) -> Tensor:
         (), 0 where n is 1.
 
     """
-    from torch.nn.functional import normalize
+    import torch
+    from torch.nn.functional import cross_entropy, normalize
 
-    cosines = normalize(one, dim=1) @ normalize(other, dim=1).T  # (n, n)
-    scaled = cosines / temperature
-    return (scaled.logsumexp(dim=1) - scaled.diagonal()).mean()
+    scaled = normalize(one, dim=1) / temperature  # dim columns to divide, not n
+    logits = scaled @ normalize(other, dim=1).T  # (n, n)
+    return cross_entropy(logits, torch.arange(len(one), device=one.device))
