@@ -21,7 +21,7 @@ class Backbone(Component):
     dim: int = setting(64, "size of an embedding", at_least=1)
 
     learns: ClassVar[bool] = True
-    """Whether there is anything to train; without it a backbone is a floor, ranked as built."""
+    """Whether there is anything to train; False makes it a floor, evaluated as built."""
 
     def build(self, train: Interactions, generator: torch.Generator) -> nn.Module:
         """Return a module whose call, without arguments, gives the embeddings.
@@ -33,8 +33,11 @@ class Backbone(Component):
         Returns:
             A module `() -> (users (n_users, dim), items (n_items, dim))`, float32. It is moved to
             the device of the training by `.to`, so tensors that are no parameters are buffers.
-            One that adds a loss of its own has `auxiliary(users (B,), items (B,)) -> ()`, called
-            after it, in the same step, with the batch's users and positives.
+            Its modes are torch's: what is random at each call is so in training mode alone.
+
+            It may have a method `auxiliary(users, items) -> ()`, of a batch's user ids (B,) and
+            positive item ids (B,), both int64: a term of the model's own, added to the loss. It is
+            differentiable, and of what the last call computed.
 
         """
         raise NotImplementedError(f"{type(self).__name__} must override build")

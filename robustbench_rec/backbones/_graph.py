@@ -33,30 +33,13 @@ class Graph(nn.Module):
         user_degrees = train.user_counts[train.users].astype(np.float64)
         item_degrees = train.item_counts[train.items].astype(np.float64)
         weights = (1 / np.sqrt(user_degrees * item_degrees)).astype(np.float32)
-        self.to_users, self.to_items = _halves(train, weights)
+        self.to_users, self.to_items = halves(train, weights)
 
     def product(self, tables: Pair, base: Pair | None = None, scale: float = 1.0) -> Pair:
         """Return scale * (base + N tables), without a base scale * N tables; no gradient flows."""
         users, items = tables
         to_users, to_items = base or (None, None)
         return self.to_users(items, to_users, scale), self.to_items(users, to_items, scale)
-
-
-class History(nn.Module):
-    """The mean over each user's training items, and its transpose for the derivative."""
-
-    def __init__(self, train: Interactions) -> None:
-        super().__init__()
-        weights = (1 / train.user_counts[train.users]).astype(np.float32)
-        self.to_users, self.to_items = _halves(train, weights)
-
-
-def _halves(train: Interactions, weights: NDArray[np.float32]) -> tuple[Half, Half]:
-    """Return the (n_users, n_items) matrix of a weight a training pair, and its transpose."""
-    by_item = np.argsort(train.items, kind="stable")
-    item_starts = np.concatenate([[0], np.cumsum(train.item_counts)])
-    to_items = Half(item_starts, train.users[by_item], weights[by_item])
-    return Half(train.starts, train.items, weights), to_items
 
 
 class Half(nn.Module):
@@ -117,6 +100,16 @@ class Half(nn.Module):
             )
         product = torch.mm(matrix, dense)
         return (product if base is None else product.add_(base)).mul_(scale)
+
+
+def halves(train: Interactions, weights: NDArray[np.float32]) -> tuple[Half, Half]:
+    """Return the matrix with a weight for each training pair, users by items, and its transpose."""
+    by_item = np.argsort(train.items, kind="stable")
+    item_starts = np.concatenate([[0], np.cumsum(train.item_counts)])
+    return (
+        Half(train.starts, train.items, weights),
+        Half(item_starts, train.users[by_item], weights[by_item]),
+    )
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
@@ -185,34 +178,6 @@ def _horner(graph: Graph, layers: int, tables: Pair) -> Pair:
     for _ in range(layers - 1):
         total = graph.product(total, tables)
     return graph.product(total, tables, 1 / (layers + 1))
-
-
-def history_mean(history: History, items: Tensor) -> Tensor:
-    """Return the mean embedding of each user's training items; 0 for a user without one.
-
-    Args:
-        history: over n_users and n_items.
-        items: (n_items, dim).
-
-    Returns:
-        (n_users, dim), differentiable.
-
-    """
-    mean: Tensor = _HistoryMean.apply(history, items)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
-    return mean
-
-
-class _HistoryMean(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, history: History, items: Tensor) -> Tensor:
-        ctx.history = history
-        mean: Tensor = history.to_users(items, None, 1.0)
-        return mean
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        return None, ctx.history.to_items(gradients[0], None, 1.0)
 
 
 def noisy_layer_mean(

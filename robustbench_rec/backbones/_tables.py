@@ -1,4 +1,4 @@
-"""The free embeddings that every backbone here starts from. Imports torch: import it late."""
+"""Tables of embeddings, free ones and fixed ones. Imports torch: import it late."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Tables(nn.Module):
 
 
 class Fixed(nn.Module):
-    """Two tables that are no parameters.
+    """Tables that are what they are: buffers, with nothing to train.
 
     Attributes:
         users: (n_users, dim) float32.

@@ -1,4 +1,4 @@
-"""Floors: rankings that train nothing, which every loss should beat."""
+"""Floors: what is reached by training nothing."""
 
 from __future__ import annotations
 
@@ -15,38 +15,41 @@ if TYPE_CHECKING:
 @BACKBONES.add("popularity")
 @dataclass(frozen=True, kw_only=True)
 class Popularity(Backbone):
-    """The most popular items first, alike for every user."""
+    """The same list for every user: an item's score is its number of training pairs.
 
-    dim: int = setting(1, "a count is one number", at_least=1, at_most=1)
+    The dot product ranks; the cosine of two single numbers would know their signs alone.
+    """
+
+    dim: int = setting(1, "a score is one number", at_least=1, at_most=1)
 
     learns: ClassVar[bool] = False
-    source: ClassVar[str] = "training counts; the baseline without personalisation"
+    source: ClassVar[str] = "what a model that knows no user reaches"
 
     def build(self, train: Interactions, generator: torch.Generator) -> nn.Module:
-        """Return ones for users and training counts for items; see `Backbone.build`."""
+        """Return the counts as a fixed table, beside users of ones; draws nothing."""
         import torch
 
         from robustbench_rec.backbones._tables import Fixed
 
         counts = torch.tensor(train.item_counts, dtype=torch.float32)
-        return Fixed(torch.ones(train.n_users, 1), counts.unsqueeze(1))
+        return Fixed(torch.ones(train.n_users, 1), counts[:, None])  # (n_items, 1)
 
 
 @BACKBONES.add("random")
 @dataclass(frozen=True, kw_only=True)
 class Random(Backbone):
-    """Another random order of the items for every user."""
+    """Fixed N(0, 1) embeddings of users and items, which have seen no training pair."""
 
     learns: ClassVar[bool] = False
-    source: ClassVar[str] = "products of N(0, 1) embeddings; what chance reaches"
+    source: ClassVar[str] = "what chance reaches"
 
     def build(self, train: Interactions, generator: torch.Generator) -> nn.Module:
-        """Return embeddings that nothing will train; see `Backbone.build`."""
+        """Return two fixed tables; see `Backbone.build`."""
         import torch
 
         from robustbench_rec.backbones._tables import Fixed
 
-        return Fixed(
-            torch.randn(train.n_users, self.dim, generator=generator),
-            torch.randn(train.n_items, self.dim, generator=generator),
+        users, items = (
+            torch.randn(n, self.dim, generator=generator) for n in (train.n_users, train.n_items)
         )
+        return Fixed(users, items)

@@ -1,9 +1,10 @@
-"""SimpleX: a user is an embedding of its own mixed with the items of its history."""
+"""SimpleX: a user is a mix of the own embedding and of those of the items in the history."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from robustbench_rec import BACKBONES, Backbone, Interactions, setting
 
@@ -15,36 +16,51 @@ if TYPE_CHECKING:
 @BACKBONES.add("simplex")
 @dataclass(frozen=True, kw_only=True)
 class SimpleX(Backbone):
-    """SimpleX: gate * e_u + (1 - gate) * V mean of e_i over the training history of u.
+    """SimpleX's aggregation: each user's embedding, mixed with a map of the history's mean.
 
-    V is a learned (dim, dim) map that starts as the identity, so that training starts from plain
-    averages; items are free embeddings. The history is pooled by its mean, without attention.
+    user u = gate e_u + (1 - gate) V mean of e_i over the training items i of u
+
+    V (dim, dim) is learned and has no bias; items are their e_i. It starts as the identity, so
+    that users lie among their items from the first step, or at random (`map_init`). Who has no
+    training pair has no second part. The poolings by attention of the paper are left out.
     """
 
-    gate: float = setting(0.5, "share of the user's own embedding", at_least=0, at_most=1)
+    gate: float = setting(
+        0.5, "share of the user's own embedding; the rest is the history", at_least=0, at_most=1
+    )
     init_std: float = setting(0.1, "initial embeddings are N(0, init_std^2)", above=0)
+    map_init: Literal["identity", "xavier"] = setting(
+        "identity", "initial V: the identity, or N(0, 1 / dim) as Xavier's normal"
+    )
 
-    source: ClassVar[str] = "Mao et al., SimpleX, CIKM 2021, section on behaviour aggregation"
+    source: ClassVar[str] = "Mao et al., SimpleX, CIKM 2021, with average pooling"
 
     def build(self, train: Interactions, generator: torch.Generator) -> nn.Module:
-        """Return the mixing module; see `Backbone.build`."""
-        import torch
+        """Return the aggregating module; the tables are drawn before V; see `Backbone.build`."""
         from torch import nn
 
-        from robustbench_rec.backbones._graph import History, history_mean
+        from robustbench_rec.backbones._history import HistoryMean
         from robustbench_rec.backbones._tables import Tables
 
-        class Mixed(nn.Module):
-            def __init__(self, tables: Tables, dim: int, gate: float) -> None:
+        class Aggregation(nn.Module):
+            def __init__(
+                self, tables: Tables, history: HistoryMean, initial: Tensor, gate: float
+            ) -> None:
                 super().__init__()
-                self.tables, self.gate = tables, gate
-                self.history = History(train)
-                self.map = nn.Parameter(torch.eye(dim))
+                self.tables, self.history, self.gate = tables, history, gate
+                self.map = nn.Parameter(initial)
 
             def forward(self) -> tuple[Tensor, Tensor]:
                 users, items = self.tables()
-                pooled = history_mean(self.history, items) @ self.map.T  # (n_users, dim)
-                return self.gate * users + (1 - self.gate) * pooled, items
+                mapped = self.history(items) @ self.map.T  # (n_users, dim)
+                return self.gate * users + (1 - self.gate) * mapped, items
 
         tables = Tables(train.n_users, train.n_items, self.dim, self.init_std, generator)
-        return Mixed(tables, self.dim, self.gate)
+        return Aggregation(tables, HistoryMean(train), self._initial_map(generator), self.gate)
+
+    def _initial_map(self, generator: torch.Generator) -> Tensor:
+        import torch
+
+        if self.map_init == "identity":
+            return torch.eye(self.dim)
+        return torch.randn(self.dim, self.dim, generator=generator) / math.sqrt(self.dim)

@@ -1,3 +1,5 @@
+"""What every backbone holds, and what mf and lightgcn compute."""
+
 import numpy as np
 import pytest
 import torch
@@ -5,81 +7,84 @@ import torch
 from robustbench_rec import BACKBONES, Interactions
 from robustbench_rec.testing import toy_split
 
+NAMES = sorted(BACKBONES)
+LEARNING = [name for name in NAMES if BACKBONES[name].learns]
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+
+def chosen(name):
+    """Return a backbone with 5 numbers an embedding, or with the only width it has."""
+    return BACKBONES[name](dim=1 if name == "popularity" else 5)
+
+
+def built(name, seed=3, train=None):
+    generator = torch.Generator().manual_seed(seed)
+    return chosen(name).build(train or toy_split().train, generator)
+
+
+def test_ours_are_known():
+    assert {"mf", "lightgcn", "xsimgcl", "simplex", "popularity", "random"} <= set(NAMES)
+    assert not BACKBONES.broken
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_backbone_says_what_it_is(name):
+    assert BACKBONES[name].__doc__
+    assert BACKBONES[name].source
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_embeddings_have_the_shape_and_follow_the_generator_alone(name):
-    split = toy_split()
-    dim = 1 if name == "popularity" else 5
-    backbone = BACKBONES[name](dim=dim)
-    one, two = (
-        backbone.build(split.train, torch.Generator().manual_seed(3)).eval() for _ in range(2)
-    )
-    users, items = one()
-    assert users.shape == (60, dim)
-    assert items.shape == (40, dim)
-    for first, second in zip(one(), two(), strict=True):
+    users, items = built(name)()
+    assert users.shape == (60, chosen(name).dim)
+    assert items.shape == (40, chosen(name).dim)
+    for first, second in zip((users, items), built(name)(), strict=True):
+        assert first.dtype == torch.float32
+        assert first.isfinite().all()
         assert torch.equal(first, second)
-    other = backbone.build(split.train, torch.Generator().manual_seed(4)).eval()
-    assert torch.equal(users, other()[0]) == (name == "popularity")
+    other = built(name, seed=4)()
+    assert torch.equal(users, other[0]) == (name == "popularity")
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
-def test_a_backbone_learns_if_and_only_if_it_has_parameters(name):
-    module = BACKBONES[name]().build(toy_split().train, torch.Generator())
-    assert bool(list(module.parameters())) == BACKBONES[name].learns
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_drawn_outside_the_generator(name):
+    before = torch.get_rng_state()
+    built(name)()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_popularity_ranks_by_training_counts():
-    train = Interactions.of([0, 1, 1, 2], [2, 2, 0, 2], 3, 3)
-    users, items = BACKBONES["popularity"]().build(train, torch.Generator())()
-    assert (users @ items.T).tolist() == [[1.0, 0.0, 3.0]] * 3
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluation_repeats_itself_without_a_trace(name):
+    module = built(name).eval()
+    first = [table.clone() for table in module()]
+    for one, other in zip(first, module(), strict=True):
+        assert torch.equal(one, other)
 
 
-def test_random_ranks_otherwise_for_every_user():
-    users, items = BACKBONES["random"]().build(toy_split().train, torch.Generator())()
-    best = (users @ items.T).argmax(dim=1)
-    assert len(best.unique()) > 20
+@pytest.mark.parametrize("name", NAMES)
+def test_every_tensor_moves_with_the_module(name):
+    for part in built(name).modules():
+        assert not [value for value in vars(part).values() if isinstance(value, torch.Tensor)]
 
 
-def contrast_by_hand(one, other, temperature):
-    """InfoNCE with the positive in the denominator, row by row."""
-    cosine = torch.nn.functional.cosine_similarity
-    rows = []
-    for i in range(len(one)):
-        terms = torch.stack([(cosine(one[i], row, dim=0) / temperature).exp() for row in other])
-        rows.append(-(terms[i] / terms.sum()).log())
-    return torch.stack(rows).mean()
+@pytest.mark.parametrize("name", NAMES)
+def test_only_what_learns_has_parameters(name):
+    assert bool(list(built(name).parameters())) == BACKBONES[name].learns
 
 
-def test_xsimgcl_contrasts_the_mean_with_a_layer_over_what_the_batch_holds():
-    backbone = BACKBONES["xsimgcl"](dim=5, noise=0.0, temperature=0.5, weight=0.3)
-    module = backbone.build(toy_split().train, torch.Generator().manual_seed(0))
-    means = module()
-    layers = [module.tables()]
-    for _ in range(3):
-        layers.append(module.graph.product(layers[-1]))
-    for mean, *parts in zip(means, *layers[1:], strict=True):
-        assert torch.allclose(mean, sum(parts) / 3, atol=1e-6)
-    users, items = torch.tensor([4, 9, 4, 7]), torch.tensor([1, 2, 3, 3])
-    terms = [
-        contrast_by_hand(mean[ids], layer[ids], 0.5)
-        for mean, layer, ids in zip(
-            means, layers[1], (torch.tensor([4, 7, 9]), torch.tensor([1, 2, 3])), strict=True
-        )
-    ]
-    assert module.auxiliary(users, items).item() == pytest.approx(0.3 * sum(terms).item(), rel=1e-5)
+@pytest.mark.parametrize("name", LEARNING)
+def test_gradients_reach_every_parameter(name):
+    module = built(name)
+    users, items = module()
+    (users.square().sum() + items.square().sum()).backward()
+    for parameter in module.parameters():
+        assert parameter.grad.abs().sum() > 0
 
 
-def test_xsimgcl_is_noisy_in_training_alone():
-    module = BACKBONES["xsimgcl"](dim=5).build(toy_split().train, torch.Generator().manual_seed(0))
-    assert not torch.equal(module()[0], module()[0])
-    module.eval()
-    assert torch.equal(module()[0], module()[0])
-
-
-def test_xsimgcl_cannot_contrast_a_layer_that_it_has_not():
-    with pytest.raises(ValueError, match=r"contrasted is 4; it must be a layer, 1 to 3"):
-        BACKBONES["xsimgcl"](contrasted=4)
+@pytest.mark.parametrize("name", NAMES)
+def test_who_has_no_training_pair_gets_finite_embeddings(name):
+    users, items = built(name, train=Interactions.of([0, 0], [0, 2], 3, 4))()
+    assert users.isfinite().all()
+    assert items.isfinite().all()
 
 
 def test_mf_starts_from_the_asked_deviation():
@@ -98,30 +103,3 @@ def test_lightgcn_averages_normalised_propagations():
     got_users, got_items = (table.detach().numpy() for table in module())
     np.testing.assert_allclose(got_users, (users + users_1 + users_2) / 3, rtol=1e-6)
     np.testing.assert_allclose(got_items, (items + items_1 + items_2) / 3, rtol=1e-6)
-
-
-def test_lightgcn_gradients_reach_both_tables():
-    module = BACKBONES["lightgcn"](dim=3).build(toy_split().train, torch.Generator())
-    users, items = module()
-    (users.sum() + items.sum()).backward()
-    assert all(parameter.grad.abs().sum() > 0 for parameter in module.parameters())
-
-
-def test_simplex_mixes_a_user_with_the_mean_of_its_history():
-    train = Interactions.of([0, 0, 1], [0, 2, 2], 3, 3)
-    module = BACKBONES["simplex"](dim=4, gate=0.3).build(train, torch.Generator().manual_seed(0))
-    own, items = module.tables()
-    with torch.no_grad():
-        module.map.copy_(torch.randn(4, 4, generator=torch.Generator().manual_seed(1)))
-    pooled = torch.stack([(items[0] + items[2]) / 2, items[2], torch.zeros(4)])
-    users, _ = module()
-    assert torch.allclose(users, 0.3 * own + 0.7 * pooled @ module.map.T, atol=1e-6)
-    weights = torch.randn(3, 4, generator=torch.Generator().manual_seed(2))
-    parts = [own, items, module.map]
-    expected = (weights * (0.3 * own + 0.7 * pooled @ module.map.T)).sum()
-    for one, other in zip(
-        torch.autograd.grad((weights * users).sum(), parts),
-        torch.autograd.grad(expected, parts),
-        strict=True,
-    ):
-        assert torch.allclose(one, other, atol=1e-6)
