@@ -19,12 +19,13 @@ from robustbench_rec.cell import Cell
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.datasets.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError
-from robustbench_rec.loss import LOSSES, Loss
+from robustbench_rec.loss import LOSSES
 from robustbench_rec.metrics import Averaging, parse
 from robustbench_rec.perturbation import PERTURBATIONS, Perturbation
 from robustbench_rec.registry import NAME, load_plugins, make, nearest
 from robustbench_rec.settings import spec
 from robustbench_rec.training import SELECT_AT, TrainConfig
+from robustbench_rec.tuning import Entry, Tuning, read_entry
 
 LARGEST_FILE = 1 << 20
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class _File(BaseModel):
     averaging: Averaging = "test-users"
     plugins: list[str] = []
     training: Table = {}
+    tune: Table = {}
     dataset: list[Table] = Field(min_length=1)
     backbone: list[Table] = Field(min_length=1)
     loss: list[Table] = Field(min_length=1)
@@ -61,9 +63,10 @@ class Suite:
         metrics: `name@k`, what figures show; every metric at every such k is recorded.
         averaging: over users who have a test item, or over all users, the others counting 0.
         datasets, backbones, perturbations: the axes; a perturbation stands once a level.
-        losses: each with how it is trained.
+        losses: each with how it is trained, and what of it is tuned.
         plugins: files and modules that were imported for it.
         text: the file, word for word.
+        tune: how losses are tuned.
 
     """
 
@@ -75,10 +78,11 @@ class Suite:
     averaging: Averaging
     datasets: tuple[Dataset, ...]
     backbones: tuple[Backbone, ...]
-    losses: tuple[tuple[Loss, TrainConfig], ...]
+    losses: tuple[Entry, ...]
     perturbations: tuple[Perturbation, ...]
     plugins: tuple[str, ...]
     text: str
+    tune: Tuning
 
     axes: ClassVar[tuple[str, ...]] = ("dataset", "backbone", "loss", "perturbation")
 
@@ -111,22 +115,31 @@ class Suite:
         axes = (self.datasets, self.backbones, self.losses, self.perturbations)
         return math.prod(map(len, axes)) * self.replicates
 
-    def cells(self, fingerprints: Mapping[Dataset, str]) -> list[Cell]:
-        """Return the cells of the data sets in `fingerprints`, in the file's order."""
+    def cells(
+        self,
+        fingerprints: Mapping[Dataset, str],
+        settle: Callable[[Cell, Entry], Cell] = lambda cell, _: cell,
+    ) -> list[Cell]:
+        """Return the cells of the data sets in `fingerprints`, in the file's order.
+
+        Where a loss is tuned, `settle` turns a cell under its first candidates into the one meant.
+        """
         ks = self.ks
+
+        def cell(entry: Entry, **rest: Any) -> Cell:
+            made = Cell(loss=entry.loss, training=entry.training, seed=self.seed, ks=ks, **rest)
+            return settle(made, entry) if entry.space else made
+
         return [
-            Cell(
-                seed=self.seed,
+            cell(
+                entry,
                 dataset=dataset,
                 fingerprint=fingerprints[dataset],
                 backbone=backbone,
-                loss=loss,
-                training=training,
                 perturbation=perturbation,
                 replicate=replicate,
-                ks=ks,
             )
-            for dataset, backbone, (loss, training), perturbation, replicate in product(
+            for dataset, backbone, entry, perturbation, replicate in product(
                 (dataset for dataset in self.datasets if dataset in fingerprints),
                 self.backbones,
                 self.losses,
@@ -192,7 +205,7 @@ class _Reader:
         except ValidationError as error:
             first = error.errors()[0]
             key = str(first["loc"][0])
-            line = None if first["type"] == "missing" else self._line(key)
+            line = None if first["type"] == "missing" else self._header(key)
             raise self._error(f"{key}: {_reason(first)}", line) from None
 
     def suite(self, plugins: tuple[str, ...]) -> Suite:
@@ -201,6 +214,7 @@ class _Reader:
         self._each([{}], "plugins", lambda _: load_plugins(plugins))
         self._each([{}], "metrics", lambda _: [parse(metric) for metric in file.metrics])
         self._each([{}], "training", lambda _: make(TrainConfig, file.training, "training"))
+        tune = self._each([file.tune], "tune", lambda table: make(Tuning, table, "tune"))[0]
         levels = self._each(file.perturbation, "perturbation", _levels)
         return Suite(
             name=file.name,
@@ -215,18 +229,23 @@ class _Reader:
             perturbations=self._distinct("perturbation", [one for many in levels for one in many]),
             plugins=plugins,
             text=self.text,
+            tune=tune,
         )
 
     def _plugin(self, plugin: str) -> str:
         return str(self.base / plugin) if plugin.endswith(".py") else plugin
 
-    def _loss(self, table: Table) -> tuple[Loss, TrainConfig]:
+    def _loss(self, table: Table) -> Entry:
         """Split a loss's own training settings off; they stand over the suite's."""
         own = table.get("training", {})
         if not isinstance(own, dict):
             raise InputError(f"training is {own!r}; it must be a table, as in {{ lr = 1e-3 }}")
-        settings = {key: value for key, value in table.items() if key != "training"}
-        return LOSSES.build(settings), make(TrainConfig, self.file.training | own, "training")
+        settings = {key: value for key, value in table.items() if key not in ("training", "tune")}
+        shared = self.file.training
+        if "tune" in table:
+            cap = self.file.tune.get("epochs", 0)
+            return read_entry(settings, own, shared, table["tune"], cap)
+        return Entry(LOSSES.build(settings), make(TrainConfig, shared | own, "training"))
 
     def _axis(self, kind: str, build: Callable[[Table], T]) -> tuple[T, ...]:
         return self._distinct(kind, self._each(getattr(self.file, kind), kind, build))
@@ -260,19 +279,43 @@ class _Reader:
         lines = self.text.splitlines()
         return next((at + 1 for at in range(first, len(lines)) if opening.match(lines[at])), None)
 
+    def _header(self, kind: str, first: int = 0) -> int | None:
+        """Return the number of the first line, from `first` on, that opens a table or sets it.
+
+        A [[reference]] sets keys that are called as tables are.
+        """
+        opening = re.compile(rf"\s*\[\[?\s*{re.escape(kind)}\s*\]")
+        lines = self.text.splitlines()
+        opened = (at + 1 for at in range(first, len(lines)) if opening.match(lines[at]))
+        return next(opened, None) or self._line(kind, first)
+
     def _table_line(self, kind: str, at: int, table: Table, message: str) -> int | None:
         """Return the line of the key that a message speaks of, else of its table's header."""
-        header = self._line(kind)
+        header = self._header(kind)
         for _ in range(at):
-            header = self._line(kind, header) if header else None
-        spoken = {
-            key: found.start()
-            for key in table
-            if key != "name" and (found := re.search(rf"\b{re.escape(key)}\b", message))
-        }
+            header = self._header(kind, header) if header else None
+        if message.startswith("tune") and "tune" in table and header:
+            return self._tune_line(header, table["tune"], message)
+        spoken = _spoken(set(table) - {"name"}, message)
         named = "name" if table.get("name") in message.split("'") else None
-        key = min(spoken, key=spoken.__getitem__, default=named)
+        key = spoken or named
         return (self._line(key, header) if header and key else None) or header
+
+    def _tune_line(self, header: int, tune: object, message: str) -> int:
+        """Return the line of what is tuned in the loss that stands at `header`, or of its key."""
+        opening = self._header("loss.tune", header)
+        inline = self._line("tune", header)
+        found = min((line for line in (opening, inline) if line), default=header)
+        inside = tune if found == opening and isinstance(tune, dict) else ()
+        key = _spoken(inside, message)
+        return (self._line(key, found) if key else None) or found
+
+
+def _spoken(keys: Iterable[str], message: str) -> str | None:
+    """Return the key that a message names first."""
+    found = {key: re.search(rf"\b{re.escape(key)}\b", message) for key in keys}
+    at = {key: match.start() for key, match in found.items() if match}
+    return min(at, key=at.__getitem__, default=None)
 
 
 def _levels(table: Table) -> list[Perturbation]:
