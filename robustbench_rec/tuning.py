@@ -256,9 +256,10 @@ def read_entry(settings: Table, own: Table, shared: Table, tune: object, cap: in
     for key, value in ((key, value) for key, axis in axes.items() for value in _ends(axis)):
         try:
             built(first | {key: value})
-        except InputError as error:  # not always of what is tuned
-            tuned = re.search(rf"\b{re.escape(key)}\b", str(error))
-            raise InputError(f"tune.{key}: {error}" if tuned else str(error)) from None
+        except InputError as error:
+            named = (key for key in axes if re.search(rf"\b{re.escape(key)}\b", str(error)))
+            where = next(named, None)  # None where it is not of what is tuned
+            raise InputError(f"tune.{where}: {error}" if where else str(error)) from None
     entry = built(first)
     _refuse_combinations(entry)
     return entry
