@@ -58,7 +58,7 @@ class Choices:
     values: tuple[Any, ...]
 
     def __str__(self) -> str:
-        return "|".join(map(printed, self.values))
+        return f"[{'|'.join(map(printed, self.values))}]"
 
     def plain(self) -> list[Any]:
         """Return it as JSON holds it."""
@@ -96,7 +96,7 @@ class Range:
         return isinstance(self.low, int)
 
     def __str__(self) -> str:
-        return f"{self.low:.12g}..{self.high:.12g}" + (" log" if self.log else "")
+        return f"[{self.low:.12g}..{self.high:.12g}{' log' if self.log else ''}]"
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
