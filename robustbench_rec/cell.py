@@ -8,7 +8,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -30,10 +30,46 @@ from robustbench_rec.registry import code_of, make, one_line
 from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.settings import plain, spec
 from robustbench_rec.training import Fit, fit
+from robustbench_rec.tuning import noisy
 
 PerUser = dict[str, NDArray[Any]]
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """How a cell came to its settings, where they were chosen by trials.
+
+    Attributes:
+        study: id of the study that chose; it tells this cell from one that was given the same
+            settings, though both share one training.
+        entry: the loss as the suite has it, with what was searched in the place of what was found.
+        at: "level-0" if the clean control chose, "each-level" if the cell's own noisy data did.
+        trials, failed: settings that were tried, and how many of them failed.
+        validation: NDCG@20 of the best.
+        chosen: its settings.
+
+    """
+
+    study: str
+    entry: str
+    at: str = ""
+    trials: int = 0
+    failed: int = 0
+    validation: float = 0.0
+    chosen: tuple[tuple[str, Any], ...] = ()
+
+    def described(self) -> dict[str, Any]:
+        """Return what a record keeps of it."""
+        return {
+            "at": self.at,
+            "trials": self.trials,
+            "failed": self.failed,
+            "validation ndcg@20": self.validation,
+            "chosen": dict(self.chosen),
+            "study": self.study,
+        }
 
 
 @dataclass(frozen=True)
@@ -46,6 +82,7 @@ class Cell:
         fingerprint: digest of the data's content.
         replicate: which repetition, from 0.
         ks: list lengths at which metrics are recorded.
+        tuned: how `loss` and `training` were chosen; None where the suite gives them.
 
     """
 
@@ -58,16 +95,23 @@ class Cell:
     perturbation: Perturbation
     replicate: int
     ks: tuple[int, ...]
+    tuned: Tuned | None = None
 
     @functools.cached_property
     def id(self) -> str:
         """Digest of everything that tells the experiment apart."""
-        return _digest(self._fit_identity(), _identity(self.perturbation), f"k={self.ks}")
+        parts = [self._fit_identity(), _identity(self.perturbation), f"k={self.ks}"]
+        return digest(*parts, *([f"tuned={self.tuned.study}"] if self.tuned else []))
 
     @functools.cached_property
     def fit_id(self) -> str:
         """Digest of the training alone: cells that differ only in the test share it."""
-        return _digest(self._fit_identity(), self._training_perturbation())
+        return digest(self._fit_identity(), self._training_perturbation())
+
+    @functools.cached_property
+    def trial_id(self) -> str:
+        """Digest of a training that tunes: by `fit_id`, but for noisy validation."""
+        return digest(self.fit_id, "noisy validation") if self._carves() else self.fit_id
 
     def _fit_identity(self) -> str:
         components = (self.dataset, self.backbone, self.loss)
@@ -76,8 +120,16 @@ class Cell:
         return "\n".join([*parts, self.fingerprint, _identity(self.training)])
 
     def _training_perturbation(self) -> str:
-        clean = self.perturbation.level == 0 or self.perturbation.stage == "test"
-        return "clean" if clean else _identity(self.perturbation)
+        return "clean" if self.trains_clean else _identity(self.perturbation)
+
+    @property
+    def trains_clean(self) -> bool:
+        """Whether the perturbation leaves what is trained on as it is."""
+        return self.perturbation.level == 0 or self.perturbation.stage == "test"
+
+    def _carves(self) -> bool:
+        """Say whether a trial's validation is carved from perturbed pairs."""
+        return not self.trains_clean and self.perturbation.stage == "train"
 
     @property
     def training_seed(self) -> int:
@@ -89,11 +141,23 @@ class Cell:
         dataset, name = spec(self.dataset), self.perturbation.name
         return rng_for(self.seed, dataset, name, self.replicate, "perturbation")
 
+    def tuned_on(self, clean: Split) -> Split:
+        """Return what a trial trains on and is selected by; the test pairs are not in it."""
+        blind = replace(clean, test=clean.test.none())
+        if self.trains_clean:
+            return blind
+        if not self._carves():
+            return perturb(self.perturbation, blind, self.perturbation_rng())
+        dataset, name = spec(self.dataset), self.perturbation.name
+        carve = rng_for(self.seed, dataset, name, self.replicate, "noisy validation")
+        return noisy(blind, self.perturbation, self.perturbation_rng(), carve)
+
     def to_plain(self) -> dict[str, Any]:
         """Return the cell as plain data, which a worker turns back with its own classes."""
         parts = ("dataset", "backbone", "loss", "training", "perturbation")
         rest = {key: getattr(self, key) for key in ("seed", "fingerprint", "replicate", "ks")}
-        return rest | {part: plain(getattr(self, part)) for part in parts}
+        tuned = {"tuned": asdict(self.tuned)} if self.tuned else {}
+        return rest | {part: plain(getattr(self, part)) for part in parts} | tuned
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any], data_dir: Path) -> Cell:
@@ -108,7 +172,15 @@ class Cell:
             perturbation=PERTURBATIONS.build(data["perturbation"]),
             replicate=data["replicate"],
             ks=tuple(data["ks"]),
+            tuned=_tuned(data.get("tuned")),
         )
+
+
+def _tuned(data: Mapping[str, Any] | None) -> Tuned | None:
+    """Rebuild what `asdict` made, also where JSON has made lists of its pairs."""
+    if data is None:
+        return None
+    return Tuned(**{**data, "chosen": tuple((key, value) for key, value in data["chosen"])})
 
 
 @functools.lru_cache(maxsize=4096)
@@ -117,7 +189,8 @@ def _identity(component: Any) -> str:
     return f"{spec(component)} {code_of(cls)}"
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """Return the name of what the parts tell apart."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
 
@@ -131,6 +204,8 @@ class Record:
         dataset, backbone, loss, perturbation: each with its name and full spec; the perturbation
             with unit, stage and level too.
         training: the spec of how it was trained.
+        tuned: where its settings were chosen by trials, how: at, trials, failed, "validation
+            ndcg@20", chosen, study; else empty.
         seed, replicate: of the suite, of the cell.
         error: one line, where it failed, and `trace`, where it was raised.
         metrics: metric@k, the mean over the users with a test item; coverage, gini and popularity
@@ -158,6 +233,7 @@ class Record:
     training: str
     seed: int
     replicate: int
+    tuned: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     trace: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -175,34 +251,95 @@ class Record:
     @classmethod
     def of(cls, cell: Cell, status: Literal["done", "failed"], **outcome: Any) -> Record:
         """Describe a cell and join what came of it."""
-        described: dict[str, Any] = {
-            part: {"name": getattr(cell, part).name, "spec": spec(getattr(cell, part))}
-            for part in ("dataset", "backbone", "loss")
-        }
-        described["dataset"]["fingerprint"] = cell.fingerprint
         return cls(
             id=cell.id,
             fit_id=cell.fit_id,
             status=status,
-            perturbation=_describe(cell.perturbation),
-            training=spec(cell.training),
-            seed=cell.seed,
-            replicate=cell.replicate,
-            versions=versions(),
-            **described,
+            tuned=cell.tuned.described() if cell.tuned else {},
+            **_described(cell),
             **outcome,
         )
 
     @classmethod
     def failure(cls, cell: Cell, error: BaseException) -> Record:
         """Record why a cell failed."""
-        raised = (error.__cause__ or error).__traceback__
-        where = traceback.format_tb(raised)[-1].strip() if raised else ""
-        return cls.of(cell, "failed", error=one_line(error), trace=where)
+        return cls.of(cell, "failed", **_reason(error))
 
     def to_plain(self) -> dict[str, Any]:
         """Return the record as JSON-able data."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is kept of one training that tunes, as JSON holds it; the test has no part in it.
+
+    Attributes:
+        id: the cell's `trial_id`.
+        status: "done" or "failed"; a failed one counts as tried.
+        dataset, backbone, loss, perturbation, training, seed, replicate: as in `Record`.
+        validation: the highest NDCG@20 on validation; None where it failed.
+        best_epoch, history: the epoch of that, and (epoch, validation NDCG@20).
+        seconds: of the load, the perturbation and the fit.
+        error, trace, threads, device, versions: as in `Record`.
+
+    """
+
+    id: str
+    status: Literal["done", "failed"]
+    dataset: dict[str, str]
+    backbone: dict[str, str]
+    loss: dict[str, str]
+    perturbation: dict[str, Any]
+    training: str
+    seed: int
+    replicate: int
+    validation: float | None = None
+    best_epoch: int = 0
+    history: tuple[tuple[int, float], ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+    trace: str = ""
+    threads: int = 0
+    device: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cell: Cell, status: Literal["done", "failed"], **outcome: Any) -> Trial:
+        """Describe a cell that tunes and join what came of it."""
+        return cls(id=cell.trial_id, status=status, **_described(cell), **outcome)
+
+    @classmethod
+    def failure(cls, cell: Cell, error: BaseException) -> Trial:
+        """Record why a trial failed."""
+        return cls.of(cell, "failed", **_reason(error))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the trial as JSON-able data."""
+        return asdict(self)
+
+
+def _described(cell: Cell) -> dict[str, Any]:
+    """Describe the components of a cell, and what computes it."""
+    parts: dict[str, Any] = {
+        part: {"name": getattr(cell, part).name, "spec": spec(getattr(cell, part))}
+        for part in ("dataset", "backbone", "loss")
+    }
+    parts["dataset"]["fingerprint"] = cell.fingerprint
+    return parts | {
+        "perturbation": _describe(cell.perturbation),
+        "training": spec(cell.training),
+        "seed": cell.seed,
+        "replicate": cell.replicate,
+        "versions": versions(),
+    }
+
+
+def _reason(error: BaseException) -> dict[str, str]:
+    """Say why something failed, and where it was raised."""
+    raised = (error.__cause__ or error).__traceback__
+    where = traceback.format_tb(raised)[-1].strip() if raised else ""
+    return {"error": one_line(error), "trace": where}
 
 
 def _describe(perturbation: Perturbation) -> dict[str, Any]:
@@ -267,6 +404,32 @@ def run_cells(
             yield _evaluated(cell, clean, perturbed, model, spent, compute)
         except (Exception, SystemExit) as error:
             yield Record.failure(cell, error), {}
+
+
+def run_trial(cell: Cell, data_dir: Path, compute: Compute = COMPUTE) -> Trial:
+    """Train under settings that are tried, and keep the best validation; the test is not met.
+
+    Raises:
+        InputError: torch or numba does not take so many threads.
+
+    """
+    compute.take()
+    try:
+        clean, loading = _timed(_loaded, cell.dataset, data_dir, cell.seed)
+        split, perturbing = _timed(cell.tuned_on, clean)
+        model, fitting = _timed(_fitted, cell, split, compute.device)
+    except (Exception, SystemExit) as error:
+        return Trial.failure(cell, error)
+    return Trial.of(
+        cell,
+        "done",
+        validation=max(value for _, value in model.history),
+        best_epoch=model.best_epoch,
+        history=model.history,
+        seconds={"load": loading, "perturbation": perturbing, "fit": fitting},
+        threads=compute.threads,
+        device=compute.device,
+    )
 
 
 def _timed(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:

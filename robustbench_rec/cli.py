@@ -33,8 +33,8 @@ from robustbench_rec.errors import InputError
 if TYPE_CHECKING:
     from robustbench_rec.datasets.catalog import Listing
     from robustbench_rec.planning import Plan
+    from robustbench_rec.pool import Status
     from robustbench_rec.registry import Registry
-    from robustbench_rec.runner import Status
     from robustbench_rec.store import Store
     from robustbench_rec.workers import Helper
 
@@ -151,7 +151,7 @@ def main() -> None:
     help="Run a part: dataset=..., backbone=..., loss=... or perturbation=... Repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and stop.")
-@click.option("--force", is_flag=True, help="Run again what is done already.")
+@click.option("--force", is_flag=True, help="Run done cells again, not what tuned.")
 @click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
 @PLUGINS
 def run(
@@ -170,7 +170,8 @@ def run(
     """Run SUITE, a name from `list suites` or a .toml file.
 
     Stop it whenever you like: the same command goes on where it was, and a third has nothing to
-    do. A cell that failed is tried again.
+    do. A cell that failed is tried again. Losses that the suite tunes are tuned first; a trial is
+    recorded once, failed or not: to tune anew, remove the folder tuning/ from the results.
     """
     from robustbench_rec.datasets.catalog import default_data_dir
     from robustbench_rec.planning import check_data, make_plan
@@ -189,13 +190,20 @@ def run(
         _say_plan(plan, store, jobs, compute)
         check_data(plan, where)
         return
+    command = shlex.join(["robustbench-rec", *sys.argv[1:]])
     with _terminable(), store.locked():
         plan = make_plan(loaded, store, where, axes, force, _warn)
         _say_plan(plan, store, jobs, compute)
         check_data(plan, where)
+        if plan.untuned:
+            from robustbench_rec.tuner import run_tuning
+
+            with _display() as watch:
+                run_tuning(plan, store, where, jobs, command, watch, compute, _warn)
+            plan = make_plan(loaded, store, where, axes, force)
         with _display() as watch:
-            command = shlex.join(["robustbench-rec", *sys.argv[1:]])
             status = run_suite(plan, store, where, jobs, command, watch, compute)
+    _say_tuned(store.tuned(store.manifest(), _warn))
     _say_end(status, store)
     if figures and not _drawn(store.folder) and status.already + status.done:
         _draw(store.folder)
@@ -275,6 +283,13 @@ def _display() -> Iterator[Callable[[Status], None]]:
 def _say_plan(plan: Plan, store: Store, jobs: int, compute: Compute) -> None:
     from robustbench_rec.progress import duration
 
+    if plan.untuned:
+        trials = sum(study.budget for study in plan.untuned.values())
+        tried = sum(len(one["trials"]) for id, one in plan.outcomes.items() if id in plan.untuned)
+        click.echo(
+            f"tuning first: {len(plan.untuned)} studies, at most {trials} trials, {tried} done; "
+            "the cells follow with what these choose"
+        )
     left = sum(len(cells) for cells in plan.left.values())
     workers = f"{jobs} workers"
     workers += f" of {compute.threads} threads" if compute.threads > 1 else ""
@@ -299,6 +314,29 @@ def _say_end(status: Status, store: Store) -> None:
         click.echo(f"beside published values: robustbench-rec compare {store.folder}")
     if status.failed:
         click.echo(f"reasons: robustbench-rec status {store.folder}; run again to retry them")
+
+
+def _say_tuned(studies: Iterable[Mapping[str, Any]]) -> None:
+    """Say of each study what was tried and chosen; warn where the best may lie beyond."""
+    from robustbench_rec.settings import shown
+
+    for study in studies:
+        place = f"{study['perturbation']} level {study['level']:g}" if study["perturbation"] else ""
+        name = " ".join(
+            filter(None, (study["loss"], "on", study["dataset"], study["backbone"], place))
+        )
+        tried = f"{len(study['trials'])} of {study['budget']} trials, {study['failed']} failed"
+        if study["status"] == "running":
+            click.echo(f"tuning {name}: {tried}")
+        elif study["status"] == "failed":
+            click.echo(f"not tuned: {name}: {study['error']}")
+        else:
+            click.echo(
+                f"tuned {name}: {shown(study['chosen'])}, "
+                f"validation NDCG@20 {study['validation']:.4f} ({tried})"
+            )
+        for edge in study["edges"]:
+            _warn(f"{name}: {edge}; the optimum may lie beyond")
 
 
 @main.command()
@@ -405,6 +443,7 @@ def status(run: str, as_json: bool) -> None:
         click.echo(f"a part, by --only: the whole suite has {summary['suite_cells']} cells")
     for title, error in summary["failed"].values():
         click.echo(f"failed: {title}: {error}")
+    _say_tuned(summary["tuning"])
 
 
 @main.command()

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,9 @@ from robustbench_rec.preparation import load
 from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.registry import nearest
 from robustbench_rec.store import Store
+from robustbench_rec.studies import Study, study_of
 from robustbench_rec.suite import Suite
+from robustbench_rec.tuning import Entry
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Plan:
         fingerprints: data set -> digest of its content.
         done: ids that are recorded and need not run.
         seconds: what recorded trainings took, floors left out, for an estimate.
+        studies: of the losses that are tuned, by id; `cells` rest on these.
+        outcomes: of those begun, as `Study.outcome` tells it; a cell whose study has not ended
+            stands under the first candidates.
+        all_studies: of the whole suite, as `all_cells`.
 
     """
 
@@ -43,13 +49,34 @@ class Plan:
     fingerprints: Mapping[str, str]
     done: frozenset[str]
     seconds: tuple[float, ...]
+    studies: Mapping[str, Study] = field(default_factory=dict)
+    outcomes: Mapping[str, Any] = field(default_factory=dict)
+    all_studies: Mapping[str, Study] = field(default_factory=dict)
+
+    @property
+    def untuned(self) -> dict[str, Study]:
+        """The studies that are to be run before the cells."""
+        return {id: study for id, study in self.studies.items() if not self._has_ended(id)}
+
+    def _has_ended(self, study: str) -> bool:
+        return study in self.outcomes and self.outcomes[study]["status"] != "running"
+
+    @cached_property
+    def blocked(self) -> dict[str, tuple[Cell, str]]:
+        """The cells that cannot run as every trial of their settings failed, by id, and why."""
+        failed = {id for id, one in self.outcomes.items() if one["status"] == "failed"}
+        return {
+            cell.id: (cell, self.outcomes[cell.tuned.study]["error"])
+            for cell in self.cells
+            if cell.tuned and cell.tuned.study in failed
+        }
 
     @cached_property
     def left(self) -> dict[str, list[Cell]]:
         """The cells to run, by the training they share, in stable order."""
         groups: dict[str, list[Cell]] = {}
         for cell in self.cells:
-            if cell.id not in self.done:
+            if cell.id not in self.done and cell.id not in self.blocked:
                 groups.setdefault(cell.fit_id, []).append(cell)
         return groups
 
@@ -90,8 +117,11 @@ def make_plan(
     """
     part = _restricted(suite, only)
     prints = {dataset: dataset.fingerprint(data_dir) for dataset in part.datasets}
-    cells = tuple(part.cells(prints))
-    every = tuple(suite.cells(_fingerprints(suite.datasets, data_dir))) if only else cells
+    outcomes = _Outcomes(suite, store, warn)
+    cells = tuple(part.cells(prints, outcomes.settle))
+    studies = dict(outcomes.studies)
+    here = _fingerprints(suite.datasets, data_dir) if only else prints
+    every = tuple(suite.cells(here, outcomes.settle)) if only else cells
     records = store.records((cell.id for cell in cells), warn)
     done = {id for id, record in records.items() if record["status"] == "done"}
     trained = (r for r in records.values() if r["id"] in done and r["best_epoch"])
@@ -103,7 +133,26 @@ def make_plan(
         fingerprints={str(dataset): digest for dataset, digest in prints.items()},
         done=frozenset() if force else frozenset(done),
         seconds=tuple(seconds.values()),
+        studies=studies,
+        outcomes=outcomes.held,
+        all_studies=outcomes.studies,
     )
+
+
+class _Outcomes:
+    """Gathers the studies that cells rest on, and settles the cells by what these chose."""
+
+    def __init__(self, suite: Suite, store: Store, warn: Callable[[str], None]) -> None:
+        self.tuning, self.store, self.warn = suite.tune, store, warn
+        self.studies: dict[str, Study] = {}
+        self.held: dict[str, Any] = {}
+
+    def settle(self, cell: Cell, entry: Entry) -> Cell:
+        study = study_of(cell, entry, self.tuning)
+        if study.id not in self.studies:
+            self.studies[study.id] = study
+            self.held |= self.store.studies([study.id], self.warn)
+        return study.settled(cell, self.held.get(study.id))
 
 
 def check_data(plan: Plan, data_dir: Path) -> None:
@@ -155,11 +204,12 @@ def _name(component: Any) -> str:
 
 def manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
     """Describe a run; what an earlier call of the same suite planned stays in it."""
-    data, before = dict(plan.fingerprints), {}
+    data, before, studies_before = dict(plan.fingerprints), {}, {}
     with suppress(InputError):
         held = store.manifest()
         if held["suite_text"] == plan.suite.text:
             data, before = held["data"] | data, held["cells"]
+            studies_before = held.get("studies", {})
     return {
         "suite": plan.suite.name,
         "about": plan.suite.about,
@@ -177,6 +227,8 @@ def manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
         "suite_text": plan.suite.text,
         "suite_cells": plan.suite.n_cells,
         "references": [asdict(one) for one in plan.suite.references],
+        "tuning": asdict(plan.suite.tune) | {"selected_by": "validation ndcg@20"},
+        "studies": _tuned(plan, studies_before),
         "cells": _described(plan, before),
     }
 
@@ -199,10 +251,28 @@ def _described(plan: Plan, before: Mapping[str, Any]) -> dict[str, dict[str, Any
     return described | away
 
 
+def _tuned(plan: Plan, before: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Describe the studies by id, as `_described` does the cells that rest on them."""
+    planned = plan.studies.keys() | before.keys()
+    labels = plan.suite.labels
+    described = {}
+    for study in plan.all_studies.values():
+        texts = _specs(study.base) | {"loss": study.entry.text}
+        called = {axis: labels[axis][text] for axis, text in texts.items()}
+        if study.base.trains_clean:
+            called["perturbation"] = ""
+        if study.id in planned:
+            level = {"level": study.base.perturbation.level, "budget": study.budget}
+            described[study.id] = called | level
+    here = {labels["dataset"][printed(cell.dataset)] for cell in plan.all_cells}
+    away = {id: study for id, study in before.items() if study["dataset"] not in here}
+    return described | away
+
+
 def _specs(cell: Cell) -> dict[str, str]:
     return {
         "dataset": printed(cell.dataset),
         "backbone": printed(cell.backbone),
-        "loss": trained(cell.loss, cell.training),
+        "loss": cell.tuned.entry if cell.tuned else trained(cell.loss, cell.training),
         "perturbation": printed(cell.perturbation, without="level"),
     }

@@ -54,7 +54,7 @@ def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
         train, test = _split(_filtered(train, dataset), dataset, rng("split"))
     valid = parts.valid
     if valid is None:
-        chosen = _in_users(train, _valid_counts(train, dataset.valid), rng("valid"))
+        chosen = in_users(train, _valid_counts(train, dataset.valid), rng("valid"))
         train, valid = train[~chosen], train[chosen]
     held = _held_out(train, dataset.hold_out, rng("hold_out"))
     never_observed = parts.unobserved.without(train).without(valid).without(test)
@@ -232,7 +232,7 @@ def _split(
         has_past = train.user_counts[log.users] > 0
         test = log[tested & has_past]
     else:
-        tested = _in_users(log, _test_counts(log, dataset.test), rng)
+        tested = in_users(log, _test_counts(log, dataset.test), rng)
         train, test = log[~tested], log[tested]
     if not len(test):
         raise InputError(
@@ -270,7 +270,7 @@ def _valid_counts(train: Interactions, share: float) -> IntArray:
     return np.asarray(np.minimum(counts, np.maximum(train.user_counts - 1, 0)))
 
 
-def _in_users(pairs: Interactions, counts: IntArray, rng: np.random.Generator) -> BoolArray:
+def in_users(pairs: Interactions, counts: IntArray, rng: np.random.Generator) -> BoolArray:
     """Return a mask (n,) that chooses `counts[u]` pairs of each user u at random."""
     shuffled = np.lexsort((rng.random(len(pairs)), pairs.users))
     rank = np.empty(len(pairs), dtype=np.int64)

@@ -9,7 +9,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from robustbench_rec.runner import Status
+from robustbench_rec.pool import Status
 
 SECONDS_BETWEEN_LINES = 15.0
 
@@ -59,7 +59,7 @@ class Display:
         elif self._is_due(status):
             self._last_line, self._ended = time.monotonic(), status.left == 0
             finished = status.total - status.left
-            self.console.print(f"{finished}/{status.total} cells, {_rest(status)}", markup=False)
+            self.console.print(f"{_counted(status, finished)}, {_rest(status)}", markup=False)
 
     def _is_due(self, status: Status) -> bool:
         """Say whether it is time for a line: the last one once, the others now and then."""
@@ -69,8 +69,16 @@ class Display:
 
     def _draw(self, status: Status) -> None:
         if self._task is None:
-            self._task = self._bar.add_task("cells", total=status.total, rest="")
-        self._bar.update(self._task, completed=status.total - status.left, rest=_rest(status))
+            name = "tuning" if status.of == "trials" else status.of
+            self._task = self._bar.add_task(name, total=status.total, rest="")
+        finished = status.total - status.left
+        self._bar.update(self._task, total=status.total, completed=finished, rest=_rest(status))
+
+
+def _counted(status: Status, finished: int) -> str:
+    if status.of == "trials":
+        return f"tuning {finished} of {status.total} trials"
+    return f"{finished}/{status.total} {status.of}"
 
 
 def _rest(status: Status) -> str:

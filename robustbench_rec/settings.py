@@ -98,8 +98,12 @@ def spec(component: Any, without: str = "") -> str:
     name = getattr(component, "name", "") or type(component).__name__
     settings = _identity(component)
     settings.pop(without, None)
-    inside = ", ".join(f"{key}={_printed(value)}" for key, value in settings.items())
-    return f"{name}({inside})"
+    return f"{name}({shown(settings)})"
+
+
+def shown(settings: typing.Mapping[str, Any]) -> str:
+    """Print settings as a spec does: `tau=0.2, n_negatives=1000`."""
+    return ", ".join(f"{key}={printed(value)}" for key, value in settings.items())
 
 
 def _identity(component: Any) -> dict[str, Any]:
@@ -114,7 +118,8 @@ def _identity(component: Any) -> dict[str, Any]:
     return {field.name: getattr(component, field.name) for field in fields}
 
 
-def _printed(value: Any) -> str:
+def printed(value: Any) -> str:
+    """Print one value as a spec does."""
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
@@ -136,7 +141,7 @@ def described(cls: Any) -> list[dict[str, str]]:
                 "name": field.name,
                 "default": "required"
                 if field.default is dataclasses.MISSING
-                else _printed(field.default),
+                else printed(field.default),
                 "domain": " | ".join(map(str, choices)) or domain(field.metadata),
                 "about": field.metadata.get("about", ""),
             }

@@ -3,7 +3,9 @@
     RUN/manifest.json      what was run: suite, cells, data, plugins, versions, command
     RUN/cells/ID.json      one record a finished or failed cell
     RUN/cells/ID.npz       its per-user metrics, written before the record
+    RUN/tuning/ID.json     one trial of settings, or what a study of several chose
     RUN/results.csv        the tidy frame, written when a run ends
+    RUN/tuning.csv         the trials, likewise, where a loss was tuned
     RUN/set-aside/         records that could not be read, kept for a look
     RUN/started/           cells in flight
 
@@ -17,6 +19,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +45,22 @@ COLUMNS = (
     "evaluated",
 )
 AXES = ("dataset", "backbone", "loss", "perturbation")
+TUNING_COLUMNS = (
+    *AXES,
+    "level",
+    "trial",
+    "settings",
+    "validation",
+    "best_epoch",
+    "seconds",
+    "status",
+    "chosen",
+)
 REQUIRED = frozenset(("id", "status", *AXES, "metrics", "users", "replicate", "per_user_bytes"))
+TRIAL = frozenset(("id", "status", "validation", "best_epoch", "seconds", "error"))
+STUDY = frozenset(
+    ("id", "status", "trials", "failed", "chosen", "best", "validation", "edges", "error")
+)
 MANIFEST = frozenset(
     ("suite", "suite_text", "suite_cells", "cells", "metrics", "averaging", "data", "process")
 )
@@ -55,6 +73,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.cells = folder / "cells"
+        self.tuning = folder / "tuning"
         self.started = folder / "started"
         self._held = False
 
@@ -99,8 +118,9 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what an interrupted run left half written."""
-        for leftover in (*self.folder.glob("*.part"), *self.cells.glob("*.part")):
-            leftover.unlink(missing_ok=True)
+        for folder in (self.folder, self.cells, self.tuning):
+            for leftover in folder.glob("*.part"):
+                leftover.unlink(missing_ok=True)
         for leftover in self.started.iterdir():
             leftover.unlink(missing_ok=True)
 
@@ -115,9 +135,15 @@ class Store:
             record = record | {"per_user_bytes": 0}
         _write(self.cells / f"{record['id']}.json", _json(record))
 
+    def write_tuning(self, what: Plain) -> None:
+        """Keep one trial, or a study as far as it has come."""
+        self.tuning.mkdir(exist_ok=True)
+        _write(self.tuning / f"{what['id']}.json", _json(what))
+
     def begin(self, manifest: Plain) -> None:
         """Keep what is being run; results.csv goes until it holds all of it."""
-        (self.folder / "results.csv").unlink(missing_ok=True)
+        for name in ("results.csv", "tuning.csv"):
+            (self.folder / name).unlink(missing_ok=True)
         _write(self.folder / "manifest.json", _json(manifest))
 
     def manifest(self) -> Plain:
@@ -138,31 +164,68 @@ class Store:
 
         Who holds the lock sets it aside too; another reader may have met a record half replaced.
         """
+        return self._readable(self.cells, ids, self._record, "its cell", warn)
+
+    def trials(self, ids: Iterable[str], warn: Callable[[str], None]) -> dict[str, Plain]:
+        """Read the trials of `ids` that exist, as `records` does."""
+        return self._readable(self.tuning, ids, partial(_holding, TRIAL), "its trial", warn)
+
+    def studies(self, ids: Iterable[str], warn: Callable[[str], None]) -> dict[str, Plain]:
+        """Read the studies of `ids` that were begun, as `records` does."""
+        return self._readable(self.tuning, ids, partial(_holding, STUDY), "its study", warn)
+
+    def _readable(
+        self,
+        folder: Path,
+        ids: Iterable[str],
+        reader: Callable[[Path], Plain],
+        whose: str,
+        warn: Callable[[str], None],
+    ) -> dict[str, Plain]:
         found = {}
-        for cell in ids:
-            path = self.cells / f"{cell}.json"
+        for id in ids:
+            path = folder / f"{id}.json"
             try:
-                found[cell] = self._read(path)
+                found[id] = reader(path)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except (OSError, ValueError) as error:
                 aside = "set aside, " if self._held else ""
-                warn(f"{path}: corrupt record ({error}); {aside}its cell counts as not run")
+                warn(f"{path}: corrupt record ({error}); {aside}{whose} counts as not run")
                 if self._held:
                     self._set_aside(path)
         return found
 
-    def _read(self, path: Path) -> Plain:
-        record = json.loads(path.read_bytes())
-        if not isinstance(record, dict) or not record.keys() >= REQUIRED:
-            raise ValueError("it lacks fields that every record has")
-        if record["id"] != path.stem:
-            raise ValueError(f"it is of cell {record['id']}")
+    def _record(self, path: Path) -> Plain:
+        record = _holding(REQUIRED, path)
         wanted = record["per_user_bytes"]
         beside = path.with_suffix(".npz")
         if wanted and (not beside.exists() or beside.stat().st_size != wanted):
             raise ValueError(f"{beside.name} beside it is missing or not whole")
         return record
+
+    def _trial_table(self) -> str:
+        """Return tuning.csv: the trials of each study, in the order in which they were put."""
+        import pandas as pd
+
+        rows = []
+        for study in self.tuned(self.manifest(), lambda _: None):
+            held = self.trials((trial["id"] for trial in study["trials"]), lambda _: None)
+            for at, put in enumerate(study["trials"], start=1):
+                trial = held.get(put["id"], {"seconds": {}})
+                rows.append(
+                    (
+                        *(study[axis] for axis in (*AXES, "level")),
+                        at,
+                        json.dumps(put["settings"]),
+                        *(trial.get(key) for key in ("validation", "best_epoch")),
+                        trial["seconds"].get("fit"),
+                        trial.get("status"),
+                        put["id"] == study["best"],
+                    )
+                )
+        table: str = pd.DataFrame(rows, columns=list(TUNING_COLUMNS)).to_csv(index=False)
+        return table
 
     def _set_aside(self, path: Path) -> None:
         """Move a record away, for a look."""
@@ -203,7 +266,16 @@ class Store:
             "failed": {record["id"]: [titles[record["id"]], record["error"]] for record in failed},
             "left": len(manifest["cells"]) - len(records),
             "seconds": sum(fits.values()),
+            "tuning": self.tuned(manifest, warn),
         }
+
+    def tuned(self, manifest: Plain, warn: Callable[[str], None]) -> list[Plain]:
+        """Return each study that the manifest describes, with what is known of it so far."""
+        described = manifest.get("studies", {})
+        held = self.studies(described, warn)
+        begun: Plain = {"status": "running", "trials": [], "failed": 0, "edges": [], "error": ""}
+        begun |= dict.fromkeys(("chosen", "best", "validation"))
+        return [{"id": id} | begun | one | held.get(id, {}) for id, one in described.items()]
 
     def is_compact(self, manifest: Plain) -> bool:
         """Say whether results.csv is there and of the same cells of the same suite."""
@@ -212,13 +284,30 @@ class Store:
         except InputError:
             return False
         same = all(held.get(key) == manifest[key] for key in ("suite_text", "cells"))
-        return same and (self.folder / "results.csv").is_file()
+        wanted = ["results.csv", *(["tuning.csv"] if manifest.get("studies") else [])]
+        return same and all((self.folder / name).is_file() for name in wanted)
 
     def compact(self) -> Path:
-        """Write results.csv, whole or not at all, and return its path."""
+        """Write results.csv and tuning.csv, each whole or not at all; return the path of the first.
+
+        tuning.csv has a row a trial; `settings` is JSON, and `perturbation` is empty where the
+        clean control chose.
+        """
+        if self.manifest().get("studies"):
+            _write(self.folder / "tuning.csv", self._trial_table().encode())
         path = self.folder / "results.csv"
         _write(path, read(self.folder).to_csv(index=False).encode())
         return path
+
+
+def _holding(required: frozenset[str], path: Path) -> Plain:
+    """Read what calls itself as its file is called; ValueError where it is not whole."""
+    record: Plain = json.loads(path.read_bytes())
+    if not isinstance(record, dict) or not record.keys() >= required:
+        raise ValueError("it lacks fields that every record has")
+    if record["id"] != path.stem:
+        raise ValueError(f"it is of cell {record['id']}")
+    return record
 
 
 def title(cell: Plain) -> str:

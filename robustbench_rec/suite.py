@@ -18,14 +18,15 @@ from robustbench_rec.cell import Cell
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.datasets.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError
-from robustbench_rec.labels import printed, short_names, trained
-from robustbench_rec.loss import LOSSES, Loss
+from robustbench_rec.labels import printed, short_names
+from robustbench_rec.loss import LOSSES
 from robustbench_rec.metrics import Averaging, parse
 from robustbench_rec.perturbation import PERTURBATIONS, Perturbation
 from robustbench_rec.protocol import SELECT_AT, TrainConfig
 from robustbench_rec.published import Grid, Published, read_reference
 from robustbench_rec.registry import NAME, load_plugins, make, nearest
 from robustbench_rec.settings import spec
+from robustbench_rec.tuning import Entry, Tuning, read_entry
 
 LARGEST_FILE = 1 << 20
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class _File(BaseModel):
     floors: list[str] = ["popularity", "random"]
     plugins: list[str] = []
     training: Table = {}
+    tune: Table = {}
     dataset: list[Table] = Field(min_length=1)
     backbone: list[Table] = Field(min_length=1)
     loss: list[Table] = Field(min_length=1)
@@ -64,10 +66,11 @@ class Suite:
         metrics: `name@k`, what figures show; every metric at every such k is recorded.
         averaging: over users who have a test item, or over all users, the others counting 0.
         datasets, backbones, perturbations: the axes; a perturbation stands once a level.
+        losses: each with how it is trained, and what of it is tuned.
         floors: backbones that train nothing, ranked under every perturbation, whatever the losses.
-        losses: each with how it is trained.
         plugins: files and modules that were imported for it.
         text: the file, word for word.
+        tune: how losses are tuned.
         references: published values that its results stand beside.
 
     """
@@ -80,11 +83,12 @@ class Suite:
     averaging: Averaging
     datasets: tuple[Dataset, ...]
     backbones: tuple[Backbone, ...]
-    losses: tuple[tuple[Loss, TrainConfig], ...]
+    losses: tuple[Entry, ...]
     perturbations: tuple[Perturbation, ...]
     floors: tuple[Backbone, ...]
     plugins: tuple[str, ...]
     text: str
+    tune: Tuning
     references: tuple[Published, ...] = ()
 
     axes: ClassVar[tuple[str, ...]] = ("dataset", "backbone", "loss", "perturbation")
@@ -119,10 +123,10 @@ class Suite:
         return len(self.datasets) * trained * len(self.perturbations) * self.replicates
 
     @property
-    def models(self) -> list[tuple[Backbone, Loss, TrainConfig]]:
-        """What is trained, and how: each backbone by each loss, then the floors."""
-        trained = [(one, *how) for one, how in product(self.backbones, self.losses)]
-        return trained + [(floor, *untrained()) for floor in self.floors]
+    def models(self) -> list[tuple[Backbone, Entry]]:
+        """What is trained, and by what: each backbone by each loss, then the floors."""
+        nothing = Entry(LOSSES["untrained"](), TrainConfig())
+        return [*product(self.backbones, self.losses), *product(self.floors, [nothing])]
 
     @property
     def labels(self) -> dict[str, dict[str, str]]:
@@ -131,37 +135,41 @@ class Suite:
         return {
             "dataset": short_names(map(printed, self.datasets)),
             "backbone": short_names(map(printed, [*self.backbones, *self.floors])),
-            "loss": short_names(trained(loss, training) for _, loss, training in self.models),
+            "loss": short_names(entry.text for _, entry in self.models),
             "perturbation": short_names(perturbations),
         }
 
-    def cells(self, fingerprints: Mapping[Dataset, str]) -> list[Cell]:
-        """Return the cells of the data sets in `fingerprints`, in the file's order."""
+    def cells(
+        self,
+        fingerprints: Mapping[Dataset, str],
+        settle: Callable[[Cell, Entry], Cell] = lambda cell, _: cell,
+    ) -> list[Cell]:
+        """Return the cells of the data sets in `fingerprints`, in the file's order.
+
+        Where a loss is tuned, `settle` turns a cell under its first candidates into the one meant.
+        """
         ks = self.ks
+
+        def cell(entry: Entry, **rest: Any) -> Cell:
+            made = Cell(loss=entry.loss, training=entry.training, seed=self.seed, ks=ks, **rest)
+            return settle(made, entry) if entry.space else made
+
         return [
-            Cell(
-                seed=self.seed,
+            cell(
+                entry,
                 dataset=dataset,
                 fingerprint=fingerprints[dataset],
                 backbone=backbone,
-                loss=loss,
-                training=training,
                 perturbation=perturbation,
                 replicate=replicate,
-                ks=ks,
             )
-            for dataset, (backbone, loss, training), perturbation, replicate in product(
+            for dataset, (backbone, entry), perturbation, replicate in product(
                 (dataset for dataset in self.datasets if dataset in fingerprints),
                 self.models,
                 self.perturbations,
                 range(self.replicates),
             )
         ]
-
-
-def untrained() -> tuple[Loss, TrainConfig]:
-    """Return what stands for loss and training in the cells of a floor."""
-    return LOSSES["untrained"](), TrainConfig()
 
 
 def shipped() -> dict[str, str]:
@@ -229,6 +237,7 @@ class _Reader:
         self._each([{}], "plugins", lambda _: load_plugins(plugins))
         self._each([{}], "metrics", lambda _: [parse(metric) for metric in file.metrics])
         self._each([{}], "training", lambda _: make(TrainConfig, file.training, "training"))
+        tune = self._each([file.tune], "tune", lambda table: make(Tuning, table, "tune"))[0]
         levels = self._each(file.perturbation, "perturbation", _levels)
         suite = Suite(
             name=file.name,
@@ -241,26 +250,27 @@ class _Reader:
             backbones=self._axis("backbone", _backbone),
             losses=self._axis("loss", self._loss),
             perturbations=self._distinct("perturbation", [one for many in levels for one in many]),
-            floors=tuple(
-                self._each([{}], "floors", lambda _: list(map(_floor, dict.fromkeys(file.floors))))[
-                    0
-                ]
-            ),
+            floors=self._each([{}], "floors", lambda _: _floors(file.floors))[0],
             plugins=plugins,
             text=self.text,
+            tune=tune,
         )
         return replace(suite, references=self._references(suite))
 
     def _plugin(self, plugin: str) -> str:
         return str(self.base / plugin) if plugin.endswith(".py") else plugin
 
-    def _loss(self, table: Table) -> tuple[Loss, TrainConfig]:
+    def _loss(self, table: Table) -> Entry:
         """Split a loss's own training settings off; they stand over the suite's."""
         own = table.get("training", {})
         if not isinstance(own, dict):
             raise InputError(f"training is {own!r}; it must be a table, as in {{ lr = 1e-3 }}")
-        settings = {key: value for key, value in table.items() if key != "training"}
-        return LOSSES.build(settings), make(TrainConfig, self.file.training | own, "training")
+        settings = {key: value for key, value in table.items() if key not in ("training", "tune")}
+        shared = self.file.training
+        if "tune" in table:
+            cap = self.file.tune.get("epochs", 0)
+            return read_entry(settings, own, shared, table["tune"], cap)
+        return Entry(LOSSES.build(settings), make(TrainConfig, shared | own, "training"))
 
     def _axis(self, kind: str, build: Callable[[Table], T]) -> tuple[T, ...]:
         return self._distinct(kind, self._each(getattr(self.file, kind), kind, build))
@@ -325,14 +335,28 @@ class _Reader:
         header = self._header(kind)
         for _ in range(at):
             header = self._header(kind, header) if header else None
-        spoken = {
-            key: found.start()
-            for key in table
-            if key != "name" and (found := re.search(rf"\b{re.escape(key)}\b", message))
-        }
+        if message.startswith("tune") and "tune" in table and header:
+            return self._tune_line(header, table["tune"], message)
+        spoken = _spoken(set(table) - {"name"}, message)
         named = "name" if table.get("name") in message.split("'") else None
-        key = min(spoken, key=spoken.__getitem__, default=named)
+        key = spoken or named
         return (self._line(key, header) if header and key else None) or header
+
+    def _tune_line(self, header: int, tune: object, message: str) -> int:
+        """Return the line of what is tuned in the loss that stands at `header`, or of its key."""
+        opening = self._header("loss.tune", header)
+        inline = self._line("tune", header)
+        found = min((line for line in (opening, inline) if line), default=header)
+        inside = tune if found == opening and isinstance(tune, dict) else ()
+        key = _spoken(inside, message)
+        return (self._line(key, found) if key else None) or found
+
+
+def _spoken(keys: Iterable[str], message: str) -> str | None:
+    """Return the key that a message names first."""
+    found = {key: re.search(rf"\b{re.escape(key)}\b", message) for key in keys}
+    at = {key: match.start() for key, match in found.items() if match}
+    return min(at, key=at.__getitem__, default=None)
 
 
 def _backbone(table: Table) -> Backbone:
@@ -343,13 +367,16 @@ def _backbone(table: Table) -> Backbone:
     return backbone
 
 
-def _floor(name: str) -> Backbone:
-    """Build a backbone that does not learn, as it is by default."""
-    backbone = BACKBONES.build({"name": name})
-    if backbone.learns:
-        floors = ", ".join(one for one in BACKBONES if not BACKBONES[one].learns)
-        raise InputError(f"floors holds {name!r}, which has to be trained (floors: {floors})")
-    return backbone
+def _floors(names: Iterable[str]) -> tuple[Backbone, ...]:
+    """Build backbones that do not learn, as they are by default."""
+    built = tuple(BACKBONES.build({"name": name}) for name in dict.fromkeys(names))
+    for one in built:
+        if one.learns:
+            known = ", ".join(name for name in BACKBONES if not BACKBONES[name].learns)
+            raise InputError(
+                f"floors holds {one.name!r}, which has to be trained (floors: {known})"
+            )
+    return built
 
 
 def _levels(table: Table) -> list[Perturbation]:

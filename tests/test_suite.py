@@ -125,7 +125,7 @@ def test_cells_are_only_of_the_data_sets_that_have_a_fingerprint(tmp_path):
 
 
 def test_a_loss_s_own_training_stands_over_the_suite_s(tmp_path):
-    (_, bpr), (_, softmax) = load(tmp_path).losses
+    (_, bpr, _), (_, softmax, _) = load(tmp_path).losses
     assert (bpr.epochs, bpr.lr) == (1, 1e-2)
     assert (softmax.epochs, softmax.lr) == (1, 1e-3)
 
@@ -422,6 +422,127 @@ ROWS = {
         "training = { lr",
         "training is 0.001; it must be a table, as in { lr = 1e-3 }",
     ),
+    "tune that is no table": (
+        ("tau = 0.2", "tune = [0.1, 0.2]"),
+        "tau",
+        "tune is [0.1, 0.2]; it must be a table, as in { tau = [0.1, 0.2] }",
+    ),
+    "tune of nothing": (("tau = 0.2", "tune = {}"), "tau", "tune is {}; it must be a table"),
+    "no candidate": (
+        ("tau = 0.2", "tune = { tau = [] }"),
+        "tau",
+        "tune.tau is []; it must hold at least one candidate",
+    ),
+    "one candidate that is no list": (
+        ("tau = 0.2", "tune = { tau = 0.3 }"),
+        "tau",
+        "tune.tau is 0.3; it must be a list of candidates, or a range as in { low = 1e-3, ",
+    ),
+    "a candidate twice": (
+        ("tau = 0.2", "tune = { tau = [1, 0.5, 1.0] }"),
+        "tau",
+        "tune.tau holds 1.0 twice",
+    ),
+    "unknown tuned setting": (
+        ("tau = 0.2", "tune = { taau = [0.1] }"),
+        "tau",
+        "tune has no setting 'taau'; did you mean 'tau'? (softmax and its training take: ",
+    ),
+    "a tuned name": (
+        ("tau = 0.2", 'tune = { name = ["bpr"] }'),
+        "tau",
+        "tune has no setting 'name'",
+    ),
+    "a candidate out of its domain": (
+        ("tau = 0.2", "tune = { n_negatives = [8], tau = [0.1, 0.0] }"),
+        "tau",
+        "tune.tau: Softmax.tau is 0.0; it must be > 0",
+    ),
+    "a candidate of a wrong type": (
+        ("tau = 0.2", 'tune = { tau = ["low"] }'),
+        "tau",
+        "tune.tau: softmax.tau is 'low'; it should be a valid number",
+    ),
+    "a candidate of the training out of its domain": (
+        ("tau = 0.2", "tune = { weight_decay = [-1] }"),
+        "tau",
+        "tune.weight_decay: TrainConfig.weight_decay is -1.0; it must be >= 0",
+    ),
+    "a plain mistake beside what is tuned": (
+        ("tau = 0.2", "n_negatives = 0\ntune = { tau = [0.1] }"),
+        "tau",
+        "Softmax.n_negatives is 0; it must be >= 1",
+    ),
+    "a setting that is given and tuned": (
+        ("tau = 0.2", "tune = { tau = [0.1] }\ntau = 0.2"),
+        "tau",
+        "tune.tau: tau = 0.2 is given besides; give the one value or what to try, not both",
+    ),
+    "a training setting that is given and tuned": (
+        ("tau = 0.2", "tune = { lr = [0.1] }"),
+        "tau",
+        "tune.lr: lr = 0.001 is given besides; give the one value or what to try, not both",
+    ),
+    "a range that is none": (
+        ("tau = 0.2", "tune = { tau = { low = 0.3, high = 0.3 } }"),
+        "tau",
+        "tune.tau: low is 0.3 and high is 0.3; low must be below high",
+    ),
+    "a log range from 0": (
+        ("tau = 0.2", "tune = { weight_decay = { low = 0, high = 1, log = true } }"),
+        "tau",
+        "tune.weight_decay: low is 0; with log = true it must be > 0",
+    ),
+    "a range without an end": (
+        ("tau = 0.2", "tune = { tau = { low = 0.1, high = inf } }"),
+        "tau",
+        "tune.tau: Range.high is inf; it must be finite",
+    ),
+    "an unknown key of a range": (
+        ("tau = 0.2", "tune = { tau = { low = 0.1, hihg = 1 } }"),
+        "tau",
+        "tune.tau has no setting 'hihg'; did you mean 'high'? (it takes: high, log, low)",
+    ),
+    "a range without a key": (
+        ("tau = 0.2", "tune = { tau = { low = 0.1 } }"),
+        "tau",
+        "tune.tau needs the setting 'high'",
+    ),
+    "a range out of the domain": (
+        ("tau = 0.2", "tune = { tau = { low = -1, high = 1 } }"),
+        "tau",
+        "tune.tau: Softmax.tau is -1.0; it must be > 0",
+    ),
+    "a range of halves for whole numbers": (
+        ("tau = 0.2", "tune = { n_negatives = { low = 0.5, high = 8 } }"),
+        "tau",
+        "tune.n_negatives: n_negatives is a whole number, and so must low and high be",
+    ),
+    "a range of what is no number": (
+        ("tau = 0.2", "tune = { score = { low = 0, high = 1 } }"),
+        "tau",
+        "tune.score is a range, but score is no number; list the candidates",
+    ),
+    "trials 0": (
+        ("seed = 0", "tune = { trials = 0 }"),
+        "seed",
+        "Tuning.trials is 0; it must be >= 1",
+    ),
+    "an unknown place to tune at": (
+        ("seed = 0", 'tune = { at = "level-1" }'),
+        "seed",
+        "tune.at is 'level-1'; it should be 'level-0' or 'each-level'",
+    ),
+    "an unknown key of tune": (
+        ("seed = 0", "tune = { trails = 1 }"),
+        "seed",
+        "tune has no setting 'trails'; did you mean 'trials'? (it takes: at, epochs, trials)",
+    ),
+    "the suite's tune that is no table": (
+        ("seed = 0", "tune = 16"),
+        "seed",
+        "tune: 16 should be a table",
+    ),
     "a table that should be a list of tables": (
         ("[[backbone]]", "[backbone]"),
         "[[backbone]]",
@@ -451,6 +572,81 @@ def test_a_mistake_gets_its_line_and_what_is_allowed(tmp_path, case):
     message = refused(tmp_path, change)
     where, says = line_of(at), says.replace("FOLDER", str(tmp_path))
     assert message.startswith(f":{where}: {says}")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("tau = []", "tune.tau is []; "),
+        ("tau = [0.1]\nlr = { low = 2, high = 1 }", "tune.lr: low is 2 and high is 1; "),
+        ("tau = [0.1]\n lr = [-1]", "tune.lr: TrainConfig.lr is -1.0; "),
+    ],
+)
+def test_a_mistake_in_a_table_of_what_is_tuned_is_shown_there(tmp_path, wrong, says):
+    # The table of the loss before does not count as a loss, nor the suite's as one of these.
+    fine = '"bpr"\n[loss.tune]\nlr = [0.1]\n'
+    searched = f"[loss.tune]\n{wrong}\n[tune]\ntrials = 3\n"
+    text = SUITE.replace("training = { lr = 1e-3 }\n", "").replace('"bpr"\n', fine)
+    text = text.replace("tau = 0.2\n", searched)
+    message = refused(tmp_path, text=text)
+    at = line_of(wrong.splitlines()[-1], text)
+    assert message.startswith(f":{at}: {says}")
+
+
+def test_a_mistake_in_the_suite_s_table_of_tuning_is_shown_there(tmp_path):
+    text = SUITE.replace("tau = 0.2\n", "tune = { tau = [0.1] }\n") + "[tune]\ntrials = 0\n"
+    message = refused(tmp_path, text=text)
+    assert message == f":{line_of('trials', text)}: Tuning.trials is 0; it must be >= 1"
+
+
+def test_a_setting_of_both_loss_and_training_cannot_be_tuned(tmp_path):
+    (tmp_path / "both.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from robustbench_rec import LOSSES, Loss, setting\n"
+        '@LOSSES.add("suite-test-both")\n'
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Both(Loss):\n"
+        '    """Has a rate of its own."""\n'
+        "    lr: float = setting(0.1)\n"
+    )
+    message = refused(
+        tmp_path,
+        ("seed = 0", 'seed = 0\nplugins = ["both.py"]'),
+        ('name = "bpr"', 'name = "suite-test-both"\ntune = { lr = [0.1, 0.2] }'),
+    )
+    assert message == (":22: tune.lr: both suite-test-both and its training have a setting 'lr'")
+
+
+def test_candidates_that_do_not_go_together_are_refused(tmp_path):
+    (tmp_path / "fussy.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from robustbench_rec import LOSSES, Loss, setting\n"
+        '@LOSSES.add("suite-test-fussy")\n'
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Fussy(Loss):\n"
+        '    """Wants low under high."""\n'
+        "    low: float = setting(0.0)\n"
+        "    high: float = setting(1.0)\n"
+        "    def __post_init__(self):\n"
+        "        if self.low > self.high:\n"
+        '            raise ValueError("low is above high")\n'
+    )
+    tuned = "tune = { low = [0.1, 0.6], high = [0.9, 0.3] }"
+    message = refused(
+        tmp_path,
+        ("seed = 0", 'seed = 0\nplugins = ["fussy.py"]'),
+        ('name = "bpr"', f'name = "suite-test-fussy"\n{tuned}'),
+    )
+    assert message == ":22: tune would try low = 0.6, high = 0.3: low is above high"
+
+
+def test_epochs_cannot_be_tuned_under_a_cap(tmp_path):
+    message = refused(
+        tmp_path,
+        ("seed = 0", "tune = { epochs = 2 }"),
+        ("tau = 0.2", "tune = { epochs = [1, 3] }"),
+    )
+    assert message.startswith(":24: tune.epochs: [tune] epochs cuts every trial to as many")
 
 
 @pytest.mark.parametrize("setting", ["lrr = 1", "lr = -1", "epochs = 1.5"])
@@ -577,7 +773,7 @@ def test_floors_are_ranked_once_whatever_the_losses(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("floors = []", 'floors = ["mf"]'), "floors holds 'mf', which has to be trained"),
+        (("floors = []", 'floors = ["mf"]'), "floors holds 'mf', which is trained"),
         (("floors = []", 'floors = ["populrity"]'), "did you mean 'popularity'?"),
         (('name = "mf"\ndim = 4\ninit_std = 0.1', 'name = "random"'), "random trains nothing"),
     ],

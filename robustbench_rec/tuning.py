@@ -1,0 +1,434 @@
+"""Tuning: which settings of a loss are tried, and which of those tried is taken.
+
+A suite names candidates or ranges for settings of a loss or of its training. All candidates are
+tried where the budget holds them; else, and for ranges, Optuna draws up to the budget. This module
+knows neither cells nor files, and imports Optuna only where it draws.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from robustbench_rec.errors import InputError
+from robustbench_rec.interactions import Split
+from robustbench_rec.labels import trained
+from robustbench_rec.loss import LOSSES, Loss
+from robustbench_rec.perturbation import Perturbation, perturb
+from robustbench_rec.preparation import in_users
+from robustbench_rec.protocol import TrainConfig
+from robustbench_rec.registry import make, nearest
+from robustbench_rec.settings import check, hints, printed, setting
+
+Settings = dict[str, Any]
+Table = Mapping[str, Any]
+REPEATS = 100
+"""Draws in a row that bring nothing new, after which Optuna is not asked again."""
+CHECKED = 4096
+"""Products of candidates up to which every one is built as the suite is read."""
+EDGE = 0.05
+"""The share of a range, at each end, that counts as its edge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How the losses of a suite are tuned: the same for every loss."""
+
+    trials: int = setting(16, "settings tried for a loss, at most", at_least=1)
+    at: Literal["level-0", "each-level"] = setting(
+        "level-0", "data that choose: the clean control, or those of each level, validation too"
+    )
+    epochs: int = setting(
+        0, "passes over the training pairs in a trial, at most; 0 leaves the loss's", at_least=0
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A list of candidates, in the file's order."""
+
+    values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"[{'|'.join(map(printed, self.values))}]"
+
+    def plain(self) -> list[Any]:
+        """Return it as JSON holds it."""
+        return list(self.values)
+
+    def edge(self, value: Any, least: float) -> str:
+        """Say at which end `value` lies, or nothing; beyond `least` there is nothing to try."""
+        if len(self.values) < 2 or not all(map(_is_number, self.values)):
+            return ""
+        if value == max(self.values):
+            return "the largest candidate"
+        return "the smallest candidate" if value == min(self.values) and value > least else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """All numbers from `low` to `high`, both within; whole ones where the two are ints."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.low >= self.high:
+            raise ValueError(
+                f"low is {self.low:g} and high is {self.high:g}; low must be below high"
+            )
+        if self.log and self.low <= 0:
+            raise ValueError(f"low is {self.low:g}; with log = true it must be > 0")
+
+    @property
+    def whole(self) -> bool:
+        """Say whether it holds whole numbers only."""
+        return isinstance(self.low, int)
+
+    def __str__(self) -> str:
+        return f"[{self.low:.12g}..{self.high:.12g}{' log' if self.log else ''}]"
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {"low": self.low, "high": self.high, "log": self.log}
+
+    def edge(self, value: Any, least: float) -> str:
+        """Say at which end `value` lies, or nothing; beyond `least` there is nothing to try."""
+        low, high, at = (
+            math.log(one) if self.log else one for one in (self.low, self.high, float(value))
+        )
+        if at >= high - EDGE * (high - low):
+            return "at the upper end of its range"
+        near = at <= low + EDGE * (high - low)
+        return "at the lower end of its range" if near and self.low > least else ""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched: each tuned setting with its candidates or its range, in file order."""
+
+    axes: tuple[tuple[str, Choices | Range], ...]
+
+    @property
+    def size(self) -> int | None:
+        """How many settings there are to try; None where a range is among them."""
+        if any(isinstance(axis, Range) for _, axis in self.axes):
+            return None
+        return math.prod(len(axis.values) for _, axis in self.axes if isinstance(axis, Choices))
+
+    def is_grid(self, budget: int) -> bool:
+        """Say whether a budget holds every combination, so that all are tried."""
+        return self.size is not None and self.size <= budget
+
+    def grid(self) -> list[Settings]:
+        """Return every combination of candidates, the last setting changing fastest."""
+        names = [name for name, _ in self.axes]
+        values = [axis.values for _, axis in self.axes if isinstance(axis, Choices)]
+        return [dict(zip(names, chosen, strict=True)) for chosen in product(*values)]
+
+    def place(self, settings: Settings) -> tuple[int, ...]:
+        """Return where settings stand in the file's order; those of a range stand alike."""
+        return tuple(
+            axis.values.index(settings[name]) if isinstance(axis, Choices) else 0
+            for name, axis in self.axes
+        )
+
+    def within(self, text: str) -> str:
+        """Put what is searched in the place of each tuned setting of a printed spec."""
+        head, _, inside = text.removesuffix(")").partition("(")
+        searched = {name: str(axis) for name, axis in self.axes}
+        parts = (part.partition("=") for part in inside.split(", "))
+        shown = (f"{key}={searched.get(key, value)}" for key, _, value in parts)
+        return f"{head}({', '.join(shown)})"
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {name: axis.plain() for name, axis in self.axes}
+
+
+class Entry(NamedTuple):
+    """A loss of a suite, how it is trained, and what of both is tuned.
+
+    Where something is tuned, `loss` and `training` hold the first candidates.
+    """
+
+    loss: Loss
+    training: TrainConfig
+    space: Space | None = None
+
+    @property
+    def text(self) -> str:
+        """The loss with its training among its settings, and what is searched in their place."""
+        text = trained(self.loss, self.training)
+        return self.space.within(text) if self.space else text
+
+    def at(self, settings: Settings) -> tuple[Loss, TrainConfig]:
+        """Return loss and training under some of the searched settings.
+
+        Raises:
+            ValueError: the loss refuses the combination.
+
+        """
+        own = {key: value for key, value in settings.items() if _takes(self.loss, key)}
+        rest = {key: value for key, value in settings.items() if key not in own}
+        return replace(self.loss, **own), replace(self.training, **rest)
+
+    def allows(self, settings: Settings) -> bool:
+        """Say whether the loss takes a combination."""
+        try:
+            self.at(settings)
+        except ValueError:
+            return False
+        return True
+
+    def edges(self, chosen: Settings) -> list[str]:
+        """Say which chosen settings lie at the edge of what was searched."""
+        assert self.space is not None
+        found = []
+        for name, axis in self.space.axes:
+            (least,) = (
+                field.metadata.get("at_least", -math.inf)
+                for part in (self.loss, self.training)
+                for field in fields(part)
+                if field.name == name
+            )
+            if edge := axis.edge(chosen[name], least):
+                found.append(f"{name}={printed(chosen[name])} is {edge}")
+        return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _takes(component: Any, key: str) -> bool:
+    return any(field.name == key for field in fields(component))
+
+
+def read_entry(settings: Table, own: Table, shared: Table, tune: object, cap: int = 0) -> Entry:
+    """Make an entry of a loss's table whose `tune` says what is searched.
+
+    Args:
+        settings: the loss's name and plain settings.
+        own: training settings of the loss.
+        shared: those of the suite, over which they stand.
+        tune: the table.
+        cap: the epochs of a trial, at most; 0 where the loss's own hold.
+
+    Raises:
+        InputError: no table, an unknown setting, an empty list, a bad range, a candidate that the
+            loss refuses, a setting given twice; one line.
+
+    """
+    if not isinstance(tune, dict) or not tune:
+        raise InputError(f"tune is {tune!r}; it must be a table, as in {{ tau = [0.1, 0.2] }}")
+    if not isinstance(settings.get("name"), str):
+        LOSSES.build(settings)  # which says what is wrong
+    cls: Any = LOSSES[settings["name"]]
+    axes = {key: _axis(key, value, _kind(cls, key)) for key, value in tune.items()}
+    for key, given in ((key, settings if key in hints(cls) else own) for key in tune):
+        if key in given:
+            raise InputError(
+                f"tune.{key}: {key} = {given[key]!r} is given besides; "
+                "give the one value or what to try, not both"
+            )
+    if cap and "epochs" in axes:
+        raise InputError("tune.epochs: [tune] epochs cuts every trial to as many, so none can tell")
+
+    def built(tried: Settings) -> Entry:
+        mine = {key: value for key, value in tried.items() if key in hints(cls)}
+        rest = {key: value for key, value in tried.items() if key not in mine}
+        loss = LOSSES.build({**settings, **mine})
+        training = make(TrainConfig, {**shared, **own, **rest}, "training")
+        return Entry(loss, training, Space(tuple(axes.items())))
+
+    first = {key: _ends(axis)[0] for key, axis in axes.items()}
+    for key, value in ((key, value) for key, axis in axes.items() for value in _ends(axis)):
+        try:
+            built(first | {key: value})
+        except InputError as error:
+            named = (key for key in axes if re.search(rf"\b{re.escape(key)}\b", str(error)))
+            where = next(named, None)  # None where it is not of what is tuned
+            raise InputError(f"tune.{where}: {error}" if where else str(error)) from None
+    entry = built(first)
+    _refuse_combinations(entry)
+    return entry
+
+
+def _kind(cls: Any, key: str) -> Any:
+    """Return the type of a setting of a loss, or of its training."""
+    mine, rest = hints(cls), hints(TrainConfig)
+    known = {field.name for part in (cls, TrainConfig) for field in fields(part)}
+    if key not in known:
+        raise InputError(
+            f"tune has no setting {key!r}{nearest(key, known)} "
+            f"({cls.name} and its training take: {', '.join(sorted(known))})"
+        )
+    if key in mine and key in rest:
+        raise InputError(f"tune.{key}: both {cls.name} and its training have a setting {key!r}")
+    return mine.get(key, rest.get(key))
+
+
+def _axis(key: str, value: Any, kind: Any) -> Choices | Range:
+    where = f"tune.{key}"
+    if isinstance(value, list):
+        if not value:
+            raise InputError(f"{where} is []; it must hold at least one candidate")
+        values = tuple(float(v) if kind is float and _is_number(v) else v for v in value)
+        for at, one in enumerate(values):
+            if one in values[:at]:
+                raise InputError(f"{where} holds {one!r} twice")
+        return Choices(values)
+    if not isinstance(value, dict):
+        raise InputError(
+            f"{where} is {value!r}; it must be a list of candidates, or a range as in "
+            "{ low = 1e-3, high = 1e-1, log = true }"
+        )
+    if kind not in (int, float):
+        raise InputError(f"{where} is a range, but {key} is no number; list the candidates")
+    try:
+        found: Range = make(Range, value, where)
+    except InputError as error:
+        raise InputError(str(error) if where in str(error) else f"{where}: {error}") from None
+    if kind is float:
+        return found
+    if not (found.low.is_integer() and found.high.is_integer()):
+        raise InputError(f"{where}: {key} is a whole number, and so must low and high be")
+    return replace(found, low=int(found.low), high=int(found.high))
+
+
+def _ends(axis: Choices | Range) -> tuple[Any, ...]:
+    """Return what must be built to know that all of an axis can be."""
+    return axis.values if isinstance(axis, Choices) else (axis.low, axis.high)
+
+
+def _refuse_combinations(entry: Entry) -> None:
+    """Raise where candidates that are good one by one do not go together."""
+    assert entry.space is not None
+    if entry.space.size is None or entry.space.size > CHECKED:
+        return
+    for tried in entry.space.grid():
+        try:
+            entry.at(tried)
+        except ValueError as error:
+            shown = ", ".join(f"{key} = {value!r}" for key, value in tried.items())
+            raise InputError(f"tune would try {shown}: {error}") from None
+
+
+def suggestions(entry: Entry, budget: int, seed: int) -> Generator[Settings, float | None, None]:
+    """Draw settings by Optuna's TPE, each once, up to a budget.
+
+    Each is to be answered, by `send`, with the validation that it reached, or None where it
+    failed. Equal answers get equal draws. What was drawn before, or what the loss refuses, is
+    drawn again; after `REPEATS` of these in a row, what no draw has met of a finite space follows
+    in the file's order.
+
+    Raises:
+        InputError: Optuna is not installed.
+
+    """
+    space = entry.space
+    assert space is not None
+    optuna = import_optuna(entry.loss.name)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    drawn: list[Settings] = []
+    repeats = 0
+    while len(drawn) < budget and repeats < REPEATS:
+        trial = study.ask(_distributions(optuna, space))
+        settings = {
+            name: axis.values[trial.params[name]]
+            if isinstance(axis, Choices)
+            else trial.params[name]
+            for name, axis in space.axes
+        }
+        value, repeats = None, repeats + 1
+        if settings not in drawn and entry.allows(settings):
+            drawn.append(settings)
+            value, repeats = (yield settings), 0
+        if value is None:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, value)
+    if space.size is not None:
+        rest = (one for one in space.grid() if one not in drawn and entry.allows(one))
+        for _, settings in zip(range(budget - len(drawn)), rest, strict=False):
+            yield settings
+
+
+def import_optuna(loss: str) -> Any:
+    """Import Optuna, or say how to install it."""
+    try:
+        import optuna
+    except ImportError:
+        raise InputError(
+            f"tuning {loss} needs Optuna, which draws where not every candidate is tried: "
+            "pip install 'robustbench_rec[tune]'"
+        ) from None
+    return optuna
+
+
+def _distributions(optuna: Any, space: Space) -> dict[str, Any]:
+    kinds = optuna.distributions
+    return {
+        name: kinds.CategoricalDistribution(range(len(axis.values)))
+        if isinstance(axis, Choices)
+        else (kinds.IntDistribution if axis.whole else kinds.FloatDistribution)(
+            axis.low, axis.high, log=axis.log
+        )
+        for name, axis in space.axes
+    }
+
+
+def best(space: Space, tried: Sequence[tuple[Settings, float | None]]) -> int | None:
+    """Return the position of the highest validation, None where all failed.
+
+    Of equal ones the first in the file's order is taken, and of those in the order of trial.
+    """
+    done = [
+        (-value, space.place(settings), at)
+        for at, (settings, value) in enumerate(tried)
+        if value is not None
+    ]
+    return min(done)[2] if done else None
+
+
+def noisy(
+    split: Split, perturbation: Perturbation, rng: np.random.Generator, carve: np.random.Generator
+) -> Split:
+    """Return a split whose validation pairs are perturbed as its training pairs are.
+
+    The perturbation meets training and validation pairs alike, as where all that was observed is
+    noisy; of what it leaves, each user's validation is as large as before, though one pair stays
+    to train on. What is held out stays masked. `test` is empty and not looked at; `test_pool`
+    says, as for every training, what no noise may be drawn from.
+
+    Args:
+        split: clean.
+        perturbation: of stage "train".
+        rng: of the perturbation.
+        carve: draws the validation pairs.
+
+    """
+    nothing = split.valid.none()
+    seen = split.seen + split.valid
+    observed = replace(split, train=split.train + split.valid, seen=seen, valid=nothing)
+    perturbed = perturb(perturbation, replace(observed, test=nothing), rng)
+    left = perturbed.train
+    counts = np.minimum(split.valid.user_counts, np.maximum(left.user_counts - 1, 0))
+    chosen = in_users(left, counts, carve)
+    held_out = split.seen.without(split.train).without(left)
+    train = left[~chosen]
+    return replace(perturbed, train=train, valid=left[chosen], seen=train + held_out)
