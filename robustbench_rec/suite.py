@@ -374,7 +374,7 @@ def _floors(names: Iterable[str]) -> tuple[Backbone, ...]:
         if one.learns:
             known = ", ".join(name for name in BACKBONES if not BACKBONES[name].learns)
             raise InputError(
-                f"floors holds {one.name!r}, which has to be trained (floors: {known})"
+                f"floors holds {one.name!r}, which is trained (floors: {known})"
             )
     return built
 

@@ -637,7 +637,7 @@ def test_candidates_that_do_not_go_together_are_refused(tmp_path):
         ("seed = 0", 'seed = 0\nplugins = ["fussy.py"]'),
         ('name = "bpr"', f'name = "suite-test-fussy"\n{tuned}'),
     )
-    assert message == ":22: tune would try low = 0.6, high = 0.3: low is above high"
+    assert message == ":23: tune would try low = 0.6, high = 0.3: low is above high"
 
 
 def test_epochs_cannot_be_tuned_under_a_cap(tmp_path):
@@ -646,7 +646,7 @@ def test_epochs_cannot_be_tuned_under_a_cap(tmp_path):
         ("seed = 0", "tune = { epochs = 2 }"),
         ("tau = 0.2", "tune = { epochs = [1, 3] }"),
     )
-    assert message.startswith(":24: tune.epochs: [tune] epochs cuts every trial to as many")
+    assert message.startswith(":25: tune.epochs: [tune] epochs cuts every trial to as many")
 
 
 @pytest.mark.parametrize("setting", ["lrr = 1", "lr = -1", "epochs = 1.5"])
