@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from joblib.externals.loky import get_reusable_executor
 
@@ -67,6 +67,9 @@ class Pool(ABC):
 
     """
 
+    leaves_workers: ClassVar[bool] = False
+    """Whether workers stay at the end, warm for the next pool."""
+
     def __init__(
         self,
         fits: Iterable[str],
@@ -103,9 +106,15 @@ class Pool(ABC):
             while self.left:
                 trusted = [fit for fit in self.left if not self.deaths[fit]]
                 self._try(trusted or [next(iter(self.left))])
-        finally:
-            if self.executor is not None:
-                self.executor.shutdown(wait=True, kill_workers=True)
+        except BaseException:
+            self._stop()
+            raise
+        if not self.leaves_workers:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self.executor is not None:
+            self.executor.shutdown(wait=True, kill_workers=True)
 
     def add(self, fit: str) -> None:
         """Put one more training behind those that wait."""

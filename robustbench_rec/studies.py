@@ -109,7 +109,8 @@ class Study:
 
 def _why_none(errors: list[str]) -> str:
     first = f"; the first: {errors[0]}" if errors else ""
-    return f"none of {len(errors)} trials of its settings succeeded{first}"
+    again = "remove tuning/ to try them again"
+    return f"none of {len(errors)} trials of its settings succeeded ({again}){first}"
 
 
 def study_of(cell: Cell, entry: Entry, tuning: Tuning) -> Study:

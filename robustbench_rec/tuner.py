@@ -116,6 +116,8 @@ class _Course:
 class _Trials(Pool):
     """Runs what courses wait for, and tells each what is known."""
 
+    leaves_workers = True
+
     def __init__(
         self,
         plan: Plan,

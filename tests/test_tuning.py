@@ -19,7 +19,7 @@ from robustbench_rec import LOSSES, PERTURBATIONS, InputError, Interactions, Spl
 from robustbench_rec import cell as cells_module
 from robustbench_rec.cell import Cell, run_trial
 from robustbench_rec.perturbation import perturb
-from robustbench_rec.planning import Plan, make_plan
+from robustbench_rec.planning import Plan, make_plan, manifest
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.store import TUNING_COLUMNS, Store, read
 from robustbench_rec.suite import Suite
@@ -418,6 +418,19 @@ def test_a_larger_budget_is_another_study_unless_all_was_tried(tmp_path):
     assert {study.budget for study in five.studies.values()} == {3, 5}
 
 
+def test_a_part_has_its_studies_and_the_rest_join_later(tmp_path):
+    suite = Suite.load(str(write_suite(tmp_path)), tmp_path)
+    store = Store(tmp_path / "out")
+    described: list[list[str]] = []
+    for loss in ("softmax", "bpr"):
+        plan = make_plan(suite, store, tmp_path, [("loss", loss)])
+        assert [study.entry.loss.name for study in plan.untuned.values()] == [loss]
+        with store.locked():
+            store.begin(manifest(plan, store, ""))
+        described.append([one["loss"] for one in store.manifest()["studies"].values()])
+    assert described == [["softmax"], ["bpr", "softmax"]]
+
+
 def test_a_tuned_cell_survives_json_and_differs_from_a_given_one_by_its_id_alone(tmp_path):
     losses = TWO + '\n[[loss]]\nname = "bpr"\ntraining = { lr = 1e-2 }\n'
     plan = planned(tmp_path, losses)
@@ -653,7 +666,8 @@ def test_failed_trials_count_as_tried_and_where_all_fail_the_cells_do_with_the_r
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
     assert "failed: tuning synthetic mf bpr with lr=1e+30: FloatingPointError" in done.stderr
-    reason = "none of 2 trials of its settings succeeded; the first: FloatingPointError: "
+    none = "none of 2 trials of its settings succeeded (remove tuning/ to try them again)"
+    reason = f"{none}; the first: FloatingPointError: "
     assert f"not tuned: bpr on synthetic mf: {reason}" in done.stdout
     title = "synthetic mf bpr hidden_positives level 0.3 replicate 1"
     assert f"failed: {title}: {reason}" in done.stderr
