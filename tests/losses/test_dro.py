@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from robustbench_rec import LOSSES
+from robustbench_rec.optimizers import Mover
 from robustbench_rec.testing import LossContract, batch_of
 
 BATCH = batch_of(torch.tensor([0.7]), torch.tensor([[0.5, -0.2, 0.9]]))
@@ -72,6 +73,18 @@ class TestDrRL(LossContract):
         (gradient,) = torch.autograd.grad(objective(batch) * 2, list(move.parameters))
         # Row of user 1: the excess counts, so its norm falls by 1 as the margin grows by 1.
         assert gradient.tolist() == pytest.approx([0, 0, 0, 1, 0])
+
+    def test_a_margin_s_step_is_that_of_its_row_alone_however_large_the_batch(self):
+        loss = LOSSES["drrl"](order=2.0, margin=0.2, margin_lr=0.01)
+        batch = batch_of(torch.tensor([0.7, 0.7]), torch.tensor([[0.5], [0.1]]))
+        for rows in (1, 2):
+            objective = loss.bind(n_users=2, n_items=9)
+            (move,) = objective.moves
+            part = batch_of(batch.pos[-rows:], batch.neg[-rows:], torch.arange(2)[-rows:])
+            mover = Mover(move, model_lr=1.0)
+            mover.step(torch.autograd.grad(objective(part), mover.parameters), n_rows=rows)
+            # No negative of user 1 is above the margin, whose derivative is 1.
+            assert objective.margins[1].item() == pytest.approx(0.19)
 
     def test_at_scale_1_a_margin_only_ever_falls(self):
         """At c = 1 the ball has radius 0, see test_duality, and its margin has no minimum.
