@@ -22,7 +22,7 @@ LAYERS = (
     "suite store",
     "planning degradation",
     "runner figures",
-    "progress",
+    "progress mechanism_figures",
     "cli testing",
     "__main__",
 )
@@ -91,7 +91,7 @@ def test_plugins_are_built_on_public_names(name):
     assert {one for module, _, one in ours if module == ROOT} <= set(robustbench_rec.__all__)
 
 
-@pytest.mark.parametrize("name", ["store", "degradation", "figures"])
+@pytest.mark.parametrize("name", ["store", "degradation", "figures", "mechanism_figures"])
 def test_results_are_read_and_drawn_without_torch(name):
     reached, new = set(), {name}
     while new:
