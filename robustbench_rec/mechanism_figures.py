@@ -89,7 +89,7 @@ def drawings(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> list[Drawi
         if _differs(drawn) and drawn["best"].any():
             ends.add(drawn["level"].max())
             panels[*name, "mechanism"] = draw_by_level, _of(panel, panel["best"], BY_LEVEL)
-        if len(drawn):
+        if drawn["diagnostic"].isin(ALONG_TRAINING).any():
             shown = _of(panel, panel["level"].isin(ends), ALONG_TRAINING)
             panels[*name, "mechanism_training"] = draw_along_training, shown
     stems = file_stems(panels)
@@ -116,17 +116,15 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
 
     """
     found = degradation.curves(diagnostics.rename(columns={"diagnostic": "metric"}))
-    styles = looks([*found["loss"], *among])
+    styles, places = looks([*found["loss"], *among]), offsets(found)
     with page_style():
         figure = new_figure(WIDTH, TWO_ROWS)
         axes = figure.subplots(2, 2, sharex=True)
         for ax in axes[-1]:
             set_level_axis(ax, found)
         for ax, (name, title) in zip(axes.flat, BY_LEVEL.items(), strict=True):
-            rows = found[found["metric"] == name]
-            for loss, offset in offsets(rows).items():
-                line = rows[rows["loss"] == loss]
-                draw_line(ax, line, "mean", styles[loss], offset, loss)
+            for loss, rows in found[found["metric"] == name].groupby("loss", sort=True):
+                draw_line(ax, rows, "mean", styles[str(loss)], places[str(loss)], str(loss))
             _dress(ax, name, title)
         _draw_even(axes[0, 0], found)
         bars = interval_note("Bars", found["interval"])
@@ -200,7 +198,8 @@ def _draw_course(
 def _draw_even(ax: Axes, found: pd.DataFrame) -> None:
     """Draw the share of known false negatives among the negatives, which is equal for losses."""
     rates = found[found["metric"] == EVEN].groupby("level")["mean"].mean()
-    ax.plot(rates.index, rates, **EVEN_LINE)
+    if len(rates):
+        ax.plot(rates.index, rates, **EVEN_LINE)
 
 
 def _dress(ax: Axes, name: str, title: str) -> None:
