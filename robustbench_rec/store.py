@@ -42,7 +42,7 @@ COLUMNS = (
     "value",
 )
 AXES = ("dataset", "backbone", "loss", "perturbation")
-TRAINING = (*COLUMNS[:-2], "epoch", "best")
+TRAINING = (*COLUMNS[: COLUMNS.index("metric")], "epoch", "best")
 """What tells the evaluations during training apart; `best` where the model was kept."""
 DIGITS = 6
 """Significant digits of a diagnostic in diagnostics.csv."""
