@@ -41,9 +41,8 @@ if TYPE_CHECKING:
 RUNS = Path("results") / "runs"
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
 GOES_ON = "what is finished is kept: the same command, without --force, goes on"
-DRAWING = "robustbench_rec.figures"
-SHARED = 3
-"""Figures from which a second process saves more time than its start takes."""
+DRAWING = "robustbench_rec.mechanism_figures"
+"""It imports the other figures too."""
 GPU_JOBS = 4
 """Workers that share a GPU unless told otherwise: a guess, not measured yet."""
 FAILED_CELLS = 3
@@ -350,34 +349,31 @@ def _draw(folder: Path) -> None:
     from robustbench_rec.store import Store
 
     manifest = Store(folder).manifest()
-    with _drawing_helper(manifest) as helper:
+    with _drawing_helper() as helper:
         names = _redraw(folder, manifest, helper)
     target = folder / "figures"
-    click.echo(f"{len(names)} files in {target}:")
+    click.echo(f"{len(names)} files in {target}:" if names else "no figure: floors alone are done")
     for name in names:
         if name.endswith(".png"):
             click.echo(f"  {target / name}")
 
 
-def _drawing_helper(manifest: Mapping[str, Any]) -> AbstractContextManager[Helper | None]:
-    """Start a helper where a core is free for it and its start is worth the while."""
+def _drawing_helper() -> AbstractContextManager[Helper | None]:
+    """Start a helper where a core is free for it: even one panel has several figures."""
     from robustbench_rec.workers import helper
 
-    axes = ("dataset", "backbone", "perturbation")
-    panels = {tuple(cell[axis] for axis in axes) for cell in manifest["cells"].values()}
-    count = len(panels) * len(manifest["metrics"])
-    shared = count >= SHARED and _cores() > 1 and sys.platform != "win32"
-    return helper(DRAWING) if shared else nullcontext()
+    return helper(DRAWING) if _cores() > 1 and sys.platform != "win32" else nullcontext()
 
 
 def _redraw(folder: Path, manifest: Mapping[str, Any], helper: Helper | None) -> list[str]:
     """Draw all figures beside the old ones, then replace them, and return their names."""
-    from robustbench_rec.store import read
+    from robustbench_rec.store import diagnostics, read
     from robustbench_rec.workers import load
 
     load(DRAWING)
     from robustbench_rec.degradation import curves
     from robustbench_rec.figures import save_all
+    from robustbench_rec.mechanism_figures import drawings
     from robustbench_rec.references import overlay
 
     frame = read(folder, _warn)
@@ -392,6 +388,7 @@ def _redraw(folder: Path, manifest: Mapping[str, Any], helper: Helper | None) ->
             fresh,
             starmap=helper.starmap if helper else starmap,
             published=overlay(manifest, frame),
+            more=drawings(diagnostics(folder), frame["loss"]),
         )
         target.mkdir(exist_ok=True)
         names = [path.replace(target / path.name).name for path in drawn]
@@ -404,7 +401,7 @@ def _redraw(folder: Path, manifest: Mapping[str, Any], helper: Helper | None) ->
     return names
 
 
-OF_OURS = re.compile(r"-[a-z]+_at_[0-9]+\.(png|pdf)$")
+OF_OURS = re.compile(r"-([a-z]+_at_[0-9]+|mechanism(_training)?)\.(png|pdf)$")
 """How the figures that we name end; other files in the folder are the user's."""
 
 

@@ -14,6 +14,8 @@ PANEL = ["dataset", "backbone", "perturbation", "unit", "metric"]
 """What one panel of a figure holds constant."""
 CURVE = ["dataset", "backbone", "loss", "perturbation", "unit", "metric"]
 """What tells curves apart; a curve runs over `level`."""
+UNTRAINED = "untrained"
+"""The loss of a floor: of a backbone that trains nothing."""
 T_FROM = 6
 """Replicates from which a t interval is drawn."""
 
@@ -111,7 +113,7 @@ def _t_factor(n: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def areas(curves: pd.DataFrame) -> pd.DataFrame:
-    """Rank losses by the area under their retention curves.
+    """Rank losses by the area under their retention curves; floors are left out.
 
     area = integral of retention over level (trapezoids) / (highest - lowest level): 1 where
     nothing is lost, the mean retention over the levels in general.
@@ -126,14 +128,25 @@ def areas(curves: pd.DataFrame) -> pd.DataFrame:
         another loss has: without its hardest level it would look the most robust.
 
     """
+    trained, _ = split_floors(curves)
     rows = [
         dict(zip(PANEL, names, strict=True)) | row
-        for names, panel in curves.groupby(PANEL, sort=True)
+        for names, panel in trained.groupby(PANEL, sort=True)
         for row in _panel_areas(panel)
     ]
     found = pd.DataFrame(rows, columns=[*CURVE, "levels", "area"])
     order = [*PANEL, "area", "loss"]
     return found.sort_values(order, ascending=[key != "area" for key in order], ignore_index=True)
+
+
+def split_floors(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of trained losses, and those of floors, of any frame with a `loss`.
+
+    A floor is a backbone that trains nothing, such as popularity. It stands beside every backbone
+    of its data set and perturbation, as what a loss has to be better than.
+    """
+    floors = frame["loss"] == UNTRAINED
+    return frame[~floors], frame[floors]
 
 
 def _panel_areas(panel: pd.DataFrame) -> list[dict[str, object]]:

@@ -25,12 +25,13 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from robustbench_rec.degradation import split_floors
 from robustbench_rec.metrics import METRICS, label, parse
 
 Value = Literal["mean", "retention"]
 Kind = Literal["png", "pdf"]
 FIGURE = ["dataset", "backbone", "perturbation", "metric"]
-"""What one figure holds constant."""
+"""What one figure holds constant, but for floors, which stand beside every backbone."""
 STEM = 120
 """Longest file name, without its suffix."""
 SAVE: dict[Kind, dict[str, Any]] = {
@@ -60,6 +61,8 @@ PATTERNS = (SOLID, LONG, DASH, DOT, DASHDOT, DASHDOTDOT)
 FILLS: tuple[Literal["full", "none", "left", "bottom"], ...] = ("full", "none", "left", "bottom")
 
 MARKER_SIZE = 5.2
+FLOOR: dict[str, Any] = {"linewidth": 0.8, "markersize": 2.6, "zorder": 1.6, "gid": "floor"}
+"""How floors differ from losses."""
 MARKER_SIZES = {"*": 8.5, "P": 7.0, "X": 7.0, "d": 6.5, "p": 6.0}
 """Points, where equal sizes would not look equal."""
 RING = 1.5
@@ -165,6 +168,7 @@ def draw_curves(
 
     Args:
         curves: rows of `degradation.curves` of one dataset, backbone, perturbation and metric.
+            Floors may stand among them: they are thin grey lines beside the metric itself.
         ax: where to draw; the legend is then the caller's. Without it on a figure of its own,
             which is `.figure` of what is returned, with a legend.
         value: the metric itself, or what is retained of its level 0, with a line at 100%.
@@ -182,38 +186,42 @@ def draw_curves(
     _check_one_panel(curves)
     if ax is None:
         return _draw_alone(curves, value, among, published)
-    styles = looks([*curves["loss"], *among])
+    trained, floors = split_floors(curves)
+    styles = looks([*trained["loss"], *among])
     if value == "retention":
         ax.axhline(1, color=GREY, linewidth=0.8, zorder=1)
-    for loss, offset in _offsets(curves).items():
-        rows = curves[curves["loss"] == loss].sort_values("level")
-        _draw_line(ax, rows, value, styles[loss], offset, loss)
+    else:
+        _draw_floors(ax, floors)
+    for loss, offset in offsets(trained).items():
+        rows = trained[trained["loss"] == loss].sort_values("level")
+        draw_line(ax, rows, value, styles[loss], offset, loss)
         if value == "mean":
             _draw_published(ax, _of_panel(published, rows), styles[loss], offset)
-    _dress(ax, curves, value)
+    _dress(ax, trained, value)
     return ax
 
 
 def _draw_alone(
     curves: pd.DataFrame, value: Value, among: Iterable[str], published: pd.DataFrame | None
 ) -> Axes:
-    with _style():
-        figure = _figure(PANEL_WIDTH)
+    with page_style():
+        figure = new_figure(PANEL_WIDTH)
         ax = draw_curves(curves, figure.add_subplot(), value, among, published)
-        _legend(figure, ax)
+        draw_legend(figure, ax)
     return ax
 
 
 def _check_one_panel(curves: pd.DataFrame) -> None:
-    if curves.empty:
+    trained, _ = split_floors(curves)
+    if trained.empty:
         raise ValueError("there is no curve to draw")
     for column in FIGURE:
-        found = sorted(curves[column].unique())
+        found = sorted((trained if column == "backbone" else curves)[column].unique())
         if len(found) > 1:
             raise ValueError(f"one panel shows one {column}, not {len(found)}: {', '.join(found)}")
 
 
-def _style() -> AbstractContextManager[None]:
+def page_style() -> AbstractContextManager[None]:
     """Set fonts and lines for the figures made inside a `with`, and restore the caller's."""
     return mpl.rc_context(
         {
@@ -234,12 +242,13 @@ def _style() -> AbstractContextManager[None]:
     )
 
 
-def _figure(width: float) -> Figure:
+def new_figure(width: float, height: float = HEIGHT) -> Figure:
+    """Return an empty figure, in inches."""
     layout = ConstrainedLayoutEngine(wspace=0.05)
-    return Figure(figsize=(width, HEIGHT), layout=layout)
+    return Figure(figsize=(width, height), layout=layout)
 
 
-def _offsets(curves: pd.DataFrame) -> dict[str, float]:
+def offsets(curves: pd.DataFrame) -> dict[str, float]:
     """Return how far from its level each loss is drawn, centred on 0."""
     losses = sorted(curves["loss"].unique())
     levels = np.unique(curves["level"])
@@ -249,27 +258,43 @@ def _offsets(curves: pd.DataFrame) -> dict[str, float]:
     return {loss: float(place) for loss, place in zip(losses, places, strict=True)}
 
 
-def _draw_line(
+def draw_line(
     ax: Axes, rows: pd.DataFrame, value: Value, style: Look, offset: float, name: str
 ) -> None:
+    """Draw the curve of a loss, with its intervals, `offset` beside its levels."""
     x = rows["level"].to_numpy(dtype=np.float64) + offset
     low, high = ("low", "high") if value == "mean" else ("retention_low", "retention_high")
     ax.vlines(x, rows[low], rows[high], color=style.color, linewidth=1.3, alpha=0.8, zorder=2)
-    ax.plot(
-        x,
-        rows[value],
-        color=style.color,
-        linestyle=style.linestyle,
-        linewidth=1.2,
-        marker=style.marker,
-        fillstyle=style.fill,
-        markerfacecoloralt="white",
-        markersize=MARKER_SIZES.get(style.marker, MARKER_SIZE),
-        markeredgecolor="white" if style.fill == "full" else style.color,
-        markeredgewidth=0.4 if style.fill == "full" else 0.8,
-        label="\n".join(textwrap.wrap(name, LEGEND_WRAP)),
-        zorder=3,
-    )
+    ax.plot(x, rows[value], **line_style(style, name))
+
+
+def line_style(style: Look, name: str) -> dict[str, Any]:
+    """Return how the line of a loss is drawn, and called in the legend."""
+    return {
+        "color": style.color,
+        "linestyle": style.linestyle,
+        "linewidth": 1.2,
+        "marker": style.marker,
+        "fillstyle": style.fill,
+        "markerfacecoloralt": "white",
+        "markersize": MARKER_SIZES.get(style.marker, MARKER_SIZE),
+        "markeredgecolor": "white" if style.fill == "full" else style.color,
+        "markeredgewidth": 0.4 if style.fill == "full" else 0.8,
+        "label": "\n".join(textwrap.wrap(name, LEGEND_WRAP)),
+        "zorder": 3,
+    }
+
+
+def _draw_floors(ax: Axes, floors: pd.DataFrame) -> None:
+    """Draw what trains nothing below the losses, thin and grey."""
+    for name, rows in floors.groupby("backbone", sort=True):
+        ordered = rows.sort_values("level")
+        known = LOOKS.get(_name(str(name)))
+        style = known or replace(look(str(name)), color=GREY)
+        x = ordered["level"]
+        bars = {"color": style.color, "linewidth": FLOOR["linewidth"], "zorder": FLOOR["zorder"]}
+        ax.vlines(x, ordered["low"], ordered["high"], **bars)
+        ax.plot(x, ordered["mean"], **line_style(style, str(name)) | FLOOR)
 
 
 def _of_panel(published: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame:
@@ -303,20 +328,31 @@ def _published_marks(marker: str, color: str) -> tuple[dict[str, Any], dict[str,
 def _dress(ax: Axes, curves: pd.DataFrame, value: Value) -> None:
     """Label axes, ticks and intervals."""
     metric = label(curves["metric"].iloc[0])
+    set_level_axis(ax, curves)
+    set_value_axis(ax, percent=value == "retention")
+    if value == "retention":
+        ax.set_ylabel(f"{metric} relative to level 0")
+        note = interval_note("Paired", curves["paired_interval"])
+    else:
+        ax.set_ylabel(metric)
+        note = interval_note("Bars", curves["interval"])
+    ax.set_title(note, loc="left", color=GREY)
+
+
+def set_level_axis(ax: Axes, curves: pd.DataFrame) -> None:
+    """Say what the levels are, and mark each."""
     levels = np.unique(curves["level"])
     ax.set_xlabel("\n".join(textwrap.wrap(curves["unit"].iloc[0], 40)))
     ax.set_xticks(levels, _tick_labels(levels.tolist()))
+
+
+def set_value_axis(ax: Axes, percent: bool) -> None:
+    """Mark round values, as shares or as they are, with faint lines across."""
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     ax.grid(axis="y", linewidth=0.4, color="0.88")
     ax.set_axisbelow(True)
-    if value == "retention":
-        ax.set_ylabel(f"{metric} relative to level 0")
+    if percent:
         ax.yaxis.set_major_formatter(FuncFormatter(_percent))
-        note = _interval("Paired", curves["paired_interval"])
-    else:
-        ax.set_ylabel(metric)
-        note = _interval("Bars", curves["interval"])
-    ax.set_title(note, loc="left", color=GREY)
 
 
 def _percent(share: float, _: object) -> str:
@@ -334,7 +370,7 @@ def _tick_labels(levels: Sequence[float]) -> list[str]:
     return printed
 
 
-def _interval(bars: str, texts: pd.Series[str]) -> str:
+def interval_note(bars: str, texts: pd.Series[str]) -> str:
     """Say in words what the bars are; the most common interval first."""
     kinds = sorted(set(texts), key=lambda kind: (-int((texts == kind).sum()), kind))
     told = "; ".join(kinds)
@@ -343,19 +379,23 @@ def _interval(bars: str, texts: pd.Series[str]) -> str:
     return "\n".join(textwrap.wrap(note, 46))
 
 
-def _legend(figure: Figure, ax: Axes) -> None:
-    """List the losses of `ax` beside it, ordered as the lines end; many make the figure higher."""
+def draw_legend(figure: Figure, ax: Axes) -> None:
+    """List the losses of `ax` beside it, ordered as the lines end, and then the floors.
+
+    Many make the figure higher.
+    """
     lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
     crossed = any(line.get_label() == PUBLISHED for line in ax.get_lines())
     ends = np.array([np.asarray(line.get_ydata(), dtype=np.float64)[-1] for line in lines])
-    order = np.argsort(-np.nan_to_num(ends, nan=-np.inf), kind="stable")
+    apart = [line.get_gid() is not None for line in lines]
+    order = np.lexsort((-np.nan_to_num(ends, nan=-np.inf), apart))
     handles: list[Any] = [lines[i] for i in order]
     names = [str(line.get_label()) for line in handles]
     if crossed:
         handles.append(tuple(Line2D([], [], **mark) for mark in _published_marks("o", GREY)))
         names.append("published")
     rows = sum(1 + name.count("\n") for name in names)
-    figure.set_figheight(max(HEIGHT, LEGEND_LINE * (rows + 2)))
+    figure.set_figheight(max(figure.get_figheight(), LEGEND_LINE * (rows + 2)))
     figure.legend(
         handles=handles,
         labels=names,
@@ -380,23 +420,37 @@ def draw_figure(
 
     """
     _check_one_panel(curves)
-    first = curves.iloc[0]
+    first = split_floors(curves)[0].iloc[0]
     values: tuple[Value, ...] = (
         ("mean", "retention") if _is_retained(first["metric"]) else ("mean",)
     )
-    with _style():
-        figure = _figure(WIDTH if len(values) == 2 else PANEL_WIDTH)
+    with page_style():
+        figure = new_figure(WIDTH if len(values) == 2 else PANEL_WIDTH)
         axes = figure.subplots(1, len(values), squeeze=False)[0]
         for ax, value in zip(axes, values, strict=True):
             draw_curves(curves, ax, value, among, published)
-        _legend(figure, axes[0])
-        heading = f"{first['dataset']}, {first['backbone']}: {first['perturbation']}"
-        figure.suptitle("\n".join(textwrap.wrap(heading, round(13 * figure.get_figwidth()))))
+        draw_legend(figure, axes[0])
+        set_heading(figure, first)
     return figure
+
+
+def set_heading(figure: Figure, row: pd.Series[Any], what: str = "") -> None:
+    """Say of what data, backbone and perturbation a figure is."""
+    heading = f"{row['dataset']}, {row['backbone']}: {row['perturbation']}{what}"
+    figure.suptitle("\n".join(textwrap.wrap(heading, round(13 * figure.get_figwidth()))))
 
 
 def _is_retained(metric: str) -> bool:
     return METRICS[parse(metric)[0]].per_user
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that is still to be drawn: by `draw(*arguments)`, into files called `stem`."""
+
+    stem: str
+    draw: Callable[..., Figure]
+    arguments: tuple[Any, ...]
 
 
 def save_all(
@@ -405,45 +459,54 @@ def save_all(
     kinds: Sequence[Kind] = ("png", "pdf"),
     starmap: Callable[..., Iterable[list[Path]]] = starmap,
     published: pd.DataFrame | None = None,
+    more: Iterable[Drawing] = (),
 ) -> list[Path]:
-    """Draw and save a figure for each dataset, backbone, perturbation and metric.
+    """Draw and save a figure for each dataset, trained backbone, perturbation and metric.
 
     Args:
-        curves: as `degradation.curves` returns them.
+        curves: as `degradation.curves` returns them; floors go into each figure of their data set
+            and perturbation.
         folder: where DATASET-BACKBONE-PERTURBATION-METRIC.png (200 dpi) and .pdf go; made where it
             is missing. Files of those names are replaced; equal curves give equal bytes.
         kinds: of file; most of the time goes into the fonts of a PDF.
         starmap: calls a function with each of several tuples of arguments, perhaps in processes
             beside this one, and returns the results in order.
         published: as for `draw_curves`, of any panels.
+        more: figures to draw and save with these.
 
     Returns:
-        The files written, in order.
+        The files written, in the order of their names.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
-    among = sorted(curves["loss"].unique())
+    trained, floors = split_floors(curves)
+    among = sorted(trained["loss"].unique())
     panels = {
-        tuple(str(part) for part in key): panel for key, panel in curves.groupby(FIGURE, sort=True)
+        tuple(str(part) for part in key): _with_floors(panel, floors)
+        for key, panel in trained.groupby(FIGURE, sort=True)
     }
     stems = file_stems(panels)
-    jobs = [(panel, among, folder, stems[key], kinds, published) for key, panel in panels.items()]
+    drawings = [
+        Drawing(stems[key], draw_figure, (panel, among, published)) for key, panel in panels.items()
+    ]
+    # Sorted, large and small ones alternate, so that either half of them takes as long.
+    drawings = sorted([*drawings, *more], key=lambda drawing: drawing.stem)
+    jobs = [(drawing, folder, kinds) for drawing in drawings]
     return list(chain.from_iterable(starmap(_draw_and_save, jobs)))
 
 
-def _draw_and_save(
-    panel: pd.DataFrame,
-    among: Sequence[str],
-    folder: Path,
-    stem: str,
-    kinds: Sequence[Kind],
-    published: pd.DataFrame | None,
-) -> list[Path]:
+def _with_floors(panel: pd.DataFrame, floors: pd.DataFrame) -> pd.DataFrame:
+    """Add the floors that stand beside the losses of a panel."""
+    shared = [column for column in FIGURE if column != "backbone"]
+    return pd.concat([panel, floors[(floors[shared] == panel[shared].iloc[0]).all(axis=1)]])
+
+
+def _draw_and_save(drawing: Drawing, folder: Path, kinds: Sequence[Kind]) -> list[Path]:
     """Write a file of each kind; the layout is computed once, for the first."""
-    figure = draw_figure(panel, among, published)
-    paths = [folder / f"{stem}.{kind}" for kind in kinds]
+    figure = drawing.draw(*drawing.arguments)
+    paths = [folder / f"{drawing.stem}.{kind}" for kind in kinds]
     for kind, path in zip(kinds, paths, strict=True):
-        with _style():
+        with page_style():
             figure.savefig(path, **SAVE[kind])
         figure.set_layout_engine("none")
     return paths

@@ -6,6 +6,7 @@
     RUN/tuning/ID.json     one trial of settings, or what a study of several chose
     RUN/results.csv        the tidy frame, written when a run ends
     RUN/tuning.csv         the trials, likewise, where a loss was tuned
+    RUN/diagnostics.csv    how the losses weighed negatives, one row an evaluation
     RUN/set-aside/         records that could not be read, kept for a look
     RUN/started/           cells in flight
 
@@ -56,6 +57,10 @@ TUNING_COLUMNS = (
     "status",
     "chosen",
 )
+TRAINING = (*COLUMNS[: COLUMNS.index("metric")], "epoch", "best")
+"""What tells the evaluations during training apart; `best` where the model was kept."""
+DIGITS = 6
+"""Significant digits of a diagnostic in diagnostics.csv."""
 REQUIRED = frozenset(("id", "status", *AXES, "metrics", "users", "replicate", "per_user_bytes"))
 TRIAL = frozenset(("id", "status", "validation", "best_epoch", "seconds", "error"))
 STUDY = frozenset(
@@ -141,8 +146,8 @@ class Store:
         _write(self.tuning / f"{what['id']}.json", _json(what))
 
     def begin(self, manifest: Plain) -> None:
-        """Keep what is being run; results.csv goes until it holds all of it."""
-        for name in ("results.csv", "tuning.csv"):
+        """Keep what is being run; what was compacted goes until it holds all of it."""
+        for name in ("results.csv", "diagnostics.csv", "tuning.csv"):
             (self.folder / name).unlink(missing_ok=True)
         _write(self.folder / "manifest.json", _json(manifest))
 
@@ -288,13 +293,15 @@ class Store:
         return same and all((self.folder / name).is_file() for name in wanted)
 
     def compact(self) -> Path:
-        """Write results.csv and tuning.csv, each whole or not at all; return the path of the first.
+        """Write what was measured into tables, each whole or not at all; return that of results.
 
         tuning.csv has a row a trial; `settings` is JSON, and `perturbation` is empty where the
         clean control chose.
         """
         if self.manifest().get("studies"):
             _write(self.folder / "tuning.csv", self._trial_table().encode())
+        evaluations = _rounded(_evaluations(self, lambda _: None)).to_csv(index=False)
+        _write(self.folder / "diagnostics.csv", evaluations.encode())
         path = self.folder / "results.csv"
         _write(path, read(self.folder).to_csv(index=False).encode())
         return path
@@ -424,3 +431,59 @@ def _averaged(metric: str, value: float, users: Mapping[str, int], averaging: st
 
 def _is_per_user(metric: str) -> bool:
     return METRICS[parse(metric)[0]].per_user
+
+
+def diagnostics(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
+    """Return how each loss weighed its negatives during training, in the suite's order.
+
+    Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, epoch, best,
+    diagnostic, value: one row a finished cell, evaluation and diagnostic that is defined there.
+    Names are as in `read`; `diagnostics.DIAGNOSTICS` says what is measured; `best` marks the epoch
+    whose model was kept. Cells that share a training have the same rows. A run that was compacted
+    is read from diagnostics.csv; without that file there are no rows.
+
+    Raises:
+        InputError: the folder holds no run.
+
+    """
+    import pandas as pd
+
+    store = Store(Path(run))
+    store.manifest()
+    path = store.folder / "diagnostics.csv"
+    if store.cells.is_dir():
+        wide = _evaluations(store, warn)
+    else:
+        wide = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=list(TRAINING))
+    long = wide.melt(list(TRAINING), var_name="diagnostic", ignore_index=False)
+    return long.sort_index(kind="stable").dropna(subset="value").reset_index(drop=True)
+
+
+def _evaluations(store: Store, warn: Callable[[str], None]) -> pd.DataFrame:
+    """Return a row for each finished cell and evaluation, a column for each diagnostic."""
+    import pandas as pd
+
+    manifest = store.manifest()
+    cells = manifest["cells"]
+    rows = [
+        (
+            manifest["suite"],
+            *(cells[record["id"]][axis] for axis in AXES),
+            record["perturbation"]["unit"],
+            float(record["perturbation"]["level"]),
+            record["replicate"],
+            epoch,
+            epoch == record["best_epoch"],
+            found,
+        )
+        for record in done_records(store.folder, warn)
+        for epoch, found in record.get("diagnostics_history", ())
+    ]
+    where = pd.DataFrame([row[:-1] for row in rows], columns=list(TRAINING))
+    return where.join(pd.DataFrame([row[-1] for row in rows], index=where.index))
+
+
+def _rounded(wide: pd.DataFrame) -> pd.DataFrame:
+    """Return evaluations with diagnostics of as many digits as are kept."""
+    measured = wide.drop(columns=list(TRAINING)).map(lambda value: float(f"{value:.{DIGITS}g}"))
+    return wide.assign(**measured)

@@ -373,9 +373,7 @@ def _floors(names: Iterable[str]) -> tuple[Backbone, ...]:
     for one in built:
         if one.learns:
             known = ", ".join(name for name in BACKBONES if not BACKBONES[name].learns)
-            raise InputError(
-                f"floors holds {one.name!r}, which is trained (floors: {known})"
-            )
+            raise InputError(f"floors holds {one.name!r}, which is trained (floors: {known})")
     return built
 
 

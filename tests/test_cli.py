@@ -191,6 +191,38 @@ def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, checkout, refe
         assert path.read_bytes() == (tmp_path / "alone" / path.name).read_bytes()
 
 
+DIAGNOSED = """\
+suite,dataset,backbone,loss,perturbation,unit,level,replicate,epoch,best,kl,effective_sample_size
+s,movielens-100k,mf,bpr,hidden_positives,share,0.0,0,5,True,0.5,0.9
+s,movielens-100k,mf,bpr,hidden_positives,share,0.2,0,5,True,0.6,0.8
+"""
+MECHANISM = {
+    f"movielens-100k-mf-hidden_positives-{kind}.{suffix}"
+    for kind in ("mechanism", "mechanism_training")
+    for suffix in ("png", "pdf")
+}
+
+
+def test_figures_show_the_mechanism_where_it_was_measured_and_no_longer_where_not(reference):
+    (reference / "diagnostics.csv").write_text(DIAGNOSED)
+    assert told("figures", reference).startswith("16 files in ")
+    drawn = {path.name for path in (reference / "figures").iterdir()}
+    assert drawn >= MECHANISM
+    (reference / "figures" / "my-mechanism.txt").write_text("of the user")
+    (reference / "diagnostics.csv").unlink()
+    assert told("figures", reference).startswith("12 files in ")
+    left = {path.name for path in (reference / "figures").iterdir()}
+    assert left == drawn - MECHANISM | {"my-mechanism.txt"}
+
+
+def test_figures_of_floors_alone_are_none(reference):
+    results = reference / "results.csv"
+    head, first = results.read_text().splitlines()[:2]
+    _, dataset, _, _, *rest = first.split(",")
+    results.write_text("\n".join([head, ",".join(["s", dataset, "random", "untrained", *rest])]))
+    assert told("figures", reference) == "no figure: floors alone are done\n"
+
+
 def test_figures_refuse_what_is_not_finished_with_a_helper_too(reference, monkeypatch):
     monkeypatch.setattr(cli, "_cores", lambda: 2)
     header = (reference / "results.csv").read_text().splitlines()[0]

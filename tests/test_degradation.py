@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from robustbench_rec.degradation import areas, curves, interval_text
+from robustbench_rec.degradation import areas, curves, interval_text, split_floors
 from robustbench_rec.store import COLUMNS
 
 
@@ -180,3 +180,17 @@ def test_a_curve_without_its_hardest_level_has_no_area_and_stands_last():
 
 def test_one_level_has_no_area():
     assert areas(curves(TWO[TWO["level"] == 0]))["area"].isna().all()
+
+
+def test_floors_have_curves_but_no_area():
+    rows = [(loss, x, 0, 1 - x) for loss in ("bpr", "untrained") for x in (0.0, 0.5)]
+    tidy = frame(*rows)
+    tidy.loc[tidy["loss"] == "untrained", "backbone"] = "popularity"
+    found = curves(tidy)
+    trained, floors = split_floors(found)
+    assert set(trained["loss"]) == {"bpr"}
+    assert floors[["backbone", "level", "mean"]].to_numpy().tolist() == [
+        ["popularity", 0.0, 1.0],
+        ["popularity", 0.5, 0.5],
+    ]
+    assert areas(found)["loss"].tolist() == ["bpr"]

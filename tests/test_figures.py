@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from robustbench_rec.degradation import curves
 from robustbench_rec.figures import (
+    GREY,
     LOOKS,
     PLUGIN_LOOKS,
     PUBLISHED,
@@ -41,6 +42,13 @@ def world(losses=SIX, replicates=2, metric="ndcg@20", perturbation=PERTURBATION)
         for r in range(replicates)
     ]
     return curves(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def floors(names=("popularity", "random"), **options):
+    """Make curves of floors: 0.1 x (i + 1) of what the i-th loss has."""
+    frame = world(names, **options).assign(backbone=lambda rows: rows["loss"], loss="untrained")
+    columns = ["mean", "low", "high"]
+    return frame.assign(**(frame[columns] / 10))
 
 
 def lines(ax):
@@ -168,6 +176,64 @@ def test_published_values_reach_the_files(tmp_path):
             frame, tmp_path / "shared", ("png",), starmap=other.starmap, published=values
         )
     assert [path.read_bytes() for path in shared] == [path.read_bytes() for path in drawn]
+
+
+def test_floors_are_thin_grey_and_below_the_losses_beside_the_metric_alone():
+    left, right = draw_figure(pd.concat([world(), floors()])).axes
+    assert set(lines(left)) == {*SIX, "popularity", "random"}
+    assert set(lines(right)) == set(SIX)
+    loss = lines(left)["bpr"]
+    for name in ("popularity", "random"):
+        line = lines(left)[name]
+        red, green, blue = to_rgb(line.get_color())
+        assert red == green == blue
+        assert line.get_linewidth() < loss.get_linewidth()
+        assert line.get_markersize() < loss.get_markersize()
+        assert line.get_zorder() < loss.get_zorder()
+        assert line.get_xdata().tolist() == [0, 0.1, 0.2, 0.4]
+    drawn = lines(left)["popularity"].get_ydata()
+    np.testing.assert_array_equal(drawn, floors(("popularity",))["mean"])
+
+
+def test_floors_stand_last_in_the_legend_and_shift_no_loss():
+    high = floors().assign(mean=9.0)
+    figure = draw_figure(pd.concat([high, world()]))
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == [*SIX, "popularity", "random"]
+    for loss, line in lines(draw_figure(world()).axes[0]).items():
+        beside = lines(figure.axes[0])[loss]
+        np.testing.assert_array_equal(line.get_xydata(), beside.get_xydata())
+    assert "toy, mf: " in figure.get_suptitle()
+
+
+def test_a_floor_of_a_plugin_is_grey_too():
+    ax = draw_curves(pd.concat([world(), floors(("my_floor",))]))
+    assert lines(ax)["my_floor"].get_color() == GREY
+
+
+def test_floors_go_into_every_figure_of_their_data_and_perturbation_and_get_none(tmp_path):
+    two = pd.concat([world(("bpr",)), world(("bpr",)).assign(backbone="lightgcn")])
+    other = world(("bpr",), perturbation="other")
+    plain = save_all(pd.concat([two, other]), tmp_path / "plain", ("png",))
+    drawn = save_all(pd.concat([two, other, floors()]), tmp_path / "drawn", ("png",))
+    assert [path.name for path in drawn] == [path.name for path in plain]
+    same = {
+        path.name: path.read_bytes() == beside.read_bytes()
+        for path, beside in zip(plain, drawn, strict=True)
+    }
+    stem = "negative_contamination_pool_own-ndcg_at_20.png"
+    assert same == {
+        f"toy-lightgcn-{stem}": False,
+        f"toy-mf-{stem}": False,
+        "toy-mf-other-ndcg_at_20.png": True,
+    }
+
+
+def test_floors_alone_have_no_figure(tmp_path):
+    assert save_all(floors(), tmp_path) == []
+    with pytest.raises(ValueError, match="no curve"):
+        draw_figure(floors())
 
 
 def test_losses_are_spread_less_than_levels_are_apart():
@@ -320,7 +386,7 @@ def test_file_stems_are_safe_short_and_distinct():
 
 def test_drawing_needs_neither_torch_nor_pyplot_nor_seaborn():
     code = (
-        "import sys, robustbench_rec.figures, robustbench_rec.degradation; "
+        "import sys, robustbench_rec.mechanism_figures, robustbench_rec.degradation; "
         "print({'torch', 'seaborn', 'matplotlib.pyplot', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run(

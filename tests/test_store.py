@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from robustbench_rec import InputError
-from robustbench_rec.store import COLUMNS, Store, averaged, read
+from robustbench_rec.store import COLUMNS, TRAINING, Store, averaged, diagnostics, read
 
 RECORD = {
     "id": "a1",
@@ -30,6 +30,10 @@ MANIFEST = {
     "averaging": "test-users",
     "cells": {"a1": CALLED | {"loss": "softmax"}, "a2": CALLED | {"loss": "bpr"}},
 }
+HISTORY = [
+    [2, {"kl": 0.123456789, "active_rows": 1.0}],
+    [4, {"active_rows": 0.0}],
+]
 PER_USER = {"users": np.arange(3), "ndcg@20": np.array([0.25, 0.5, 0.75])}
 
 
@@ -66,6 +70,57 @@ def test_a_compacted_run_reads_the_same(store):
     store.compact()
     shutil.rmtree(store.cells)
     pd.testing.assert_frame_equal(read(store.folder), before, check_exact=True, check_dtype=False)
+
+
+@pytest.fixture
+def measured(store):
+    """Return a store of one cell whose loss was measured, and one whose was not."""
+    store.write(RECORD | {"best_epoch": 2, "diagnostics_history": HISTORY}, PER_USER)
+    return store
+
+
+def test_diagnostics_have_a_row_each_that_is_defined_and_say_which_epoch_was_kept(measured):
+    frame = diagnostics(measured.folder)
+    assert tuple(frame.columns) == (*TRAINING, "diagnostic", "value")
+    assert frame[["epoch", "best", "diagnostic", "value"]].to_numpy().tolist() == [
+        [2, True, "kl", 0.123456789],
+        [2, True, "active_rows", 1.0],
+        [4, False, "active_rows", 0.0],
+    ]
+    told = frame[["suite", "dataset", "backbone", "loss", "perturbation", "unit"]]
+    assert set(told.itertuples(index=False, name=None)) == {
+        ("s", "toy", "mf", "softmax", "noise", "share")
+    }
+    assert set(frame["level"]) == {0.0}
+    assert set(frame["replicate"]) == {0}
+
+
+def test_compacted_diagnostics_read_the_same_to_six_digits(measured):
+    before = diagnostics(measured.folder)
+    measured.compact()
+    shutil.rmtree(measured.cells)
+    after = diagnostics(measured.folder)
+    assert after["value"].tolist() == [0.123457, 1.0, 0.0]
+    pd.testing.assert_frame_equal(
+        after.drop(columns="value"), before.drop(columns="value"), check_dtype=False
+    )
+
+
+def test_a_run_without_diagnostics_has_none(store):
+    assert len(diagnostics(store.folder)) == 0  # its records are older than diagnostics
+    store.compact()
+    shutil.rmtree(store.cells)
+    compacted = diagnostics(store.folder)
+    (store.folder / "diagnostics.csv").unlink()
+    for frame in (compacted, diagnostics(store.folder)):
+        assert len(frame) == 0
+        assert tuple(frame.columns) == (*TRAINING, "diagnostic", "value")
+
+
+def test_what_was_compacted_goes_when_more_is_run(measured):
+    measured.compact()
+    measured.begin(MANIFEST)
+    assert not list(measured.folder.glob("*.csv"))
 
 
 def test_all_users_averaging_scales_per_user_metrics_only(store):

@@ -23,7 +23,7 @@ LAYERS = (
     "suite store studies",
     "planning degradation pool references",
     "runner tuner figures",
-    "progress",
+    "progress mechanism_figures",
     "cli testing",
     "__main__",
 )
@@ -92,7 +92,9 @@ def test_plugins_are_built_on_public_names(name):
     assert {one for module, _, one in ours if module == ROOT} <= set(robustbench_rec.__all__)
 
 
-@pytest.mark.parametrize("name", ["store", "references", "degradation", "figures"])
+@pytest.mark.parametrize(
+    "name", ["store", "references", "degradation", "figures", "mechanism_figures"]
+)
 def test_results_are_read_and_drawn_without_torch(name):
     reached, new = set(), {name}
     while new:

@@ -614,7 +614,7 @@ def test_a_setting_of_both_loss_and_training_cannot_be_tuned(tmp_path):
         ("seed = 0", 'seed = 0\nplugins = ["both.py"]'),
         ('name = "bpr"', 'name = "suite-test-both"\ntune = { lr = [0.1, 0.2] }'),
     )
-    assert message == (":22: tune.lr: both suite-test-both and its training have a setting 'lr'")
+    assert message == (":23: tune.lr: both suite-test-both and its training have a setting 'lr'")
 
 
 def test_candidates_that_do_not_go_together_are_refused(tmp_path):

@@ -1,0 +1,217 @@
+"""Figures of the mechanism: how each loss weighs its negatives, by level and along training.
+
+What is drawn is measured on a probe batch that is the same for every loss, whatever number of
+negatives it trains with. The Renyi divergence of order 2 is left out: it says again what the
+effective sample size says.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from robustbench_rec import degradation
+from robustbench_rec.figures import (
+    GREY,
+    HEIGHT,
+    WIDTH,
+    Drawing,
+    Look,
+    draw_legend,
+    draw_line,
+    file_stems,
+    interval_note,
+    line_style,
+    looks,
+    new_figure,
+    offsets,
+    page_style,
+    set_heading,
+    set_level_axis,
+    set_value_axis,
+)
+
+FIGURE = ["dataset", "backbone", "perturbation"]
+"""What one figure holds constant."""
+ON_FALSE, EVEN = "false_negative_share", "false_negative_rate"
+"""What falls on known false negatives of a loss's weights, and what would if they were even."""
+BY_LEVEL = {
+    ON_FALSE: "Weight on known false negatives",
+    "utilisation": "Negatives above 1% of an even weight",
+    "effective_sample_size": "Effective share of the negatives",
+    "kl": "KL divergence from even weights, in nats",
+}
+"""Diagnostic -> what a panel says of it."""
+ALONG_TRAINING = (ON_FALSE, "effective_sample_size")
+IN_NATS = "kl"
+WEIGHT = "Weight: slope of the loss in a negative's score."
+NOTE_WRAP = 115
+"""Characters of a line of the note below the panels."""
+TWO_ROWS = 4.6
+"""Inches, of a figure of two rows of panels."""
+EVEN_LINE: dict[str, Any] = {
+    "color": GREY,
+    "linestyle": (0, (4, 2.5)),
+    "linewidth": 0.9,
+    "zorder": 1.6,
+    "gid": "even",
+    "label": "even weights",
+}
+
+
+def drawings(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> list[Drawing]:
+    """Return what there is to draw for each dataset, backbone and perturbation.
+
+    Where training is the same at all levels, as it is for a perturbation of the test, there is no
+    figure against level, and the other shows one level alone.
+
+    Args:
+        diagnostics: as `store.diagnostics` returns them.
+        among: all losses that figures beside these show; see `figures.draw_curves`.
+
+    Returns:
+        DATASET-BACKBONE-PERTURBATION-mechanism, and -mechanism_training.
+
+    """
+    beside = sorted({*diagnostics["loss"], *among})
+    panels = {}
+    for key, panel in diagnostics.groupby(FIGURE, sort=True):
+        name = tuple(str(part) for part in key)
+        drawn = panel[panel["diagnostic"].isin(BY_LEVEL)]  # nothing where no negative has a weight
+        ends = {drawn["level"].min()}
+        if _differs(drawn) and drawn["best"].any():
+            ends.add(drawn["level"].max())
+            panels[*name, "mechanism"] = draw_by_level, _of(panel, panel["best"], BY_LEVEL)
+        if drawn["diagnostic"].isin(ALONG_TRAINING).any():
+            shown = _of(panel, panel["level"].isin(ends), ALONG_TRAINING)
+            panels[*name, "mechanism_training"] = draw_along_training, shown
+    stems = file_stems(panels)
+    return [Drawing(stems[key], draw, (rows, beside)) for key, (draw, rows) in panels.items()]
+
+
+def _differs(panel: pd.DataFrame) -> bool:
+    """Say whether training depends on the level."""
+    points = panel.groupby(["loss", "replicate", "epoch", "diagnostic"])["value"]
+    return bool((points.max() > points.min()).any())
+
+
+def _of(panel: pd.DataFrame, rows: pd.Series[bool], names: Iterable[str]) -> pd.DataFrame:
+    return panel[rows & panel["diagnostic"].isin([*names, EVEN])]
+
+
+def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
+    """Draw how the models that were kept weigh negatives, against level.
+
+    Args:
+        diagnostics: rows of `store.diagnostics` of one dataset, backbone and perturbation, those
+            of the best epochs.
+        among: as for `figures.draw_curves`.
+
+    """
+    found = degradation.curves(diagnostics.rename(columns={"diagnostic": "metric"}))
+    styles, places = looks([*found["loss"], *among]), offsets(found)
+    with page_style():
+        figure = new_figure(WIDTH, TWO_ROWS)
+        axes = figure.subplots(2, 2, sharex=True)
+        for ax in axes[-1]:
+            set_level_axis(ax, found)
+        for ax, (name, title) in zip(axes.flat, BY_LEVEL.items(), strict=True):
+            for loss, rows in found[found["metric"] == name].groupby("loss", sort=True):
+                draw_line(ax, rows, "mean", styles[str(loss)], places[str(loss)], str(loss))
+            _dress(ax, name, title)
+        _draw_even(axes[0, 0], found)
+        bars = interval_note("Bars", found["interval"])
+        _finish(figure, found, f"{bars}. Models of the best epochs.")
+    return figure
+
+
+def draw_along_training(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
+    """Draw how losses weigh negatives as training goes on, a column for each level.
+
+    Args:
+        diagnostics: rows of `store.diagnostics` of one dataset, backbone and perturbation.
+        among: as for `figures.draw_curves`.
+
+    """
+    styles = looks([*diagnostics["loss"], *among])
+    levels = np.unique(diagnostics["level"])
+    alone = len(levels) == 1
+    with page_style():
+        figure = new_figure(WIDTH, HEIGHT if alone else TWO_ROWS)
+        rows, columns = (1, 2) if alone else (2, len(levels))
+        axes = figure.subplots(rows, columns, sharex=True)
+        for ax in axes.flat[-columns:]:
+            ax.set_xlabel("epoch")
+            ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        intervals = [
+            _draw_courses(column, diagnostics[diagnostics["level"] == level], styles, not alone)
+            for level, column in zip(levels, axes.reshape(2, -1).T, strict=True)
+        ]
+        bands = interval_note("Bands", pd.concat(intervals))
+        _finish(figure, diagnostics, f"{bands}. Markers: best epochs.")
+    return figure
+
+
+def _draw_courses(
+    axes: Iterable[Axes], diagnostics: pd.DataFrame, styles: Mapping[str, Look], say_level: bool
+) -> pd.Series[str]:
+    """Draw what happens at one level, an axis a diagnostic, and return what the intervals are."""
+    suffix = f", level {diagnostics['level'].iloc[0]:g}" if say_level else ""
+    best = diagnostics[diagnostics["best"]]
+    found = _courses(diagnostics)
+    for ax, name in zip(axes, ALONG_TRAINING, strict=True):
+        for loss, course in found[found["metric"] == name].groupby("loss", sort=True):
+            kept = best.loc[best["loss"] == loss, "epoch"]
+            _draw_course(ax, course, kept, styles[str(loss)], str(loss))
+        if name == ON_FALSE:
+            _draw_even(ax, found)
+        _dress(ax, name, BY_LEVEL[name] + suffix)
+    return found["interval"]
+
+
+def _courses(diagnostics: pd.DataFrame) -> pd.DataFrame:
+    """Summarise replicates at each epoch; `level` is the epoch."""
+    renamed = diagnostics.drop(columns="level").rename(
+        columns={"epoch": "level", "diagnostic": "metric"}
+    )
+    return degradation.curves(renamed)
+
+
+def _draw_course(
+    ax: Axes, course: pd.DataFrame, kept: pd.Series[int], style: Look, loss: str
+) -> None:
+    """Draw a loss over epochs, with a marker at those of the models that were kept."""
+    ax.fill_between(
+        course["level"], course["low"], course["high"], color=style.color, alpha=0.18, linewidth=0
+    )
+    marked = np.flatnonzero(course["level"].isin(kept)).tolist()
+    ax.plot(course["level"], course["mean"], **line_style(style, loss), markevery=marked)
+
+
+def _draw_even(ax: Axes, found: pd.DataFrame) -> None:
+    """Draw the share of known false negatives among the negatives, which is equal for losses."""
+    rates = found[found["metric"] == EVEN].groupby("level")["mean"].mean()
+    if len(rates):
+        ax.plot(rates.index, rates, **EVEN_LINE)
+
+
+def _dress(ax: Axes, name: str, title: str) -> None:
+    ax.set_title(title, loc="left")
+    set_value_axis(ax, percent=name != IN_NATS)
+
+
+def _finish(figure: Figure, rows: pd.DataFrame, note: str) -> None:
+    """Add legend, heading and, below, what is drawn."""
+    for ax in figure.axes:
+        ax.set_ylim(bottom=0)  # once all is drawn, for it ends the scaling
+    draw_legend(figure, max(figure.axes, key=lambda ax: len(ax.get_lines())))
+    set_heading(figure, rows.iloc[0])
+    told = textwrap.wrap(f"{note} {WEIGHT}", NOTE_WRAP)
+    figure.supxlabel("\n".join(told), fontsize=8, color=GREY)
