@@ -955,3 +955,8 @@ def test_a_second_value_of_one_source_for_one_point_is_refused(tmp_path):
     assert message == f":{line}: values: ndcg@20 of softmax stands above already, by this source"
     other = again.replace("A paper", "Another paper")
     assert len(load(tmp_path, text=SUITE + REFERENCE + other).references) == 4
+
+
+def test_the_name_for_no_loss_is_refused_as_a_loss(tmp_path):
+    message = refused(tmp_path, ('name = "bpr"', 'name = "untrained"'))
+    assert "untrained is no loss" in message
