@@ -309,8 +309,9 @@ def test_figures_are_drawn_where_a_killed_drawing_left_its_files(tmp_path, comma
     done = command("run", suite, "--out", "out")
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
+    kinds = ("mechanism", "mechanism_training", "ndcg_at_20", "recall_at_20")
     stem = "synthetic-mf-hidden_positives"
-    assert names == [f"{stem}-{m}_at_20.{s}" for m in ("ndcg", "recall") for s in ("pdf", "png")]
+    assert names == [f"{stem}-{kind}.{s}" for kind in kinds for s in ("pdf", "png")]
     assert not part.exists()
     again = command("run", suite, "--out", "out")
     assert "figures: out/figures" in again.stdout
