@@ -100,6 +100,10 @@ class Move:
     every: int = 1
     passes: int | float = math.inf
 
+    def __post_init__(self) -> None:
+        if not all(part.requires_grad and part.is_leaf for part in self.parameters):
+            raise ValueError("Move.parameters holds a tensor that is no leaf requiring a gradient")
+
 
 class View(Protocol):
     """The model as it stands, without gradients, for an objective that estimates from it."""

@@ -265,6 +265,8 @@ class _Reader:
         own = table.get("training", {})
         if not isinstance(own, dict):
             raise InputError(f"training is {own!r}; it must be a table, as in {{ lr = 1e-3 }}")
+        if table.get("name") == "untrained":
+            raise InputError("untrained is no loss; name what trains nothing in floors = [...]")
         settings = {key: value for key, value in table.items() if key not in ("training", "tune")}
         shared = self.file.training
         if "tune" in table:

@@ -186,17 +186,18 @@ class Trainer:
     def _check(self, epoch: int, finite: BoolArray) -> None:
         """Raise FloatingPointError unless scores, loss (steps, 2) and learned parts are finite."""
         learned = [part for mover in self.movers for part in mover.parameters]
-        if not all(bool(part.isfinite().all()) for part in learned):
-            raise FloatingPointError(
-                f"what {self.loss} learns beside the model became infinite or not a number "
-                f"in epoch {epoch}; try a lower rate of it"
-            )
-        if not finite.all():
-            step = int(np.argmin(finite.all(axis=1)))
-            what = "scores" if not finite[step, 0] else "loss"
+        sound = all(bool(part.isfinite().all()) for part in learned)
+        step = int(np.argmin(finite.all(axis=1)))  # the first that was not, if any
+        if not finite[step, 0] or (sound and not finite[step, 1]):
+            what = "loss" if finite[step, 0] else "scores"
             raise FloatingPointError(
                 f"the {what} of {self.loss} became infinite or not a number "
                 f"in epoch {epoch}, step {step + 1}; try a lower lr"
+            )
+        if not sound:
+            raise FloatingPointError(
+                f"what {self.loss} learns beside the model became infinite or not a number "
+                f"in epoch {epoch}; try a lower rate of it"
             )
 
     def step(self, epoch: int, rows: IntArray) -> Tensor:

@@ -368,3 +368,8 @@ def test_an_estimate_that_is_not_finite_is_met_in_the_loss():
     trainer.estimates = [Estimate(lambda view: trainer.objective.quantiles.fill_(math.nan))]
     with pytest.raises(FloatingPointError, match=r"^the loss of sl_at_k.* in epoch 1, step 1;"):
         trainer.run_epoch(1)
+
+
+def test_a_move_over_what_takes_no_gradient_is_refused():
+    with pytest.raises(ValueError, match="no leaf requiring a gradient"):
+        Move([torch.zeros(3)], 0.1)

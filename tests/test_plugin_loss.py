@@ -167,7 +167,7 @@ BROKEN = {
     "a part that cannot be learned": (
         "loss.margin, requires_grad=True)",
         "loss.margin)",
-        "RuntimeError: ",
+        "ValueError: ",
     ),
 }
 

@@ -42,10 +42,17 @@ class DrRL(Loss):
     mean over rows; a is the Renyi order. Before each step of the model the margins take one plain
     gradient step of their own on the sum over rows, with the scores held fixed; the model's step
     then holds the margins fixed.
+
+    At eps = 0 and its best margin this is relu(1 - p) and the worst case of the negatives' mean
+    score over the ball of Renyi divergence at most rho from the uniform distribution, where
+    c = exp(rho (a - 1) / a). So c = 1, the published code's, is a ball of radius 0, under which
+    margins have no minimum and only fall; what it truncates hangs on their start and their rate.
     """
 
     order: float = setting(150.0, "a: Renyi order of the ball", above=1)
-    eps: float = setting(0.1, "added under the norm, so that no negative is lost", above=0)
+    eps: float = setting(
+        0.1, "added under the norm: evens the weights of negatives above m_u", above=0
+    )
     scale: float = setting(1.0, "c: scale of a negative's excess over the margin", above=0)
     margin: float = setting(0.7, "initial margin m_u of every user")
     margin_lr: float = setting(1e-3, "step of the margins", at_least=0)

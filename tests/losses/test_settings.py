@@ -92,7 +92,7 @@ def test_a_setting_out_of_range_is_shown_at_its_line_with_what_is_allowed(
 def test_the_ends_of_the_ranges_are_allowed(tmp_path, loss, settings):
     path = tmp_path / "tiny.toml"
     path.write_text(f'{SUITE}name = "{loss}"\n{settings}\n')
-    ((loaded, _),) = Suite.load(str(path), tmp_path).losses
+    ((loaded, _, _),) = Suite.load(str(path), tmp_path).losses
     assert loaded.name == loss
 
 
