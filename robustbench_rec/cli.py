@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import (
     Callable,
@@ -535,8 +536,6 @@ def list_(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
 def _entries(kind: str) -> dict[str, str]:
     """Return name -> one line for everything of a kind."""
     if kind == "suites":
-        import tomllib
-
         from robustbench_rec.suite import shipped
 
         return {name: tomllib.loads(text).get("about", "") for name, text in shipped().items()}
@@ -586,40 +585,47 @@ def _aligned(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> lis
 @PLUGINS
 @AS_JSON
 def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
-    """Show NAME, of anything that `list` lists: settings, units, defaults, source."""
+    """Show NAME, of anything that `list` lists: settings, units, defaults, source.
+
+    A suite may be called as a loss is: then both are shown, in JSON as a list of the two.
+    """
     from robustbench_rec.registry import load_plugins, nearest
     from robustbench_rec.suite import shipped
 
     load_plugins(plugins)
-    suites = shipped()
-    if name in suites:
-        import tomllib
-
-        text = suites[name]
-        click.echo(json.dumps(tomllib.loads(text), indent=1) if as_json else text.rstrip())
-        return
-    registries = _registries()
-    held = next((registry for registry in registries.values() if name in registry), None)
-    if held is None:
+    suites, registries = shipped(), _registries()
+    found = [registry for registry in registries.values() if name in registry]
+    if name not in suites and not found:
         known = [*suites, *(known for registry in registries.values() for known in registry)]
         raise InputError(f"nothing of robustbench-rec list is named {name!r}{nearest(name, known)}")
-    _show(held.kind, held[name], as_json)
+    if as_json:
+        facts = [_facts(registry.kind, registry[name]) for registry in found]
+        facts += [tomllib.loads(suites[name])] if name in suites else []
+        click.echo(json.dumps(facts if len(facts) > 1 else facts[0], indent=1))
+        return
+    for registry in found:
+        _show(registry.kind, registry[name])
+    if name in suites:
+        if found:
+            click.secho(f"\n{name} (suite)", bold=True)
+        click.echo(suites[name].rstrip())
 
 
-def _show(kind: str, cls: Any, as_json: bool) -> None:
-    import inspect
-
+def _facts(kind: str, cls: Any) -> dict[str, Any]:
+    """Return what is known of a component's class."""
     from robustbench_rec.settings import described
 
-    facts = {
-        key: getattr(cls, key)
-        for key in ("stage", "unit", "max_level", "source", "licence", "how_to_get")
-        if getattr(cls, key, "")
-    }
-    settings = described(cls)
-    if as_json:
-        click.echo(json.dumps({"name": cls.name, "kind": kind, **facts, "settings": settings}))
-        return
+    names = ("stage", "unit", "max_level", "source", "licence", "how_to_get")
+    facts = {name: getattr(cls, name) for name in names if getattr(cls, name, "")}
+    return {"name": cls.name, "kind": kind, **facts, "settings": described(cls)}
+
+
+def _show(kind: str, cls: Any) -> None:
+    import inspect
+
+    facts = _facts(kind, cls)
+    del facts["name"], facts["kind"]
+    settings = facts.pop("settings")
     click.secho(f"{cls.name} ({kind})", bold=True)
     click.echo(inspect.getdoc(cls))
     click.echo("\nSettings:")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from robustbench_rec.loss import Batch, Objective
 
-PROBE = (1024, 1000)
+PROBE = (512, 500)
 """Rows and negatives of the probe batch: the same for every loss, whatever N it trains with."""
 NEGLIGIBLE = 0.01
 """A negative is used if its weight is more than this share of an even one."""

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree, ignore_patterns, rmtree
@@ -108,6 +109,10 @@ def test_show_tells_settings_defaults_and_source(kind, name):
     cls = REGISTRIES[kind][name]
     text = told("show", name)
     shown = json.loads(told("show", name, "--json"))
+    if name in shipped():
+        shown, suite = shown
+        assert suite == tomllib.loads(shipped()[name])
+        assert shipped()[name].strip() in text
     assert shown["name"] == name
     assert shown["source"] == cls.source
     assert cls.source in text
@@ -232,6 +237,7 @@ def test_figures_refuse_what_is_not_finished_with_a_helper_too(reference, monkey
 
 SUITE = """\
 name = "tiny"
+floors = []
 training = { epochs = 1 }
 [[dataset]]
 name = "synthetic"
@@ -370,7 +376,7 @@ def test_run_of_an_unknown_suite_tells_the_nearest(tmp_path):
 
 def test_run_of_a_bad_suite_tells_file_and_line(tmp_path, tiny):
     tiny.write_text(SUITE.replace('"bpr"', '"bprr"'))
-    assert refused("run", tiny).startswith("tiny.toml:12: no loss named 'bprr'; did you mean 'bpr'")
+    assert refused("run", tiny).startswith("tiny.toml:13: no loss named 'bprr'; did you mean 'bpr'")
     assert everything_in(tmp_path) == [tmp_path / "tiny.toml"]
 
 

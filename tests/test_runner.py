@@ -162,6 +162,7 @@ class Deadly(Perturbation):
 """
 SUITE = """
 name = "tiny"
+floors = []
 {head}
 training = {{ epochs = 1 }}
 [[dataset]]
