@@ -148,7 +148,7 @@ def main() -> None:
     "--only",
     multiple=True,
     metavar="AXIS=NAME",
-    help="Run a part: dataset=..., backbone=..., loss=... or perturbation=... Repeatable.",
+    help="Run a part: dataset=..., backbone=..., loss=..., perturbation=..., level=... Repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and stop.")
 @click.option("--force", is_flag=True, help="Run done cells again, not what tuned.")

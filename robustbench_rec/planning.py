@@ -177,28 +177,41 @@ def _fingerprints(datasets: Iterable[Dataset], data_dir: Path) -> dict[Dataset, 
 
 
 def _restricted(suite: Suite, only: Sequence[tuple[str, str]]) -> Suite:
-    """Keep of each axis in `only` the components of the names that it gives."""
-    changes: dict[str, Any] = {}
+    """Keep of each axis in `only` what it names; floors stay, for they train nothing."""
     for axis, name in only:
-        if axis not in Suite.axes:
+        if axis not in AXES:
             raise InputError(
-                f"--only {axis}={name}: no axis {axis!r}{nearest(axis, Suite.axes)} "
-                f"(axes: {', '.join(Suite.axes)})"
+                f"--only {axis}={name}: no axis {axis!r}{nearest(axis, AXES)} "
+                f"(axes: {', '.join(AXES)})"
             )
-        plural = "losses" if axis == "loss" else f"{axis}s"
-        held = getattr(suite, plural)
-        names = sorted({_name(one) for one in held})
+        names = list(dict.fromkeys(_called(axis, one) for one in getattr(suite, AXES[axis])))
         if name not in names:
             raise InputError(
                 f"--only {axis}={name}: suite {suite.name!r} has no such {axis}"
                 f"{nearest(name, names)} (it has: {', '.join(names)})"
             )
-        wanted = {other for among, other in only if among == axis}
-        changes[plural] = tuple(one for one in held if _name(one) in wanted)
-    return replace(suite, **changes)
+    for axis, plural in AXES.items():
+        wanted = {name for among, name in only if among == axis}
+        kept = tuple(one for one in getattr(suite, plural) if _called(axis, one) in wanted)
+        changes: dict[str, Any] = {plural: kept} if wanted else {}
+        suite = replace(suite, **changes)
+    return suite
 
 
-def _name(component: Any) -> str:
+AXES = {
+    "dataset": "datasets",
+    "backbone": "backbones",
+    "loss": "losses",
+    "perturbation": "perturbations",
+    "level": "perturbations",
+}
+"""What --only restricts -> the suite's field."""
+
+
+def _called(axis: str, component: Any) -> str:
+    """Return what --only calls a component on an axis."""
+    if axis == "level":
+        return f"{component.level:g}"
     return str((component[0] if isinstance(component, tuple) else component).name)
 
 

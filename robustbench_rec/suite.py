@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -90,8 +90,6 @@ class Suite:
     text: str
     tune: Tuning
     references: tuple[Published, ...] = ()
-
-    axes: ClassVar[tuple[str, ...]] = ("dataset", "backbone", "loss", "perturbation")
 
     @classmethod
     def load(

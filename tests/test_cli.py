@@ -384,7 +384,7 @@ def test_run_of_a_bad_suite_tells_file_and_line(tmp_path, tiny):
     ("only", "says"),
     [
         ("loss", "--only loss: it takes AXIS=NAME, as in --only dataset=synthetic"),
-        ("=bpr", "--only =bpr: no axis '' (axes: dataset, backbone, loss, perturbation)"),
+        ("=bpr", "--only =bpr: no axis '' (axes: dataset, backbone, loss, perturbation, level)"),
         ("los=bpr", "--only los=bpr: no axis 'los'; did you mean 'loss'? (axes: "),
         (
             "loss=bprr",
@@ -467,6 +467,12 @@ def test_dry_run_leaves_a_corrupt_record_where_it_is(tmp_path, tiny):
 def test_only_repeated_on_an_axis_keeps_both(tiny):
     both = told("run", tiny, "--dry-run", "--only", "loss=mse", "--only", "loss=bpr")
     assert both.startswith("suite tiny: 4 cells")
+
+
+def test_only_takes_levels_too(tiny):
+    assert told("run", tiny, "--dry-run", "--only", "level=0").startswith("suite tiny: 2 cells")
+    line = refused("run", tiny, "--only", "level=0.7")
+    assert "no such level (it has: 0, " in line
 
 
 def test_run_without_its_data_tells_where_it_looked_and_how_to_get_them():
