@@ -472,7 +472,7 @@ def test_only_repeated_on_an_axis_keeps_both(tiny):
 def test_only_takes_levels_too(tiny):
     assert told("run", tiny, "--dry-run", "--only", "level=0").startswith("suite tiny: 2 cells")
     line = refused("run", tiny, "--only", "level=0.7")
-    assert "no such level (it has: 0, " in line
+    assert "no such level; did you mean '0.5'? (it has: 0, 0.5)" in line
 
 
 def test_run_without_its_data_tells_where_it_looked_and_how_to_get_them():

@@ -10,6 +10,7 @@ import torch
 from robustbench_rec import BACKBONES, LOSSES, Interactions, Loss, Split
 from robustbench_rec.diagnostics import (
     DIAGNOSTICS,
+    PROBE,
     implied_weights,
     known_false_negatives,
     mechanism,
@@ -161,8 +162,8 @@ def test_every_evaluation_measures_the_mechanism():
     assert [epoch for epoch, _ in model.mechanism] == [epoch for epoch, _ in model.history]
     for _, found in model.mechanism:
         assert set(found) == set(DIAGNOSTICS)
-        assert 1 / 1000 <= found["effective_sample_size"] <= 1
-        assert 0 <= found["kl"] <= found["renyi_2"] <= math.log(1000)
+        assert 1 / PROBE[1] <= found["effective_sample_size"] <= 1
+        assert 0 <= found["kl"] <= found["renyi_2"] <= math.log(PROBE[1])
     assert model.mechanism[0] != model.mechanism[1]
 
 
@@ -205,20 +206,20 @@ def test_the_probe_is_the_same_for_every_loss_and_at_every_epoch(monkeypatch):
         assert torch.equal(seen[0].negatives, other.negatives)
     assert seen[0].neg.shape == (
         480,
-        1000,
-    )  # all training pairs, of which there are fewer than 1024
+        PROBE[1],
+    )  # all training pairs, of which there are fewer than PROBE[0]
 
 
 def test_the_probe_scores_by_the_model_as_it_is():
     trainer = trainer_of(LOSSES["softmax"](n_negatives=4, tau=0.3))
     model = trainer.snapshot(1)
-    batch = trainer.batch(0, trainer.probed, (model.users, model.items), 1000, False)
+    batch = trainer.batch(0, trainer.probed, (model.users, model.items), PROBE[1], False)
     cosines = torch.einsum("bd,bnd->bn", model.users[batch.users], model.items[batch.negatives])
     shares = (cosines / 0.3).softmax(dim=1)
-    sizes = 1 / (1000 * (shares**2).sum(dim=1))
+    sizes = 1 / (PROBE[1] * (shares**2).sum(dim=1))
     found = trainer.mechanism(model)
     assert found["effective_sample_size"] == pytest.approx(sizes.mean().item(), rel=1e-4)
-    assert found["utilisation"] == pytest.approx((1000 * shares > 0.01).float().mean().item())
+    assert found["utilisation"] == pytest.approx((PROBE[1] * shares > 0.01).float().mean().item())
 
 
 def test_contaminated_negatives_raise_the_rate_of_known_false_negatives():

@@ -127,7 +127,7 @@ def test_the_wheel_runs_outside_the_checkout(installed, tmp_path):
     for name in ("smoke", "hidden_positives", "softmax", "lightgcn", "synthetic"):
         assert name in listed
     run(command, "run", "smoke", "--only", "loss=bpr", "--no-figures", cwd=tmp_path)
-    assert set(read(tmp_path / "results" / "runs" / "smoke")["loss"]) == {"bpr"}
+    assert set(read(tmp_path / "results" / "runs" / "smoke")["loss"]) == {"bpr", "untrained"}
 
 
 @pytest.mark.parametrize("words", [["list"], ["--version"], ["run", "smoke", "--dry-run"]])

@@ -110,9 +110,14 @@ def test_one_negative_a_row():
     assert not split.train.holds(split.train.users, drawn[:, 0]).any()
 
 
-def test_no_negative_is_refused():
-    with pytest.raises(ValueError, match="0 negatives for each positive; at least 1"):
-        draw(toy_split(), user=0, n=0)
+def test_a_loss_that_wants_no_negatives_gets_the_positives_alone():
+    index = NegativeSampler(toy_split(), 0).draw(1, np.arange(5), 0)
+    assert index.tolist() == [[item] for item in toy_split().train.items[:5]]
+
+
+def test_fewer_negatives_than_none_are_refused():
+    with pytest.raises(ValueError, match="-1 negatives for each positive; at least 0"):
+        NegativeSampler(toy_split(), 0).draw(1, np.arange(5), -1)
 
 
 def test_no_row_draws_nothing():

@@ -30,6 +30,7 @@ from robustbench_rec.tuning import Choices, Entry, Range, Space, best, noisy, su
 SECONDS = 120
 SUITE = """\
 name = "tiny"
+floors = []
 replicates = 2
 training = {{ epochs = 2, eval_every = 1 }}
 
@@ -699,10 +700,10 @@ class Deadly(Loss):
     "Kills the worker it runs in, as running out of memory does."
     deadly: int = setting(0)
 
-    def __call__(self, pos, neg, users):
+    def __call__(self, batch):
         if self.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
-        return (neg - pos.unsqueeze(1)).sigmoid().mean()
+        return (batch.neg - batch.pos.unsqueeze(1)).sigmoid().mean()
 """
 
 
