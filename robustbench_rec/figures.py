@@ -434,6 +434,65 @@ def draw_figure(
     return figure
 
 
+def draw_ranking(
+    curves: pd.DataFrame, among: Iterable[str] = (), published: pd.DataFrame | None = None
+) -> Figure:
+    """Draw the losses of a panel of one level as rows, the best on top.
+
+    The axis spans losses and published values, so that small differences show; floors beyond it
+    are told in words.
+
+    Args:
+        curves: as for `draw_curves`, of one level.
+        among: as for `draw_curves`.
+        published: as for `draw_curves`.
+
+    """
+    _check_one_panel(curves)
+    trained, floors = split_floors(curves)
+    ranked = trained.sort_values(["mean", "loss"], ascending=[True, False], ignore_index=True)
+    styles = looks([*ranked["loss"], *among])
+    with page_style():
+        figure = new_figure(PANEL_WIDTH, LEGEND_LINE * (1.3 * len(ranked) + 5))
+        ax = figure.add_subplot()
+        for at in range(len(ranked)):
+            row = ranked.iloc[at]
+            style = styles[row["loss"]]
+            ax.hlines(at, row["low"], row["high"], color=style.color, linewidth=1.3)
+            ax.plot(row["mean"], at, **line_style(style, row["loss"]) | {"linestyle": ""})
+            for value in _of_panel(published, ranked.iloc[[at]])["value"]:
+                for mark in _published_marks(style.marker, style.color):
+                    ax.plot(value, at, label=PUBLISHED, **mark)
+        ax.margins(x=0.08, y=0.7 / len(ranked))
+        ax.set_yticks(range(len(ranked)), _wrapped(ranked["loss"]))
+        ax.grid(axis="x", linewidth=0.4, color="0.88")
+        ax.set_axisbelow(True)
+        notes = [label(ranked["metric"].iloc[0]), *_floors_in_words(ax, floors)]
+        ax.set_xlabel("\n".join(notes))
+        ax.set_title(interval_note("Bars", ranked["interval"]), loc="left", color=GREY)
+        if any(line.get_label() == PUBLISHED for line in ax.get_lines()):
+            pair: Any = tuple(Line2D([], [], **mark) for mark in _published_marks("o", GREY))
+            names = ["published"]
+            figure.legend(handles=[pair], labels=names, loc="outside lower right", frameon=False)
+        set_heading(figure, ranked.iloc[0])
+    return figure
+
+
+def _wrapped(losses: Iterable[str]) -> list[str]:
+    return ["\n".join(textwrap.wrap(loss, LEGEND_WRAP)) for loss in losses]
+
+
+def _floors_in_words(ax: Axes, floors: pd.DataFrame) -> list[str]:
+    """Draw floors within the axis as lines, and say their values."""
+    low, high = ax.get_xlim()
+    for _, floor in floors.iterrows():
+        if low <= floor["mean"] <= high:
+            ax.axvline(floor["mean"], color=GREY, linewidth=0.8, zorder=1)
+    ax.set_xlim(low, high)
+    told = (f"{floor['backbone']} {floor['mean']:.4f}" for _, floor in floors.iterrows())
+    return [f"floors: {', '.join(told)}"] if len(floors) else []
+
+
 def set_heading(figure: Figure, row: pd.Series[Any], what: str = "") -> None:
     """Say of what data, backbone and perturbation a figure is."""
     heading = f"{row['dataset']}, {row['backbone']}: {row['perturbation']}{what}"
@@ -487,12 +546,18 @@ def save_all(
     }
     stems = file_stems(panels)
     drawings = [
-        Drawing(stems[key], draw_figure, (panel, among, published)) for key, panel in panels.items()
+        Drawing(stems[key], draw_figure if _has_levels(panel) else draw_ranking, arguments)
+        for key, panel in panels.items()
+        for arguments in [(panel, among, published)]
     ]
     # Sorted, large and small ones alternate, so that either half of them takes as long.
     drawings = sorted([*drawings, *more], key=lambda drawing: drawing.stem)
     jobs = [(drawing, folder, kinds) for drawing in drawings]
     return list(chain.from_iterable(starmap(_draw_and_save, jobs)))
+
+
+def _has_levels(panel: pd.DataFrame) -> bool:
+    return bool(panel["level"].nunique() > 1)
 
 
 def _with_floors(panel: pd.DataFrame, floors: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from robustbench_rec.figures import (
     PUBLISHED,
     draw_curves,
     draw_figure,
+    draw_ranking,
     file_stems,
     look,
     looks,
@@ -397,3 +398,27 @@ def test_drawing_needs_neither_torch_nor_pyplot_nor_seaborn():
         check=True,
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_a_panel_of_one_level_ranks_the_losses_beside_published_values_and_tells_the_floors(
+    tmp_path,
+):
+    clean = world().query("level == 0")
+    clean = clean.assign(mean=np.linspace(0.3, 0.2, len(clean)))
+    both = pd.concat([clean, floors().query("level == 0")])
+    values = published(("bpr", 0.0, 0.31, "a"))
+    figure = draw_ranking(both, published=values)
+    (ax,) = figure.axes
+    ranked = clean.sort_values("mean")["loss"].tolist()
+    assert [text.get_text() for text in ax.get_yticklabels()] == ranked
+    rings = [line for line in ax.get_lines() if line.get_label() == PUBLISHED]
+    at = ranked.index("bpr")
+    assert {tuple(line.get_xydata()[0]) for line in rings} == {(0.31, at)}
+    low, high = ax.get_xlim()
+    assert low < min(clean["mean"].min(), 0.31)
+    assert high > clean["mean"].max()
+    told = both[both["loss"] == "untrained"].set_index("backbone")["mean"]
+    for name, value in told.items():
+        assert f"{name} {value:.4f}" in ax.get_xlabel()
+    (path,) = save_all(both, tmp_path, ("png",), published=values)
+    assert path.is_file()
