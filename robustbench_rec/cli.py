@@ -540,7 +540,7 @@ def _entries(kind: str) -> dict[str, str]:
 
         return {name: tomllib.loads(text).get("about", "") for name, text in shipped().items()}
     registry = _registries()[kind]
-    entries = {name: _first_line(registry[name]) for name in registry}
+    entries = {name: _first_line(registry[name]) for name in registry if name != "untrained"}
     for where, why in registry.broken.items():
         _warn(f"{where} did not import: {why}")
     return entries

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from robustbench_rec.loss import Batch, Objective
 
 PROBE = (512, 500)
-"""Rows and negatives of the probe batch: the same for every loss, whatever N it trains with."""
+"""Rows and negatives of the probe batch: the same for every loss, whatever N it trains with.
+
+Whoever changes it raises PROTOCOL, so that no run mixes two."""
 NEGLIGIBLE = 0.01
 """A negative is used if its weight is more than this share of an even one."""
 
@@ -93,7 +95,11 @@ def implied_weights(objective: Objective, batch: Batch) -> NDArray[np.float32] |
 def known_false_negatives(split: Split, users: Tensor, negatives: Tensor) -> BoolArray:
     """Say which of the negatives (B, N) of `users` (B,) are positives that training does not show.
 
-    These are the split's false negatives and the validation positives.
+    These are the pairs of the clean training set, some of which a perturbation hides, holds out or
+    draws as negatives, the split's false negatives, and the validation positives: one definition
+    for all levels.
     """
     owners, items = users.cpu().numpy()[:, None], negatives.cpu().numpy()
-    return split.false_negatives.holds(owners, items) | split.valid.holds(owners, items)
+    known = (split.seen, split.false_negatives, split.valid)
+    met: BoolArray = np.logical_or.reduce([part.holds(owners, items) for part in known])
+    return met

@@ -26,7 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from robustbench_rec.degradation import split_floors
-from robustbench_rec.metrics import METRICS, label, parse
+from robustbench_rec.metrics import is_per_user, label
 
 Value = Literal["mean", "retention"]
 Kind = Literal["png", "pdf"]
@@ -421,9 +421,7 @@ def draw_figure(
     """
     _check_one_panel(curves)
     first = split_floors(curves)[0].iloc[0]
-    values: tuple[Value, ...] = (
-        ("mean", "retention") if _is_retained(first["metric"]) else ("mean",)
-    )
+    values: tuple[Value, ...] = ("mean", "retention") if is_per_user(first["metric"]) else ("mean",)
     with page_style():
         figure = new_figure(WIDTH if len(values) == 2 else PANEL_WIDTH)
         axes = figure.subplots(1, len(values), squeeze=False)[0]
@@ -497,10 +495,6 @@ def set_heading(figure: Figure, row: pd.Series[Any], what: str = "") -> None:
     """Say of what data, backbone and perturbation a figure is."""
     heading = f"{row['dataset']}, {row['backbone']}: {row['perturbation']}{what}"
     figure.suptitle("\n".join(textwrap.wrap(heading, round(13 * figure.get_figwidth()))))
-
-
-def _is_retained(metric: str) -> bool:
-    return METRICS[parse(metric)[0]].per_user
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,11 @@ class Batch:
 
 
 class Objective(Protocol):
-    """A loss bound to a data set: a batch in, a scalar out."""
+    """A loss bound to a data set: a batch in, a scalar out.
+
+    One with parts of its own says how they move: `moves` is a sequence of `Move`, `estimates` one
+    of `Estimate`; either may be missing.
+    """
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch: () float, the mean over its rows."""
@@ -103,6 +107,22 @@ class Move:
     def __post_init__(self) -> None:
         if not all(part.requires_grad and part.is_leaf for part in self.parameters):
             raise ValueError("Move.parameters holds a tensor that is no leaf requiring a gradient")
+        for name, allowed in MOVES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"Move.{name} is {getattr(self, name)!r}; it must be in {allowed}")
+        if self.every < 1 or self.low >= self.high:
+            raise ValueError(
+                f"Move has every {self.every}, low {self.low}, high {self.high}; "
+                "every must be at least 1, and low below high"
+            )
+
+
+MOVES = {
+    "when": ("before", "with", "apart"),
+    "optimizer": ("sgd", "adam"),
+    "rows": ("mean", "sum"),
+}
+"""What a move may say."""
 
 
 class View(Protocol):
@@ -114,7 +134,7 @@ class View(Protocol):
         """Return the score of each of n pairs: (n,)."""
 
     def batches(self, rows: IntArray) -> Iterator[Batch]:
-        """Yield the training pairs at `rows`, in that order, with fresh negatives."""
+        """Yield the training pairs at `rows`, in that order, with N negatives each."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +149,6 @@ class Estimate:
 
     update: Callable[[View], None]
     every: int = 1
-
-
-class Learned(Objective, Protocol):
-    """An objective with parts of its own: `moves`, `estimates` or both, each where it has some."""
-
-    moves: Sequence[Move] = ()
-    estimates: Sequence[Estimate] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,14 +166,23 @@ class Loss(Component):
     def bind(self, n_users: int, n_items: int) -> Objective:
         """Return what is called with batches: the loss itself, unless it learns a part.
 
-        What learns has `moves` or `estimates`, see `Learned`. Tensors made here without naming a
-        device are on the device of the training.
+        What learns has `moves` or `estimates`, see `Objective`. Tensors made here without naming a
+        device are on the device of the training; what is drawn by torch follows its seed.
         """
         return self
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; see `Objective`."""
         raise NotImplementedError(f"{type(self).__name__} must override __call__ or bind")
+
+
+def bound(loss: Loss, n_users: int, n_items: int, seed: int) -> Objective:
+    """Bind a loss; what it draws from torch meanwhile follows a seed of 64 bits."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed >> 1)
+        return loss.bind(n_users, n_items)
 
 
 LOSSES: Registry[Loss] = Registry("loss", "robustbench_rec.losses")

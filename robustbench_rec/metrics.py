@@ -67,6 +67,11 @@ def parse(metric: str) -> tuple[str, int]:
     return name, int(match[2])
 
 
+def is_per_user(metric: str) -> bool:
+    """Say whether each user has a value of `name@k`, as coverage has not."""
+    return METRICS[parse(metric)[0]].per_user
+
+
 def label(metric: str) -> str:
     """Print a metric as figures do: "ndcg@20" as "NDCG@20"."""
     name, k = parse(metric)

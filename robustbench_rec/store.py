@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.metrics import METRICS, Averaging, parse
+from robustbench_rec.metrics import Averaging, is_per_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -258,6 +258,8 @@ class Store:
     def summary(self, warn: Callable[[str], None]) -> Plain:
         """Count the cells done, failed (id -> title, why) and left, and the seconds of training."""
         manifest = self.manifest()
+        if not self.cells.is_dir() and (self.folder / "results.csv").is_file():
+            return self._compacted_summary(manifest)
         records = self.records(manifest["cells"], warn)
         done = [record for record in records.values() if record["status"] == "done"]
         failed = [record for record in records.values() if record["status"] == "failed"]
@@ -272,6 +274,22 @@ class Store:
             "left": len(manifest["cells"]) - len(records),
             "seconds": sum(fits.values()),
             "tuning": self.tuned(manifest, warn),
+        }
+
+    def _compacted_summary(self, manifest: Plain) -> Plain:
+        """Count what is done by results.csv, where no record is kept."""
+        frame = read(self.folder)
+        done = len(frame.drop_duplicates([*AXES, "level", "replicate"]))
+        planned = len(manifest["cells"])
+        return {
+            "suite": manifest["suite"],
+            "cells": planned,
+            "suite_cells": manifest["suite_cells"],
+            "done": done,
+            "failed": {},
+            "left": planned - done,
+            "seconds": 0.0,
+            "tuning": [],
         }
 
     def tuned(self, manifest: Plain, warn: Callable[[str], None]) -> list[Plain]:
@@ -289,7 +307,8 @@ class Store:
         except InputError:
             return False
         same = all(held.get(key) == manifest[key] for key in ("suite_text", "cells"))
-        wanted = ["results.csv", *(["tuning.csv"] if manifest.get("studies") else [])]
+        wanted = ["results.csv", "diagnostics.csv"]
+        wanted += ["tuning.csv"] if manifest.get("studies") else []
         return same and all((self.folder / name).is_file() for name in wanted)
 
     def compact(self) -> Path:
@@ -391,7 +410,7 @@ def averaged(frame: pd.DataFrame, held: Averaging, wanted: Averaging) -> pd.Seri
     """
     if held == wanted:
         return frame["value"]
-    per_user = {metric: _is_per_user(metric) for metric in frame["metric"].unique()}
+    per_user = {metric: is_per_user(metric) for metric in frame["metric"].unique()}
     share = frame["evaluated"] if wanted == "all-users" else 1 / frame["evaluated"]
     return frame["value"] * share.where(frame["metric"].map(per_user).astype(bool), 1.0)
 
@@ -424,13 +443,9 @@ def _read(run: Path, warn: Callable[[str], None]) -> pd.DataFrame:
 
 def _averaged(metric: str, value: float, users: Mapping[str, int], averaging: str) -> float:
     """Turn a mean over evaluated users into the suite's averaging."""
-    if averaging == "test-users" or not _is_per_user(metric):
+    if averaging == "test-users" or not is_per_user(metric):
         return value
     return value * users["evaluated"] / users["all"]
-
-
-def _is_per_user(metric: str) -> bool:
-    return METRICS[parse(metric)[0]].per_user
 
 
 def diagnostics(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.DataFrame:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from robustbench_rec.interactions import Interactions, Split
-from robustbench_rec.loss import Batch, Loss
+from robustbench_rec.loss import Batch, Loss, bound
 from robustbench_rec.perturbation import MAY_CHANGE, Perturbation, perturb
 from robustbench_rec.seeds import rng_for
 
@@ -195,7 +195,7 @@ class LossContract:
     def value(self, pos: Tensor, neg: Tensor, users: Tensor | None = None) -> Tensor:
         """Return the loss, bound anew, of a batch of such scores."""
         batch = batch_of(pos, neg, users)
-        return self.loss.bind(n_users=len(pos), n_items=9)(batch)
+        return bound(self.loss, n_users=len(pos), n_items=9, seed=0)(batch)
 
     def gradients(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return value and gradients with respect to both kinds of score."""
@@ -247,7 +247,7 @@ class LossContract:
 
         pos, neg = self.scores(3)
         users = torch.arange(4)
-        objective = self.loss.bind(n_users=4, n_items=9)
+        objective = bound(self.loss, n_users=4, n_items=9, seed=0)
         once = batch_of(pos, neg, users)
         parts = ("pos", "neg", "users", "items", "negatives", "user_vectors", "item_vectors")
         doubled: dict[str, Any] = {part: torch.cat([getattr(once, part)] * 2) for part in parts}

@@ -11,7 +11,7 @@ import numpy as np
 from robustbench_rec.backbone import Backbone
 from robustbench_rec.diagnostics import PROBE, implied_weights, known_false_negatives, mechanism
 from robustbench_rec.interactions import BoolArray, IntArray, Split
-from robustbench_rec.loss import Batch, Estimate, Loss, Objective
+from robustbench_rec.loss import Batch, Estimate, Loss, bound
 from robustbench_rec.optimizers import Adam, Mover
 from robustbench_rec.protocol import SELECT_AT, TrainConfig
 from robustbench_rec.ranking import evaluate
@@ -120,7 +120,7 @@ class Trainer:
         self.auxiliary = getattr(module, "auxiliary", None)
         self.device = self.parameters[0].device
         with self.device:
-            self.objective: Objective = loss.bind(split.n_users, split.n_items)
+            self.objective = bound(loss, split.n_users, split.n_items, seed_for(seed, "loss"))
         self.optimizer = Adam(self.parameters, config.lr, config.weight_decay)
         moves = getattr(self.objective, "moves", ())
         self.movers = [Mover(move, config.lr) for move in moves]
@@ -252,7 +252,8 @@ class Trainer:
         import torch
 
         value = self.objective(batch.detached())
-        mover.step(torch.autograd.grad(value, mover.parameters), len(batch.users))
+        gradients = torch.autograd.grad(value, mover.parameters, materialize_grads=True)
+        mover.step(gradients, len(batch.users))
 
     def _pass_apart(self, mover: Mover, epoch: int, order: IntArray) -> None:
         """Let a part take a step for each batch, on negatives that the model did not meet."""

@@ -143,7 +143,7 @@ def test_a_loss_that_does_not_look_at_negatives_has_no_weights():
     assert implied_weights(LOSSES["directau"](), batch) is None
 
 
-def test_known_false_negatives_are_hidden_positives_and_those_of_validation():
+def test_known_false_negatives_are_the_clean_training_pairs_hidden_ones_and_validation():
     pairs = {"train": [(0, 0), (1, 1)], "valid": [(0, 1)], "test": [(0, 2)], "hidden": [(1, 3)]}
     made = {part: Interactions.of(*zip(*ids, strict=True), 2, 5) for part, ids in pairs.items()}
     split = Split.of(made["train"], made["valid"], made["test"], false_negatives=made["hidden"])
@@ -151,7 +151,7 @@ def test_known_false_negatives_are_hidden_positives_and_those_of_validation():
     negatives = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 4], [3, 3, 1, 1]], dtype=torch.int32)
     assert known_false_negatives(split, users, negatives).tolist() == [
         [True, False, False, False],  # the test's 2 is not looked at
-        [False, False, True, False],
+        [True, False, True, False],  # a training pair is known too, as a pool may draw it
         [False, False, True, True],
     ]
 

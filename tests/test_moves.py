@@ -373,3 +373,18 @@ def test_an_estimate_that_is_not_finite_is_met_in_the_loss():
 def test_a_move_over_what_takes_no_gradient_is_refused():
     with pytest.raises(ValueError, match="no leaf requiring a gradient"):
         Move([torch.zeros(3)], 0.1)
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"when": "sometimes"}, r"Move\.when is 'sometimes'; it must be in \('before', "),
+        ({"optimizer": "lbfgs"}, r"Move\.optimizer is 'lbfgs'"),
+        ({"rows": "max"}, r"Move\.rows is 'max'"),
+        ({"every": 0}, "every must be at least 1"),
+        ({"low": 1.0, "high": 0.0}, "low below high"),
+    ],
+)
+def test_a_move_that_says_what_none_can_do_is_refused(how, says):
+    with pytest.raises(ValueError, match=says):
+        Move([torch.zeros(3, requires_grad=True)], 0.1, **how)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from robustbench_rec import LOSSES, Batch, Loss, Move, setting
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from torch import Tensor
 
 
 @LOSSES.add("advinfonce")
@@ -53,13 +53,9 @@ class WeighedInfoNCE:
     """
 
     def __init__(self, loss: AdvInfoNCE, n_users: int, n_items: int) -> None:
-        import torch
 
         self.loss = loss
-        generator = torch.Generator().manual_seed(0)
-        self.users, self.items = (
-            _xavier_normal(n, loss.adversary_dim, generator) for n in (n_users, n_items)
-        )
+        self.users, self.items = (_xavier_normal(n, loss.adversary_dim) for n in (n_users, n_items))
         self.moves: Sequence[Move] = (
             Move(
                 [self.users, self.items],
@@ -85,9 +81,9 @@ class WeighedInfoNCE:
         return softplus(weighed.logsumexp(dim=1) + factor - batch.pos / self.loss.tau).mean()
 
 
-def _xavier_normal(n: int, dim: int, generator: Generator) -> Tensor:
+def _xavier_normal(n: int, dim: int) -> Tensor:
     """Return an (n, dim) leaf on the default device, of the same values on every device."""
     import torch
 
-    values = torch.randn(n, dim, generator=generator, device="cpu") * math.sqrt(2 / (n + dim))
+    values = torch.randn(n, dim, device="cpu") * math.sqrt(2 / (n + dim))
     return values.to(torch.get_default_device()).requires_grad_()

@@ -6,6 +6,7 @@ import torch
 
 from robustbench_rec import LOSSES
 from robustbench_rec.diagnostics import implied_weights
+from robustbench_rec.loss import bound
 from robustbench_rec.optimizers import Mover
 from robustbench_rec.testing import LossContract, batch_of
 
@@ -63,10 +64,11 @@ class TestAdvInfoNCE(LossContract):
         expected = (batch.neg.detach() / 0.5).softmax(dim=1).numpy()
         assert weights / weights.sum() == pytest.approx(expected, abs=1e-6)
 
-    def test_the_adversary_starts_alike_wherever_it_is_made(self):
-        one, two = (self.loss.bind(5, 7) for _ in range(2))
+    def test_the_adversary_starts_by_the_seed_alone(self):
+        one, two, other = (bound(self.loss, 5, 7, seed) for seed in (2**63 + 1, 2**63 + 1, 4))
         assert torch.equal(one.users, two.users)
         assert torch.equal(one.items, two.items)
+        assert not torch.equal(one.users, other.users)
         assert one.users.shape == (5, 1)
         assert one.items.shape == (7, 1)
 
