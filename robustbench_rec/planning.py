@@ -15,7 +15,7 @@ from typing import Any
 from robustbench_rec.cell import Cell, versions
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.errors import InputError
-from robustbench_rec.labels import printed, trained
+from robustbench_rec.labels import meant, printed, trained
 from robustbench_rec.preparation import load
 from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.registry import nearest
@@ -177,28 +177,30 @@ def _fingerprints(datasets: Iterable[Dataset], data_dir: Path) -> dict[Dataset, 
 
 
 def _restricted(suite: Suite, only: Sequence[tuple[str, str]]) -> Suite:
-    """Keep of each axis in `only` what it names; floors stay, for they train nothing."""
+    """Keep of each axis in `only` what it names, as labels do; floors stay: they train nothing."""
     for axis, name in only:
-        if axis not in AXES:
+        if axis not in ONLY:
             raise InputError(
-                f"--only {axis}={name}: no axis {axis!r}{nearest(axis, AXES)} "
-                f"(axes: {', '.join(AXES)})"
+                f"--only {axis}={name}: no axis {axis!r}{nearest(axis, ONLY)} "
+                f"(axes: {', '.join(ONLY)})"
             )
-        names = list(dict.fromkeys(_called(axis, one) for one in getattr(suite, AXES[axis])))
-        if name not in names:
+        called = _called(suite, axis)
+        if not _meant(name, axis, suite):
+            names = list(dict.fromkeys(called.values()))
             raise InputError(
                 f"--only {axis}={name}: suite {suite.name!r} has no such {axis}"
                 f"{nearest(name, names)} (it has: {', '.join(names)})"
             )
-    for axis, plural in AXES.items():
-        wanted = {name for among, name in only if among == axis}
-        kept = tuple(one for one in getattr(suite, plural) if _called(axis, one) in wanted)
-        changes: dict[str, Any] = {plural: kept} if wanted else {}
-        suite = replace(suite, **changes)
-    return suite
+    changes: dict[str, Any] = {}
+    for axis in dict.fromkeys(axis for axis, _ in only):
+        wanted = {one for among, name in only if among == axis for one in _meant(name, axis, suite)}
+        held = changes.get(ONLY[axis], getattr(suite, ONLY[axis]))
+        called = _called(suite, axis)
+        changes[ONLY[axis]] = tuple(one for one in held if called[one] in wanted)
+    return replace(suite, **changes)
 
 
-AXES = {
+ONLY = {
     "dataset": "datasets",
     "backbone": "backbones",
     "loss": "losses",
@@ -208,11 +210,21 @@ AXES = {
 """What --only restricts -> the suite's field."""
 
 
-def _called(axis: str, component: Any) -> str:
-    """Return what --only calls a component on an axis."""
+def _called(suite: Suite, axis: str) -> dict[Any, str]:
+    """Return what --only calls each component of an axis."""
+    held = getattr(suite, ONLY[axis])
     if axis == "level":
-        return f"{component.level:g}"
-    return str((component[0] if isinstance(component, tuple) else component).name)
+        return {one: f"{one.level:g}" for one in held}
+    labels = suite.labels[axis]
+    without = "level" if axis == "perturbation" else ""
+    return {one: labels[one.text if axis == "loss" else printed(one, without)] for one in held}
+
+
+def _meant(name: str, axis: str, suite: Suite) -> list[str]:
+    """Return the labels that a name given to --only means."""
+    if axis == "level":
+        return [name] if name in _called(suite, axis).values() else []
+    return meant(name, suite.labels[axis])
 
 
 def manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:

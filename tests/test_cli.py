@@ -469,6 +469,13 @@ def test_only_repeated_on_an_axis_keeps_both(tiny):
     assert both.startswith("suite tiny: 4 cells")
 
 
+def test_only_names_a_component_as_results_call_it(tiny):
+    tiny.write_text(SUITE.replace('"mse"', '"softmax"\ntau = 0.1\n[[loss]]\nname = "softmax"'))
+    for name, cells in (("softmax", 4), ("softmax(tau=0.1)", 2), ("softmax( tau = .2 )", 2)):
+        told_ = told("run", tiny, "--dry-run", "--only", f"loss={name}")
+        assert told_.startswith(f"suite tiny: {cells} cells"), name
+
+
 def test_only_takes_levels_too(tiny):
     assert told("run", tiny, "--dry-run", "--only", "level=0").startswith("suite tiny: 2 cells")
     line = refused("run", tiny, "--only", "level=0.7")
