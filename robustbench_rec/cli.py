@@ -432,10 +432,10 @@ def status(run: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary, indent=1))
         return
+    spent = f"{duration(summary['seconds'])} of training" if summary["seconds"] else "compacted"
     click.echo(
         f"suite {summary['suite']}: {summary['done']} of {summary['cells']} cells done, "
-        f"{len(summary['failed'])} failed, {summary['left']} left, "
-        f"{duration(summary['seconds'])} of training"
+        f"{len(summary['failed'])} failed, {summary['left']} left, {spent}"
     )
     if summary["cells"] < summary["suite_cells"]:
         click.echo(f"a part, by --only: the whole suite has {summary['suite_cells']} cells")

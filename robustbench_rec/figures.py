@@ -462,6 +462,7 @@ def draw_ranking(
                 for mark in _published_marks(style.marker, style.color):
                     ax.plot(value, at, label=PUBLISHED, **mark)
         ax.margins(x=0.08, y=0.7 / len(ranked))
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         ax.set_yticks(range(len(ranked)), _wrapped(ranked["loss"]))
         ax.grid(axis="x", linewidth=0.4, color="0.88")
         ax.set_axisbelow(True)

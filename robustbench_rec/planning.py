@@ -243,7 +243,7 @@ def manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
         "averaging": plan.suite.averaging,
         "replicates": plan.suite.replicates,
         "versions": versions(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "data": data,
         "plugins": plan.suite.plugins,
         "command": command,

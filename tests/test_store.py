@@ -238,3 +238,9 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 
 def test_records_are_plain_json_for_other_tools(store):
     assert json.loads((store.cells / "a1.json").read_text())["status"] == "done"
+
+
+def test_a_compacted_run_is_counted_by_its_table(checkout):
+    summary = Store(checkout / "results" / "reference" / "health").summary(pytest.fail)
+    assert summary["done"] == summary["cells"] > 0
+    assert (summary["left"], summary["failed"]) == (0, {})
