@@ -83,7 +83,7 @@ def test_the_version_is_the_package_s():
 @pytest.mark.parametrize("kind", REGISTRIES)
 def test_list_names_everything_of_a_kind_with_a_line_each(kind):
     rows = told("list", kind).splitlines()
-    names = list(REGISTRIES[kind])
+    names = [name for name in REGISTRIES[kind] if name != "untrained"]  # which no suite takes
     assert [row.split()[0] for row in rows] == names
     assert all(len(row.split()) > 1 for row in rows)
     (listed,) = json.loads(told("list", kind, "--json")).values()
