@@ -93,7 +93,7 @@ def implied_weights(objective: Objective, batch: Batch) -> NDArray[np.float32] |
 
 
 def known_false_negatives(split: Split, users: Tensor, negatives: Tensor) -> BoolArray:
-    """Say which of the negatives (B, N) of `users` (B,) are positives that training does not show.
+    """Say which of the negatives (B, N) of `users` (B,) are in truth positives, as far as is known.
 
     These are the pairs of the clean training set, some of which a perturbation hides, holds out or
     draws as negatives, the split's false negatives, and the validation positives: one definition
