@@ -12,12 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from robustbench_rec.cell import Cell, versions
+from robustbench_rec.cell import Cell
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.errors import InputError
 from robustbench_rec.labels import meant, printed, trained
 from robustbench_rec.preparation import load
 from robustbench_rec.protocol import PROTOCOL
+from robustbench_rec.records import versions
 from robustbench_rec.registry import nearest
 from robustbench_rec.store import Store
 from robustbench_rec.studies import Study, study_of

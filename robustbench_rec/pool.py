@@ -8,16 +8,19 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from joblib.externals.loky import get_reusable_executor
 
 from robustbench_rec.compute import Compute
 from robustbench_rec.errors import InputError
+from robustbench_rec.registry import load_plugins
 from robustbench_rec.store import Store
 from robustbench_rec.workers import start_worker
 
@@ -174,8 +177,32 @@ class Pool(ABC):
                 self._end(fit, self.fail(fit, error))
 
 
+@contextmanager
+def in_flight(folder: str, fit: str, plugins: Iterable[str]) -> Iterator[Store]:
+    """Frame what a worker does for one training: marked while it runs, with plugins at hand.
+
+    Args:
+        folder: of the results.
+        fit: id of the training.
+        plugins: of the suite.
+
+    Yields:
+        The store of that folder.
+
+    Raises:
+        InputError: a plugin cannot be loaded.
+
+    """
+    store = Store(Path(folder))
+    store.mark_started(fit)
+    load_plugins(plugins)
+    yield store
+    store.mark_ended(fit)
+    _spare_imports()
+
+
 @functools.cache
-def spare_imports() -> None:
+def _spare_imports() -> None:
     """Take what a worker has imported by now out of garbage collection, once.
 
     loky collects after every task; with all of torch to look through, that takes 0.15 s.

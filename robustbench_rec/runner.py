@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from robustbench_rec.cell import Cell, Record, run_cells
+from robustbench_rec.cell import Cell
 from robustbench_rec.compute import COMPUTE, Compute
 from robustbench_rec.errors import InputError
+from robustbench_rec.execution import run_cells
 from robustbench_rec.planning import Plan, manifest
-from robustbench_rec.pool import Pool, Status, spare_imports
-from robustbench_rec.registry import load_plugins, one_line
+from robustbench_rec.pool import Pool, Status, in_flight
+from robustbench_rec.records import Record
+from robustbench_rec.registry import one_line
 from robustbench_rec.store import Store, title
 
 Outcomes = list[tuple[str, str, str]]
@@ -116,16 +118,12 @@ def run_training(
             takes no such number of threads.
 
     """
-    store = Store(Path(folder))
-    store.mark_started(fit)
-    load_plugins(plugins)
     outcomes: Outcomes = []
-    rebuilt = [Cell.from_plain(cell, Path(data_dir)) for cell in cells.values()]
-    if [cell.id for cell in rebuilt] != list(cells):
-        raise InputError(f"the code behind {rebuilt[0]} changed while it ran; run again")
-    for record, per_user in run_cells(rebuilt, Path(data_dir), compute):
-        store.write(record.to_plain(), per_user)
-        outcomes.append((record.id, record.status, record.error))
-    store.mark_ended(fit)
-    spare_imports()
+    with in_flight(folder, fit, plugins) as store:
+        rebuilt = [Cell.from_plain(cell, Path(data_dir)) for cell in cells.values()]
+        if [cell.id for cell in rebuilt] != list(cells):
+            raise InputError(f"the code behind {rebuilt[0]} changed while it ran; run again")
+        for record, per_user in run_cells(rebuilt, Path(data_dir), compute):
+            store.write(record.to_plain(), per_user)
+            outcomes.append((record.id, record.status, record.error))
     return outcomes

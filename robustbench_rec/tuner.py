@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from robustbench_rec.cell import Cell, Trial, run_trial
+from robustbench_rec.cell import Cell
 from robustbench_rec.compute import COMPUTE, Compute
 from robustbench_rec.errors import InputError
+from robustbench_rec.execution import run_trial
 from robustbench_rec.planning import Plan, manifest
-from robustbench_rec.pool import Pool, Status, spare_imports
-from robustbench_rec.registry import load_plugins
+from robustbench_rec.pool import Pool, Status, in_flight
+from robustbench_rec.records import Trial
 from robustbench_rec.settings import shown
 from robustbench_rec.store import AXES, Store
 from robustbench_rec.studies import Plain, Study
@@ -201,14 +202,10 @@ def run_one(
             takes no such number of threads.
 
     """
-    store = Store(Path(folder))
-    store.mark_started(trial)
-    load_plugins(plugins)
-    rebuilt = Cell.from_plain(cell, Path(data_dir))
-    if rebuilt.trial_id != trial:
-        raise InputError(f"the code behind {rebuilt} changed while it ran; run again")
-    record = run_trial(rebuilt, Path(data_dir), compute).to_plain()
-    store.write_tuning(record)
-    store.mark_ended(trial)
-    spare_imports()
+    with in_flight(folder, trial, plugins) as store:
+        rebuilt = Cell.from_plain(cell, Path(data_dir))
+        if rebuilt.trial_id != trial:
+            raise InputError(f"the code behind {rebuilt} changed while it ran; run again")
+        record = run_trial(rebuilt, Path(data_dir), compute).to_plain()
+        store.write_tuning(record)
     return record

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_rec.cell import run_cells
+from robustbench_rec.execution import run_cells
 from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.suite import Suite
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from commands import command_line
 
-from robustbench_rec.cell import run_cells
 from robustbench_rec.compute import THREAD_VARIABLES, Compute
 from robustbench_rec.errors import InputError
+from robustbench_rec.execution import run_cells
 from robustbench_rec.store import Store, read
 
 SECONDS = 120

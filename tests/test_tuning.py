@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from commands import command_line
 
-from robustbench_rec import LOSSES, PERTURBATIONS, InputError, Interactions, Split
-from robustbench_rec import cell as cells_module
-from robustbench_rec.cell import Cell, run_trial
+from robustbench_rec import LOSSES, PERTURBATIONS, InputError, Interactions, Split, execution
+from robustbench_rec.cell import Cell
+from robustbench_rec.execution import run_trial
 from robustbench_rec.perturbation import perturb
 from robustbench_rec.planning import Plan, make_plan, manifest
 from robustbench_rec.seeds import rng_for
@@ -326,14 +326,14 @@ def test_at_each_level_every_training_has_its_study_and_the_test_s_levels_that_o
 @pytest.fixture
 def poisoned(monkeypatch):
     """Return a function that makes every load yield another test, and forgets what was loaded."""
-    load = cells_module.load
+    load = execution.load
 
     def poison(change) -> None:
-        cells_module._loaded.cache_clear()
-        monkeypatch.setattr(cells_module, "load", lambda *key: change(load(*key)))
+        execution._loaded.cache_clear()
+        monkeypatch.setattr(execution, "load", lambda *key: change(load(*key)))
 
     yield poison
-    cells_module._loaded.cache_clear()
+    execution._loaded.cache_clear()
 
 
 def other_test(split: Split) -> Split:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from robustbench_rec import Interactions
-from robustbench_rec.cell import run_cells
+from robustbench_rec.execution import run_cells
 from robustbench_rec.suite import Suite
 
 
@@ -44,7 +44,7 @@ def test_a_user_who_has_met_every_item_is_named(cell, monkeypatch):
         )
         return replace(split, train=train)
 
-    from robustbench_rec import cell as module
+    from robustbench_rec import execution as module
 
     load = module.load
     monkeypatch.setattr(module, "load", met_by_one)

@@ -1,0 +1,156 @@
+"""Execution: runs the cells of one training, or a trial that tunes, and tells what came of it."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustbench_rec.cell import Cell
+from robustbench_rec.compute import COMPUTE, Compute
+from robustbench_rec.dataset import Dataset
+from robustbench_rec.interactions import Split
+from robustbench_rec.perturbation import Perturbation, perturb
+from robustbench_rec.preparation import load
+from robustbench_rec.ranking import Ranking, evaluate
+from robustbench_rec.records import Record, Trial
+from robustbench_rec.training import Fit, fit
+
+PerUser = dict[str, NDArray[Any]]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(dataset: Dataset, data_dir: Path, seed: int) -> Split:
+    """Load and prepare a data set once a worker, not once a cell."""
+    return load(dataset, data_dir, seed)
+
+
+def run_cells(
+    cells: Sequence[Cell], data_dir: Path, compute: Compute = COMPUTE
+) -> Iterator[tuple[Record, PerUser]]:
+    """Run cells that share one training; a cell that fails yields a failed record.
+
+    Args:
+        cells: of one `fit_id`.
+        data_dir: where data sets lie.
+        compute: threads and device.
+
+    Yields:
+        Each record as soon as it is known, with the per-user metrics beside it: `users` (U,) and
+        each metric (U,) float32.
+
+    Raises:
+        InputError: torch or numba does not take so many threads.
+
+    """
+    compute.take()
+    first = cells[0]
+    try:
+        clean, loading = _timed(_loaded, first.dataset, data_dir, first.seed)
+        trained_on, perturbing = _timed(_trained_on, first, clean)
+        model, fitting = _timed(_fitted, first, trained_on, compute.device)
+    except (Exception, SystemExit) as error:
+        yield from ((Record.failure(cell, error), {}) for cell in cells)
+        return
+    for cell in cells:
+        try:
+            perturbed, seconds = trained_on, perturbing
+            if cell.perturbation.stage == "test":
+                perturbed, seconds = _timed(_perturbed, cell, clean)
+            spent = {"load": loading, "perturbation": seconds, "fit": fitting}
+            yield _evaluated(cell, clean, perturbed, model, spent, compute)
+        except (Exception, SystemExit) as error:
+            yield Record.failure(cell, error), {}
+
+
+def run_trial(cell: Cell, data_dir: Path, compute: Compute = COMPUTE) -> Trial:
+    """Train under settings that are tried, and keep the best validation; the test is not met.
+
+    Raises:
+        InputError: torch or numba does not take so many threads.
+
+    """
+    compute.take()
+    try:
+        clean, loading = _timed(_loaded, cell.dataset, data_dir, cell.seed)
+        split, perturbing = _timed(cell.tuned_on, clean)
+        model, fitting = _timed(_fitted, cell, split, compute.device)
+    except (Exception, SystemExit) as error:
+        return Trial.failure(cell, error)
+    return Trial.of(
+        cell,
+        "done",
+        validation=max(value for _, value in model.history),
+        best_epoch=model.best_epoch,
+        history=model.history,
+        seconds={"load": loading, "perturbation": perturbing, "fit": fitting},
+        threads=compute.threads,
+        device=compute.device,
+    )
+
+
+def _timed(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:
+    """Return what a call returns, and the seconds it took."""
+    started = time.perf_counter()
+    return work(*args, **kwargs), time.perf_counter() - started
+
+
+def _trained_on(cell: Cell, clean: Split) -> Split:
+    return clean if cell.perturbation.stage == "test" else _perturbed(cell, clean)
+
+
+def _fitted(cell: Cell, split: Split, device: str) -> Fit:
+    return fit(split, cell.backbone, cell.loss, cell.training, cell.training_seed, device)
+
+
+def _perturbed(cell: Cell, clean: Split) -> Split:
+    return perturb(cell.perturbation, clean, cell.perturbation_rng())
+
+
+def _evaluated(
+    cell: Cell,
+    clean: Split,
+    perturbed: Split,
+    model: Fit,
+    spent: Mapping[str, float],
+    compute: Compute,
+) -> tuple[Record, PerUser]:
+    ranking, evaluating = _timed(
+        evaluate, model.users, model.items, perturbed.test, clean.seen, cell.ks
+    )
+    record = Record.of(
+        cell,
+        "done",
+        metrics=_means(ranking),
+        users={"evaluated": int(ranking.users.size), "all": clean.n_users},
+        realised=_realised(cell.perturbation, clean, perturbed),
+        best_epoch=model.best_epoch,
+        history=model.history,
+        diagnostics=dict(model.mechanism).get(model.best_epoch, {}),
+        diagnostics_history=model.mechanism,
+        seconds={**spent, "evaluation": evaluating},
+        threads=compute.threads,
+        device=compute.device,
+    )
+    per_user = {name: values.astype(np.float32) for name, values in ranking.per_user.items()}
+    return record, {"users": ranking.users.astype(np.int32), **per_user}
+
+
+def _realised(perturbation: Perturbation, clean: Split, perturbed: Split) -> dict[str, float]:
+    realised = {key: float(value) for key, value in perturbation.realised(clean, perturbed).items()}
+    for key, value in realised.items():
+        if not np.isfinite(value):
+            raise ValueError(f"{type(perturbation).__name__}.realised gave {key} = {value}")
+    return realised
+
+
+def _means(ranking: Ranking) -> dict[str, float]:
+    means = {name: float(values.mean()) for name, values in ranking.per_user.items()}
+    return means | ranking.lists
