@@ -12,9 +12,12 @@ from typing import Any
 
 from robustbench_rec.settings import spec
 
+AXES = ("dataset", "backbone", "loss", "perturbation")
+"""What a cell has a label on."""
+
 
 @lru_cache(maxsize=4096)
-def printed(component: Any, without: str = "") -> str:
+def spec_once(component: Any, without: str = "") -> str:
     """Print a component once, not once for each of thousands of cells that it stands in."""
     return spec(component, without)
 

@@ -15,7 +15,7 @@ from typing import Any
 from robustbench_rec.cell import Cell
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.errors import InputError
-from robustbench_rec.labels import meant, printed, trained
+from robustbench_rec.labels import meant, spec_once, trained
 from robustbench_rec.preparation import load
 from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.records import versions
@@ -218,7 +218,7 @@ def _called(suite: Suite, axis: str) -> dict[Any, str]:
         return {one: f"{one.level:g}" for one in held}
     labels = suite.labels[axis]
     without = "level" if axis == "perturbation" else ""
-    return {one: labels[one.text if axis == "loss" else printed(one, without)] for one in held}
+    return {one: labels[one.text if axis == "loss" else spec_once(one, without)] for one in held}
 
 
 def _meant(name: str, axis: str, suite: Suite) -> list[str]:
@@ -272,7 +272,7 @@ def _described(plan: Plan, before: Mapping[str, Any]) -> dict[str, dict[str, Any
         for cell in plan.all_cells
         if cell.id in planned
     }
-    here = {labels["dataset"][printed(cell.dataset)] for cell in plan.all_cells}
+    here = {labels["dataset"][spec_once(cell.dataset)] for cell in plan.all_cells}
     away = {id: cell for id, cell in before.items() if cell["dataset"] not in here}
     return described | away
 
@@ -290,15 +290,15 @@ def _tuned(plan: Plan, before: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if study.id in planned:
             level = {"level": study.base.perturbation.level, "budget": study.budget}
             described[study.id] = called | level
-    here = {labels["dataset"][printed(cell.dataset)] for cell in plan.all_cells}
+    here = {labels["dataset"][spec_once(cell.dataset)] for cell in plan.all_cells}
     away = {id: study for id, study in before.items() if study["dataset"] not in here}
     return described | away
 
 
 def _specs(cell: Cell) -> dict[str, str]:
     return {
-        "dataset": printed(cell.dataset),
-        "backbone": printed(cell.backbone),
+        "dataset": spec_once(cell.dataset),
+        "backbone": spec_once(cell.backbone),
         "loss": cell.tuned.entry if cell.tuned else trained(cell.loss, cell.training),
-        "perturbation": printed(cell.perturbation, without="level"),
+        "perturbation": spec_once(cell.perturbation, without="level"),
     }

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.labels import meant
+from robustbench_rec.labels import AXES, meant
 from robustbench_rec.metrics import METRICS, Averaging, parse
 from robustbench_rec.registry import make, nearest
 from robustbench_rec.settings import check, setting
-
-AXES = ("dataset", "backbone", "loss", "perturbation")
 
 
 @dataclass(frozen=True, kw_only=True)

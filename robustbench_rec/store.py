@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustbench_rec.errors import InputError
+from robustbench_rec.labels import AXES
 from robustbench_rec.metrics import Averaging, is_per_user
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ COLUMNS = (
     "value",
     "evaluated",
 )
-AXES = ("dataset", "backbone", "loss", "perturbation")
 TUNING_COLUMNS = (
     *AXES,
     "level",
@@ -432,20 +432,14 @@ def _read(run: Path, warn: Callable[[str], None]) -> pd.DataFrame:
             float(record["perturbation"]["level"]),
             record["replicate"],
             metric,
-            _averaged(metric, value, record["users"], manifest["averaging"]),
+            value,
             record["users"]["evaluated"] / record["users"]["all"],
         )
         for record in done_records(run, warn)
         for metric, value in record["metrics"].items()
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _averaged(metric: str, value: float, users: Mapping[str, int], averaging: str) -> float:
-    """Turn a mean over evaluated users into the suite's averaging."""
-    if averaging == "test-users" or not is_per_user(metric):
-        return value
-    return value * users["evaluated"] / users["all"]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.assign(value=averaged(frame, "test-users", manifest["averaging"]))
 
 
 def diagnostics(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.DataFrame:

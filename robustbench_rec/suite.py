@@ -18,7 +18,7 @@ from robustbench_rec.cell import Cell
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.datasets.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError
-from robustbench_rec.labels import printed, short_names
+from robustbench_rec.labels import short_names, spec_once
 from robustbench_rec.loss import LOSSES
 from robustbench_rec.metrics import Averaging, parse
 from robustbench_rec.perturbation import PERTURBATIONS, Perturbation
@@ -129,10 +129,10 @@ class Suite:
     @property
     def labels(self) -> dict[str, dict[str, str]]:
         """What results call each component: axis -> full spec -> label."""
-        perturbations = (printed(one, without="level") for one in self.perturbations)
+        perturbations = (spec_once(one, without="level") for one in self.perturbations)
         return {
-            "dataset": short_names(map(printed, self.datasets)),
-            "backbone": short_names(map(printed, [*self.backbones, *self.floors])),
+            "dataset": short_names(map(spec_once, self.datasets)),
+            "backbone": short_names(map(spec_once, [*self.backbones, *self.floors])),
             "loss": short_names(entry.text for _, entry in self.models),
             "perturbation": short_names(perturbations),
         }
@@ -288,7 +288,7 @@ class _Reader:
         labels = suite.labels
         levels: dict[str, list[float]] = {}
         for one in suite.perturbations:
-            label = labels["perturbation"][printed(one, without="level")]
+            label = labels["perturbation"][spec_once(one, without="level")]
             levels.setdefault(label, []).append(one.level)
         grid = Grid(labels, levels, suite.ks)
         found: list[Published] = []

@@ -10,11 +10,12 @@ from robustbench_rec.cell import Cell
 from robustbench_rec.compute import COMPUTE, Compute
 from robustbench_rec.errors import InputError
 from robustbench_rec.execution import run_trial
+from robustbench_rec.labels import AXES
 from robustbench_rec.planning import Plan, manifest
 from robustbench_rec.pool import Pool, Status, in_flight
 from robustbench_rec.records import Trial
 from robustbench_rec.settings import shown
-from robustbench_rec.store import AXES, Store
+from robustbench_rec.store import Store
 from robustbench_rec.studies import Plain, Study
 from robustbench_rec.tuning import Settings, import_optuna, suggestions
 
