@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import signal
 import sys
 import tomllib
-from collections import Counter
 from collections.abc import (
     Callable,
-    Container,
     Iterable,
     Iterator,
     Mapping,
-    Sequence,
 )
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
-from itertools import starmap
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -30,6 +24,7 @@ import click
 from robustbench_rec import __version__
 from robustbench_rec.compute import Compute, find_device
 from robustbench_rec.errors import InputError
+from robustbench_rec.printing import aligned, comparison
 
 if TYPE_CHECKING:
     from robustbench_rec.datasets.catalog import Listing
@@ -42,8 +37,7 @@ if TYPE_CHECKING:
 RUNS = Path("results") / "runs"
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
 GOES_ON = "what is finished is kept: the same command, without --force, goes on"
-DRAWING = "robustbench_rec.mechanism_figures"
-"""It imports the other figures too."""
+DRAWING = "robustbench_rec.gallery"
 GPU_JOBS = 4
 """Workers that share a GPU unless told otherwise: a guess, not measured yet."""
 FAILED_CELLS = 3
@@ -348,10 +342,14 @@ def figures(run: str) -> None:
 
 def _draw(folder: Path) -> None:
     from robustbench_rec.store import Store
+    from robustbench_rec.workers import load
 
-    manifest = Store(folder).manifest()
+    Store(folder).manifest()  # where there is no run, say so before the slow imports
     with _drawing_helper() as helper:
-        names = _redraw(folder, manifest, helper)
+        load(DRAWING)
+        from robustbench_rec.gallery import redraw
+
+        names = redraw(folder, helper, _warn)
     target = folder / "figures"
     click.echo(f"{len(names)} files in {target}:" if names else "no figure: floors alone are done")
     for name in names:
@@ -364,46 +362,6 @@ def _drawing_helper() -> AbstractContextManager[Helper | None]:
     from robustbench_rec.workers import helper
 
     return helper(DRAWING) if _cores() > 1 and sys.platform != "win32" else nullcontext()
-
-
-def _redraw(folder: Path, manifest: Mapping[str, Any], helper: Helper | None) -> list[str]:
-    """Draw all figures beside the old ones, then replace them, and return their names."""
-    from robustbench_rec.store import diagnostics, read
-    from robustbench_rec.workers import load
-
-    load(DRAWING)
-    from robustbench_rec.degradation import curves
-    from robustbench_rec.figures import save_all
-    from robustbench_rec.mechanism_figures import drawings
-    from robustbench_rec.references import overlay
-
-    frame = read(folder, _warn)
-    frame = frame[frame["metric"].isin(manifest["metrics"])]
-    if frame.empty:
-        raise InputError(f"{folder}: no finished cell to draw; see robustbench-rec status {folder}")
-    target, fresh = folder / "figures", folder / "figures.new"
-    try:
-        rmtree(fresh, ignore_errors=True)
-        drawn = save_all(
-            curves(frame),
-            fresh,
-            starmap=helper.starmap if helper else starmap,
-            published=overlay(manifest, frame),
-            more=drawings(diagnostics(folder), frame["loss"]),
-        )
-        target.mkdir(exist_ok=True)
-        names = [path.replace(target / path.name).name for path in drawn]
-        fresh.rmdir()
-        for path in target.iterdir():
-            if OF_OURS.search(path.name) and path.name not in names:
-                path.unlink()  # of an earlier version of the suite
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror})") from None
-    return names
-
-
-OF_OURS = re.compile(r"-([a-z]+_at_[0-9]+|mechanism(_training)?)\.(png|pdf)$")
-"""How the figures that we name end; other files in the folder are the user's."""
 
 
 def _drawn(folder: Path) -> bool:
@@ -460,58 +418,8 @@ def compare(run: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
-    _say_compared(rows)
-
-
-BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
-
-
-def _say_compared(rows: list[dict[Any, Any]]) -> None:
-    """Print a block for each data set, backbone and perturbation, then the sources, then counts."""
-    metrics = list(dict.fromkeys(row["metric"] for row in rows))
-    rows = sorted(rows, key=lambda row: metrics.index(row["metric"]))
-    notes = list(dict.fromkeys(map(_note, rows)))
-    blocks: dict[str, list[tuple[str, ...]]] = {}
-    for row in rows:
-        where = f"{row['dataset']}, {row['backbone']}: {row['perturbation'] or 'clean control'}"
-        line = _beside(row, f"[{notes.index(_note(row)) + 1}]")
-        blocks.setdefault(where, [BESIDE]).append(line)
-    lines = iter(_aligned([line for block in blocks.values() for line in block], right=range(1, 7)))
-    for where, block in blocks.items():
-        click.secho(where, bold=True)
-        for _ in block:
-            click.echo(f"  {next(lines)}")
-        click.echo()
-    for at, note in enumerate(notes, 1):
-        click.echo(f"[{at}] {note}")
-    if any(row["approximate"] for row in rows):
-        click.echo("~ read off a figure")
-    counts = Counter(row["verdict"] for row in rows)
-    click.echo(
-        f"{counts['within']} of {len(rows)} within tolerance, {counts['not run']} not run"
-        + (f", {counts['needs records']} need records" if counts["needs records"] else "")
-    )
-
-
-def _note(row: Mapping[str, Any]) -> str:
-    users = row["averaging"].replace("-", " ")
-    return f"{row['source']}; over {users}, tolerance {100 * row['tolerance']:g}%"
-
-
-def _beside(row: Mapping[str, Any], note: str) -> tuple[str, ...]:
-    """Return the cells of one line of the comparison, as BESIDE names them."""
-    known = row["ours"] is not None
-    return (
-        row["loss"],
-        f"{row['level']:g}",
-        row["metric"],
-        f"{'~' if row['approximate'] else ''}{row['published']:.4f}",
-        f"{row['ours']:.4f}" if known else "-",
-        str(row["n"]),
-        f"{100 * row['relative']:+.1f}%" if known else "-",
-        row["verdict"],
-        note,
-    )
+    for line in comparison(rows):
+        click.echo(line)
 
 
 @main.command("list")
@@ -563,21 +471,8 @@ def _first_line(cls: type) -> str:
 
 def _table(rows: Iterable[tuple[str, ...]]) -> None:
     """Print rows with aligned columns."""
-    for line in _aligned(list(rows)):
+    for line in aligned(list(rows)):
         click.echo(line)
-
-
-def _aligned(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> list[str]:
-    """Return rows as lines with aligned columns, those in `right` flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = (
-            cell.rjust(width) if at in right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join(cells).rstrip())
-    return lines
 
 
 @main.command()

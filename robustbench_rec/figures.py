@@ -1,19 +1,13 @@
-"""Degradation curves: frame -> Axes, one look per loss everywhere.
+"""Degradation curves: frame -> Axes.
 
 Figures are made without pyplot: the caller's figures, backend and settings stay as they are.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 import textwrap
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from itertools import chain, starmap
-from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -26,20 +20,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from robustbench_rec.degradation import split_floors
+from robustbench_rec.looks import GREY, Look, floor_look, looks
 from robustbench_rec.metrics import is_per_user, label
 
 Value = Literal["mean", "retention"]
-Kind = Literal["png", "pdf"]
 FIGURE = ["dataset", "backbone", "perturbation", "metric"]
 """What one figure holds constant, but for floors, which stand beside every backbone."""
-STEM = 120
-"""Longest file name, without its suffix."""
-SAVE: dict[Kind, dict[str, Any]] = {
-    "png": {"pil_kwargs": {"compress_level": 3}},  # twice as fast as 6, and 3% larger
-    "pdf": {"metadata": {"CreationDate": None}},
-}
-
-GREY = "0.35"
 WIDTH, PANEL_WIDTH, HEIGHT, LEGEND_LINE = 7.2, 4.6, 2.9, 0.19
 """Inches: a figure of two panels over the full width of a page, or of one; a line of the legend."""
 LEGEND_WRAP = 22
@@ -49,16 +35,6 @@ TICK_ROOM = 0.12
 DODGE_OF_GAP, DODGE_OF_RANGE = 0.5, 0.06
 """Bounds on how far the losses of one level are spread: shares of the least distance of two levels,
 and of the whole axis."""
-
-SOLID = ""
-LONG = "6 1.6"
-DASH = "3.5 1.5"
-DOT = "1.1 1.2"
-DASHDOT = "5 1.3 1.1 1.3"
-DASHDOTDOT = "5 1.3 1.1 1.3 1.1 1.3"
-PATTERNS = (SOLID, LONG, DASH, DOT, DASHDOT, DASHDOTDOT)
-"""Ink and gap in turn, in line widths."""
-FILLS: tuple[Literal["full", "none", "left", "bottom"], ...] = ("full", "none", "left", "bottom")
 
 MARKER_SIZE = 5.2
 FLOOR: dict[str, Any] = {"linewidth": 0.8, "markersize": 2.6, "zorder": 1.6, "gid": "floor"}
@@ -70,88 +46,6 @@ RING = 1.5
 JOINED: dict[str, Any] = {"linestyle": (0, (1, 2.5)), "linewidth": 0.7, "zorder": 1.5}
 PUBLISHED = "_published"
 """Label of what is drawn of published values; a legend leaves out what begins with "_"."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a loss is drawn; no two known losses share colour, nor marker and pattern together."""
-
-    color: str
-    marker: str
-    pattern: str
-    fill: Literal["full", "none", "left", "bottom"] = "full"
-
-    @property
-    def linestyle(self) -> tuple[float, tuple[float, ...] | None]:
-        """Matplotlib's form of `pattern`."""
-        return (0.0, tuple(float(part) for part in self.pattern.split()) or None)
-
-
-LOOKS = {
-    # Okabe and Ito's palette for what nearly every figure shows.
-    "bpr": Look("#000000", "s", DASH),
-    "bce": Look("#E69F00", "^", DOT),
-    "mse": Look("#CC79A7", "v", DASHDOT),
-    "softmax": Look("#0072B2", "o", SOLID),
-    "ccl": Look("#009E73", "D", LONG),
-    "drrl": Look("#D55E00", "P", DASHDOTDOT),
-    "bsl": Look("#56B4E9", "X", LONG),
-    # Tol's muted palette, and dark relatives, for the rest.
-    "psl": Look("#882255", "<", SOLID),
-    "sl_at_k": Look("#332288", ">", DASHDOT),
-    "advinfonce": Look("#999933", "p", DASH),
-    "llpauc": Look("#44AA99", "h", DASHDOTDOT),
-    "gbce": Look("#8C510A", "^", DASH),
-    "directau": Look("#AA4499", "*", SOLID),
-    "t_ce": Look("#C9A227", "v", LONG),
-    "r_ce": Look("#117733", "v", DASHDOTDOT),
-    "popularity": Look("#666666", "d", DOT),
-    "random": Look("#A0A0A0", "o", DOT),
-}
-
-PLUGIN_COLORS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CC6600", "#555555", "#6A3D9A")
-PLUGIN_MARKERS = ("8", "H", "d", "*", "p")
-_TAKEN = {(look.marker, look.pattern) for look in LOOKS.values()}
-PLUGIN_LOOKS = [
-    Look(color, marker, pattern)
-    for color in PLUGIN_COLORS
-    for marker in PLUGIN_MARKERS
-    for pattern in PATTERNS
-    if (marker, pattern) not in _TAKEN
-]
-
-
-def look(loss: str) -> Look:
-    """Return the look of a loss by its name, the label up to its first "(".
-
-    A loss that is not in LOOKS, such as a plugin's, gets one by a hash of its name: the same on
-    every machine and beside whatever other losses. Two of them may meet in one look.
-    """
-    name = _name(loss)
-    digest = hashlib.sha256(name.encode()).digest()
-    return LOOKS.get(name) or PLUGIN_LOOKS[int.from_bytes(digest[:8], "big") % len(PLUGIN_LOOKS)]
-
-
-def _name(label: str) -> str:
-    return label.partition("(")[0].strip()
-
-
-def looks(losses: Iterable[str]) -> dict[str, Look]:
-    """Return each loss's look; variants of one differ by pattern and fill of the marker.
-
-    The first variant, in order of the labels, looks as the loss alone does.
-    """
-    found: dict[str, Look] = {}
-    seen: Counter[str] = Counter()
-    for loss in sorted(set(losses)):
-        found[loss] = _variant(look(loss), seen[_name(loss)])
-        seen[_name(loss)] += 1
-    return found
-
-
-def _variant(look: Look, i: int) -> Look:
-    pattern = PATTERNS[(PATTERNS.index(look.pattern) + i) % len(PATTERNS)]
-    return replace(look, pattern=pattern, fill=FILLS[i % len(FILLS)])
 
 
 def draw_curves(
@@ -289,8 +183,7 @@ def _draw_floors(ax: Axes, floors: pd.DataFrame) -> None:
     """Draw what trains nothing below the losses, thin and grey."""
     for name, rows in floors.groupby("backbone", sort=True):
         ordered = rows.sort_values("level")
-        known = LOOKS.get(_name(str(name)))
-        style = known or replace(look(str(name)), color=GREY)
+        style = floor_look(str(name))
         x = ordered["level"]
         bars = {"color": style.color, "linewidth": FLOOR["linewidth"], "zorder": FLOOR["zorder"]}
         ax.vlines(x, ordered["low"], ordered["high"], **bars)
@@ -496,100 +389,3 @@ def set_heading(figure: Figure, row: pd.Series[Any], what: str = "") -> None:
     """Say of what data, backbone and perturbation a figure is."""
     heading = f"{row['dataset']}, {row['backbone']}: {row['perturbation']}{what}"
     figure.suptitle("\n".join(textwrap.wrap(heading, round(13 * figure.get_figwidth()))))
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure that is still to be drawn: by `draw(*arguments)`, into files called `stem`."""
-
-    stem: str
-    draw: Callable[..., Figure]
-    arguments: tuple[Any, ...]
-
-
-def save_all(
-    curves: pd.DataFrame,
-    folder: Path,
-    kinds: Sequence[Kind] = ("png", "pdf"),
-    starmap: Callable[..., Iterable[list[Path]]] = starmap,
-    published: pd.DataFrame | None = None,
-    more: Iterable[Drawing] = (),
-) -> list[Path]:
-    """Draw and save a figure for each dataset, trained backbone, perturbation and metric.
-
-    Args:
-        curves: as `degradation.curves` returns them; floors go into each figure of their data set
-            and perturbation.
-        folder: where DATASET-BACKBONE-PERTURBATION-METRIC.png (200 dpi) and .pdf go; made where it
-            is missing. Files of those names are replaced; equal curves give equal bytes.
-        kinds: of file; most of the time goes into the fonts of a PDF.
-        starmap: calls a function with each of several tuples of arguments, perhaps in processes
-            beside this one, and returns the results in order.
-        published: as for `draw_curves`, of any panels.
-        more: figures to draw and save with these.
-
-    Returns:
-        The files written, in the order of their names.
-
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    trained, floors = split_floors(curves)
-    among = sorted(trained["loss"].unique())
-    panels = {
-        tuple(str(part) for part in key): _with_floors(panel, floors)
-        for key, panel in trained.groupby(FIGURE, sort=True)
-    }
-    stems = file_stems(panels)
-    drawings = [
-        Drawing(stems[key], draw_figure if _has_levels(panel) else draw_ranking, arguments)
-        for key, panel in panels.items()
-        for arguments in [(panel, among, published)]
-    ]
-    # Sorted, large and small ones alternate, so that either half of them takes as long.
-    drawings = sorted([*drawings, *more], key=lambda drawing: drawing.stem)
-    jobs = [(drawing, folder, kinds) for drawing in drawings]
-    return list(chain.from_iterable(starmap(_draw_and_save, jobs)))
-
-
-def _has_levels(panel: pd.DataFrame) -> bool:
-    return bool(panel["level"].nunique() > 1)
-
-
-def _with_floors(panel: pd.DataFrame, floors: pd.DataFrame) -> pd.DataFrame:
-    """Add the floors that stand beside the losses of a panel."""
-    shared = [column for column in FIGURE if column != "backbone"]
-    return pd.concat([panel, floors[(floors[shared] == panel[shared].iloc[0]).all(axis=1)]])
-
-
-def _draw_and_save(drawing: Drawing, folder: Path, kinds: Sequence[Kind]) -> list[Path]:
-    """Write a file of each kind; the layout is computed once, for the first."""
-    figure = drawing.draw(*drawing.arguments)
-    paths = [folder / f"{drawing.stem}.{kind}" for kind in kinds]
-    for kind, path in zip(kinds, paths, strict=True):
-        with page_style():
-            figure.savefig(path, **SAVE[kind])
-        figure.set_layout_engine("none")
-    return paths
-
-
-def file_stems(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """Return a file name without suffix for each key, made of letters, digits, "_", "." and "-".
-
-    "ndcg@20" becomes "ndcg_at_20". A name that is long, or that two keys would share, ends in a
-    digest of its key.
-    """
-    plain = {key: "-".join(_safe(part) for part in key) for key in keys}
-    shared = Counter(stem.lower() for stem in plain.values())
-    return {
-        key: stem if shared[stem.lower()] == 1 and len(stem) <= STEM else _digested(key, stem)
-        for key, stem in plain.items()
-    }
-
-
-def _safe(part: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", part.replace("@", "_at_")).strip("_.-") or "_"
-
-
-def _digested(key: tuple[str, ...], stem: str) -> str:
-    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
-    return f"{stem[: STEM - 9]}-{digest}"

@@ -19,17 +19,12 @@ from matplotlib.ticker import MaxNLocator
 
 from robustbench_rec import degradation
 from robustbench_rec.figures import (
-    GREY,
     HEIGHT,
     WIDTH,
-    Drawing,
-    Look,
     draw_legend,
     draw_line,
-    file_stems,
     interval_note,
     line_style,
-    looks,
     new_figure,
     offsets,
     page_style,
@@ -37,6 +32,8 @@ from robustbench_rec.figures import (
     set_level_axis,
     set_value_axis,
 )
+from robustbench_rec.looks import GREY, Look, looks
+from robustbench_rec.saving import Drawing, file_stems
 
 FIGURE = ["dataset", "backbone", "perturbation"]
 """What one figure holds constant."""

@@ -15,10 +15,9 @@ from click.testing import CliRunner, Result
 from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS, __version__, cli
 from robustbench_rec.cli import main
 from robustbench_rec.degradation import curves
-from robustbench_rec.figures import save_all
-from robustbench_rec.mechanism_figures import drawings
 from robustbench_rec.references import COMPARED
-from robustbench_rec.store import diagnostics, read
+from robustbench_rec.saving import save_all
+from robustbench_rec.store import read
 from robustbench_rec.suite import Suite, shipped
 
 REGISTRIES = {
@@ -171,9 +170,9 @@ def test_data_fetch_of_what_cannot_be_fetched_tells_what_can():
 
 @pytest.fixture
 def reference(tmp_path, checkout) -> Path:
-    """Return a copy of reference results, which are compacted and want twelve figures."""
+    """Return a copy of reference results without the mechanism: compacted, six figures."""
     kept = checkout / "results" / "reference" / "false-negatives"
-    return copytree(kept, tmp_path / "reference", ignore=ignore_patterns("figures"))
+    return copytree(kept, tmp_path / "reference", ignore=ignore_patterns("figures", "diagnostics.csv"))
 
 
 @pytest.mark.parametrize("cores", [1, 2])
@@ -187,13 +186,11 @@ def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, checkout, refe
     assert (done.returncode, done.stderr) == (0, "")
     said = done.stdout.splitlines()
     place = Path("reference", "figures")
-    assert said[0] == f"24 files in {place}:"
+    assert said[0] == f"12 files in {place}:"
     drawn = sorted(place.iterdir())
     assert [f"  {path}" for path in drawn if path.suffix == ".png"] == said[1:]
     assert not Path("reference", "figures.new").exists()
-    frame = read(reference)
-    mechanism = drawings(diagnostics(reference), frame["loss"])
-    alone = save_all(curves(frame), tmp_path / "alone", more=mechanism)
+    alone = save_all(curves(read(reference)), tmp_path / "alone")
     assert {path.name for path in drawn} <= {path.name for path in alone}
     for path in drawn:
         assert path.read_bytes() == (tmp_path / "alone" / path.name).read_bytes()
@@ -228,7 +225,6 @@ def test_figures_of_floors_alone_are_none(reference):
     head, first = results.read_text().splitlines()[:2]
     _, dataset, _, _, *rest = first.split(",")
     results.write_text("\n".join([head, ",".join(["s", dataset, "random", "untrained", *rest])]))
-    (reference / "diagnostics.csv").unlink()  # of losses that are no longer there
     assert told("figures", reference) == "no figure: floors alone are done\n"
 
 

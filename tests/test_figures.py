@@ -11,18 +11,13 @@ from matplotlib.figure import Figure
 
 from robustbench_rec.degradation import curves
 from robustbench_rec.figures import (
-    GREY,
-    LOOKS,
-    PLUGIN_LOOKS,
     PUBLISHED,
     draw_curves,
     draw_figure,
     draw_ranking,
-    file_stems,
-    look,
-    looks,
-    save_all,
 )
+from robustbench_rec.looks import GREY, LOOKS, PLUGIN_LOOKS, look, looks
+from robustbench_rec.saving import file_stems, save_all
 from robustbench_rec.store import COLUMNS
 from robustbench_rec.workers import helper
 
@@ -301,7 +296,7 @@ def test_a_variant_alone_looks_as_beside_the_others_when_told_of_them():
 
 
 def test_an_unknown_loss_looks_alike_in_every_process():
-    code = "from robustbench_rec.figures import look; print(look('my_loss(a=1)'))"
+    code = "from robustbench_rec.looks import look; print(look('my_loss(a=1)'))"
     found = {
         subprocess.run(
             [sys.executable, "-c", code],

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from robustbench_rec.degradation import curves
-from robustbench_rec.figures import LOOKS, save_all
+from robustbench_rec.looks import LOOKS
 from robustbench_rec.mechanism_figures import (
     BY_LEVEL,
     EVEN,
@@ -11,6 +11,7 @@ from robustbench_rec.mechanism_figures import (
     draw_by_level,
     drawings,
 )
+from robustbench_rec.saving import save_all
 from robustbench_rec.store import TRAINING
 from robustbench_rec.workers import helper
 

@@ -11,8 +11,8 @@ import robustbench_rec
 PACKAGE = Path(robustbench_rec.__file__).parent
 ROOT = "robustbench_rec"
 LAYERS = (
-    "errors seeds interactions settings workers kernels",
-    "registry compute labels",
+    "errors seeds interactions settings workers kernels printing",
+    "registry compute labels looks",
     "perturbation loss backbone dataset",
     f"{ROOT} metrics",  # the package itself: the public names
     "losses backbones datasets perturbations suites preparation sampling topk published",
@@ -23,7 +23,9 @@ LAYERS = (
     "suite store studies records",
     "planning degradation pool references execution",
     "runner tuner figures",
-    "progress mechanism_figures",
+    "progress saving",
+    "mechanism_figures",
+    "gallery",
     "cli testing",
     "__main__",
 )

@@ -1,0 +1,107 @@
+"""Looks: how each loss is drawn, the same in every figure and on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+GREY = "0.35"
+SOLID = ""
+LONG = "6 1.6"
+DASH = "3.5 1.5"
+DOT = "1.1 1.2"
+DASHDOT = "5 1.3 1.1 1.3"
+DASHDOTDOT = "5 1.3 1.1 1.3 1.1 1.3"
+PATTERNS = (SOLID, LONG, DASH, DOT, DASHDOT, DASHDOTDOT)
+"""Ink and gap in turn, in line widths."""
+FILLS: tuple[Literal["full", "none", "left", "bottom"], ...] = ("full", "none", "left", "bottom")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a loss is drawn; no two known losses share colour, nor marker and pattern together."""
+
+    color: str
+    marker: str
+    pattern: str
+    fill: Literal["full", "none", "left", "bottom"] = "full"
+
+    @property
+    def linestyle(self) -> tuple[float, tuple[float, ...] | None]:
+        """Matplotlib's form of `pattern`."""
+        return (0.0, tuple(float(part) for part in self.pattern.split()) or None)
+
+
+LOOKS = {
+    # Okabe and Ito's palette for what nearly every figure shows.
+    "bpr": Look("#000000", "s", DASH),
+    "bce": Look("#E69F00", "^", DOT),
+    "mse": Look("#CC79A7", "v", DASHDOT),
+    "softmax": Look("#0072B2", "o", SOLID),
+    "ccl": Look("#009E73", "D", LONG),
+    "drrl": Look("#D55E00", "P", DASHDOTDOT),
+    "bsl": Look("#56B4E9", "X", LONG),
+    # Tol's muted palette, and dark relatives, for the rest.
+    "psl": Look("#882255", "<", SOLID),
+    "sl_at_k": Look("#332288", ">", DASHDOT),
+    "advinfonce": Look("#999933", "p", DASH),
+    "llpauc": Look("#44AA99", "h", DASHDOTDOT),
+    "gbce": Look("#8C510A", "^", DASH),
+    "directau": Look("#AA4499", "*", SOLID),
+    "t_ce": Look("#C9A227", "v", LONG),
+    "r_ce": Look("#117733", "v", DASHDOTDOT),
+    "popularity": Look("#666666", "d", DOT),
+    "random": Look("#A0A0A0", "o", DOT),
+}
+
+PLUGIN_COLORS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CC6600", "#555555", "#6A3D9A")
+PLUGIN_MARKERS = ("8", "H", "d", "*", "p")
+_TAKEN = {(look.marker, look.pattern) for look in LOOKS.values()}
+PLUGIN_LOOKS = [
+    Look(color, marker, pattern)
+    for color in PLUGIN_COLORS
+    for marker in PLUGIN_MARKERS
+    for pattern in PATTERNS
+    if (marker, pattern) not in _TAKEN
+]
+
+
+def look(loss: str) -> Look:
+    """Return the look of a loss by its name, the label up to its first "(".
+
+    A loss that is not in LOOKS, such as a plugin's, gets one by a hash of its name: the same on
+    every machine and beside whatever other losses. Two of them may meet in one look.
+    """
+    name = _name(loss)
+    digest = hashlib.sha256(name.encode()).digest()
+    return LOOKS.get(name) or PLUGIN_LOOKS[int.from_bytes(digest[:8], "big") % len(PLUGIN_LOOKS)]
+
+
+def floor_look(backbone: str) -> Look:
+    """Return the look of a backbone that is a floor; grey where it is a plugin's."""
+    return LOOKS.get(_name(backbone)) or replace(look(backbone), color=GREY)
+
+
+def _name(label: str) -> str:
+    return label.partition("(")[0].strip()
+
+
+def looks(losses: Iterable[str]) -> dict[str, Look]:
+    """Return each loss's look; variants of one differ by pattern and fill of the marker.
+
+    The first variant, in order of the labels, looks as the loss alone does.
+    """
+    found: dict[str, Look] = {}
+    seen: Counter[str] = Counter()
+    for loss in sorted(set(losses)):
+        found[loss] = _variant(look(loss), seen[_name(loss)])
+        seen[_name(loss)] += 1
+    return found
+
+
+def _variant(look: Look, i: int) -> Look:
+    pattern = PATTERNS[(PATTERNS.index(look.pattern) + i) % len(PATTERNS)]
+    return replace(look, pattern=pattern, fill=FILLS[i % len(FILLS)])

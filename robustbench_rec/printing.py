@@ -1,0 +1,79 @@
+"""Printing: tables for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
+
+
+def aligned(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> list[str]:
+    """Return rows as lines with aligned columns, those in `right` flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = (
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
+    """Yield the lines of a comparison with published values.
+
+    A block for each data set, backbone and perturbation, then the sources, then counts.
+
+    Args:
+        rows: of the frame that `references.compare` returns, None where it has NaN.
+
+    """
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    rows = sorted(rows, key=lambda row: metrics.index(row["metric"]))
+    notes = list(dict.fromkeys(map(_note, rows)))
+    blocks: dict[str, list[tuple[str, ...]]] = {}
+    for row in rows:
+        where = f"{row['dataset']}, {row['backbone']}: {row['perturbation'] or 'clean control'}"
+        line = _beside(row, f"[{notes.index(_note(row)) + 1}]")
+        blocks.setdefault(where, [BESIDE]).append(line)
+    lines = iter(aligned([line for block in blocks.values() for line in block], right=range(1, 7)))
+    for where, block in blocks.items():
+        yield click.style(where, bold=True)
+        for _ in block:
+            yield f"  {next(lines)}"
+        yield ""
+    for at, note in enumerate(notes, 1):
+        yield f"[{at}] {note}"
+    if any(row["approximate"] for row in rows):
+        yield "~ read off a figure"
+    counts = Counter(row["verdict"] for row in rows)
+    yield (
+        f"{counts['within']} of {len(rows)} within tolerance, {counts['not run']} not run"
+        + (f", {counts['needs records']} need records" if counts["needs records"] else "")
+    )
+
+
+def _note(row: Mapping[str, Any]) -> str:
+    users = row["averaging"].replace("-", " ")
+    return f"{row['source']}; over {users}, tolerance {100 * row['tolerance']:g}%"
+
+
+def _beside(row: Mapping[str, Any], note: str) -> tuple[str, ...]:
+    """Return the cells of one line of the comparison, as BESIDE names them."""
+    known = row["ours"] is not None
+    return (
+        row["loss"],
+        f"{row['level']:g}",
+        row["metric"],
+        f"{'~' if row['approximate'] else ''}{row['published']:.4f}",
+        f"{row['ours']:.4f}" if known else "-",
+        str(row["n"]),
+        f"{100 * row['relative']:+.1f}%" if known else "-",
+        row["verdict"],
+        note,
+    )
