@@ -172,7 +172,9 @@ def test_data_fetch_of_what_cannot_be_fetched_tells_what_can():
 def reference(tmp_path, checkout) -> Path:
     """Return a copy of reference results without the mechanism: compacted, six figures."""
     kept = checkout / "results" / "reference" / "false-negatives"
-    return copytree(kept, tmp_path / "reference", ignore=ignore_patterns("figures", "diagnostics.csv"))
+    return copytree(
+        kept, tmp_path / "reference", ignore=ignore_patterns("figures", "diagnostics.csv")
+    )
 
 
 @pytest.mark.parametrize("cores", [1, 2])
