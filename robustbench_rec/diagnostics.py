@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec.interactions import BoolArray, Split
+from robustbench_rec.interactions import BoolArray, IntArray, Split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,14 +92,29 @@ def implied_weights(objective: Objective, batch: Batch) -> NDArray[np.float32] |
     return None if gradient is None else gradient.abs().cpu().numpy()
 
 
-def known_false_negatives(split: Split, users: Tensor, negatives: Tensor) -> BoolArray:
+def probed_rows(clean: Split, split: Split, rng: np.random.Generator) -> IntArray:
+    """Return the rows of `split.train` that are probed: pairs drawn from the clean training set.
+
+    They are the same at every level, but for those that a perturbation took out of training, and
+    where it left none. Pairs that it put in are not probed.
+    """
+    train, keys = split.train, split.train.keys
+    drawn = clean.train.keys[rng.permutation(len(clean.train))]
+    at = np.searchsorted(keys, drawn).clip(max=len(train) - 1)
+    rows: IntArray = at[keys[at] == drawn][: PROBE[0]]
+    return rows if rows.size else np.arange(len(train))[: PROBE[0]]
+
+
+def known_false_negatives(
+    clean: Split, split: Split, users: Tensor, negatives: Tensor
+) -> BoolArray:
     """Say which of the negatives (B, N) of `users` (B,) are in truth positives, as far as is known.
 
     These are the pairs of the clean training set, some of which a perturbation hides, holds out or
-    draws as negatives, the split's false negatives, and the validation positives: one definition
-    for all levels.
+    draws as negatives, the false negatives of either split, and the validation positives: one
+    definition for all levels.
     """
     owners, items = users.cpu().numpy()[:, None], negatives.cpu().numpy()
-    known = (split.seen, split.false_negatives, split.valid)
+    known = (clean.seen, clean.false_negatives, clean.valid, split.false_negatives)
     met: BoolArray = np.logical_or.reduce([part.holds(owners, items) for part in known])
     return met

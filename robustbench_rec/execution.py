@@ -55,7 +55,7 @@ def run_cells(
     try:
         clean, loading = _timed(_loaded, first.dataset, data_dir, first.seed)
         trained_on, perturbing = _timed(_trained_on, first, clean)
-        model, fitting = _timed(_fitted, first, trained_on, compute.device)
+        model, fitting = _timed(_fitted, first, trained_on, compute.device, clean)
     except (Exception, SystemExit) as error:
         yield from ((Record.failure(cell, error), {}) for cell in cells)
         return
@@ -81,7 +81,7 @@ def run_trial(cell: Cell, data_dir: Path, compute: Compute = COMPUTE) -> Trial:
     try:
         clean, loading = _timed(_loaded, cell.dataset, data_dir, cell.seed)
         split, perturbing = _timed(cell.tuned_on, clean)
-        model, fitting = _timed(_fitted, cell, split, compute.device)
+        model, fitting = _timed(_fitted, cell, split, compute.device, split)
     except (Exception, SystemExit) as error:
         return Trial.failure(cell, error)
     return Trial.of(
@@ -106,8 +106,8 @@ def _trained_on(cell: Cell, clean: Split) -> Split:
     return clean if cell.perturbation.stage == "test" else _perturbed(cell, clean)
 
 
-def _fitted(cell: Cell, split: Split, device: str) -> Fit:
-    return fit(split, cell.backbone, cell.loss, cell.training, cell.training_seed, device)
+def _fitted(cell: Cell, split: Split, device: str, clean: Split) -> Fit:
+    return fit(split, cell.backbone, cell.loss, cell.training, cell.training_seed, device, clean)
 
 
 def _perturbed(cell: Cell, clean: Split) -> Split:

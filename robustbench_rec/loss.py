@@ -14,6 +14,8 @@ from robustbench_rec.settings import Component, setting
 if TYPE_CHECKING:
     from torch import Tensor
 
+    Bound = float | Callable[[], Tensor]
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -86,7 +88,8 @@ class Move:
         ascend: whether they climb the loss, as an adversary does.
         of_model: whether `lr` is a multiple of the model's rate instead.
         rows: whether they follow the gradient of the mean or of the sum over the rows.
-        low, high: what they are clamped to after each step.
+        low, high: what they are clamped to after each step, low first; a function gives a bound
+            that depends on other parts, as they are after the moves declared before this one.
         every: epochs from one pass "apart" to the next; each follows the last of them.
         passes: how many such passes there are at most.
 
@@ -99,8 +102,8 @@ class Move:
     ascend: bool = False
     of_model: bool = False
     rows: Literal["mean", "sum"] = "mean"
-    low: float = -math.inf
-    high: float = math.inf
+    low: Bound = -math.inf
+    high: Bound = math.inf
     every: int = 1
     passes: int | float = math.inf
 
@@ -110,7 +113,8 @@ class Move:
         for name, allowed in MOVES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"Move.{name} is {getattr(self, name)!r}; it must be in {allowed}")
-        if self.every < 1 or self.low >= self.high:
+        crossed = not (callable(self.low) or callable(self.high)) and self.low >= self.high
+        if self.every < 1 or crossed:
             raise ValueError(
                 f"Move has every {self.every}, low {self.low}, high {self.high}; "
                 "every must be at least 1, and low below high"
@@ -144,11 +148,13 @@ class Estimate:
     Attributes:
         update: recomputes it.
         every: epochs from one update to the next, the first one before the first epoch.
+        parts: the tensors it sets in place, so that one that is not finite is told as such.
 
     """
 
     update: Callable[[View], None]
     every: int = 1
+    parts: Sequence[Tensor] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ from robustbench_rec.loss import Move
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from robustbench_rec.loss import Bound
+
 
 class Adam:
     """Torch's fused Adam, by the function under its class, of the usual betas.
@@ -101,8 +103,12 @@ class Mover:
         self.optimizer.step([factor * gradient for gradient in gradients])
         with torch.no_grad():
             for parameter in self.parameters:
-                parameter.clamp_(self.move.low, self.move.high)
+                parameter.clamp_(min=_now(self.move.low)).clamp_(max=_now(self.move.high))
 
     def is_due(self, epoch: int) -> bool:
         """Say whether a pass apart follows this epoch."""
         return epoch % self.move.every == 0 and self.passes < self.move.passes
+
+
+def _now(bound: Bound) -> float | Tensor:
+    return bound() if callable(bound) else bound

@@ -85,7 +85,9 @@ def check(settings: Any) -> None:
             raise ValueError(f"{where}; it must be one of {allowed}")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if is_number and not _inside(value, field.metadata):
-            raise ValueError(f"{where}; it must be {domain(field.metadata) or 'finite'}")
+            finite = "" if math.isfinite(value) else "finite"
+            allowed = " and ".join(filter(None, (finite, domain(field.metadata))))
+            raise ValueError(f"{where}; it must be {allowed}")
 
 
 def spec(component: Any, without: str = "") -> str:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robustbench_rec.backbone import Backbone
-from robustbench_rec.diagnostics import PROBE, implied_weights, known_false_negatives, mechanism
+from robustbench_rec.diagnostics import (
+    PROBE,
+    implied_weights,
+    known_false_negatives,
+    mechanism,
+    probed_rows,
+)
 from robustbench_rec.interactions import BoolArray, IntArray, Split
 from robustbench_rec.loss import Batch, Estimate, Loss, bound
 from robustbench_rec.optimizers import Adam, Mover
@@ -48,6 +54,7 @@ def fit(
     config: TrainConfig,
     seed: int,
     device: str = "cpu",
+    clean: Split | None = None,
 ) -> Fit:
     """Train a backbone by a loss and return it at its best epoch by validation NDCG@20.
 
@@ -59,6 +66,8 @@ def fit(
         seed: of the initial embeddings, the batches and the negatives; equal for every loss, and
             on every device.
         device: where the model is: "cpu", "cuda", "cuda:1".
+        clean: what `split` was made of; diagnostics know false negatives by it, and probe the same
+            pairs at every level. `split` itself if None.
 
     Raises:
         FloatingPointError: scores, loss or what it learns became infinite or not a number; names
@@ -76,7 +85,7 @@ def fit(
         users, items = module()
         floor = Fit(users, items, best_epoch=0)
         return replace(floor, history=((0, _validation_ndcg(floor, split)),))
-    trainer = Trainer(module, split, loss, config, seed)
+    trainer = Trainer(module, split, loss, config, seed, clean or split)
     best: Fit | None = None
     history: list[tuple[int, float]] = []
     mechanisms: list[tuple[int, dict[str, float]]] = []
@@ -109,11 +118,17 @@ class Trainer:
     """The state of one training: module, objective, what moves them, sampler, generators."""
 
     def __init__(
-        self, module: nn.Module, split: Split, loss: Loss, config: TrainConfig, seed: int
+        self,
+        module: nn.Module,
+        split: Split,
+        loss: Loss,
+        config: TrainConfig,
+        seed: int,
+        clean: Split | None = None,
     ) -> None:
         from robustbench_rec.sampling import NegativeSampler
 
-        self.module, self.split, self.loss, self.config = module, split, loss, config
+        self.module, self.loss, self.config = module, loss, config
         self.train = split.train
         self.parameters = list(module.parameters())
         self.auxiliary: Callable[[Tensor, Tensor], Tensor] | None
@@ -126,7 +141,8 @@ class Trainer:
         self.movers = [Mover(move, config.lr) for move in moves]
         self.estimates: Sequence[Estimate] = getattr(self.objective, "estimates", ())
         self.order = rng_for(seed, "order")
-        self.probed = rng_for(seed, "probe").permutation(len(self.train))[: PROBE[0]]
+        self.splits = (clean or split, split)
+        self.probed = probed_rows(*self.splits, rng_for(seed, "probe"))
         self.sampler = NegativeSampler(split, seed)
         self.taken = 0
         self._known: BoolArray | None = None
@@ -162,7 +178,7 @@ class Trainer:
         if weights is None:
             return {}
         if self._known is None:  # the probe batch is always the same
-            self._known = known_false_negatives(self.split, batch.users, batch.negatives)
+            self._known = known_false_negatives(*self.splits, batch.users, batch.negatives)
         return mechanism(weights, self._known)
 
     def run_epoch(self, epoch: int) -> None:
@@ -185,8 +201,9 @@ class Trainer:
 
     def _check(self, epoch: int, finite: BoolArray) -> None:
         """Raise FloatingPointError unless scores, loss (steps, 2) and learned parts are finite."""
-        learned = [part for mover in self.movers for part in mover.parameters]
-        sound = all(bool(part.isfinite().all()) for part in learned)
+        moved = [part for mover in self.movers for part in mover.parameters]
+        estimated = [part for estimate in self.estimates for part in estimate.parts]
+        sound = all(bool(part.isfinite().all()) for part in moved + estimated)
         step = int(np.argmin(finite.all(axis=1)))  # the first that was not, if any
         if not finite[step, 0] or (sound and not finite[step, 1]):
             what = "loss" if finite[step, 0] else "scores"
@@ -197,7 +214,7 @@ class Trainer:
         if not sound:
             raise FloatingPointError(
                 f"what {self.loss} learns beside the model became infinite or not a number "
-                f"in epoch {epoch}; try a lower rate of it"
+                f"in epoch {epoch}" + ("; try a lower rate of it" if moved else "")
             )
 
     def step(self, epoch: int, rows: IntArray) -> Tensor:

@@ -88,6 +88,10 @@ class Range:
             raise ValueError(
                 f"low is {self.low:g} and high is {self.high:g}; low must be below high"
             )
+        if not math.isfinite(float(self.high) - self.low):
+            raise ValueError(
+                f"low is {self.low:g} and high is {self.high:g}; that is too wide to draw from"
+            )
         if self.log and self.low <= 0:
             raise ValueError(f"low is {self.low:g}; with log = true it must be > 0")
 
@@ -232,7 +236,8 @@ def read_entry(settings: Table, own: Table, shared: Table, tune: object, cap: in
 
     """
     if not isinstance(tune, dict) or not tune:
-        raise InputError(f"tune is {tune!r}; it must be a table, as in {{ tau = [0.1, 0.2] }}")
+        wrong = "empty" if tune == {} else f"{tune!r}; it must be a table"
+        raise InputError(f"tune is {wrong}; say what to try, as in {{ tau = [0.1, 0.2] }}")
     if not isinstance(settings.get("name"), str):
         LOSSES.build(settings)  # which says what is wrong
     cls: Any = LOSSES[settings["name"]]

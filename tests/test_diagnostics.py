@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_rec import BACKBONES, LOSSES, Interactions, Loss, Split
+from robustbench_rec import BACKBONES, LOSSES, PERTURBATIONS, Interactions, Loss, Split
 from robustbench_rec.diagnostics import (
     DIAGNOSTICS,
     PROBE,
     implied_weights,
     known_false_negatives,
     mechanism,
+    probed_rows,
 )
+from robustbench_rec.perturbation import perturb
 from robustbench_rec.testing import batch_of, toy_split
 from robustbench_rec.training import TrainConfig, Trainer, fit
 
@@ -149,7 +151,7 @@ def test_known_false_negatives_are_the_clean_training_pairs_hidden_ones_and_vali
     split = Split.of(made["train"], made["valid"], made["test"], false_negatives=made["hidden"])
     users = torch.tensor([0, 1, 0])
     negatives = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 4], [3, 3, 1, 1]], dtype=torch.int32)
-    assert known_false_negatives(split, users, negatives).tolist() == [
+    assert known_false_negatives(split, split, users, negatives).tolist() == [
         [True, False, False, False],  # the test's 2 is not looked at
         [True, False, True, False],  # a training pair is known too, as a pool may draw it
         [False, False, True, True],
@@ -185,10 +187,10 @@ def test_measuring_changes_no_bit_of_the_training(loss, monkeypatch):
     assert torch.equal(blind.items, measured.items)
 
 
-def trainer_of(loss, split=None):
+def trainer_of(loss, split=None, clean=None):
     split = split or toy_split()
     module = MF.build(split.train, torch.Generator().manual_seed(0))
-    return Trainer(module, split, loss, QUICK, seed=0)
+    return Trainer(module, split, loss, QUICK, seed=0, clean=clean)
 
 
 def test_the_probe_is_the_same_for_every_loss_and_at_every_epoch(monkeypatch):
@@ -229,3 +231,40 @@ def test_contaminated_negatives_raise_the_rate_of_known_false_negatives():
     # Each user has 2 hidden and 2 validation positives among the 32 items without training pair.
     assert low == pytest.approx(4 / 32, rel=0.05)
     assert high == pytest.approx(0.5 + 0.5 * 4 / 32, rel=0.05)
+
+
+def test_a_pool_of_own_positives_forgets_no_other_false_negative():
+    """At a level next to 0 next to nothing is drawn from the pool: the rate is that of 0."""
+    clean = toy_split()
+    slight = PERTURBATIONS["negative_contamination"](level=1e-9, pool="own")
+    perturbed = perturb(slight, clean, np.random.default_rng(0))
+    control = trainer_of(LOSSES["softmax"](), clean)
+    trainer = trainer_of(LOSSES["softmax"](), perturbed, clean)
+    rates = [one.mechanism(one.snapshot(1))["false_negative_rate"] for one in (control, trainer)]
+    assert rates[0] > 0
+    assert rates[1] == rates[0]
+
+
+@pytest.mark.parametrize("name", ["hidden_positives", "false_positives"])
+def test_the_same_pairs_are_probed_at_every_level(name, monkeypatch):
+    monkeypatch.setattr("robustbench_rec.diagnostics.PROBE", (200, 4))
+    clean = toy_split()
+    rows = {}
+    for level in (0.0, 0.1, 0.3):
+        split = perturb(PERTURBATIONS[name](level=level), clean, np.random.default_rng(0))
+        probed = probed_rows(clean, split, np.random.default_rng(1))
+        assert len(set(probed)) == 200
+        rows[level] = split.train.keys[probed]
+        assert np.isin(rows[level], clean.train.keys).all()
+    for level in (0.1, 0.3):
+        # What is left of the control's stands first, in its order; others fill what was hidden.
+        left = rows[0.0][np.isin(rows[0.0], rows[level])]
+        assert np.array_equal(rows[level][: left.size], left)
+        assert left.size >= 200 * (0.6 if name == "hidden_positives" else 1)
+
+
+def test_where_nothing_clean_is_left_what_there_is_is_probed():
+    clean = toy_split()
+    others = replace(clean, train=clean.false_negatives)
+    probed = probed_rows(clean, others, np.random.default_rng(0))
+    assert np.array_equal(np.sort(probed), np.arange(len(others.train)))

@@ -425,9 +425,13 @@ ROWS = {
     "tune that is no table": (
         ("tau = 0.2", "tune = [0.1, 0.2]"),
         "tau",
-        "tune is [0.1, 0.2]; it must be a table, as in { tau = [0.1, 0.2] }",
+        "tune is [0.1, 0.2]; it must be a table; say what to try, as in { tau = [0.1, 0.2] }",
     ),
-    "tune of nothing": (("tau = 0.2", "tune = {}"), "tau", "tune is {}; it must be a table"),
+    "tune of nothing": (
+        ("tau = 0.2", "tune = {}"),
+        "tau",
+        "tune is empty; say what to try, as in { tau = [0.1, 0.2] }",
+    ),
     "no candidate": (
         ("tau = 0.2", "tune = { tau = [] }"),
         "tau",

@@ -295,7 +295,7 @@ def test_without_training_or_validation_pairs_there_is_no_training(part):
         ("epochs", 0, ">= 1"),
         ("batch_size", 0, ">= 1"),
         ("lr", 0.0, "> 0"),
-        ("lr", float("inf"), "> 0"),
+        ("lr", float("inf"), "finite and > 0"),
         ("weight_decay", -0.1, ">= 0"),
         ("eval_every", 0, ">= 1"),
         ("patience", -1, ">= 0"),

@@ -14,6 +14,8 @@ from robustbench_rec import LOSSES, Batch, Estimate, Loss, Move, View, setting
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from robustbench_rec.loss import Bound
+
 
 @LOSSES.add("sl_at_k")
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,9 @@ class QuantileSL:
 
         self.loss = loss
         self.quantiles = torch.zeros(n_users)
-        self.estimates: Sequence[Estimate] = (Estimate(self.estimate, loss.every),)
+        self.estimates: Sequence[Estimate] = (
+            Estimate(self.estimate, loss.every, [self.quantiles]),
+        )
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; see `Objective`."""
@@ -97,8 +101,11 @@ class LLPAUC(Loss):
     -s+ - MEAN softplus_5(-(s_p - a)^2 + 2 (1 + g) s_p - s+) / alpha
     + s- + MEAN softplus_5((s_n - b)^2 + 2 (1 + g) s_n - s-) / beta
     - g^2 - t_b (b - 1 - g) + t_a (a + g), the means over positives and over negatives. The seven
-    scalars move with the model, by Adam; a, b, s-, t_a, t_b descend, g and s+ ascend, or, as in
-    another code, descend too; s+, s- and g at twice the rate of the others.
+    scalars move with the model, by Adam, s+, s- and g at twice the rate of the others. By "ascent"
+    g and s+ climb while the rest descends, as the saddle point asks, a and b within [0, 1], g
+    within [-1, 1], t_a and t_b from 0. By "descent", of the benchmark of PSL's authors, g and s+
+    descend too, t_a and t_b have no bound, g has -a and b - 1 below it; and the scalars come to
+    rest, mostly at a = 1, b = 0, g = 1, s+ = -1.
     """
 
     alpha: float = setting(0.7, "largest rate of true positives", above=0, at_most=1)
@@ -134,11 +141,17 @@ class SaddleLLPAUC:
         up = loss.saddle == "ascent"
         self.moves: Sequence[Move] = (
             _along([self.a, self.b], loss.pace, low=0.0, high=1.0),
-            _along([self.t_a, self.t_b], loss.pace, low=0.0),
+            _along([self.t_a, self.t_b], loss.pace, low=0.0 if up else -math.inf),
             _along([self.s_neg], 2 * loss.pace, low=0.0, high=5.0),
             _along([self.s_pos], 2 * loss.pace, low=-1.0, high=4.0, ascend=up),
-            _along([self.g], 2 * loss.pace, low=-1.0, high=1.0, ascend=up),
+            _along([self.g], 2 * loss.pace, low=-1.0 if up else self._low, high=1.0, ascend=up),
         )
+
+    def _low(self) -> Tensor:
+        """Return the least g at which both constraints hold."""
+        import torch
+
+        return torch.maximum(-self.a, self.b - 1)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; see `Objective`."""
@@ -157,7 +170,7 @@ class SaddleLLPAUC:
 def _along(
     parameters: list[Tensor],
     pace: float,
-    low: float = -math.inf,
+    low: Bound = -math.inf,
     high: float = math.inf,
     ascend: bool = False,
 ) -> Move:

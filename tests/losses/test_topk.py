@@ -131,22 +131,37 @@ class TestLLPAUC(LossContract):
         expected = [at + lr * step for at, step in zip(start, steps, strict=True)]
         assert got == pytest.approx(expected, abs=1e-6)
 
-    def test_the_scalars_stay_within_their_bounds(self):
+    @staticmethod
+    def course(saddle, lr, epochs):
+        """Train on the toy data, and return a, b, g, t_a, t_b, s+ and s- after each epoch."""
         split = toy_split()
-        loss = LOSSES["llpauc"](n_negatives=8)
+        loss = LOSSES["llpauc"](saddle=saddle, n_negatives=8)
         module = BACKBONES["mf"](dim=8).build(split.train, torch.Generator().manual_seed(0))
-        trainer = Trainer(module, split, loss, TrainConfig(lr=3.0, batch_size=64), 0)
+        trainer = Trainer(module, split, loss, TrainConfig(lr=lr, batch_size=64), 0)
+        one = trainer.objective
         seen = []
-        for epoch in (1, 2, 3):
+        for epoch in range(1, epochs + 1):
             trainer.run_epoch(epoch)
-            one = trainer.objective
-            seen.append([one.a, one.b, one.g, one.t_a, one.t_b, one.s_pos, one.s_neg])
-            seen[-1] = torch.stack(seen[-1]).tolist()
+            now = [one.a, one.b, one.g, one.t_a, one.t_b, one.s_pos, one.s_neg]
+            seen.append(torch.stack(now).tolist())
+        return np.array(seen)
+
+    def test_the_scalars_stay_within_their_bounds(self):
+        seen = self.course("ascent", lr=3.0, epochs=3)
         low, high = [0, 0, -1, 0, 0, -1, 0], [1, 1, 1, math.inf, math.inf, 4, 5]
-        assert (np.array(seen) >= low).all()
-        assert (np.array(seen) <= high).all()
-        assert (np.array(seen) == low).any()
-        assert (np.array(seen) == high).any()
+        assert (seen >= low).all()
+        assert (seen <= high).all()
+        assert (seen == low).any()
+        assert (seen == high).any()
+
+    def test_by_descent_both_constraints_hold_and_the_scalars_come_to_rest(self):
+        seen = self.course("descent", lr=0.05, epochs=30)
+        a, b, g, t_a, t_b = seen.T[:5]
+        assert (g >= -a - 1e-6).all()
+        assert (g >= b - 1 - 1e-6).all()
+        assert t_a.min() < 0
+        assert t_b.min() < 0
+        assert seen[-1, [0, 1, 2, 5]] == pytest.approx([1, 0, 1, -1])
 
 
 class TestLLPAUCOverProducts(LossContract):
