@@ -24,7 +24,7 @@ import click
 from robustbench_rec import __version__
 from robustbench_rec.compute import Compute, find_device
 from robustbench_rec.errors import InputError
-from robustbench_rec.printing import aligned, comparison
+from robustbench_rec.printing import aligned, comparison, counted
 
 if TYPE_CHECKING:
     from robustbench_rec.datasets.catalog import Listing
@@ -179,6 +179,8 @@ def run(
     loaded = Suite.load(suite, where, plugins)
     store = Store(out or RUNS / loaded.name)
     axes = [_pair(text) for text in only]
+    if not force:
+        store.keep_tables()
     if dry_run:
         plan = make_plan(loaded, store, where, axes, force, _warn)
         _say_plan(plan, store, jobs, compute)
@@ -281,15 +283,17 @@ def _say_plan(plan: Plan, store: Store, jobs: int, compute: Compute) -> None:
         trials = sum(study.budget for study in plan.untuned.values())
         tried = sum(len(one["trials"]) for id, one in plan.outcomes.items() if id in plan.untuned)
         click.echo(
-            f"tuning first: {len(plan.untuned)} studies, at most {trials} trials, {tried} done; "
+            f"tuning first: {counted(len(plan.untuned), 'study')}, "
+            f"at most {counted(trials, 'trial')}, {tried} done; "
             "the cells follow with what these choose"
         )
     left = sum(len(cells) for cells in plan.left.values())
-    workers = f"{jobs} workers"
+    workers = counted(jobs, "worker")
     workers += f" of {compute.threads} threads" if compute.threads > 1 else ""
     workers += f" on {compute.device}" if compute.device != "cpu" else ""
     click.echo(
-        f"suite {plan.suite.name}: {len(plan.cells)} cells from {plan.n_trainings} trainings, "
+        f"suite {plan.suite.name}: {counted(len(plan.cells), 'cell')} "
+        f"from {counted(plan.n_trainings, 'training')}, "
         f"{len(plan.cells) - left} done, {left} to run on {workers} -> {store.folder}"
     )
     estimate = plan.estimate(jobs)
@@ -301,7 +305,8 @@ def _say_plan(plan: Plan, store: Store, jobs: int, compute: Compute) -> None:
 
 def _say_end(status: Status, store: Store) -> None:
     failed = f", {len(status.failed)} failed" if status.failed else ""
-    click.echo(f"{status.already + status.done} cells done{failed}: {store.folder / 'results.csv'}")
+    done = counted(status.already + status.done, "cell")
+    click.echo(f"{done} done{failed}: {store.folder / 'results.csv'}")
     if (store.folder / "figures").is_dir() and not status.done:
         click.echo(f"figures: {store.folder / 'figures'}")
     if store.manifest().get("references"):

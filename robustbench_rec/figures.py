@@ -366,7 +366,8 @@ def draw_ranking(
             pair: Any = tuple(Line2D([], [], **mark) for mark in _published_marks("o", GREY))
             names = ["published"]
             figure.legend(handles=[pair], labels=names, loc="outside lower right", frameon=False)
-        set_heading(figure, ranked.iloc[0])
+        level = ranked["level"].iloc[0]
+        set_heading(figure, ranked.iloc[0], f", level {level:g}" if level else "")
     return figure
 
 

@@ -113,6 +113,8 @@ class Move:
         for name, allowed in MOVES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"Move.{name} is {getattr(self, name)!r}; it must be in {allowed}")
+        if not 0 <= self.lr < math.inf:
+            raise ValueError(f"Move.lr is {self.lr}; it must be finite and >= 0 (see `ascend`)")
         crossed = not (callable(self.low) or callable(self.high)) and self.low >= self.high
         if self.every < 1 or crossed:
             raise ValueError(

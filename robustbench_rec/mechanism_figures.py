@@ -1,8 +1,7 @@
 """Figures of the mechanism: how each loss weighs its negatives, by level and along training.
 
 What is drawn is measured on a probe batch that is the same for every loss, whatever number of
-negatives it trains with. The Renyi divergence of order 2 is left out: it says again what the
-effective sample size says.
+negatives it trains with. Effective share and divergences are of the rows that have any weight.
 """
 
 from __future__ import annotations
@@ -43,16 +42,18 @@ BY_LEVEL = {
     ON_FALSE: "Weight on known false negatives",
     "utilisation": "Negatives above 1% of an even weight",
     "effective_sample_size": "Effective share of the negatives",
+    "active_rows": "Rows in which any negative has a weight",
     "kl": "KL divergence from even weights, in nats",
+    "renyi_2": "Renyi divergence of order 2, in nats",
 }
 """Diagnostic -> what a panel says of it."""
 ALONG_TRAINING = (ON_FALSE, "effective_sample_size")
-IN_NATS = "kl"
+IN_NATS = ("kl", "renyi_2")
 WEIGHT = "Weight: slope of the loss in a negative's score."
 NOTE_WRAP = 115
 """Characters of a line of the note below the panels."""
-TWO_ROWS = 4.6
-"""Inches, of a figure of two rows of panels."""
+TWO_ROWS, THREE_ROWS = 4.6, 6.3
+"""Inches, of a figure of so many rows of panels."""
 EVEN_LINE: dict[str, Any] = {
     "color": GREY,
     "linestyle": (0, (4, 2.5)),
@@ -115,8 +116,8 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
     found = degradation.curves(diagnostics.rename(columns={"diagnostic": "metric"}))
     styles, places = looks([*found["loss"], *among]), offsets(found)
     with page_style():
-        figure = new_figure(WIDTH, TWO_ROWS)
-        axes = figure.subplots(2, 2, sharex=True)
+        figure = new_figure(WIDTH, THREE_ROWS)
+        axes = figure.subplots(3, 2, sharex=True)
         for ax in axes[-1]:
             set_level_axis(ax, found)
         for ax, (name, title) in zip(axes.flat, BY_LEVEL.items(), strict=True):
@@ -201,13 +202,15 @@ def _draw_even(ax: Axes, found: pd.DataFrame) -> None:
 
 def _dress(ax: Axes, name: str, title: str) -> None:
     ax.set_title(title, loc="left")
-    set_value_axis(ax, percent=name != IN_NATS)
+    set_value_axis(ax, percent=name not in IN_NATS)
 
 
 def _finish(figure: Figure, rows: pd.DataFrame, note: str) -> None:
     """Add legend, heading and, below, what is drawn."""
     for ax in figure.axes:
         ax.set_ylim(bottom=0)  # once all is drawn, for it ends the scaling
+        for line in ax.get_lines():
+            line.set_clip_on(False)  # markers at 0 and 100% are shown whole
     draw_legend(figure, max(figure.axes, key=lambda ax: len(ax.get_lines())))
     set_heading(figure, rows.iloc[0])
     told = textwrap.wrap(f"{note} {WEIGHT}", NOTE_WRAP)

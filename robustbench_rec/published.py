@@ -101,6 +101,8 @@ def read_reference(
     """
     row: Reference = make(Reference, table, "reference")
     names = {axis: _label(row, axis, grid) for axis in AXES}
+    if row.perturbation and "level" not in table:
+        raise InputError(f"a perturbation needs its level; say at which one of {row.perturbation}")
     _check_level(row, names["perturbation"], grid)
     if not row.source.strip():
         raise InputError("source is empty; it must say where the values were published")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import platform
+import sysconfig
 import traceback
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal, Self
 
 from robustbench_rec.cell import Cell
@@ -146,7 +149,26 @@ def _reason(error: BaseException) -> dict[str, str]:
     """Say why something failed, and where it was raised."""
     raised = (error.__cause__ or error).__traceback__
     where = traceback.format_tb(raised)[-1].strip() if raised else ""
-    return {"error": one_line(error), "trace": where}
+    return {"error": f"{one_line(error)}{_spot(raised)}", "trace": where}
+
+
+def _spot(raised: TracebackType | None) -> str:
+    """Name the line of a plugin that raised, or called what did; nothing for code that is ours."""
+    spots = [
+        f" ({Path(frame.filename).name}, line {frame.lineno})"
+        for frame in traceback.extract_tb(raised)
+        if Path(frame.filename).is_file()  # else code that was made, as a dataclass's
+        and not any(Path(frame.filename).is_relative_to(place) for place in _not_of_plugins())
+    ]
+    return spots[-1] if spots else ""
+
+
+@functools.cache
+def _not_of_plugins() -> tuple[Path, ...]:
+    """Return where our code, Python's and the libraries' lie."""
+    package = Path(__file__).parent
+    libraries = (Path(path) for path in sysconfig.get_paths().values())
+    return package, package.parent / "perturbations", *libraries
 
 
 def _describe(perturbation: Perturbation) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -81,6 +81,19 @@ class Store:
         self.tuning = folder / "tuning"
         self.started = folder / "started"
         self._held = False
+
+    @property
+    def is_without_records(self) -> bool:
+        """Whether tables are all that is left of a run, as in results that were published."""
+        return (self.folder / "results.csv").is_file() and not self.cells.is_dir()
+
+    def keep_tables(self) -> None:
+        """Raise InputError where a run would replace tables that no record could restore."""
+        if self.is_without_records:
+            raise InputError(
+                f"{self.folder}: holds the tables of a run without its records, which a run here "
+                "would replace; give another folder with --out, or --force"
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -158,6 +171,8 @@ class Store:
             manifest: Plain = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(manifest, dict) or not manifest.keys() >= MANIFEST:
                 raise ValueError("it lacks fields that every run has")
+            if not (isinstance(manifest["cells"], dict) and isinstance(manifest["metrics"], list)):
+                raise ValueError("its cells are no table, or its metrics no list")
         except FileNotFoundError:
             raise InputError(f"{self.folder}: no run here (manifest.json is missing)") from None
         except (OSError, ValueError) as error:
@@ -207,6 +222,9 @@ class Store:
         beside = path.with_suffix(".npz")
         if wanted and (not beside.exists() or beside.stat().st_size != wanted):
             raise ValueError(f"{beside.name} beside it is missing or not whole")
+        for metric, value in record["metrics"].items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"its {metric} is {value!r}, which is no number")
         return record
 
     def _trial_table(self) -> str:
@@ -258,7 +276,7 @@ class Store:
     def summary(self, warn: Callable[[str], None]) -> Plain:
         """Count the cells done, failed (id -> title, why) and left, and the seconds of training."""
         manifest = self.manifest()
-        if not self.cells.is_dir() and (self.folder / "results.csv").is_file():
+        if self.is_without_records:
             return self._compacted_summary(manifest)
         records = self.records(manifest["cells"], warn)
         done = [record for record in records.values() if record["status"] == "done"]
@@ -402,6 +420,30 @@ def read(
     return frame
 
 
+def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a table that a run was compacted to, with each of `columns` in each of its rows.
+
+    Raises:
+        InputError: there is none, or it is not whole.
+
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing, and no records are here to make it from") from None
+    except (OSError, ValueError) as error:  # ValueError: pandas's own, and of the encoding
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+    if missing := [column for column in columns if column not in table]:
+        raise InputError(f"{path}: not whole; it has no column {missing[0]!r}")
+    torn = table[[column for column in columns if column not in ("perturbation", "unit")]].isna()
+    if torn.any(axis=None):
+        row = int(np.argmax(torn.any(axis=1)))
+        raise InputError(f"{path}: not whole; line {row + 2} lacks {torn.iloc[row].idxmax()!r}")
+    return table
+
+
 def averaged(frame: pd.DataFrame, held: Averaging, wanted: Averaging) -> pd.Series[float]:
     """Return the values of a tidy frame under another averaging; NaN where that is not known.
 
@@ -422,7 +464,8 @@ def _read(run: Path, warn: Callable[[str], None]) -> pd.DataFrame:
     store = Store(run)
     manifest = store.manifest()
     if not store.cells.is_dir():
-        return pd.read_csv(store.folder / "results.csv").reindex(columns=list(COLUMNS))
+        table = _table(store.folder / "results.csv", COLUMNS[:-1])
+        return table.reindex(columns=list(COLUMNS))
     cells = manifest["cells"]
     rows = [
         (
@@ -463,7 +506,7 @@ def diagnostics(run: Path | str, warn: Callable[[str], None] = lambda _: None) -
     if store.cells.is_dir():
         wide = _evaluations(store, warn)
     else:
-        wide = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=list(TRAINING))
+        wide = _table(path, TRAINING) if path.is_file() else pd.DataFrame(columns=list(TRAINING))
     long = wide.melt(list(TRAINING), var_name="diagnostic", ignore_index=False)
     return long.sort_index(kind="stable").dropna(subset="value").reset_index(drop=True)
 

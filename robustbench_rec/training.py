@@ -225,7 +225,7 @@ class Trainer:
         batch = self.batch(epoch, rows, self.module(), self.loss.n_negatives, cosine)
         for mover in self._moving("before"):
             self._move_alone(mover, batch)
-        value = self.objective(batch)
+        value = self._value(batch)
         if self.auxiliary is not None:
             value = value + self.auxiliary(batch.users, batch.items)
         along = self._moving("with")
@@ -238,6 +238,15 @@ class Trainer:
         self.taken += 1
         scores = batch.pos.detach().sum() + batch.neg.detach().sum()
         return torch.stack([scores, value.detach()]).isfinite()
+
+    def _value(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch; TypeError where it is no scalar."""
+        value = self.objective(batch)
+        shape = getattr(value, "shape", None)
+        if shape is None or len(shape):
+            found = type(value).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
+            raise TypeError(f"{self.loss} returned {found}; a loss returns one number, a () tensor")
+        return value
 
     def batch(
         self, epoch: int, rows: IntArray, tables: tuple[Tensor, Tensor], n: int, cosine: bool
@@ -268,7 +277,7 @@ class Trainer:
         """Let a part of the objective take a step while the model is held fixed."""
         import torch
 
-        value = self.objective(batch.detached())
+        value = self._value(batch.detached())
         gradients = torch.autograd.grad(value, mover.parameters, materialize_grads=True)
         mover.step(gradients, len(batch.users))
 

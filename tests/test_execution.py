@@ -1,12 +1,14 @@
 """A cell that cannot train becomes a failed record that says why."""
 
+import importlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from robustbench_rec import Interactions
+from robustbench_rec import Interactions, Loss
 from robustbench_rec.execution import run_cells
 from robustbench_rec.suite import Suite
 
@@ -51,3 +53,42 @@ def test_a_user_who_has_met_every_item_is_named(cell, monkeypatch):
     module._loaded.cache_clear()
     assert "user 3 has met every item: no negative is left" in failure(cell)
     module._loaded.cache_clear()
+
+
+ERRING = """
+from robustbench_rec import Loss
+
+class Erring(Loss):
+    name = "erring"
+
+    def __call__(self, batch):
+        return {}[batch.step]
+"""
+
+
+@pytest.fixture
+def erring(tmp_path, monkeypatch):
+    """Return a function that makes a loss out of a file of the user's."""
+
+    def make(returned: str = "{}[batch.step]") -> Loss:
+        (tmp_path / "mine.py").write_text(ERRING.replace("{}[batch.step]", returned))
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "mine", raising=False)
+        return importlib.import_module("mine").Erring()
+
+    yield make
+    sys.modules.pop("mine", None)
+
+
+def test_an_error_in_a_plugin_is_told_with_file_and_line(cell, erring):
+    assert failure(replace(cell, loss=erring())) == "KeyError: 0 (mine.py, line 8)"
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [("batch.pos", "a tensor of shape ("), ("0.5", "float"), ("None", "NoneType")],
+)
+def test_a_loss_that_is_no_number_is_told_what_it_returned(cell, erring, returned, says):
+    error = failure(replace(cell, loss=erring(returned)))
+    assert f"returned {says}" in error
+    assert "a loss returns one number, a () tensor" in error

@@ -417,3 +417,9 @@ def test_a_panel_of_one_level_ranks_the_losses_beside_published_values_and_tells
         assert f"{name} {value:.4f}" in ax.get_xlabel()
     (path,) = save_all(both, tmp_path, ("png",), published=values)
     assert path.is_file()
+
+
+def test_a_panel_of_one_level_says_which_unless_it_is_the_control():
+    for level, said in ((0.0, False), (0.4, True)):
+        heading = draw_ranking(world().query(f"level == {level}")).get_suptitle()
+        assert heading.replace("\n", " ").endswith(", level 0.4") == said

@@ -353,20 +353,31 @@ def test_the_adversary_of_advinfonce_climbs_in_its_passes_and_rests_in_between()
 @pytest.mark.parametrize("when", ["before", "with", "apart"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_part_that_is_not_finite_is_named_with_the_epoch(when, value):
-    loss = Pulled(how={"when": when, "lr": value})
+    split = toy_split()
+    module = MF.build(split.train, torch.Generator().manual_seed(0))
+    trainer = Trainer(module, split, Pulled(how={"when": when, "lr": 0.1}), QUICK, seed=0)
+    (mover,) = trainer.movers
+    mover.optimizer.lr = value
     with pytest.raises(
         FloatingPointError,
         match=r"^what Pulled\(.*\) learns beside the model became .* in epoch 1; try a lower rate",
     ):
-        fit(toy_split(), MF, loss, QUICK, seed=0)
+        trainer.run_epoch(1)
 
 
-def test_an_estimate_that_is_not_finite_is_met_in_the_loss():
+@pytest.mark.parametrize("parts", ["declared", "not declared"])
+def test_an_estimate_that_is_not_finite_is_told_and_else_met_in_the_loss(parts):
     loss = LOSSES["sl_at_k"](n_negatives=8, k=3)
     module = MF.build(toy_split().train, torch.Generator().manual_seed(0))
     trainer = Trainer(module, toy_split(), loss, QUICK, seed=0)
-    trainer.estimates = [Estimate(lambda view: trainer.objective.quantiles.fill_(math.nan))]
-    with pytest.raises(FloatingPointError, match=r"^the loss of sl_at_k.* in epoch 1, step 1;"):
+    quantiles = trainer.objective.quantiles
+    declared = [quantiles] if parts == "declared" else []
+    trainer.estimates = [Estimate(lambda view: quantiles.fill_(math.nan), parts=declared)]
+    says = {
+        "declared": r"^what sl_at_k.* learns beside the model became .* in epoch 1$",
+        "not declared": r"^the loss of sl_at_k.* in epoch 1, step 1;",
+    }
+    with pytest.raises(FloatingPointError, match=says[parts]):
         trainer.run_epoch(1)
 
 

@@ -24,7 +24,8 @@ RECORD = {
 }
 CALLED = {"dataset": "toy", "backbone": "mf", "perturbation": "noise", "level": 0, "replicate": 0}
 MANIFEST = {
-    **dict.fromkeys(("suite_text", "metrics", "data", "process"), ""),
+    **dict.fromkeys(("suite_text", "data", "process"), ""),
+    "metrics": ["ndcg@20"],
     "suite": "s",
     "suite_cells": 2,
     "averaging": "test-users",
@@ -244,3 +245,55 @@ def test_a_compacted_run_is_counted_by_its_table(checkout):
     summary = Store(checkout / "results" / "reference" / "health").summary(pytest.fail)
     assert summary["done"] == summary["cells"] > 0
     assert (summary["left"], summary["failed"]) == (0, {})
+
+
+@pytest.fixture
+def tables(store):
+    """Return a store whose records are gone."""
+    store.compact()
+    shutil.rmtree(store.cells)
+    return store
+
+
+def test_tables_without_records_are_not_run_over(tables):
+    with pytest.raises(InputError, match=r"tables of a run without its records.*another folder"):
+        tables.keep_tables()
+    tables.cells.mkdir()
+    tables.keep_tables()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("results.csv", "", r"results\.csv: cannot be read \(No columns"),
+        ("results.csv", "hello\nworld\n", r"results\.csv: not whole; it has no column 'suite'"),
+        ("diagnostics.csv", "a,b\n1,2\n", r"diagnostics\.csv: not whole; it has no column"),
+    ],
+)
+def test_a_damaged_table_is_named(tables, name, text, says):
+    (tables.folder / name).write_text(text)
+    with pytest.raises(InputError, match=says):
+        diagnostics(tables.folder) if name == "diagnostics.csv" else read(tables.folder)
+
+
+def test_a_table_cut_in_a_line_is_named_with_the_line(tables):
+    path = tables.folder / "results.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:3], lines[3][:12]]))
+    with pytest.raises(InputError, match=r"results\.csv: not whole; line 4 lacks '"):
+        read(tables.folder)
+
+
+def test_a_table_that_is_missing_is_named(tables):
+    (tables.folder / "results.csv").unlink()
+    with pytest.raises(InputError, match=r"results\.csv: missing, and no records"):
+        read(tables.folder)
+
+
+def test_a_record_whose_metric_is_no_number_is_corrupt(store):
+    path = store.cells / "a1.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"metrics": {"ndcg@20": "x"}}))
+    told = []
+    assert store.records(["a1"], told.append) == {}
+    assert "its ndcg@20 is 'x', which is no number" in told[0]

@@ -337,7 +337,7 @@ ROWS = {
     "level that is not a number": (
         ("level = [0.0, 0.5]", "level = [0.0, nan]"),
         "level",
-        "HiddenPositives.level is nan; it must be >= 0",
+        "HiddenPositives.level is nan; it must be finite and >= 0",
     ),
     "level without the control": (
         ("level = [0.0, 0.5]", "level = [0.1, 0.5]"),
@@ -858,6 +858,11 @@ REFERENCES = {
         ('source = "A paper, table 1"', PERTURBED.replace("0.5", "0.4")),
         "level",
         "level is 0.4; it must be one of 0, 0.5, the sweep of hidden_positives",
+    ),
+    "a perturbation without level": (
+        ('source = "A paper, table 1"', PERTURBED.replace("level = 0.5", "")),
+        "perturbation",
+        "a perturbation needs its level; say at which one of hidden_positives",
     ),
     "a level of nothing": (
         ('source = "A paper, table 1"', 'level = 0.5\nsource = "a"'),
