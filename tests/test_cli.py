@@ -419,8 +419,8 @@ def test_dry_run_says_what_would_be_run_and_writes_nothing(tmp_path, tiny, four_
         ((), "4 workers"),
         (("--jobs", 4), "4 workers"),
         (("--threads-per-job", 2), "2 workers of 2 threads"),
-        (("--threads-per-job", 3), "1 workers of 3 threads"),
-        (("--jobs", 1, "--threads-per-job", 4), "1 workers of 4 threads"),
+        (("--threads-per-job", 3), "1 worker of 3 threads"),
+        (("--jobs", 1, "--threads-per-job", 4), "1 worker of 4 threads"),
     ],
 )
 def test_workers_and_their_threads_fill_the_cores_at_most(tiny, four_cores, asked, workers):
