@@ -16,6 +16,7 @@ from robustbench_rec.cell import Cell
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.errors import InputError
 from robustbench_rec.labels import meant, spec_once, trained
+from robustbench_rec.perturbation import perturb
 from robustbench_rec.preparation import load
 from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.records import versions
@@ -157,15 +158,29 @@ class _Outcomes:
 
 
 def check_data(plan: Plan, data_dir: Path) -> None:
-    """Read and prepare each data set that is left to run on, so that a bad one is told at once.
+    """Prepare and perturb each data set that is left to run on, so that a misfit is told at once.
 
     Raises:
-        InputError: as `preparation.prepare` and the readers do.
+        InputError: as `preparation.prepare` and the readers do, or a perturbation that the data
+            set has nothing for. Its other errors are left to the cells, which record them.
 
     """
-    cells = (cell for group in plan.left.values() for cell in group)
-    for dataset in dict.fromkeys(cell.dataset for cell in cells):
-        load(dataset, data_dir, plan.suite.seed)
+    left = [cell for group in plan.left.values() for cell in group]
+    worst = {
+        (cell.dataset, spec_once(cell.perturbation, without="level")): cell
+        for cell in sorted(left, key=lambda cell: cell.perturbation.level)
+    }
+    for dataset in dict.fromkeys(cell.dataset for cell in left):
+        split = load(dataset, data_dir, plan.suite.seed)
+        for (of, _), cell in worst.items():
+            if of != dataset:
+                continue
+            try:
+                perturb(cell.perturbation, split, cell.perturbation_rng())
+            except InputError as error:
+                raise InputError(f"data set {dataset.name}: {error}") from None
+            except Exception:  # noqa: S110  # a plugin's, whose cells will fail by it
+                pass
 
 
 def _fingerprints(datasets: Iterable[Dataset], data_dir: Path) -> dict[Dataset, str]:

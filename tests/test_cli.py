@@ -454,6 +454,26 @@ def test_more_workers_of_one_thread_than_cores_are_warned_of(tiny, four_cores):
     assert "to run on 5 workers" in result.stdout
 
 
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_perturbation_that_the_data_has_nothing_for_is_told_before_any_training(tmp_path, dry):
+    text = SUITE.replace('name = "hidden_positives"', 'name = "popularity_shift"')
+    assert text != SUITE
+    (tmp_path / "misfit.toml").write_text(text)
+    result = call("run", "misfit.toml", *["--dry-run"] * dry)
+    assert result.exit_code == 2
+    assert "data set synthetic: popularity_shift needs a test pool larger than" in result.stderr
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_tables_without_records_are_not_run_over(tmp_path, tiny, reference, dry):
+    before = {path: path.read_bytes() for path in reference.rglob("*") if path.is_file()}
+    said = refused("run", tiny, "--out", reference, *["--dry-run"] * dry)
+    assert said.startswith(f"{reference}: holds the tables of a run without its records")
+    assert {path: path.read_bytes() for path in reference.rglob("*") if path.is_file()} == before
+    assert call("run", tiny, "--out", reference, "--dry-run", "--force").exit_code == 0
+
+
 def test_dry_run_leaves_a_corrupt_record_where_it_is(tmp_path, tiny):
     suite = Suite.load(str(tiny), tmp_path)
     (dataset,) = suite.datasets
