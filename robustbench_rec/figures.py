@@ -352,7 +352,7 @@ def draw_ranking(
             ax.hlines(at, row["low"], row["high"], color=style.color, linewidth=1.3)
             ax.plot(row["mean"], at, **line_style(style, row["loss"]) | {"linestyle": ""})
             for value in _of_panel(published, ranked.iloc[[at]])["value"]:
-                for mark in _published_marks(style.marker, style.color):
+                for mark in _published_marks("o", style.color):
                     ax.plot(value, at, label=PUBLISHED, **mark)
         ax.margins(x=0.08, y=0.7 / len(ranked))
         ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
