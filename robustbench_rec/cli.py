@@ -164,8 +164,8 @@ def run(
     """Run SUITE, a name from `list suites` or a .toml file.
 
     Stop it whenever you like: the same command goes on where it was, and a third has nothing to
-    do. A cell that failed is tried again. Losses that the suite tunes are tuned first; a trial is
-    recorded once, failed or not: to tune anew, remove the folder tuning/ from the results.
+    do. What failed is tried again. Losses that the suite tunes are tuned first; settings whose
+    training diverged count as tried. To tune anew, remove the folder tuning/ from the results.
     """
     from robustbench_rec.datasets.catalog import default_data_dir
     from robustbench_rec.planning import check_data, make_plan
@@ -196,7 +196,7 @@ def run(
 
             with _display() as watch:
                 run_tuning(plan, store, where, jobs, command, watch, compute, _warn)
-            plan = make_plan(loaded, store, where, axes, force)
+            plan = make_plan(loaded, store, where, axes, force, retry=False)
         with _display() as watch:
             status = run_suite(plan, store, where, jobs, command, watch, compute)
     _say_tuned(store.tuned(store.manifest(), _warn))
@@ -325,6 +325,7 @@ def _say_tuned(studies: Iterable[Mapping[str, Any]]) -> None:
             filter(None, (study["loss"], "on", study["dataset"], study["backbone"], place))
         )
         tried = f"{len(study['trials'])} of {study['budget']} trials, {study['failed']} failed"
+        tried += f"; {study['error']}" if study["status"] == "done" and study["error"] else ""
         if study["status"] == "running":
             click.echo(f"tuning {name}: {tried}")
         elif study["status"] == "failed":

@@ -42,6 +42,7 @@ class Plan:
         outcomes: of those begun, as `Study.outcome` tells it; a cell whose study has not ended
             stands under the first candidates.
         all_studies: of the whole suite, as `all_cells`.
+        retry: whether studies are run again of which trials failed by what may have passed.
 
     """
 
@@ -54,6 +55,7 @@ class Plan:
     studies: Mapping[str, Study] = field(default_factory=dict)
     outcomes: Mapping[str, Any] = field(default_factory=dict)
     all_studies: Mapping[str, Study] = field(default_factory=dict)
+    retry: bool = True
 
     @property
     def untuned(self) -> dict[str, Study]:
@@ -61,7 +63,8 @@ class Plan:
         return {id: study for id, study in self.studies.items() if not self._has_ended(id)}
 
     def _has_ended(self, study: str) -> bool:
-        return study in self.outcomes and self.outcomes[study]["status"] != "running"
+        outcome = self.outcomes.get(study, {"status": "running"})
+        return outcome["status"] != "running" and not (self.retry and outcome.get("again"))
 
     @cached_property
     def blocked(self) -> dict[str, tuple[Cell, str]]:
@@ -102,6 +105,7 @@ def make_plan(
     only: Sequence[tuple[str, str]] = (),
     force: bool = False,
     warn: Callable[[str], None] = lambda _: None,
+    retry: bool = True,
 ) -> Plan:
     """Find out what is to be run.
 
@@ -112,6 +116,7 @@ def make_plan(
         only: (axis, name) of the components to keep, as in [("dataset", "synthetic")].
         force: whether to run again what is done.
         warn: told of corrupt records.
+        retry: as `Plan.retry`; no longer once they were.
 
     Raises:
         InputError: missing data, or `only` names what the suite does not have.
@@ -138,6 +143,7 @@ def make_plan(
         studies=studies,
         outcomes=outcomes.held,
         all_studies=outcomes.studies,
+        retry=retry,
     )
 
 

@@ -89,7 +89,8 @@ class Study:
         """
         ids = list(tried)
         values = [(settings, record["validation"]) for settings, record in tried.values()]
-        errors = [record["error"] for _, record in tried.values() if record["status"] == "failed"]
+        failed = [record for _, record in tried.values() if record["status"] == "failed"]
+        errors = [record["error"] for record in failed]
         at = best(self.space, values) if ended else None
         chosen, validation = (None, None) if at is None else values[at]
         return {
@@ -98,19 +99,24 @@ class Study:
             "by": "every candidate" if self.is_grid else "optuna",
             "space": self.space.plain(),
             "trials": [{"id": id, "settings": settings} for id, (settings, _) in tried.items()],
-            "failed": len(errors),
+            "failed": len(failed),
+            "again": sum(map(may_pass, failed)),
             "chosen": chosen,
             "best": None if at is None else ids[at],
             "validation": validation,
             "edges": self.entry.edges(chosen) if chosen is not None else [],
-            "error": _why_none(errors) if ended and at is None else "",
+            "error": _why(errors, none=ended and at is None),
         }
 
 
-def _why_none(errors: list[str]) -> str:
-    first = f"; the first: {errors[0]}" if errors else ""
-    again = "remove tuning/ to try them again"
-    return f"none of {len(errors)} trials of its settings succeeded ({again}){first}"
+def may_pass(record: Plain) -> bool:
+    """Say whether a trial failed by what may have passed; one that diverged would do so again."""
+    return record["status"] == "failed" and not record["error"].startswith("FloatingPointError")
+
+
+def _why(errors: list[str], none: bool) -> str:
+    first = f"the first: {errors[0]}" if errors else ""
+    return f"none of {len(errors)} trials of its settings succeeded; {first}" if none else first
 
 
 def study_of(cell: Cell, entry: Entry, tuning: Tuning) -> Study:

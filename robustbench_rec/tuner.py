@@ -16,7 +16,7 @@ from robustbench_rec.pool import Pool, Status, in_flight
 from robustbench_rec.records import Trial
 from robustbench_rec.settings import shown
 from robustbench_rec.store import Store
-from robustbench_rec.studies import Plain, Study
+from robustbench_rec.studies import Plain, Study, may_pass
 from robustbench_rec.tuning import Settings, import_optuna, suggestions
 
 
@@ -34,7 +34,8 @@ def run_tuning(
 
     Call it within `store.locked()`, and make the plan anew afterwards. Candidates that are all
     tried run side by side; those that Optuna draws run one after the other, study beside study. A
-    trial that is recorded is not run again, whichever study it was of. Arguments are those of
+    trial that is recorded is not run again, whichever study it was of, unless it failed by what may
+    have passed. Arguments are those of
     `run_suite`; `warn` is told of corrupt records.
 
     Raises:
@@ -158,7 +159,8 @@ class _Trials(Pool):
         """Return the records of the trials that have one, each looked for on disk once."""
         fresh = set(ids) - self.looked_for
         self.looked_for |= fresh
-        self.answered |= self.store.trials(fresh, self.warn)
+        held = self.store.trials(fresh, self.warn)
+        self.answered |= {id: record for id, record in held.items() if not may_pass(record)}
         return {id: self.answered[id] for id in ids if id in self.answered}
 
     def _count(self) -> None:

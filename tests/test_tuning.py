@@ -667,13 +667,13 @@ def test_failed_trials_count_as_tried_and_where_all_fail_the_cells_do_with_the_r
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
     assert "failed: tuning synthetic mf bpr with lr=1e+30: FloatingPointError" in done.stderr
-    none = "none of 2 trials of its settings succeeded (remove tuning/ to try them again)"
+    none = "none of 2 trials of its settings succeeded"
     reason = f"{none}; the first: FloatingPointError: "
     assert f"not tuned: bpr on synthetic mf: {reason}" in done.stdout
     title = "synthetic mf bpr hidden_positives level 0.3 replicate 1"
     assert f"failed: {title}: {reason}" in done.stderr
     assert "tuned softmax on synthetic mf: lr=0.01, " in done.stdout
-    assert "(2 of 2 trials, 1 failed)" in done.stdout
+    assert "(2 of 2 trials, 1 failed; the first: FloatingPointError: " in done.stdout
     assert "4 cells done, 4 failed" in done.stdout
     rows = table(out)
     assert [row["status"] for row in rows] == ["failed", "failed", "failed", "done"]
@@ -686,6 +686,51 @@ def test_failed_trials_count_as_tried_and_where_all_fail_the_cells_do_with_the_r
     written = times(out)
     again = run(suite, out)
     assert again.returncode == 3
+    assert times(out) == written
+
+
+MOODY = """
+from dataclasses import dataclass
+from pathlib import Path
+from robustbench_rec import LOSSES, Loss, setting
+
+@LOSSES.add("tuning-test-moody")
+@dataclass(frozen=True, kw_only=True)
+class Moody(Loss):
+    "Fails at a = 2 as long as a file stands beside it, as memory may be short for a while."
+
+    a: float = setting(1.0, "a factor", above=0)
+
+    def __call__(self, batch):
+        if self.a == 2 and Path(__file__).with_name("short").exists():
+            raise MemoryError("short")
+        return self.a * (batch.neg - batch.pos.unsqueeze(1)).exp().mean()
+"""
+
+
+def test_a_trial_that_failed_by_what_passed_is_tried_again_and_chosen_if_best(tmp_path):
+    (tmp_path / "moody.py").write_text(MOODY)
+    short = tmp_path / "short"
+    short.touch()
+    losses = '\n[[loss]]\nname = "tuning-test-moody"\ntune = { a = [1.0, 2.0, 3.0] }\n'
+    suite, out = write_suite(tmp_path, losses), tmp_path / "out"
+    plugin = ("--plugin", tmp_path / "moody.py")
+    for _ in range(2):  # as long as it fails, it is tried again, and the others are not
+        done = run(suite, out, *plugin)
+        assert done.returncode == 0, done.stderr
+        assert "(3 of 3 trials, 1 failed; the first: MemoryError: short (moody.py, " in done.stdout
+    whole = [path for path in tuning_trials(out) if b'"failed"' not in path.read_bytes()]
+    before = {path: path.stat().st_mtime_ns for path in whole}
+    short.unlink()
+    done = run(suite, out, *plugin)
+    assert done.returncode == 0, done.stderr
+    assert "(3 of 3 trials, 0 failed)" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in whole} == before
+    best = max(json.loads(path.read_text())["validation"] for path in tuning_trials(out))
+    (study,) = tuning(out)[0].values()
+    assert study["validation"] == best
+    written = times(out)
+    assert run(suite, out, *plugin).returncode == 0
     assert times(out) == written
 
 
