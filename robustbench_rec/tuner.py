@@ -35,8 +35,7 @@ def run_tuning(
     Call it within `store.locked()`, and make the plan anew afterwards. Candidates that are all
     tried run side by side; those that Optuna draws run one after the other, study beside study. A
     trial that is recorded is not run again, whichever study it was of, unless it failed by what may
-    have passed. Arguments are those of
-    `run_suite`; `warn` is told of corrupt records.
+    have passed. Arguments are those of `run_suite`; `warn` is told of corrupt records.
 
     Raises:
         InputError: results cannot be written, Optuna is wanted and not installed, or torch or
