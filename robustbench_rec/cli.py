@@ -24,7 +24,7 @@ import click
 from robustbench_rec import __version__
 from robustbench_rec.compute import Compute, find_device
 from robustbench_rec.errors import InputError
-from robustbench_rec.printing import aligned, comparison, counted
+from robustbench_rec.printing import aligned, comparison, contrast, counted
 
 if TYPE_CHECKING:
     from robustbench_rec.datasets.catalog import Listing
@@ -410,21 +410,31 @@ def status(run: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("run")
+@click.option("--against", metavar="LOSS", help="Hold RUN's other losses against this one.")
 @AS_JSON
-def compare(run: str, as_json: bool) -> None:
+def compare(run: str, against: str | None, as_json: bool) -> None:
     """Put the values that RUN's suite says were published beside RUN's own.
 
     Ours are means over replicates, over the users that the source averages over. A suite gives
     published values in its [[reference]] tables. The exit status is 0 whatever the verdicts.
-    """
-    from robustbench_rec.references import compare as compared
 
-    found = compared(_folder(run), _warn)
+    With --against, hold RUN's losses against one of them, replicate by replicate: what each has
+    more of a metric at the lowest and the highest level, and how much more it keeps up to there.
+    """
+    folder = _folder(run)
+    if against is None:
+        from robustbench_rec.references import compare as compared
+
+        found, lines = compared(folder, _warn), comparison
+    else:
+        from robustbench_rec.contrasts import contrasts_of
+
+        found, lines = contrasts_of(folder, against, _warn), contrast
     rows = found.astype(object).where(found.notna(), None).to_dict("records")
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
-    for line in comparison(rows):
+    for line in lines(rows):
         click.echo(line)
 
 

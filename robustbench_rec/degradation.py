@@ -6,9 +6,14 @@ embeddings at every level: a drop is a difference within a replicate, never betw
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pandas.api.typing import SeriesGroupBy
 
 PANEL = ["dataset", "backbone", "perturbation", "unit", "metric"]
 """What one panel of a figure holds constant."""
@@ -56,11 +61,11 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
         ValueError: a replicate has two values for one point, as in a frame of two suites.
 
     """
-    values = _paired(frame)
+    groups = paired(frame).groupby([*CURVE, "level"], sort=True)
     parts = [
-        _summary(values, "value", ["n", "mean", "low", "high"]),
-        _summary(values, "drop", ["pairs", "drop", "drop_low", "drop_high"]),
-        _summary(values, "retention", ["", "retention", "retention_low", "retention_high"]),
+        summary(groups["value"], ["n", "mean", "low", "high"]),
+        summary(groups["drop"], ["pairs", "drop", "drop_low", "drop_high"]),
+        summary(groups["retention"], ["", "retention", "retention_low", "retention_high"]),
     ]
     found = pd.concat(parts, axis=1).drop(columns="")
     found["interval"] = [interval_text(n) for n in found["n"]]
@@ -68,8 +73,20 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
     return found.reset_index()
 
 
-def _paired(frame: pd.DataFrame) -> pd.DataFrame:
-    """Put beside each value its drop and its retention against its replicate's level 0."""
+def paired(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put beside each value its drop and its retention against its replicate's level 0.
+
+    Args:
+        frame: as `curves` takes it.
+
+    Returns:
+        Columns of `CURVE`, `level`, `replicate`, `value`, `clean`, `drop`, `retention`, sorted;
+        missing cells are left out.
+
+    Raises:
+        ValueError: as `curves`.
+
+    """
     keys = [*CURVE, "level", "replicate"]
     values = frame[[*keys, "value"]].dropna(subset="value").sort_values(keys)
     _check_unique(values, keys)
@@ -88,9 +105,12 @@ def _check_unique(values: pd.DataFrame, keys: list[str]) -> None:
         raise ValueError(f"two values for one point ({where}); take one suite at a time")
 
 
-def _summary(values: pd.DataFrame, column: str, names: list[str]) -> pd.DataFrame:
-    """Return count, mean, low and high at each level, NaN left out, under the given names."""
-    groups = values.groupby([*CURVE, "level"], sort=True)[column]
+def summary(groups: SeriesGroupBy[float, Any], names: list[str]) -> pd.DataFrame:
+    """Return count, mean, low and high of each group, NaN left out, under the given names.
+
+    One value has no interval, 2 to 5 have their range, from 6 on it is the 95% t interval of the
+    mean; `curves` says why.
+    """
     found = groups.agg(["count", "mean", "std", "min", "max"])
     n = found["count"].to_numpy()
     half = _t_factor(n) * found["std"] / np.sqrt(n.clip(1))
@@ -157,15 +177,18 @@ def _panel_areas(panel: pd.DataFrame) -> list[dict[str, object]]:
         {
             "loss": loss,
             "levels": int(counts[loss]),
-            "area": _area(levels, grid[loss].to_numpy(dtype=np.float64)),
+            "area": float(area(levels, grid[loss].to_numpy(dtype=np.float64))),
         }
         for loss in grid.columns
     ]
 
 
-def _area(levels: NDArray[np.float64], kept: NDArray[np.float64]) -> float:
-    """Return the mean height of the line through (levels, kept), both (L,)."""
+def area(levels: NDArray[np.float64], kept: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean height of lines through (levels, kept): (L,) and (L, ...) to (...).
+
+    It is NaN for a line that lacks a level, and where there is one level only.
+    """
     if levels.size < 2:
-        return float("nan")
+        return np.full(kept.shape[1:], np.nan)
     widths = np.diff(levels)
-    return float(widths @ (kept[1:] + kept[:-1]) / 2 / widths.sum())
+    return np.asarray(np.tensordot(widths, kept[1:] + kept[:-1], axes=1) / 2 / widths.sum())

@@ -65,6 +65,40 @@ def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
     )
 
 
+def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
+    """Yield the lines of a contrast: a block for each panel, a line for each loss in it.
+
+    Args:
+        rows: of the frame that `contrasts.contrasts` returns, None where it has NaN.
+
+    """
+    blocks: dict[str, dict[str, dict[str, str]]] = {}
+    for row in rows:
+        where = f"{row['dataset']}, {row['backbone']}: {row['perturbation']}, {row['metric']}"
+        title = ("kept up to" if row["quantity"] == "retention" else "at") + f" {row['level']:g}"
+        blocks.setdefault(where, {}).setdefault(row["loss"], {})[title] = _difference(row)
+    for where, losses in blocks.items():
+        titles = list(dict.fromkeys(title for line in losses.values() for title in line))
+        lines = [
+            (loss, *(line.get(title, "-") for title in titles)) for loss, line in losses.items()
+        ]
+        yield click.style(f"{where}, less {rows[0]['against']}", bold=True)
+        for text in aligned([("loss", *titles), *lines]):
+            yield f"  {text}"
+        yield ""
+    intervals = " or ".join(dict.fromkeys(row["interval"] for row in rows))
+    yield f"[low, high] of differences within replicates: {intervals}"
+    yield "higher, lower: a t interval leaves out 0; from 6 replicates on"
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    """Return a difference, its interval where it has one, and a verdict where it has one."""
+    text = f"{row['difference']:+.4f}"
+    if row["low"] is not None:
+        text += f" [{row['low']:+.4f}, {row['high']:+.4f}]"
+    return text if row["verdict"] == "undecided" else f"{text} {row['verdict']}"
+
+
 def _note(row: Mapping[str, Any]) -> str:
     users = row["averaging"].replace("-", " ")
     return f"{row['source']}; over {users}, tolerance {100 * row['tolerance']:g}%"

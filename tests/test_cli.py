@@ -366,6 +366,31 @@ def test_compare_says_how_many_need_records(beside, command):
     assert said.endswith("\n1 of 3 within tolerance, 0 not run, 2 need records\n")
 
 
+def test_compare_against_a_loss_prints_differences_within_replicates(tiny, command):
+    tiny.write_text(SUITE.replace("epochs = 1", "epochs = 3, lr = 0.1"))
+    assert command("run", tiny, "--jobs", 1, "--no-figures").returncode == 0
+    place = Path("results", "runs", "tiny")
+    values = read(place).set_index(["metric", "loss", "level"])["value"]
+    at_0, at_half = (
+        values["ndcg@20", "mse", level] - values["ndcg@20", "bpr", level] for level in (0.0, 0.5)
+    )
+    kept = [values["ndcg@20", loss, 0.5] / values["ndcg@20", loss, 0.0] for loss in ("mse", "bpr")]
+    assert at_0 != 0
+    lines = told("compare", "tiny", "--against", "bpr").splitlines()
+    assert lines[:4] + lines[-2:] == [
+        "synthetic, mf: hidden_positives, ndcg@20, less bpr",
+        "  loss  at 0     at 0.5   kept up to 0.5",
+        f"  mse   {at_0:+.4f}  {at_half:+.4f}  {(kept[0] - kept[1]) / 2:+.4f}",
+        "",
+        "[low, high] of differences within replicates: one replicate, no interval",
+        "higher, lower: a t interval leaves out 0; from 6 replicates on",
+    ]
+    rows = json.loads(told("compare", "tiny", "--against", "bpr", "--json"))
+    assert [row["level"] for row in rows] == [0.0, 0.5, 0.5] * 2  # of two metrics
+    assert rows[0]["low"] is None
+    assert refused("compare", "tiny", "--against", "softmx").startswith("loss 'softmx' was not run")
+
+
 def everything_in(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*"))
 

@@ -22,7 +22,7 @@ LAYERS = (
     "cell",
     "suite store studies records",
     "planning degradation pool references execution",
-    "runner tuner figures",
+    "runner tuner figures contrasts",
     "progress saving",
     "mechanism_figures",
     "gallery",
@@ -95,7 +95,7 @@ def test_plugins_are_built_on_public_names(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["store", "references", "degradation", "figures", "mechanism_figures"]
+    "name", ["store", "references", "degradation", "contrasts", "figures", "mechanism_figures"]
 )
 def test_results_are_read_and_drawn_without_torch(name):
     reached, new = set(), {name}

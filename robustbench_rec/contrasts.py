@@ -1,0 +1,128 @@
+"""One loss of a run beside every other: differences within replicates, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from robustbench_rec.degradation import (
+    PANEL,
+    T_FROM,
+    area,
+    interval_text,
+    paired,
+    split_floors,
+    summary,
+)
+from robustbench_rec.errors import InputError
+from robustbench_rec.labels import meant
+from robustbench_rec.registry import nearest
+from robustbench_rec.store import Store, read
+
+QUANTITY = [*PANEL, "loss", "quantity", "level"]
+"""What of a loss is held against another."""
+CONTRAST = [*QUANTITY, "against", "pairs", "difference", "low", "high", "interval", "verdict"]
+
+
+def contrasts_of(
+    run: Path | str, against: str, warn: Callable[[str], None] = lambda _: None
+) -> pd.DataFrame:
+    """Return `contrasts` of a run, in the metrics that its suite names.
+
+    Raises:
+        InputError: the folder holds no run; as `contrasts`.
+
+    """
+    asked = Store(Path(run)).manifest()["metrics"]
+    frame = read(run, warn)
+    return contrasts(pd.concat([frame[frame["metric"] == one] for one in asked]), against)
+
+
+def contrasts(frame: pd.DataFrame, against: str) -> pd.DataFrame:
+    """Say how much better than one loss the others are, and how much more they keep.
+
+    A replicate gives every loss the same data and the same initial embeddings, so losses differ by
+    the mean of their differences within replicates. Its interval is that of `degradation.curves`:
+    the range of fewer than 6 replicates, the 95% t interval of more. Intervals are of one
+    difference each; among twenty, one leaves out 0 by chance.
+
+    Args:
+        frame: as `degradation.curves` takes it; of one suite.
+        against: the loss that the others are held against, as `softmax` or `psl(activation=relu)`.
+
+    Returns:
+        One row for each (dataset, backbone, perturbation, unit, metric), other trained loss and
+        quantity: `value` at the lowest and the highest level of the panel, and `retention`, the
+        mean of what is retained up to that level (`degradation.areas`). `difference` is loss less
+        `against`, the mean over `pairs` replicates, in [`low`, `high`], which `interval` names.
+        The verdict is "higher" or "lower" where a t interval leaves out 0, else "undecided". A
+        replicate that lacks what a quantity needs is left out of it, and a quantity without one.
+
+    Raises:
+        InputError: `against` is none of the losses, may mean several, or is the only one.
+
+    """
+    trained, _ = split_floors(frame)
+    losses = list(trained["loss"].unique())
+    loss = _named(against, losses)
+    others = [one for one in losses if one != loss]
+    if not others:
+        raise InputError(
+            f"loss {loss} is the only one that was run; there is none to hold against it"
+        )
+    parts = [
+        _differences(panel, loss, others)
+        for _, panel in trained.groupby(PANEL, sort=False)
+        if loss in set(panel["loss"])
+    ]
+    differences = pd.concat(parts)
+    found = summary(
+        differences.groupby(QUANTITY, sort=False)["difference"],
+        ["pairs", "difference", "low", "high"],
+    ).reset_index()
+    found["against"] = loss
+    found["interval"] = [interval_text(n) for n in found["pairs"]]
+    decided = found["pairs"] >= T_FROM
+    found["verdict"] = np.select(
+        [decided & (found["low"] > 0), decided & (found["high"] < 0)],
+        ["higher", "lower"],
+        "undecided",
+    )
+    return found[CONTRAST]
+
+
+def _named(asked: str, losses: list[str]) -> str:
+    found = meant(asked, {one: one for one in losses})
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"loss {asked!r} may mean {' or '.join(found)}; say which")
+    were = ", ".join(losses) or "none"
+    raise InputError(f"loss {asked!r} was not run{nearest(asked, losses)} (these were: {were})")
+
+
+def _differences(panel: pd.DataFrame, against: str, others: list[str]) -> pd.DataFrame:
+    """Return what others have more than `against` in a panel, replicate by replicate."""
+    held = {name: panel[name].iloc[0] for name in PANEL}
+    parts = []
+    for quantity, level, values in _quantities(panel):
+        values = values.reindex(index=[against, *others])
+        more = (values - values.loc[against]).drop(index=against)
+        rows = more.melt(ignore_index=False, value_name="difference").dropna().reset_index()
+        parts.append(rows.assign(quantity=quantity, level=level, **held))
+    return pd.concat(parts)
+
+
+def _quantities(panel: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
+    """Yield quantity, level, and its values, (losses, replicates)."""
+    values = paired(panel)
+    levels = np.unique(values["level"])
+    for level in np.unique(levels[[0, -1]]):
+        at = values[values["level"] == level]
+        yield "value", level, at.pivot(index="loss", columns="replicate", values="value")
+    kept = values.pivot(index="level", columns=["loss", "replicate"], values="retention")
+    areas = pd.Series(area(levels, kept.to_numpy()), index=kept.columns)
+    yield "retention", levels[-1], areas.unstack("replicate")

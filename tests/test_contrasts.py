@@ -1,0 +1,164 @@
+"""One loss beside others: differences within replicates, and what they say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from robustbench_rec import InputError
+from robustbench_rec.contrasts import CONTRAST, contrasts
+from robustbench_rec.store import COLUMNS
+
+
+def frame(*rows):
+    """Build a tidy frame of (loss, level, replicate, value) rows."""
+    return pd.DataFrame(
+        [
+            ("s", "d", "mf", loss, "p", "share", level, replicate, "ndcg@20", value, 1.0)
+            for loss, level, replicate, value in rows
+        ],
+        columns=list(COLUMNS),
+    )
+
+
+# In each replicate ccl starts lower than softmax, and keeps more.
+TWO = frame(
+    ("softmax", 0.0, 0, 0.40),
+    ("softmax", 0.1, 0, 0.30),
+    ("softmax", 0.5, 0, 0.20),
+    ("softmax", 0.0, 1, 0.50),
+    ("softmax", 0.1, 1, 0.40),
+    ("softmax", 0.5, 1, 0.25),
+    ("ccl", 0.0, 0, 0.30),
+    ("ccl", 0.1, 0, 0.30),
+    ("ccl", 0.5, 0, 0.24),
+    ("ccl", 0.0, 1, 0.44),
+    ("ccl", 0.1, 1, 0.44),
+    ("ccl", 0.5, 1, 0.33),
+)
+
+
+def row(found, quantity, level, loss="ccl"):
+    rows = found[
+        (found["quantity"] == quantity) & (found["level"] == level) & (found["loss"] == loss)
+    ]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_two_replicates_by_hand():
+    found = contrasts(TWO, "softmax")
+    assert list(found.columns) == CONTRAST
+    assert set(found["against"]) == {"softmax"}
+    assert set(found["pairs"]) == {2}
+    columns = ["difference", "low", "high"]
+    assert row(found, "value", 0.0)[columns].tolist() == pytest.approx([-0.08, -0.10, -0.06])
+    assert row(found, "value", 0.5)[columns].tolist() == pytest.approx([0.06, 0.04, 0.08])
+    # Kept, the mean height over [0, .5]: softmax .1 (1 + .75) / 2 + .4 (.75 + .5) / 2 = .3375, and
+    # .1 (1 + .8) / 2 + .4 (.8 + .5) / 2 = .35; ccl .1 + .4 (1 + .8) / 2 = .46, and
+    # .1 + .4 (1 + .75) / 2 = .45; all over .5.
+    kept = row(found, "retention", 0.5)[columns].tolist()
+    assert kept == pytest.approx([0.2225, 0.20, 0.245])
+    assert len(found) == 3
+
+
+def test_fewer_than_six_replicates_decide_nothing():
+    assert set(contrasts(TWO, "softmax")["verdict"]) == {"undecided"}
+
+
+def test_six_replicates_decide_where_the_t_interval_leaves_out_zero():
+    more = [0.01, 0.02, 0.015, 0.01, 0.02, 0.03]
+    unsure = [0.01, -0.02, 0.015, -0.01, 0.02, -0.03]
+    rows = [
+        one
+        for r in range(6)
+        for one in (
+            ("softmax", 0.0, r, 0.1 * r),
+            ("ccl", 0.0, r, 0.1 * r + more[r]),
+            ("bpr", 0.0, r, 0.1 * r - more[r]),
+            ("bce", 0.0, r, 0.1 * r + unsure[r]),
+        )
+    ]
+    found = contrasts(frame(*rows), "softmax")
+    assert dict(zip(found["loss"], found["verdict"], strict=True)) == {
+        "ccl": "higher",
+        "bpr": "lower",
+        "bce": "undecided",
+    }
+    low, high = stats.t.interval(0.95, 5, np.mean(more), stats.sem(more))
+    ccl = row(found, "value", 0.0)
+    assert ccl[["low", "high"]].tolist() == pytest.approx([low, high], rel=1e-9)
+    assert ccl["interval"] == "95% t interval over 6 replicates"
+
+
+def test_the_other_way_round_is_the_negative():
+    one, other = contrasts(TWO, "softmax"), contrasts(TWO, "ccl")
+    assert other["difference"].tolist() == pytest.approx((-one["difference"]).tolist())
+    assert other["low"].tolist() == pytest.approx((-one["high"]).tolist())
+
+
+def test_a_replicate_that_lacks_a_level_is_left_out_of_what_needs_it():
+    found = contrasts(TWO.drop(index=4), "softmax")  # softmax at .1 in replicate 1
+    assert row(found, "value", 0.5)["pairs"] == 2
+    assert row(found, "retention", 0.5)["pairs"] == 1
+    assert row(found, "retention", 0.5)["difference"] == pytest.approx(0.245)
+
+
+def test_a_loss_without_the_hardest_level_has_no_row_for_it():
+    short = TWO[(TWO["loss"] == "softmax") | (TWO["level"] < 0.5)]
+    assert contrasts(short, "softmax")["quantity"].tolist() == ["value"]
+
+
+def test_where_the_loss_itself_lacks_the_hardest_level_no_row_is_of_it():
+    short = TWO[(TWO["loss"] == "ccl") | (TWO["level"] < 0.5)]
+    assert contrasts(short, "softmax")["level"].tolist() == [0.0]
+
+
+def test_clean_data_have_one_row_a_loss_and_metric():
+    clean = TWO[TWO["level"] == 0]
+    recall = clean.assign(metric="recall@20", value=clean["value"] / 2)
+    found = contrasts(pd.concat([recall, clean]), "softmax")
+    assert found["quantity"].tolist() == ["value", "value"]
+    assert found["metric"].tolist() == ["recall@20", "ndcg@20"]  # the frame's order
+
+
+def test_panels_keep_to_themselves_and_one_without_the_loss_is_left_out():
+    graph = TWO.assign(backbone="lightgcn", value=TWO["value"] * 2)
+    alone = TWO[TWO["loss"] == "ccl"].assign(backbone="xsimgcl")
+    found = contrasts(pd.concat([TWO, graph, alone]), "softmax")
+    assert found["backbone"].unique().tolist() == ["mf", "lightgcn"]
+    mf, lightgcn = (found[found["backbone"] == one] for one in ("mf", "lightgcn"))
+    assert row(lightgcn, "value", 0.5)["difference"] == pytest.approx(0.12)
+    assert row(lightgcn, "retention", 0.5)["difference"] == pytest.approx(
+        row(mf, "retention", 0.5)["difference"]
+    )
+
+
+def test_floors_are_no_losses():
+    floor = TWO[TWO["loss"] == "ccl"].assign(loss="untrained", backbone="popularity")
+    assert set(contrasts(pd.concat([TWO, floor]), "ccl")["loss"]) == {"softmax"}
+
+
+def test_losses_are_asked_for_as_only_does():
+    two = TWO.replace(
+        {"softmax": "psl(tau=0.1, activation=relu)", "ccl": "psl(tau=0.1, activation=tanh)"}
+    )
+    assert contrasts(two, "psl(activation=relu)")["difference"].tolist() == pytest.approx(
+        contrasts(TWO, "softmax")["difference"].tolist()
+    )
+    with pytest.raises(InputError, match=r"'psl' may mean psl\(.*relu\) or psl\(.*tanh\); say"):
+        contrasts(two, "psl")
+
+
+def test_a_loss_that_was_not_run_is_named_with_those_that_were():
+    with pytest.raises(
+        InputError, match=r"'softmaxx' was not run.*softmax.*these were: softmax, ccl"
+    ):
+        contrasts(TWO, "softmaxx")
+    with pytest.raises(InputError, match=r"'ccl' was not run \(these were: none\)"):
+        contrasts(TWO.iloc[:0], "ccl")
+
+
+def test_a_loss_alone_has_none_beside_it():
+    with pytest.raises(InputError, match="softmax is the only one that was run"):
+        contrasts(TWO[TWO["loss"] == "softmax"], "softmax")
