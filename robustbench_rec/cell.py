@@ -17,7 +17,7 @@ from robustbench_rec.datasets.catalog import resolve
 from robustbench_rec.interactions import Split
 from robustbench_rec.loss import LOSSES, Loss
 from robustbench_rec.perturbation import PERTURBATIONS, Perturbation, perturb
-from robustbench_rec.protocol import PROTOCOL, TrainConfig
+from robustbench_rec.protocol import HOLDING_OUT, PROTOCOL, TrainConfig
 from robustbench_rec.registry import code_of, make
 from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.settings import plain, spec
@@ -102,7 +102,8 @@ class Cell:
 
     def _fit_identity(self) -> str:
         components = (self.dataset, self.backbone, self.loss)
-        parts = [f"protocol={PROTOCOL}", f"seed={self.seed}", f"replicate={self.replicate}"]
+        protocol = HOLDING_OUT if self.dataset.hold_out else PROTOCOL
+        parts = [f"protocol={protocol}", f"seed={self.seed}", f"replicate={self.replicate}"]
         parts += [_identity(component) for component in components]
         return "\n".join([*parts, self.fingerprint, _identity(self.training)])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
@@ -27,10 +26,10 @@ def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
 
     A raw log is filtered (`min_rating`, then `k_core`) and split (`split_by`, `test`); parts that
     were split before are taken as they are. From the training part come the validation pairs,
-    unless they are given, and then the pairs that are held out (`hold_out`). Held-out pairs stay
-    in `seen`; pairs that are true but were never observed join `false_negatives` alone. Ids are
-    numbered from 0 in the order of the original ones, numbers by value. The order of the rows
-    changes nothing.
+    unless they are given, and then the pairs that are held out (`hold_out`): of each user, so that
+    all meet false negatives at the rate that is asked for. Held-out pairs stay in `seen`; pairs
+    that are true but were never observed join `false_negatives` alone. Ids are numbered from 0 in
+    the order of the original ones, numbers by value. The order of the rows changes nothing.
 
     Args:
         raw: as read.
@@ -54,9 +53,9 @@ def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
         train, test = _split(_filtered(train, dataset), dataset, rng("split"))
     valid = parts.valid
     if valid is None:
-        chosen = in_users(train, _valid_counts(train, dataset.valid), rng("valid"))
+        chosen = in_users(train, _of_each_user(train, dataset.valid), rng("valid"))
         train, valid = train[~chosen], train[chosen]
-    held = _held_out(train, dataset.hold_out, rng("hold_out"))
+    held = in_users(train, _of_each_user(train, dataset.hold_out), rng("hold_out"))
     never_observed = parts.unobserved.without(train).without(valid).without(test)
     split = Split.of(
         train[~held],
@@ -264,8 +263,10 @@ def _test_counts(log: Interactions, share: float) -> IntArray:
     return np.asarray(np.minimum(counts, np.maximum(log.user_counts - 1, 0)))
 
 
-def _valid_counts(train: Interactions, share: float) -> IntArray:
-    """Return how many training pairs of each user validate: max(int(share n), 1), not all."""
+def _of_each_user(train: Interactions, share: float) -> IntArray:
+    """Return a share of each user's number of pairs, max(int(share n), 1), never all; 0 of 0."""
+    if share == 0:
+        return np.zeros(train.n_users, dtype=np.int64)
     counts = np.maximum(np.floor(share * train.user_counts + 1e-9).astype(np.int64), 1)
     return np.asarray(np.minimum(counts, np.maximum(train.user_counts - 1, 0)))
 
@@ -276,20 +277,6 @@ def in_users(pairs: Interactions, counts: IntArray, rng: np.random.Generator) ->
     rank = np.empty(len(pairs), dtype=np.int64)
     rank[shuffled] = np.arange(len(pairs))
     return np.asarray(rank - pairs.starts[pairs.users] < counts[pairs.users])
-
-
-def _held_out(train: Interactions, share: float, rng: np.random.Generator) -> BoolArray:
-    """Return a mask (n,) of round(share n) pairs at random; each user keeps at least one.
-
-    A larger share holds out what a smaller one does, and more.
-    """
-    luck = rng.random(len(train))
-    by_luck = np.lexsort((luck, train.users))
-    luck[by_luck[train.starts[:-1][train.user_counts > 0]]] = math.inf
-    wanted = min(round(share * len(train)), int(np.isfinite(luck).sum()))
-    held = np.zeros(len(train), dtype=np.bool_)
-    held[np.argsort(luck, kind="stable")[:wanted]] = True
-    return held
 
 
 def _sample(test: Interactions, share: float, rng: np.random.Generator) -> Interactions:

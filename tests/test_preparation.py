@@ -132,11 +132,16 @@ def test_numbers_in_one_part_and_text_in_another_become_text():
 
 def test_held_out_pairs_leave_train_but_stay_seen():
     split = prepare(Raw(table(block(20, 12))), Log(hold_out=0.25), seed=0)
-    whole = len(split.seen)
-    assert len(split.false_negatives) == round(0.25 * whole)
-    assert len(split.train) == whole - len(split.false_negatives)
+    assert (split.seen.user_counts == 8).all()  # of 10 in training one validates, of 12 two test
+    assert (split.false_negatives.user_counts == 2).all()
+    assert len(split.train) == len(split.seen) - len(split.false_negatives)
     assert split.seen == split.train + split.false_negatives
     assert (split.train.user_counts >= 1).all()
+
+
+def test_every_user_has_a_held_out_pair_however_small_the_share():
+    split = prepare(Raw(table(block(20, 12))), Log(hold_out=0.01), seed=0)
+    assert (split.false_negatives.user_counts == 1).all()
 
 
 def test_each_user_keeps_a_training_pair_when_much_is_held_out():
