@@ -17,11 +17,14 @@ from robustbench_rec.datasets.catalog import resolve
 from robustbench_rec.interactions import Split
 from robustbench_rec.loss import LOSSES, Loss
 from robustbench_rec.perturbation import PERTURBATIONS, Perturbation, perturb
-from robustbench_rec.protocol import HOLDING_OUT, PROTOCOL, TrainConfig
+from robustbench_rec.protocol import PROTOCOL, TrainConfig
 from robustbench_rec.registry import code_of, make
 from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.settings import plain, spec
 from robustbench_rec.tuning import noisy
+
+HOLDING_OUT = f"{PROTOCOL}, of each user"
+"""The protocol where a data set holds positives out; once it did so of all pairs at once."""
 
 
 @dataclass(frozen=True)

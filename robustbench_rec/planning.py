@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from robustbench_rec.cell import Cell
@@ -40,7 +41,8 @@ class Plan:
         all_cells: of the whole suite, as far as its data are here.
         fingerprints: data set -> digest of its content.
         done: ids that are recorded and need not run.
-        seconds: what recorded trainings took, floors left out, for an estimate.
+        seconds: what trainings that are recorded here took in the mean, floors left out, by data
+            set, backbone and loss.
         studies: of the losses that are tuned, by id; `cells` rest on these.
         outcomes: of those begun, as `Study.outcome` tells it; a cell whose study has not ended
             stands under the first candidates.
@@ -54,7 +56,7 @@ class Plan:
     all_cells: tuple[Cell, ...]
     fingerprints: Mapping[str, str]
     done: frozenset[str]
-    seconds: tuple[float, ...]
+    seconds: Mapping[tuple[str, ...], float]
     studies: Mapping[str, Study] = field(default_factory=dict)
     outcomes: Mapping[str, Any] = field(default_factory=dict)
     all_studies: Mapping[str, Study] = field(default_factory=dict)
@@ -93,12 +95,26 @@ class Plan:
         """How many trainings the whole plan has."""
         return len({cell.fit_id for cell in self.cells})
 
+    @cached_property
+    def costs(self) -> dict[str, float]:
+        """What each training that is left may take: what its like took, or else all took.
+
+        In seconds; where none is recorded, 1 each. Floors take nothing.
+        """
+        usual = fmean(self.seconds.values()) if self.seconds else 1.0
+        return {
+            fit: self.seconds.get(_kind(cells[0]), usual) if cells[0].backbone.learns else 0.0
+            for fit, cells in self.left.items()
+        }
+
     def estimate(self, jobs: int) -> float | None:
         """Return the seconds left, from recorded trainings; None where none is recorded."""
-        if not self.seconds:
-            return None
-        left = sum(cells[0].backbone.learns for cells in self.left.values())
-        return sum(self.seconds) / len(self.seconds) * left / jobs
+        return sum(self.costs.values()) / jobs if self.seconds else None
+
+
+def _kind(cell: Cell) -> tuple[str, ...]:
+    """Return what decides, but for early stops, how long a training takes."""
+    return tuple(map(spec_once, (cell.dataset, cell.backbone, cell.loss)))
 
 
 def make_plan(
@@ -134,15 +150,18 @@ def make_plan(
     every = tuple(suite.cells(here, outcomes.settle)) if only else cells
     records = store.records((cell.id for cell in cells), warn)
     done = {id for id, record in records.items() if record["status"] == "done"}
-    trained = (r for r in records.values() if r["id"] in done and r["best_epoch"])
-    seconds = {record["fit_id"]: record["seconds"]["fit"] for record in trained}
+    took: dict[tuple[str, ...], dict[str, float]] = {}
+    for cell in cells:
+        if cell.id in done and cell.backbone.learns:
+            seconds = records[cell.id]["seconds"]["fit"]
+            took.setdefault(_kind(cell), {})[cell.fit_id] = seconds
     return Plan(
         suite=suite,
         cells=cells,
         all_cells=every,
         fingerprints={str(dataset): digest for dataset, digest in prints.items()},
         done=frozenset() if force else frozenset(done),
-        seconds=tuple(seconds.values()),
+        seconds={kind: fmean(fits.values()) for kind, fits in took.items()},
         studies=studies,
         outcomes=outcomes.held,
         all_studies=outcomes.studies,

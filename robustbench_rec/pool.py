@@ -41,6 +41,8 @@ class Status:
     started: float = field(default_factory=time.monotonic)
     of: str = "cells"
     """What is counted: "cells", or the "trials" that tune."""
+    costs: tuple[float, float] | None = None
+    """What the finished and what the rest may cost, in one unit; None where all cost the same."""
 
     @property
     def left(self) -> int:
@@ -49,9 +51,9 @@ class Status:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time that the rest takes at the pace so far; None before the first cell."""
-        finished = self.done + len(self.failed)
-        return (time.monotonic() - self.started) / finished * self.left if finished else None
+        """The time that the rest takes at the pace so far; None before there is one."""
+        finished, left = self.costs or (self.done + len(self.failed), self.left)
+        return (time.monotonic() - self.started) / finished * max(left, 0) if finished else None
 
 
 class Pool(ABC):

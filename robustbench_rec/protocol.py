@@ -9,9 +9,6 @@ from robustbench_rec.settings import check, setting
 PROTOCOL = "2"
 """Raise it when training, sampling or evaluation change what a cell means."""
 
-HOLDING_OUT = f"{PROTOCOL}, of each user"
-"""The protocol of cells whose data set holds positives out; once it did so of all pairs at once."""
-
 SELECT_AT = 20
 """The best epoch is the one of the highest validation NDCG at this length."""
 

@@ -84,6 +84,7 @@ class _Cells(Pool):
         super().__init__(plan.left, store, jobs, compute, status, watch)
         self.cells, self.plugins = plan.left, plan.suite.plugins
         self.data_dir, self.titles = data_dir, titles
+        self.costs, status.costs = plan.costs, (0.0, sum(plan.costs.values()))
 
     def task(self, fit: str) -> tuple[Callable[..., Outcomes], tuple[Any, ...]]:
         cells = {cell.id: cell.to_plain() for cell in self.cells[fit]}
@@ -91,6 +92,8 @@ class _Cells(Pool):
         return run_training, (*folders, fit, cells, self.plugins, self.compute)
 
     def settle(self, fit: str, outcomes: Outcomes) -> None:
+        finished, left = self.status.costs or (0.0, 0.0)
+        self.status.costs = finished + self.costs[fit], left - self.costs[fit]
         for id, outcome, error in outcomes:
             if outcome == "done":
                 self.status.done += 1

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from robustbench_rec.cell import HOLDING_OUT
 from robustbench_rec.execution import run_cells
-from robustbench_rec.protocol import HOLDING_OUT
 from robustbench_rec.suite import Suite
 
 EXPECTED = {
