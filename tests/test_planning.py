@@ -1,10 +1,17 @@
 """Plans: as many cells and trainings as the grid has, at a cost of its components."""
 
 import json
+import time
 from pathlib import Path
+from typing import Any
 
-from robustbench_rec import settings
+import pytest
+
+from robustbench_rec import InputError, settings
+from robustbench_rec.cell import Cell
 from robustbench_rec.planning import Plan, make_plan, manifest
+from robustbench_rec.pool import Status
+from robustbench_rec.records import Record
 from robustbench_rec.store import Store
 from robustbench_rec.suite import Suite
 
@@ -62,3 +69,46 @@ def test_components_are_printed_once_not_once_a_cell(tmp_path, monkeypatch):
     assert len(described["cells"]) == described["suite_cells"] == 10_000
     assert len(printed) < 200
     assert json.dumps(described)
+
+
+def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
+    text = SUITE.replace("replicates = 250", "replicates = 2").replace("floors = []\n", "")
+    (tmp_path / "grid.toml").write_text(text)
+    suite = Suite.load(str(tmp_path / "grid.toml"), tmp_path)
+    store = Store(tmp_path / "out")
+    fresh = make_plan(suite, store, tmp_path)
+    assert set(fresh.costs.values()) == {0.0, 1.0}
+    assert fresh.estimate(1) is None
+    took = {("mf", "bpr"): (2.0, 4.0), ("lightgcn", "softmax"): (30.0,)}
+    for (backbone, loss), seconds in took.items():
+        alike = [
+            cells[0]
+            for cells in fresh.left.values()
+            if (cells[0].backbone.name, cells[0].loss.name) == (backbone, loss)
+        ]
+        with store.locked():
+            for cell, spent in zip(alike, seconds, strict=False):
+                store.write(done(cell, spent), {})
+    plan = make_plan(suite, store, tmp_path)
+    assert len(plan.done) == 3
+    expected = {("mf", "bpr"): 3.0, ("lightgcn", "softmax"): 30.0}
+    for fit, cells in plan.left.items():
+        kind = cells[0].backbone.name, cells[0].loss.name
+        floor = not cells[0].backbone.learns
+        assert plan.costs[fit] == (0.0 if floor else expected.get(kind, (3.0 + 30.0) / 2))
+    assert plan.estimate(2) == sum(plan.costs.values()) / 2
+
+
+def done(cell: Cell, seconds: float) -> dict[str, Any]:
+    """Return the least record of a cell whose training took so long."""
+    record = Record.failure(cell, InputError("none")).to_plain()
+    return record | {"status": "done", "seconds": {"fit": seconds}}
+
+
+def test_the_time_left_is_by_costs_where_they_are_known():
+    status = Status(total=10, already=0, done=5, started=time.monotonic() - 60)
+    assert status.seconds_left == pytest.approx(60, abs=1)
+    status.costs = (10.0, 40.0)
+    assert status.seconds_left == pytest.approx(240, abs=1)
+    status.costs = (0.0, 50.0)  # floors alone are done: no pace is known
+    assert status.seconds_left is None
