@@ -103,10 +103,14 @@ class Cell:
         """Digest of a training that tunes: by `fit_id`, but for noisy validation."""
         return digest(self.fit_id, "noisy validation") if self._carves() else self.fit_id
 
+    @property
+    def protocol(self) -> str:
+        """What the cell means, beside its settings."""
+        return HOLDING_OUT if self.dataset.hold_out else PROTOCOL
+
     def _fit_identity(self) -> str:
         components = (self.dataset, self.backbone, self.loss)
-        protocol = HOLDING_OUT if self.dataset.hold_out else PROTOCOL
-        parts = [f"protocol={protocol}", f"seed={self.seed}", f"replicate={self.replicate}"]
+        parts = [f"protocol={self.protocol}", f"seed={self.seed}", f"replicate={self.replicate}"]
         parts += [_identity(component) for component in components]
         return "\n".join([*parts, self.fingerprint, _identity(self.training)])
 

@@ -38,7 +38,8 @@ def contrasts_of(
     """
     asked = Store(Path(run)).manifest()["metrics"]
     frame = read(run, warn)
-    return contrasts(pd.concat([frame[frame["metric"] == one] for one in asked]), against)
+    parts = [frame[frame["metric"] == metric] for metric in dict.fromkeys(asked)]
+    return contrasts(pd.concat(parts), against)
 
 
 def contrasts(frame: pd.DataFrame, against: str) -> pd.DataFrame:
@@ -51,7 +52,8 @@ def contrasts(frame: pd.DataFrame, against: str) -> pd.DataFrame:
 
     Args:
         frame: as `degradation.curves` takes it; of one suite.
-        against: the loss that the others are held against, as `softmax` or `psl(activation=relu)`.
+        against: the label of the loss that the others are held against, or as much of it as tells
+            it apart: `softmax`, `psl(activation=relu)`.
 
     Returns:
         One row for each (dataset, backbone, perturbation, unit, metric), other trained loss and
@@ -62,25 +64,21 @@ def contrasts(frame: pd.DataFrame, against: str) -> pd.DataFrame:
         replicate that lacks what a quantity needs is left out of it, and a quantity without one.
 
     Raises:
-        InputError: `against` is none of the losses, may mean several, or is the only one.
+        InputError: `against` is none of the losses, may mean several, or has no replicate in
+            common with another.
+        ValueError: as `degradation.curves`.
 
     """
-    trained, _ = split_floors(frame)
+    trained, _ = split_floors(frame.dropna(subset="value"))
     losses = list(trained["loss"].unique())
     loss = _named(against, losses)
     others = [one for one in losses if one != loss]
-    if not others:
-        raise InputError(
-            f"loss {loss} is the only one that was run; there is none to hold against it"
-        )
-    parts = [
-        _differences(panel, loss, others)
-        for _, panel in trained.groupby(PANEL, sort=False)
-        if loss in set(panel["loss"])
-    ]
-    differences = pd.concat(parts)
+    panels = trained.groupby(PANEL, sort=False, dropna=False)
+    differences = pd.concat([_differences(panel, loss, others) for _, panel in panels])
+    if differences.empty:
+        raise InputError(f"no other loss was run where loss {loss} was, at any level")
     found = summary(
-        differences.groupby(QUANTITY, sort=False)["difference"],
+        differences.groupby(QUANTITY, sort=False, dropna=False)["difference"],
         ["pairs", "difference", "low", "high"],
     ).reset_index()
     found["against"] = loss
@@ -111,7 +109,7 @@ def _differences(panel: pd.DataFrame, against: str, others: list[str]) -> pd.Dat
     for quantity, level, values in _quantities(panel):
         values = values.reindex(index=[against, *others])
         more = (values - values.loc[against]).drop(index=against)
-        rows = more.melt(ignore_index=False, value_name="difference").dropna().reset_index()
+        rows = more.T.melt(ignore_index=False, value_name="difference").dropna().reset_index()
         parts.append(rows.assign(quantity=quantity, level=level, **held))
     return pd.concat(parts)
 

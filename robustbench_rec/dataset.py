@@ -67,7 +67,8 @@ class Dataset(Component):
     )
     hold_out: float = setting(
         0.0,
-        "share of the training pairs held out as known false negatives",
+        "share of each user's training pairs held out as known false negatives: rounded down, "
+        "but one at least, and never all",
         at_least=0,
         below=1,
     )

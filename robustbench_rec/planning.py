@@ -19,7 +19,6 @@ from robustbench_rec.errors import InputError
 from robustbench_rec.labels import meant, spec_once, trained
 from robustbench_rec.perturbation import PERTURBATIONS, perturb
 from robustbench_rec.preparation import load
-from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.records import versions
 from robustbench_rec.registry import nearest
 from robustbench_rec.store import Store
@@ -41,8 +40,8 @@ class Plan:
         all_cells: of the whole suite, as far as its data are here.
         fingerprints: data set -> digest of its content.
         done: ids that are recorded and need not run.
-        seconds: what trainings that are recorded here took in the mean, floors left out, by data
-            set, backbone and loss.
+        seconds: what trainings that are recorded here took in the mean, floors left out, by
+            `_kind`.
         studies: of the losses that are tuned, by id; `cells` rest on these.
         outcomes: of those begun, as `Study.outcome` tells it; a cell whose study has not ended
             stands under the first candidates.
@@ -56,7 +55,7 @@ class Plan:
     all_cells: tuple[Cell, ...]
     fingerprints: Mapping[str, str]
     done: frozenset[str]
-    seconds: Mapping[tuple[str, ...], float]
+    seconds: Mapping[tuple[object, ...], float]
     studies: Mapping[str, Study] = field(default_factory=dict)
     outcomes: Mapping[str, Any] = field(default_factory=dict)
     all_studies: Mapping[str, Study] = field(default_factory=dict)
@@ -112,9 +111,11 @@ class Plan:
         return sum(self.costs.values()) / jobs if self.seconds else None
 
 
-def _kind(cell: Cell) -> tuple[str, ...]:
-    """Return what decides, but for early stops, how long a training takes."""
-    return tuple(map(spec_once, (cell.dataset, cell.backbone, cell.loss)))
+def _kind(cell: Cell) -> tuple[object, ...]:
+    """Return what mostly decides how long a training takes."""
+    training = cell.training
+    parts = map(spec_once, (cell.dataset, cell.backbone, cell.loss))
+    return *parts, training.epochs, training.batch_size, training.patience
 
 
 def make_plan(
@@ -150,7 +151,7 @@ def make_plan(
     every = tuple(suite.cells(here, outcomes.settle)) if only else cells
     records = store.records((cell.id for cell in cells), warn)
     done = {id for id, record in records.items() if record["status"] == "done"}
-    took: dict[tuple[str, ...], dict[str, float]] = {}
+    took: dict[tuple[object, ...], dict[str, float]] = {}
     for cell in cells:
         if cell.id in done and cell.backbone.learns:
             seconds = records[cell.id]["seconds"]["fit"]
@@ -281,7 +282,7 @@ def manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
     return {
         "suite": plan.suite.name,
         "about": plan.suite.about,
-        "protocol": PROTOCOL,
+        "protocol": sorted({cell.protocol for cell in plan.cells}),
         "metrics": plan.suite.metrics,
         "averaging": plan.suite.averaging,
         "replicates": plan.suite.replicates,

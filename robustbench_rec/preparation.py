@@ -26,10 +26,13 @@ def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
 
     A raw log is filtered (`min_rating`, then `k_core`) and split (`split_by`, `test`); parts that
     were split before are taken as they are. From the training part come the validation pairs,
-    unless they are given, and then the pairs that are held out (`hold_out`): of each user, so that
-    all meet false negatives at the rate that is asked for. Held-out pairs stay in `seen`; pairs
+    unless they are given, and then the pairs that are held out (`hold_out`): of each user who has
+    two, so that hardly any goes without false negatives. Held-out pairs stay in `seen`; pairs
     that are true but were never observed join `false_negatives` alone. Ids are numbered from 0 in
     the order of the original ones, numbers by value. The order of the rows changes nothing.
+
+    Whoever changes what comes out raises `protocol.PROTOCOL`, or where it is of held-out pairs
+    alone `cell.HOLDING_OUT`.
 
     Args:
         raw: as read.

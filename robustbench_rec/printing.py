@@ -73,10 +73,11 @@ def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
 
     """
     blocks: dict[str, dict[str, dict[str, str]]] = {}
+    usual = max(row["pairs"] for row in rows)
     for row in rows:
         where = f"{row['dataset']}, {row['backbone']}: {row['perturbation']}, {row['metric']}"
         title = ("kept up to" if row["quantity"] == "retention" else "at") + f" {row['level']:g}"
-        blocks.setdefault(where, {}).setdefault(row["loss"], {})[title] = _difference(row)
+        blocks.setdefault(where, {}).setdefault(row["loss"], {})[title] = _difference(row, usual)
     for where, losses in blocks.items():
         titles = list(dict.fromkeys(title for line in losses.values() for title in line))
         lines = [
@@ -91,9 +92,11 @@ def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
     yield "higher, lower: a t interval leaves out 0; from 6 replicates on"
 
 
-def _difference(row: Mapping[str, Any]) -> str:
-    """Return a difference, its interval where it has one, and a verdict where it has one."""
+def _difference(row: Mapping[str, Any], usual: int) -> str:
+    """Return a difference, its interval and its verdict where it has one, and unusual pairs."""
     text = f"{row['difference']:+.4f}"
+    if row["pairs"] != usual:
+        text += f" (n={row['pairs']})"
     if row["low"] is not None:
         text += f" [{row['low']:+.4f}, {row['high']:+.4f}]"
     return text if row["verdict"] == "undecided" else f"{text} {row['verdict']}"

@@ -14,7 +14,6 @@ from typing import Any, Literal, Self
 
 from robustbench_rec.cell import Cell
 from robustbench_rec.perturbation import Perturbation
-from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.registry import one_line
 from robustbench_rec.settings import spec
 
@@ -141,7 +140,7 @@ def _described(cell: Cell) -> dict[str, Any]:
         "training": spec(cell.training),
         "seed": cell.seed,
         "replicate": cell.replicate,
-        "versions": versions(),
+        "versions": versions() | {"protocol": cell.protocol},
     }
 
 
@@ -187,5 +186,5 @@ def versions() -> dict[str, str]:
     from robustbench_rec import __version__
 
     libraries = {name: version(name) for name in ("numba", "numpy", "torch")}
-    ours = {"robustbench_rec": __version__, "protocol": PROTOCOL}
-    return ours | libraries | {"python": platform.python_version()}
+    python = {"python": platform.python_version()}
+    return {"robustbench_rec": __version__} | libraries | python

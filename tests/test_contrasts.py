@@ -139,7 +139,7 @@ def test_floors_are_no_losses():
     assert set(contrasts(pd.concat([TWO, floor]), "ccl")["loss"]) == {"softmax"}
 
 
-def test_losses_are_asked_for_as_only_does():
+def test_a_loss_is_asked_for_by_its_label_or_what_tells_it_apart():
     two = TWO.replace(
         {"softmax": "psl(tau=0.1, activation=relu)", "ccl": "psl(tau=0.1, activation=tanh)"}
     )
@@ -159,6 +159,24 @@ def test_a_loss_that_was_not_run_is_named_with_those_that_were():
         contrasts(TWO.iloc[:0], "ccl")
 
 
-def test_a_loss_alone_has_none_beside_it():
-    with pytest.raises(InputError, match="softmax is the only one that was run"):
-        contrasts(TWO[TWO["loss"] == "softmax"], "softmax")
+@pytest.mark.parametrize("other", [TWO["loss"] == "none", TWO["replicate"] == 1])
+def test_a_loss_without_another_beside_it_is_told(other):
+    softmax = (TWO["loss"] == "softmax") & (TWO["replicate"] == 0)
+    with pytest.raises(
+        InputError, match="no other loss was run where loss softmax was, at any level"
+    ):
+        contrasts(TWO[softmax | (other & (TWO["loss"] == "ccl"))], "softmax")
+
+
+def test_losses_keep_the_order_of_the_frame_whatever_is_missing():
+    more = TWO[TWO["loss"] == "ccl"].assign(loss="bpr", value=0.1)
+    late = TWO[(TWO["loss"] == "softmax") | (TWO["replicate"] == 1)]
+    found = contrasts(pd.concat([late, more]), "softmax")
+    assert found["loss"].tolist() == ["ccl", "bpr"] * 3
+
+
+def test_panels_without_values_or_without_a_unit_break_no_other():
+    empty = TWO.assign(metric="recall@20", value=np.nan)
+    nameless = TWO.assign(unit=np.nan)
+    assert contrasts(pd.concat([TWO, empty]), "softmax").equals(contrasts(TWO, "softmax"))
+    assert len(contrasts(nameless, "softmax")) == 3

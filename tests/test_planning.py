@@ -96,7 +96,16 @@ def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
         kind = cells[0].backbone.name, cells[0].loss.name
         floor = not cells[0].backbone.learns
         assert plan.costs[fit] == (0.0 if floor else expected.get(kind, (3.0 + 30.0) / 2))
-    assert plan.estimate(2) == sum(plan.costs.values()) / 2
+    n_left = dict.fromkeys(expected, 0) | {None: 0}
+    for cells in plan.left.values():
+        kind = cells[0].backbone.name, cells[0].loss.name
+        n_left[kind if kind in expected else None] += cells[0].backbone.learns
+    seconds = n_left["mf", "bpr"] * 3 + n_left["lightgcn", "softmax"] * 30 + n_left[None] * 16.5
+    assert plan.estimate(2) == seconds / 2
+    longer = SUITE.replace('"bpr"', '"bpr"\ntraining = { epochs = 400 }')
+    (tmp_path / "grid.toml").write_text(longer)
+    other = make_plan(Suite.load(str(tmp_path / "grid.toml"), tmp_path), store, tmp_path)
+    assert 3.0 not in other.costs.values()
 
 
 def done(cell: Cell, seconds: float) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""What a cell means: when these values change, raise `PROTOCOL`, so that old records rerun."""
+"""What a cell means: when these values change, raise `PROTOCOL`, so that old records rerun.
+
+Where they change for data sets alone that hold positives out, `HOLDING_OUT` will do.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -7,6 +10,7 @@ import pytest
 
 from robustbench_rec.cell import HOLDING_OUT
 from robustbench_rec.execution import run_cells
+from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.suite import Suite
 
 EXPECTED = {
@@ -55,3 +59,19 @@ def test_smoke_gives_what_it_gave_under_this_protocol(records):
     # Sums may round otherwise elsewhere, and then two ranks may swap; a change of what is drawn
     # or computed moves these by far more.
     assert got == pytest.approx(EXPECTED[HOLDING_OUT], rel=0.02)
+
+
+@pytest.mark.parametrize(("hold_out", "protocol"), [(0.0, PROTOCOL), (0.1, HOLDING_OUT)])
+def test_a_cell_is_of_the_protocol_that_its_data_set_was_prepared_by(
+    hold_out, protocol, monkeypatch
+):
+    suite = Suite.load("smoke")
+    dataset = dataclasses.replace(suite.datasets[0], hold_out=hold_out)
+    cell = dataclasses.replace(suite.cells({suite.datasets[0]: "any"})[0], dataset=dataset)
+    assert cell.protocol == protocol
+    ids = cell.id, cell.fit_id
+    for name, changed in (("PROTOCOL", not hold_out), ("HOLDING_OUT", bool(hold_out))):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"robustbench_rec.cell.{name}", "another")
+            again = dataclasses.replace(cell)
+            assert ((again.id, again.fit_id) != ids) == changed

@@ -15,7 +15,11 @@ from commands import command_line
 from robustbench_rec.compute import THREAD_VARIABLES, Compute
 from robustbench_rec.errors import InputError
 from robustbench_rec.execution import run_cells
+from robustbench_rec.planning import make_plan
+from robustbench_rec.protocol import PROTOCOL
+from robustbench_rec.runner import run_suite
 from robustbench_rec.store import Store, read
+from robustbench_rec.suite import Suite
 
 SECONDS = 120
 
@@ -338,6 +342,18 @@ def test_figures_of_an_earlier_version_of_the_suite_go_and_the_user_s_stay(tmp_p
     assert (figures / "mine.png").exists()
 
 
+def test_what_is_done_and_what_is_left_are_counted_by_cost(tmp_path):
+    suite, store = Suite.load(str(write_suite(tmp_path))), Store(tmp_path / "out")
+    seen = []
+    with store.locked():
+        plan = make_plan(suite, store, tmp_path)
+        run_suite(plan, store, tmp_path, 1, watch=lambda status: seen.append(status.costs))
+    total = sum(plan.costs.values())
+    assert total == sum(cells[0].backbone.learns for cells in plan.left.values()) > 1
+    assert all(done + left == pytest.approx(total) for done, left in seen)
+    assert seen[-1] == pytest.approx((total, 0))
+
+
 def test_the_manifest_tells_what_was_run(tmp_path, command):
     suite = write_suite(tmp_path)
     command("run", suite, "--no-figures", "--out", "out")
@@ -345,6 +361,7 @@ def test_the_manifest_tells_what_was_run(tmp_path, command):
     assert manifest["suite_text"] == suite.read_text()
     assert manifest["command"].startswith("robustbench-rec run")
     assert {"numpy", "torch", "python", "robustbench_rec"} <= manifest["versions"].keys()
+    assert manifest["protocol"] == [PROTOCOL]
     (name,) = manifest["data"]
     assert name.startswith("synthetic(")
 
