@@ -6,6 +6,8 @@ embeddings at every level: a drop is a difference within a replicate, never betw
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,13 +27,26 @@ T_FROM = 6
 """Replicates from which a t interval is drawn."""
 
 
-def interval_text(n: int) -> str:
-    """Say what interval is drawn over n replicates."""
+def interval_text(n: int, most: int | None = None) -> str:
+    """Say what interval is drawn over n replicates, or over n to `most` of one kind."""
     if n == 0:
         return "no replicate"
     if n == 1:
         return "one replicate, no interval"
-    return f"{'range' if n < T_FROM else '95% t interval'} over {n} replicates"
+    over = f"{n} replicates" if most in (None, n) else f"{n} to {most} replicates"
+    return f"{'range' if n < T_FROM else '95% t interval'} over {over}"
+
+
+def intervals_text(counts: Iterable[int]) -> str:
+    """Say what intervals are drawn over so many replicates each, the most common kind first."""
+    found = Counter(counts)
+    kinds: dict[int, list[int]] = {}
+    for n in sorted(found):
+        kinds.setdefault(min(n, 2) + (n >= T_FROM), []).append(
+            n
+        )  # none, one, a range, a t interval
+    common = sorted(kinds.values(), key=lambda kind: -sum(found[n] for n in kind))
+    return "; ".join(interval_text(kind[0], kind[-1]) for kind in common)
 
 
 def curves(frame: pd.DataFrame) -> pd.DataFrame:

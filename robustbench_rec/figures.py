@@ -19,7 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from robustbench_rec.degradation import split_floors
+from robustbench_rec.degradation import intervals_text, split_floors
 from robustbench_rec.looks import GREY, Look, floor_look, looks
 from robustbench_rec.metrics import is_per_user, label
 
@@ -225,10 +225,10 @@ def _dress(ax: Axes, curves: pd.DataFrame, value: Value) -> None:
     set_value_axis(ax, percent=value == "retention")
     if value == "retention":
         ax.set_ylabel(f"{metric} relative to level 0")
-        note = interval_note("Paired", curves["paired_interval"])
+        note = interval_note("Paired", curves["pairs"])
     else:
         ax.set_ylabel(metric)
-        note = interval_note("Bars", curves["interval"])
+        note = interval_note("Bars", curves["n"])
     ax.set_title(note, loc="left", color=GREY)
 
 
@@ -263,12 +263,10 @@ def _tick_labels(levels: Sequence[float]) -> list[str]:
     return printed
 
 
-def interval_note(bars: str, texts: pd.Series[str]) -> str:
-    """Say in words what the bars are; the most common interval first."""
-    kinds = sorted(set(texts), key=lambda kind: (-int((texts == kind).sum()), kind))
-    told = "; ".join(kinds)
-    plain = all("replicates" not in kind for kind in kinds)
-    note = told.capitalize() if plain else f"{bars}: {told}"
+def interval_note(bars: str, counts: pd.Series[int]) -> str:
+    """Say in words what the bars over so many replicates each are."""
+    told = intervals_text(counts)
+    note = f"{bars}: {told}" if counts.max() > 1 else told.capitalize()
     return "\n".join(textwrap.wrap(note, 46))
 
 
@@ -361,7 +359,7 @@ def draw_ranking(
         ax.set_axisbelow(True)
         notes = [label(ranked["metric"].iloc[0]), *_floors_in_words(ax, floors)]
         ax.set_xlabel("\n".join(notes))
-        ax.set_title(interval_note("Bars", ranked["interval"]), loc="left", color=GREY)
+        ax.set_title(interval_note("Bars", ranked["n"]), loc="left", color=GREY)
         if any(line.get_label() == PUBLISHED for line in ax.get_lines()):
             pair: Any = tuple(Line2D([], [], **mark) for mark in _published_marks("o", GREY))
             names = ["published"]

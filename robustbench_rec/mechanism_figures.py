@@ -125,7 +125,7 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
                 draw_line(ax, rows, "mean", styles[str(loss)], places[str(loss)], str(loss))
             _dress(ax, name, title)
         _draw_even(axes[0, 0], found)
-        bars = interval_note("Bars", found["interval"])
+        bars = interval_note("Bars", found["n"])
         _finish(figure, found, f"{bars}. Models of the best epochs.")
     return figure
 
@@ -148,19 +148,19 @@ def draw_along_training(diagnostics: pd.DataFrame, among: Iterable[str] = ()) ->
         for ax in axes.flat[-columns:]:
             ax.set_xlabel("epoch")
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        intervals = [
+        counts = [
             _draw_courses(column, diagnostics[diagnostics["level"] == level], styles, not alone)
             for level, column in zip(levels, axes.reshape(2, -1).T, strict=True)
         ]
-        bands = interval_note("Bands", pd.concat(intervals))
+        bands = interval_note("Bands", pd.concat(counts))
         _finish(figure, diagnostics, f"{bands}. Markers: best epochs.")
     return figure
 
 
 def _draw_courses(
     axes: Iterable[Axes], diagnostics: pd.DataFrame, styles: Mapping[str, Look], say_level: bool
-) -> pd.Series[str]:
-    """Draw what happens at one level, an axis a diagnostic, and return what the intervals are."""
+) -> pd.Series[int]:
+    """Draw what happens at one level, an axis a diagnostic, and return over how many replicates."""
     suffix = f", level {diagnostics['level'].iloc[0]:g}" if say_level else ""
     best = diagnostics[diagnostics["best"]]
     found = _courses(diagnostics)
@@ -171,7 +171,7 @@ def _draw_courses(
         if name == ON_FALSE:
             _draw_even(ax, found)
         _dress(ax, name, BY_LEVEL[name] + suffix)
-    return found["interval"]
+    return found["n"]
 
 
 def _courses(diagnostics: pd.DataFrame) -> pd.DataFrame:

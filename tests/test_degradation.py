@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from robustbench_rec.degradation import areas, curves, interval_text, split_floors
+from robustbench_rec.degradation import areas, curves, interval_text, intervals_text, split_floors
 from robustbench_rec.store import COLUMNS
 
 
@@ -149,6 +149,15 @@ def test_an_empty_frame_gives_no_curves_and_no_areas():
 )
 def test_interval_text(n, text):
     assert interval_text(n) == text
+
+
+def test_intervals_of_one_kind_are_told_once_and_the_most_common_first():
+    told = intervals_text([6, 3, 6, 5, 1, 6, 3, 3, 5, 0])
+    assert told == (
+        "range over 3 to 5 replicates; 95% t interval over 6 replicates; no replicate; "
+        "one replicate, no interval"
+    )
+    assert intervals_text([8, 8]) == "95% t interval over 8 replicates"
 
 
 def test_areas_by_hand_and_most_robust_first():

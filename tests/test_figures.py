@@ -83,7 +83,7 @@ def test_the_interval_is_said(replicates, note):
 
 def test_a_mix_of_intervals_says_all_of_them():
     holed = world().copy()
-    holed.loc[0, "interval"] = "one replicate, no interval"
+    holed.loc[0, "n"] = 1
     note = draw_curves(holed).get_title(loc="left").replace("\n", " ")
     assert note == "Bars: range over 2 replicates; one replicate, no interval"
 
