@@ -302,7 +302,8 @@ def draw_figure(
 ) -> Figure:
     """Draw a metric against level, and beside it what is retained of level 0.
 
-    A metric of whole lists, such as coverage, has the first panel only.
+    A metric of whole lists, such as coverage, has the first panel only, and so has a run without
+    level 0.
 
     Args:
         curves: as for `draw_curves`.
@@ -311,8 +312,10 @@ def draw_figure(
 
     """
     _check_one_panel(curves)
-    first = split_floors(curves)[0].iloc[0]
-    values: tuple[Value, ...] = ("mean", "retention") if is_per_user(first["metric"]) else ("mean",)
+    trained, _ = split_floors(curves)
+    first = trained.iloc[0]
+    retained = is_per_user(first["metric"]) and trained["retention"].notna().any()
+    values: tuple[Value, ...] = ("mean", "retention") if retained else ("mean",)
     with page_style():
         figure = new_figure(WIDTH if len(values) == 2 else PANEL_WIDTH)
         axes = figure.subplots(1, len(values), squeeze=False)[0]

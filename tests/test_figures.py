@@ -254,6 +254,11 @@ def test_a_metric_of_lists_has_no_retention_panel(metric):
     assert len(draw_figure(world(metric=metric)).axes) == 1
 
 
+def test_a_run_without_level_0_has_no_retention_panel():
+    without = world().assign(retention=np.nan, retention_low=np.nan, retention_high=np.nan)
+    assert len(draw_figure(without[without["level"] > 0]).axes) == 1
+
+
 def test_a_loss_looks_alike_in_every_figure():
     one = lines(draw_curves(world(("softmax(tau=0.2)", "bpr"))))["softmax(tau=0.2)"]
     two = lines(draw_figure(world(("softmax(tau=0.1)", "drrl"))).axes[1])["softmax(tau=0.1)"]
@@ -329,8 +334,10 @@ def test_nothing_to_draw_is_refused():
         draw_figure(world().iloc[:0])
 
 
-def test_missing_retention_still_draws():
-    frame = world().assign(retention=np.nan, retention_low=np.nan, retention_high=np.nan)
+def test_a_loss_without_retention_still_stands_beside_the_others():
+    frame = world()
+    columns = ["retention", "retention_low", "retention_high"]
+    frame.loc[frame["loss"] == SIX[0], columns] = np.nan
     assert set(lines(draw_figure(frame).axes[1])) == set(SIX)
 
 
