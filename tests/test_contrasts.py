@@ -3,23 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from frames import frame
 from scipy import stats
 
 from robustbench_rec import InputError
 from robustbench_rec.contrasts import CONTRAST, contrasts
-from robustbench_rec.store import COLUMNS
-
-
-def frame(*rows):
-    """Build a tidy frame of (loss, level, replicate, value) rows."""
-    return pd.DataFrame(
-        [
-            ("s", "d", "mf", loss, "p", "share", level, replicate, "ndcg@20", value, 1.0)
-            for loss, level, replicate, value in rows
-        ],
-        columns=list(COLUMNS),
-    )
-
 
 # In each replicate ccl starts lower than softmax, and keeps more.
 TWO = frame(

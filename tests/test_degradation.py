@@ -1,22 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from frames import frame
 from scipy import stats
 
 from robustbench_rec.degradation import areas, curves, interval_text, intervals_text, split_floors
-from robustbench_rec.store import COLUMNS
-
-
-def frame(*rows):
-    """Build a tidy frame of (loss, level, replicate, value) rows."""
-    return pd.DataFrame(
-        [
-            ("s", "d", "mf", loss, "p", "share", level, replicate, "ndcg@20", value, 1.0)
-            for loss, level, replicate, value in rows
-        ],
-        columns=list(COLUMNS),
-    )
-
 
 TWO = frame(
     ("bpr", 0.0, 0, 0.40),
