@@ -430,14 +430,17 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path)
+        # A loss may be called "None", or "1".
+        names = dict.fromkeys((*AXES, "unit"), str)
+        table = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise InputError(f"{path}: missing, and no records are here to make it from") from None
     except (OSError, ValueError) as error:  # ValueError: pandas's own, and of the encoding
         raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
     if missing := [column for column in columns if column not in table]:
         raise InputError(f"{path}: not whole; it has no column {missing[0]!r}")
-    torn = table[[column for column in columns if column not in ("perturbation", "unit")]].isna()
+    table["unit"] = table["unit"].fillna("")  # the one that may be empty
+    torn = table[list(columns)].isna()
     if torn.any(axis=None):
         row = int(np.argmax(torn.any(axis=1)))
         raise InputError(f"{path}: not whole; line {row + 2} lacks {torn.iloc[row].idxmax()!r}")

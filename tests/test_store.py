@@ -73,6 +73,24 @@ def test_a_compacted_run_reads_the_same(store):
     pd.testing.assert_frame_equal(read(store.folder), before, check_exact=True, check_dtype=False)
 
 
+def test_a_compacted_run_keeps_an_empty_unit_and_a_name_that_reads_like_nothing(store):
+    store.begin(
+        MANIFEST | {"cells": {"a1": MANIFEST["cells"]["a1"] | {"loss": "None", "backbone": "1"}}}
+    )
+    store.write(
+        RECORD
+        | {"perturbation": RECORD["perturbation"] | {"unit": ""}}
+        | {"best_epoch": 2, "diagnostics_history": HISTORY},
+        PER_USER,
+    )
+    store.compact()
+    shutil.rmtree(store.cells)
+    for frame in (read(store.folder), diagnostics(store.folder)):
+        assert set(frame["unit"]) == {""}
+        assert set(frame["loss"]) == {"None"}
+        assert set(frame["backbone"]) == {"1"}
+
+
 @pytest.fixture
 def measured(store):
     """Return a store of one cell whose loss was measured, and one whose was not."""
