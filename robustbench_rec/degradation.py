@@ -42,9 +42,8 @@ def intervals_text(counts: Iterable[int]) -> str:
     found = Counter(counts)
     kinds: dict[int, list[int]] = {}
     for n in sorted(found):
-        kinds.setdefault(min(n, 2) + (n >= T_FROM), []).append(
-            n
-        )  # none, one, a range, a t interval
+        kind = min(n, 2) + (n >= T_FROM)  # none, one, a range, a t interval
+        kinds.setdefault(kind, []).append(n)
     common = sorted(kinds.values(), key=lambda kind: -sum(found[n] for n in kind))
     return "; ".join(interval_text(kind[0], kind[-1]) for kind in common)
 
