@@ -19,10 +19,16 @@ class Adam:
     The class would import torch's compiler in every worker: seconds, and 70 MB.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], lr: float, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        lr: float,
+        weight_decay: float = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
         import torch
 
-        self.parameters, self.lr, self.weight_decay = parameters, lr, weight_decay
+        self.parameters, self.lr, self.weight_decay, self.eps = parameters, lr, weight_decay, eps
         self.means = [torch.zeros_like(parameter) for parameter in parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in parameters]
         self.steps = [torch.zeros((), device=parameter.device) for parameter in parameters]
@@ -46,7 +52,7 @@ class Adam:
                 beta2=0.999,
                 lr=self.lr,
                 weight_decay=self.weight_decay,
-                eps=1e-8,
+                eps=self.eps,
                 maximize=False,
             )
 

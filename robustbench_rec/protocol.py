@@ -21,6 +21,7 @@ class TrainConfig:
     batch_size: int = setting(1024, "positives in a step", at_least=1)
     lr: float = setting(1e-3, "Adam's rate", above=0)
     weight_decay: float = setting(0.0, "Adam's L2 penalty on the embeddings", at_least=0)
+    eps: float = setting(1e-8, "Adam's epsilon, below which a gradient counts as small", above=0)
     eval_every: int = setting(5, "epochs between evaluations on validation", at_least=1)
     patience: int = setting(
         0, "stop after this many evaluations without a new best; 0 never stops early", at_least=0

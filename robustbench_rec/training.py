@@ -136,7 +136,7 @@ class Trainer:
         self.device = self.parameters[0].device
         with self.device:
             self.objective = bound(loss, split.n_users, split.n_items, seed_for(seed, "loss"))
-        self.optimizer = Adam(self.parameters, config.lr, config.weight_decay)
+        self.optimizer = Adam(self.parameters, config.lr, config.weight_decay, config.eps)
         moves = getattr(self.objective, "moves", ())
         self.movers = [Mover(move, config.lr) for move in moves]
         self.estimates: Sequence[Estimate] = getattr(self.objective, "estimates", ())
