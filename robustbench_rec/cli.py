@@ -340,6 +340,34 @@ def _say_tuned(studies: Iterable[Mapping[str, Any]]) -> None:
 
 
 @main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Where the tables go: a new folder, or one of the RUNs that holds tables alone.",
+)
+@click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
+def merge(runs: tuple[str, ...], out: Path, figures: bool) -> None:
+    """Join RUNs of one suite, run apart by --only or on several machines, into one of tables.
+
+    Of a cell that several RUNs have, that of the last counts. The RUNs stay as they are, and go on
+    where they were; the joined tables are what status, figures and compare read.
+    """
+    from robustbench_rec.merging import merge as merged
+
+    command = shlex.join(["robustbench-rec", *sys.argv[1:]])
+    folders = [_folder(run) for run in runs]
+    manifest = merged(folders, out, command, _warn)
+    click.echo(
+        f"suite {manifest['suite']}: {counted(len(manifest['cells']), 'cell')} of "
+        f"{counted(len(runs), 'run')} -> {out / 'results.csv'}"
+    )
+    if figures and manifest["cells"]:
+        _draw(out)
+
+
+@main.command()
 @click.argument("run")
 def figures(run: str) -> None:
     """Draw the figures of RUN, a results folder or a suite's name, from its records alone."""
@@ -403,6 +431,9 @@ def status(run: str, as_json: bool) -> None:
     )
     if summary["cells"] < summary["suite_cells"]:
         click.echo(f"a part, by --only: the whole suite has {summary['suite_cells']} cells")
+    for part in summary["parts"]:
+        started = part["started"].replace("T", " ")[:16]
+        click.echo(f"of these {counted(len(part['cells']), 'cell')}: {part['command']} ({started})")
     for title, error in summary["failed"].values():
         click.echo(f"failed: {title}: {error}")
     _say_tuned(summary["tuning"])

@@ -57,6 +57,8 @@ TUNING_COLUMNS = (
     "status",
     "chosen",
 )
+MAY_BE_EMPTY = ("perturbation", "validation", "best_epoch", "seconds", "status")
+"""What a trial may lack: it failed, or was not run yet, or was of the clean control."""
 TRAINING = (*COLUMNS[: COLUMNS.index("metric")], "epoch", "best")
 """What tells the evaluations during training apart; `best` where the model was kept."""
 DIGITS = 6
@@ -227,29 +229,6 @@ class Store:
                 raise ValueError(f"its {metric} is {value!r}, which is no number")
         return record
 
-    def _trial_table(self) -> str:
-        """Return tuning.csv: the trials of each study, in the order in which they were put."""
-        import pandas as pd
-
-        rows = []
-        for study in self.tuned(self.manifest(), lambda _: None):
-            held = self.trials((trial["id"] for trial in study["trials"]), lambda _: None)
-            for at, put in enumerate(study["trials"], start=1):
-                trial = held.get(put["id"], {"seconds": {}})
-                rows.append(
-                    (
-                        *(study[axis] for axis in (*AXES, "level")),
-                        at,
-                        json.dumps(put["settings"]),
-                        *(trial.get(key) for key in ("validation", "best_epoch")),
-                        trial["seconds"].get("fit"),
-                        trial.get("status"),
-                        put["id"] == study["best"],
-                    )
-                )
-        table: str = pd.DataFrame(rows, columns=list(TUNING_COLUMNS)).to_csv(index=False)
-        return table
-
     def _set_aside(self, path: Path) -> None:
         """Move a record away, for a look."""
         aside = self.folder / "set-aside"
@@ -292,6 +271,7 @@ class Store:
             "left": len(manifest["cells"]) - len(records),
             "seconds": sum(fits.values()),
             "tuning": self.tuned(manifest, warn),
+            "parts": [],
         }
 
     def _compacted_summary(self, manifest: Plain) -> Plain:
@@ -307,7 +287,8 @@ class Store:
             "failed": {},
             "left": planned - done,
             "seconds": 0.0,
-            "tuning": [],
+            "tuning": _chosen(manifest.get("studies", {}), trials(self.folder)),
+            "parts": manifest.get("parts", []),
         }
 
     def tuned(self, manifest: Plain, warn: Callable[[str], None]) -> list[Plain]:
@@ -330,17 +311,36 @@ class Store:
         return same and all((self.folder / name).is_file() for name in wanted)
 
     def compact(self) -> Path:
-        """Write what was measured into tables, each whole or not at all; return that of results.
+        """Write what was measured into tables; return that of results."""
+        studies = self.manifest().get("studies")
+        tried = trials(self.folder) if studies else None
+        return self.write_tables(read(self.folder), evaluations(self.folder), tried)
 
-        tuning.csv has a row a trial; `settings` is JSON, and `perturbation` is empty where the
-        clean control chose.
-        """
-        if self.manifest().get("studies"):
-            _write(self.folder / "tuning.csv", self._trial_table().encode())
-        evaluations = _rounded(_evaluations(self, lambda _: None)).to_csv(index=False)
-        _write(self.folder / "diagnostics.csv", evaluations.encode())
-        path = self.folder / "results.csv"
-        _write(path, read(self.folder).to_csv(index=False).encode())
+    def write_tables(
+        self, results: pd.DataFrame, evaluated: pd.DataFrame, tried: pd.DataFrame | None
+    ) -> Path:
+        """Write results, evaluations and trials, each whole or not at all; return the first."""
+        tables = {"diagnostics.csv": _rounded(evaluated), "results.csv": results}
+        if tried is not None:
+            tables = {"tuning.csv": tried} | tables
+        for name, table in tables.items():
+            _write(self.folder / name, table.to_csv(index=False).encode())
+        return self.folder / "results.csv"
+
+    def publish(
+        self,
+        manifest: Plain,
+        results: pd.DataFrame,
+        evaluated: pd.DataFrame,
+        tried: pd.DataFrame | None,
+    ) -> Path:
+        """Write tables and what they are of, without records; return the table of results."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be made ({error.strerror})") from None
+        path = self.write_tables(results, evaluated, tried)
+        _write(self.folder / "manifest.json", _json(manifest))
         return path
 
 
@@ -439,7 +439,8 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
     if missing := [column for column in columns if column not in table]:
         raise InputError(f"{path}: not whole; it has no column {missing[0]!r}")
-    table["unit"] = table["unit"].fillna("")  # the one that may be empty
+    if "unit" in table:
+        table["unit"] = table["unit"].fillna("")  # the one that may be empty
     torn = table[list(columns)].isna()
     if torn.any(axis=None):
         row = int(np.argmax(torn.any(axis=1)))
@@ -501,25 +502,21 @@ def diagnostics(run: Path | str, warn: Callable[[str], None] = lambda _: None) -
         InputError: the folder holds no run.
 
     """
-    import pandas as pd
-
-    store = Store(Path(run))
-    store.manifest()
-    path = store.folder / "diagnostics.csv"
-    if store.cells.is_dir():
-        wide = _evaluations(store, warn)
-    else:
-        wide = _table(path, TRAINING) if path.is_file() else pd.DataFrame(columns=list(TRAINING))
+    wide = evaluations(run, warn)
     long = wide.melt(list(TRAINING), var_name="diagnostic", ignore_index=False)
     return long.sort_index(kind="stable").dropna(subset="value").reset_index(drop=True)
 
 
-def _evaluations(store: Store, warn: Callable[[str], None]) -> pd.DataFrame:
-    """Return a row for each finished cell and evaluation, a column for each diagnostic."""
+def evaluations(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
+    """Return what `diagnostics` does, a row an evaluation and a column a diagnostic."""
     import pandas as pd
 
+    store = Store(Path(run))
     manifest = store.manifest()
     cells = manifest["cells"]
+    if not store.cells.is_dir():
+        path = store.folder / "diagnostics.csv"
+        return _table(path, TRAINING) if path.is_file() else pd.DataFrame(columns=list(TRAINING))
     rows = [
         (
             manifest["suite"],
@@ -536,6 +533,67 @@ def _evaluations(store: Store, warn: Callable[[str], None]) -> pd.DataFrame:
     ]
     where = pd.DataFrame([row[:-1] for row in rows], columns=list(TRAINING))
     return where.join(pd.DataFrame([row[-1] for row in rows], index=where.index))
+
+
+def trials(run: Path | str) -> pd.DataFrame:
+    """Return the trials of each study of a run, in the order in which they were put.
+
+    Columns: dataset, backbone, loss, perturbation ("" where the clean control chose), level,
+    trial, settings (JSON), validation, best_epoch, seconds, status, chosen. Without studies there
+    are no rows.
+
+    Raises:
+        InputError: the folder holds no run, or a table that is not whole.
+
+    """
+    import pandas as pd
+
+    store = Store(Path(run))
+    manifest = store.manifest()
+    if not store.cells.is_dir():
+        path = store.folder / "tuning.csv"
+        if not path.is_file():
+            return pd.DataFrame(columns=list(TUNING_COLUMNS))
+        table = _table(path, [name for name in TUNING_COLUMNS if name not in MAY_BE_EMPTY])
+        return table.fillna({"perturbation": ""}).astype({"best_epoch": "Int64"})
+    rows = []
+    for study in store.tuned(manifest, lambda _: None):
+        held = store.trials((trial["id"] for trial in study["trials"]), lambda _: None)
+        for at, put in enumerate(study["trials"], start=1):
+            trial = held.get(put["id"], {"seconds": {}})
+            rows.append(
+                (
+                    *(study[axis] for axis in (*AXES, "level")),
+                    at,
+                    json.dumps(put["settings"]),
+                    *(trial.get(key) for key in ("validation", "best_epoch")),
+                    trial["seconds"].get("fit"),
+                    trial.get("status"),
+                    put["id"] == study["best"],
+                )
+            )
+    return pd.DataFrame(rows, columns=list(TUNING_COLUMNS))
+
+
+def _chosen(described: Plain, tried: pd.DataFrame) -> list[Plain]:
+    """Return each study of a manifest as `Store.tuned` does, as far as its trials tell."""
+    found = []
+    for id, study in described.items():
+        its = (tried[axis] == study[axis] for axis in (*AXES, "level"))
+        rows = tried[np.logical_and.reduce(list(its))]
+        best = rows[rows["chosen"]].to_dict("records")
+        found.append(
+            {"id": id, "edges": [], "error": "" if best else "no trial succeeded"}
+            | study
+            | {
+                "status": "done" if best else "failed",
+                "trials": [{"settings": json.loads(text)} for text in rows["settings"]],
+                "failed": int((rows["status"] == "failed").sum()),
+                "chosen": json.loads(best[0]["settings"]) if best else None,
+                "validation": best[0]["validation"] if best else None,
+            }
+        )
+    return found
 
 
 def _rounded(wide: pd.DataFrame) -> pd.DataFrame:

@@ -73,7 +73,16 @@ def test_every_command_has_help(path):
 
 
 def test_the_commands_are_those_that_are_documented():
-    assert set(main.commands) == {"run", "list", "show", "figures", "compare", "status", "data"}
+    assert set(main.commands) == {
+        "run",
+        "merge",
+        "list",
+        "show",
+        "figures",
+        "compare",
+        "status",
+        "data",
+    }
 
 
 def test_the_version_is_the_package_s():
@@ -389,6 +398,29 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, comma
     assert [row["level"] for row in rows] == [0.0, 0.5, 0.5] * 2  # of two metrics
     assert rows[0]["low"] is None
     assert refused("compare", "tiny", "--against", "softmx").startswith("loss 'softmx' was not run")
+
+
+def test_parts_run_apart_are_merged_to_what_one_run_gives(tmp_path, tiny, command):
+    quiet = ("--jobs", 1, "--no-figures")
+    assert command("run", tiny, *quiet).returncode == 0
+    for loss in ("bpr", "mse"):
+        done = command("run", tiny, *quiet, "--only", f"loss={loss}", "--out", loss)
+        assert done.returncode == 0, done.stderr
+    said = told("merge", "bpr", "mse", "--out", "merged", "--no-figures")
+    assert said == f"suite tiny: 4 cells of 2 runs -> {Path('merged', 'results.csv')}\n"
+    whole = Path("results", "runs", "tiny")
+    for table in ("results.csv", "diagnostics.csv"):
+        assert Path("merged", table).read_bytes() == (whole / table).read_bytes()
+    lines = told("status", "merged").splitlines()
+    assert lines[0] == "suite tiny: 4 of 4 cells done, 0 failed, 0 left, compacted"
+    assert lines[1].startswith("of these 2 cells: robustbench-rec run tiny.toml --jobs 1 --no-fig")
+    assert "--only loss=bpr --out bpr (20" in lines[1]
+    assert len(lines) == 3
+    said = told("merge", "bpr", "merged", "--out", "merged")
+    assert "synthetic-mf-hidden_positives-ndcg_at_20.png" in said
+    assert Path("merged", "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+    assert refused("merge", "bpr", "--out", "merged").startswith("merged holds another run; name")
+    assert refused("merge", "bpr", "nowhere", "--out", "new").startswith("nowhere: no run here")
 
 
 def everything_in(folder: Path) -> list[Path]:

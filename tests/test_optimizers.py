@@ -6,13 +6,13 @@ import torch
 from robustbench_rec.optimizers import Adam
 
 
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_adam_is_that_of_torch(weight_decay):
+@pytest.mark.parametrize(("weight_decay", "eps"), [(0.0, 1e-8), (0.1, 1e-8), (0.0, 0.5)])
+def test_adam_is_that_of_torch(weight_decay, eps):
     generator = torch.Generator().manual_seed(0)
     start = [torch.randn(5, 3, generator=generator), torch.randn(4, 3, generator=generator)]
     ours, theirs = ([part.clone().requires_grad_() for part in start] for _ in range(2))
-    adam = Adam(ours, 0.01, weight_decay)
-    other = torch.optim.Adam(theirs, lr=0.01, weight_decay=weight_decay, fused=True)
+    adam = Adam(ours, 0.01, weight_decay, eps)
+    other = torch.optim.Adam(theirs, lr=0.01, weight_decay=weight_decay, eps=eps, fused=True)
     for _ in range(3):
         gradients = [torch.randn(part.shape, generator=generator) for part in start]
         adam.step(gradients)

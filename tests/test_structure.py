@@ -21,7 +21,7 @@ LAYERS = (
     "tuning",
     "cell",
     "suite store studies records",
-    "planning degradation pool references execution",
+    "planning degradation pool references execution merging",
     "runner tuner figures contrasts",
     "progress saving",
     "mechanism_figures",

@@ -83,6 +83,25 @@ def test_embeddings_are_of_unit_length_where_the_loss_scores_by_cosine(loss, uni
     assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-6) == unit
 
 
+@pytest.mark.parametrize("backbone", ["mf", "lightgcn"])
+def test_under_cosine_scores_scale_is_that_of_rate_and_epsilon(backbone):
+    """So that suites of papers may start at a tenth of N(0, 1), beside losses that know scale."""
+    config = replace(QUICK, lr=0.5, eps=1e-3)  # an epsilon that tells
+    small = replace(config, lr=0.05, eps=1e-2)
+    loss = LOSSES["softmax"](n_negatives=8)
+
+    def trained(std, config):
+        return fit(toy_split(), BACKBONES[backbone](dim=8, init_std=std), loss, config, seed=0)
+
+    published, ours, other = (
+        trained(std, how)
+        for std, how in ((1.0, config), (0.1, small), (0.1, replace(small, eps=1e-3)))
+    )
+    torch.testing.assert_close(published.users, ours.users, atol=1e-4, rtol=0)
+    torch.testing.assert_close(published.items, ours.items, atol=1e-4, rtol=0)
+    assert not torch.allclose(published.items, other.items, atol=1e-2)
+
+
 def test_the_model_is_given_without_gradients():
     for backbone, loss in ((MF, BPR), (BACKBONES["lightgcn"](dim=8), small("ccl"))):
         model = fit(toy_split(), backbone, loss, QUICK, seed=0)
@@ -297,6 +316,7 @@ def test_without_training_or_validation_pairs_there_is_no_training(part):
         ("lr", 0.0, "> 0"),
         ("lr", float("inf"), "finite and > 0"),
         ("weight_decay", -0.1, ">= 0"),
+        ("eps", 0.0, "> 0"),
         ("eval_every", 0, ">= 1"),
         ("patience", -1, ">= 0"),
     ],

@@ -1,0 +1,223 @@
+"""Merging: parts of a suite that were run apart come to what one run of it gives."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from robustbench_rec import InputError
+from robustbench_rec.labels import AXES
+from robustbench_rec.merging import merge
+from robustbench_rec.store import Store, diagnostics, read, trials
+
+MANIFEST = {
+    "suite": "s",
+    "suite_text": "name = 's'",
+    "suite_cells": 4,
+    "metrics": ["ndcg@20"],
+    "averaging": "test-users",
+    "protocol": ["2"],
+    "data": {"toy()": "f0"},
+    "process": 1,
+    "command": "robustbench-rec run s",
+    "started": "2026-01-02T03:04:05+00:00",
+}
+PER_USER = {"users": np.arange(3), "ndcg@20": np.array([0.25, 0.5, 0.75])}
+
+
+def cell(loss: str, level: float = 0.0) -> dict:
+    names = {"dataset": "toy", "backbone": "mf", "loss": loss, "perturbation": "noise"}
+    return names | {"level": level, "replicate": 0}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that makes a run of (id, loss, level, value) cells."""
+
+    def make(name, *cells, **manifest):
+        store = Store(tmp_path / name)
+        planned = {id: cell(loss, level) for id, loss, level, _ in cells}
+        with store.locked():
+            store.begin(MANIFEST | {"cells": planned} | manifest)
+            for id, loss, level, value in cells:
+                if value is None:  # planned alone
+                    continue
+                record = {
+                    **{axis: {"name": called, "spec": called} for axis, called in _axes(loss)},
+                    "id": id,
+                    "fit_id": id,
+                    "status": "done",
+                    "perturbation": {"name": "noise", "unit": "share", "level": level},
+                    "replicate": 0,
+                    "metrics": {"ndcg@20": value},
+                    "users": {"evaluated": 3, "all": 4},
+                    "seconds": {"fit": 1.0},
+                    "best_epoch": 5,
+                    "diagnostics_history": [[5, {"kl": value}], [10, {"kl": 2 * value}]],
+                    "error": "",
+                }
+                store.write(record, PER_USER)
+            store.compact()
+        return store.folder
+
+    return make
+
+
+def _axes(loss):
+    return [(axis, cell(loss)[axis]) for axis in AXES]
+
+
+def tables_alone(folder):
+    """Take the records from a run."""
+    shutil.rmtree(folder / "cells")
+    return folder
+
+
+def values(folder) -> list[tuple]:
+    frame = read(folder)
+    return list(frame[["loss", "level", "value"]].itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize("compacted", [(), (0,), (1,), (0, 1)])
+def test_parts_come_to_what_one_run_gives(tmp_path, run, compacted):
+    cells = [("a", "bpr", 0.0, 0.5), ("b", "bpr", 0.1, 0.4), ("c", "mse", 0.0, 0.25)]
+    whole = run("whole", *cells)
+    parts = [run("one", *cells[:2]), run("other", *cells[2:])]
+    for at in compacted:
+        tables_alone(parts[at])
+    merge(parts, tmp_path / "out")
+    for table in ("results.csv", "diagnostics.csv"):
+        assert (tmp_path / "out" / table).read_bytes() == (whole / table).read_bytes()
+    assert not (tmp_path / "out" / "tuning.csv").exists()
+    merged = Store(tmp_path / "out").manifest()
+    assert merged["cells"] == Store(whole).manifest()["cells"]
+    assert [part["cells"] for part in merged["parts"]] == [["a", "b"], ["c"]]
+    assert Store(tmp_path / "out").summary(pytest.fail)["done"] == 3
+
+
+def test_of_a_cell_that_several_have_the_last_counts_in_the_place_of_the_first(tmp_path, run):
+    one = run("one", ("a", "bpr", 0.0, 0.5), ("b", "mse", 0.0, 0.4), command="first")
+    other = run("other", ("z", "bpr", 0.0, 0.75), command="second")
+    merged = merge([one, other], tmp_path / "out", "merge one other")
+    assert values(tmp_path / "out") == [("bpr", 0.0, 0.75), ("mse", 0.0, 0.4)]
+    kl = diagnostics(tmp_path / "out")
+    assert kl["value"].tolist() == [0.75, 1.5, 0.4, 0.8]
+    assert merged["cells"] == {"z": cell("bpr"), "b": cell("mse")}
+    told = [(part["command"], part["cells"]) for part in merged["parts"]]
+    assert told == [("first", ["b"]), ("second", ["z"])]
+    assert merged["command"] == "merge one other"
+
+
+def test_what_a_later_run_has_only_planned_replaces_nothing(tmp_path, run):
+    one = run("one", ("a", "bpr", 0.0, 0.5))
+    other = run("other", ("z", "bpr", 0.0, None), ("y", "mse", 0.0, 0.25))
+    merged = merge([one, other], tmp_path / "out")
+    assert values(tmp_path / "out") == [("bpr", 0.0, 0.5), ("mse", 0.0, 0.25)]
+    assert merged["cells"] == {"a": cell("bpr"), "y": cell("mse")}
+
+
+def test_published_tables_grow_in_place_and_again_alike(tmp_path, run):
+    published = tables_alone(run("published", ("a", "bpr", 0.0, 0.5), command="first"))
+    more = run("more", ("b", "mse", 0.0, 0.25), command="second")
+    merge([published, more], published)
+    held = [(published / name).read_bytes() for name in ("results.csv", "diagnostics.csv")]
+    merged = merge([published, more], published, "again")
+    assert [(published / n).read_bytes() for n in ("results.csv", "diagnostics.csv")] == held
+    told = [(part["command"], part["cells"]) for part in merged["parts"]]
+    assert told == [("first", ["a"]), ("second", ["b"])]
+    assert values(more) == [("mse", 0.0, 0.25)]
+
+
+def test_values_are_brought_to_the_averaging_of_the_last(tmp_path, run):
+    one = run("one", ("a", "bpr", 0.0, 0.5))
+    other = run("other", ("b", "mse", 0.0, 0.5), averaging="all-users")
+    merge([one, other], tmp_path / "out")
+    # three of four users have a test item
+    assert values(tmp_path / "out") == [("bpr", 0.0, 0.375), ("mse", 0.0, 0.375)]
+
+
+def tuned(folder, study, loss, *validations):
+    """Give a run a study whose best trial is the last."""
+    store = Store(folder)
+    manifest = store.manifest()
+    called = dict(_axes(loss)) | {"perturbation": ""}
+    manifest["studies"] = {study: called | {"level": 0.0, "budget": 9}}
+    store.begin(manifest)
+    put = [{"id": f"{study}{at}", "settings": {"lr": at}} for at in range(len(validations))]
+    for one, validation in zip(put, validations, strict=True):
+        rest = {"best_epoch": 5, "seconds": {"fit": 1.5}, "error": ""}
+        status = "done" if validation is not None else "failed"
+        store.write_tuning(
+            {"id": one["id"], "status": status, "validation": validation, **rest}
+            | ({} if validation is not None else {"best_epoch": None})
+        )
+    store.write_tuning(
+        {"id": study, "status": "done", "trials": put, "failed": validations.count(None)}
+        | {"chosen": put[-1]["settings"], "best": put[-1]["id"], "validation": validations[-1]}
+        | {"edges": [], "error": ""}
+    )
+    store.compact()
+    return folder
+
+
+def test_trials_are_those_of_the_study_that_chose_last(tmp_path, run):
+    one = tuned(run("one", ("a", "bpr", 0.0, 0.5)), "s", "bpr", 0.1, None, 0.25)
+    other = tuned(run("other", ("b", "mse", 0.0, 0.25)), "t", "mse", 0.5)
+    again = tuned(run("again", ("z", "bpr", 0.0, 0.75)), "u", "bpr", 0.125, 0.375)
+    pd.testing.assert_frame_equal(
+        trials(one), trials(tables_alone(one)), check_dtype=False, check_exact=True
+    )
+    merged = merge([one, other, again], tmp_path / "out")
+    table = trials(tmp_path / "out")
+    told = table[["loss", "settings", "validation", "chosen"]].to_numpy().tolist()
+    assert told == [
+        ["bpr", '{"lr": 0}', 0.125, False],
+        ["bpr", '{"lr": 1}', 0.375, True],
+        ["mse", '{"lr": 0}', 0.5, True],
+    ]
+    assert list(merged["studies"]) == ["u", "t"]
+    summary = Store(tmp_path / "out").summary(pytest.fail)
+    told = [(one["loss"], one["chosen"], one["validation"]) for one in summary["tuning"]]
+    assert told == [("bpr", {"lr": 1}, 0.375), ("mse", {"lr": 0}, 0.5)]
+    assert [len(one["trials"]) for one in summary["tuning"]] == [2, 1]
+
+
+def test_what_was_chosen_is_told_alike_with_and_without_records(run):
+    folder = tuned(run("one", ("a", "bpr", 0.0, 0.5)), "s", "bpr", 0.1, None, 0.25)
+    keys = ("id", "loss", "status", "chosen", "validation", "failed", "budget", "edges", "error")
+    (before,) = Store(folder).summary(pytest.fail)["tuning"]
+    (after,) = Store(tables_alone(folder)).summary(pytest.fail)["tuning"]
+    assert {key: after[key] for key in keys} == {key: before[key] for key in keys}
+    assert len(after["trials"]) == len(before["trials"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        ({"suite": "t"}, "other is of suite 't', .*one of suite 's'"),
+        ({"protocol": ["3, of each user"]}, "other is of protocol '3', .*one of protocol '2'"),
+        ({"data": {"toy()": "f1"}}, r"other and .*one were run on different data for toy\(\)"),
+    ],
+)
+def test_runs_that_are_not_parts_of_one_are_refused(tmp_path, run, manifest, says):
+    runs = [run("one", ("a", "bpr", 0.0, 0.5)), run("other", ("b", "mse", 0.0, 0.5), **manifest)]
+    with pytest.raises(InputError, match=says):
+        merge(runs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_replaced_that_is_not_merged(tmp_path, run):
+    one, other = run("one", ("a", "bpr", 0.0, 0.5)), run("other", ("b", "mse", 0.0, 0.5))
+    with pytest.raises(InputError, match="one holds the records of a run, and tables would hide"):
+        merge([one, other], one)
+    tables_alone(one)
+    with pytest.raises(InputError, match="one holds another run; name it among those to merge"):
+        merge([other], one)
+    with pytest.raises(InputError, match="absent: no run here"):
+        merge([one, tmp_path / "absent"], tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file: cannot be made"):
+        merge([one], tmp_path / "file")
+    assert json.loads((one / "manifest.json").read_text())["cells"].keys() == {"a"}
