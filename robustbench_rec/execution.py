@@ -33,7 +33,10 @@ def _loaded(dataset: Dataset, data_dir: Path, seed: int) -> Split:
 
 
 def run_cells(
-    cells: Sequence[Cell], data_dir: Path, compute: Compute = COMPUTE
+    cells: Sequence[Cell],
+    data_dir: Path,
+    compute: Compute = COMPUTE,
+    watch: Callable[[int], None] = lambda _: None,
 ) -> Iterator[tuple[Record, PerUser]]:
     """Run cells that share one training; a cell that fails yields a failed record.
 
@@ -41,6 +44,7 @@ def run_cells(
         cells: of one `fit_id`.
         data_dir: where data sets lie.
         compute: threads and device.
+        watch: called with each epoch of the training that was evaluated.
 
     Yields:
         Each record as soon as it is known, with the per-user metrics beside it: `users` (U,) and
@@ -55,7 +59,7 @@ def run_cells(
     try:
         clean, loading = _timed(_loaded, first.dataset, data_dir, first.seed)
         trained_on, perturbing = _timed(_trained_on, first, clean)
-        model, fitting = _timed(_fitted, first, trained_on, compute.device, clean)
+        model, fitting = _timed(_fitted, first, trained_on, compute.device, clean, watch)
     except (Exception, SystemExit) as error:
         yield from ((Record.failure(cell, error), {}) for cell in cells)
         return
@@ -70,8 +74,15 @@ def run_cells(
             yield Record.failure(cell, error), {}
 
 
-def run_trial(cell: Cell, data_dir: Path, compute: Compute = COMPUTE) -> Trial:
+def run_trial(
+    cell: Cell,
+    data_dir: Path,
+    compute: Compute = COMPUTE,
+    watch: Callable[[int], None] = lambda _: None,
+) -> Trial:
     """Train under settings that are tried, and keep the best validation; the test is not met.
+
+    Arguments are those of `run_cells`, with one cell.
 
     Raises:
         InputError: torch or numba does not take so many threads.
@@ -81,7 +92,7 @@ def run_trial(cell: Cell, data_dir: Path, compute: Compute = COMPUTE) -> Trial:
     try:
         clean, loading = _timed(_loaded, cell.dataset, data_dir, cell.seed)
         split, perturbing = _timed(cell.tuned_on, clean)
-        model, fitting = _timed(_fitted, cell, split, compute.device, split)
+        model, fitting = _timed(_fitted, cell, split, compute.device, split, watch)
     except (Exception, SystemExit) as error:
         return Trial.failure(cell, error)
     return Trial.of(
@@ -106,8 +117,11 @@ def _trained_on(cell: Cell, clean: Split) -> Split:
     return clean if cell.perturbation.stage == "test" else _perturbed(cell, clean)
 
 
-def _fitted(cell: Cell, split: Split, device: str, clean: Split) -> Fit:
-    return fit(split, cell.backbone, cell.loss, cell.training, cell.training_seed, device, clean)
+def _fitted(
+    cell: Cell, split: Split, device: str, clean: Split, watch: Callable[[int], None]
+) -> Fit:
+    how = cell.training, cell.training_seed
+    return fit(split, cell.backbone, cell.loss, *how, device, clean, watch)
 
 
 def _perturbed(cell: Cell, clean: Split) -> Split:

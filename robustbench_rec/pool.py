@@ -43,6 +43,10 @@ class Status:
     """What is counted: "cells", or the "trials" that tune."""
     costs: tuple[float, float] | None = None
     """What the finished and what the rest may cost, in one unit; None where all cost the same."""
+    epochs: tuple[tuple[int, int], ...] = ()
+    """How far each running training is: its last evaluated epoch, and the last it may come to."""
+    under_way: float = 0.0
+    """What of the rest the running ones have behind them, in the unit of `costs`."""
 
     @property
     def left(self) -> int:
@@ -53,6 +57,7 @@ class Status:
     def seconds_left(self) -> float | None:
         """The time that the rest takes at the pace so far; None before there is one."""
         finished, left = self.costs or (self.done + len(self.failed), self.left)
+        finished, left = finished + self.under_way, left - self.under_way
         return (time.monotonic() - self.started) / finished * max(left, 0) if finished else None
 
 
@@ -96,6 +101,10 @@ class Pool(ABC):
     @abstractmethod
     def task(self, fit: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return what a worker calls for a training, and with which arguments."""
+
+    @abstractmethod
+    def length(self, fit: str) -> tuple[int, float]:
+        """Return the epochs that a training may take, and its cost in the unit of the status."""
 
     @abstractmethod
     def settle(self, fit: str, result: Any) -> None:
@@ -152,7 +161,16 @@ class Pool(ABC):
             for future in ended:
                 self._end(futures.pop(future), future.result())
             self.status.running = min(self.jobs, len(futures) + len(self.waiting))
+            self._look_inside()
             self.watch(self.status)
+
+    def _look_inside(self) -> None:
+        """Take up how far the running trainings are."""
+        running = {fit: epoch for fit, epoch in self.store.in_flight().items() if fit in self.left}
+        lengths = {fit: self.length(fit) for fit in running}
+        self.status.epochs = tuple((at, lengths[fit][0]) for fit, at in running.items())
+        shares = (at / lengths[fit][0] * lengths[fit][1] for fit, at in running.items())
+        self.status.under_way = sum(shares)
 
     def _submit(self, fit: str) -> dict[Future[Any], str]:
         function, arguments = self.task(fit)
@@ -164,7 +182,7 @@ class Pool(ABC):
 
     def _bury(self) -> None:
         """Charge each training in flight with a death; the third is its failure."""
-        guilty = self.store.in_flight() & set(self.left)
+        guilty = self.store.in_flight().keys() & set(self.left)
         self.unexplained = 0 if guilty else self.unexplained + 1
         if self.unexplained == DEATHS:
             raise InputError(

@@ -82,8 +82,10 @@ def _counted(status: Status, finished: int) -> str:
 
 
 def _rest(status: Status) -> str:
-    """Say how many run, how many failed, and how long the rest takes."""
-    parts = [f"{status.running} running", f"{len(status.failed)} failed"]
+    """Say how many run and how far they are, how many failed, and how long the rest takes."""
+    inside = ", ".join(f"epoch {at} of {last}" for at, last in status.epochs if at)
+    running = f"{status.running} running" + (f" ({inside})" if inside else "")
+    parts = [running, f"{len(status.failed)} failed"]
     if status.left and status.seconds_left is not None:
         parts.append(f"{duration(status.seconds_left)} left")
     return ", ".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,9 @@ class _Cells(Pool):
         folders = (str(self.store.folder), str(self.data_dir))
         return run_training, (*folders, fit, cells, self.plugins, self.compute)
 
+    def length(self, fit: str) -> tuple[int, float]:
+        return self.cells[fit][0].training.epochs, self.costs[fit]
+
     def settle(self, fit: str, outcomes: Outcomes) -> None:
         finished, left = self.status.costs or (0.0, 0.0)
         self.status.costs = finished + self.costs[fit], left - self.costs[fit]
@@ -126,7 +130,8 @@ def run_training(
         rebuilt = [Cell.from_plain(cell, Path(data_dir)) for cell in cells.values()]
         if [cell.id for cell in rebuilt] != list(cells):
             raise InputError(f"the code behind {rebuilt[0]} changed while it ran; run again")
-        for record, per_user in run_cells(rebuilt, Path(data_dir), compute):
+        watch = partial(store.mark_epoch, fit)
+        for record, per_user in run_cells(rebuilt, Path(data_dir), compute, watch):
             store.write(record.to_plain(), per_user)
             outcomes.append((record.id, record.status, record.error))
     return outcomes

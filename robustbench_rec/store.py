@@ -8,7 +8,7 @@
     RUN/tuning.csv         the trials, likewise, where a loss was tuned
     RUN/diagnostics.csv    how the losses weighed negatives, one row an evaluation
     RUN/set-aside/         records that could not be read, kept for a look
-    RUN/started/           cells in flight
+    RUN/started/           trainings in flight, and their last epoch
 
 A record exists whole or not at all: it is written beside its place, synced, and renamed.
 """
@@ -19,7 +19,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -244,13 +244,22 @@ class Store:
         """Say that a training is in flight."""
         (self.started / fit).touch()
 
+    def mark_epoch(self, fit: str, epoch: int) -> None:
+        """Say how far a training in flight is; no training fails because that cannot be told."""
+        with suppress(OSError):
+            (self.started / fit).write_text(str(epoch), encoding="ascii")
+
     def mark_ended(self, fit: str) -> None:
         """Say that it is not any more."""
         (self.started / fit).unlink(missing_ok=True)
 
-    def in_flight(self) -> set[str]:
-        """Return the trainings that were started and have not ended."""
-        return {path.name for path in self.started.iterdir()} if self.started.is_dir() else set()
+    def in_flight(self) -> dict[str, int]:
+        """Return the trainings that were started and have not ended, and the epoch of each."""
+        found = {}
+        for path in self.started.iterdir() if self.started.is_dir() else ():
+            with suppress(FileNotFoundError):  # it has just ended
+                found[path.name] = int(path.read_text(encoding="ascii") or 0)
+        return found
 
     def summary(self, warn: Callable[[str], None]) -> Plain:
         """Count the cells done, failed (id -> title, why) and left, and the seconds of training."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,9 @@ class _Trials(Pool):
         folders = (str(self.store.folder), str(self.data_dir))
         return run_one, (*folders, fit, self.cells[fit].to_plain(), self.plugins, self.compute)
 
+    def length(self, fit: str) -> tuple[int, float]:
+        return self.cells[fit].training.epochs, 1.0
+
     def settle(self, fit: str, result: Plain) -> None:
         self.answered[fit] = result
         if result["status"] == "failed":
@@ -208,6 +212,7 @@ def run_one(
         rebuilt = Cell.from_plain(cell, Path(data_dir))
         if rebuilt.trial_id != trial:
             raise InputError(f"the code behind {rebuilt} changed while it ran; run again")
-        record = run_trial(rebuilt, Path(data_dir), compute).to_plain()
+        watch = partial(store.mark_epoch, trial)
+        record = run_trial(rebuilt, Path(data_dir), compute, watch).to_plain()
         store.write_tuning(record)
     return record

@@ -121,3 +121,5 @@ def test_the_time_left_is_by_costs_where_they_are_known():
     assert status.seconds_left == pytest.approx(240, abs=1)
     status.costs = (0.0, 50.0)  # floors alone are done: no pace is known
     assert status.seconds_left is None
+    status.under_way = 10.0
+    assert status.seconds_left == pytest.approx(240, abs=1)

@@ -454,3 +454,25 @@ def test_a_number_of_threads_that_torch_does_not_take_is_refused(monkeypatch):
     monkeypatch.setattr("torch.get_num_threads", lambda: 7)
     with pytest.raises(InputError, match="torch runs 7 threads where 2 were asked for"):
         next(run_cells([], Path(), Compute(threads=2)))
+
+
+def test_a_run_tells_how_far_its_trainings_are(tmp_path):
+    text = SMOKE.read_text().replace("replicates = 2", "replicates = 1")
+    (tmp_path / "long.toml").write_text(text.replace("epochs = 6", "epochs = 300"))
+    suite = Suite.load(str(tmp_path / "long.toml"), tmp_path)
+    store = Store(tmp_path / "run")
+    only = [("loss", "bpr"), ("perturbation", "hidden_positives"), ("level", "0")]
+    seen = []
+
+    def watch(status):
+        seen.append((status.epochs, status.under_way))
+
+    with store.locked():
+        plan = make_plan(suite, store, tmp_path, only)
+        run_suite(plan, store, tmp_path, 1, watch=watch)
+    inside = [(epochs[0][0], share) for epochs, share in seen if epochs and epochs[0][0]]
+    assert inside
+    assert all(0 < at <= 300 and at % 2 == 0 for at, _ in inside)
+    assert [at for at, _ in inside] == sorted(at for at, _ in inside)
+    assert [share for _, share in inside] == pytest.approx([at / 300 for at, _ in inside])
+    assert seen[-1] == ((), 0)

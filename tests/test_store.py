@@ -238,7 +238,19 @@ def test_what_an_interrupted_run_left_half_written_is_swept(store):
     store.mark_started("f9")
     with store.locked():
         assert not list(store.cells.glob("*.part"))
-        assert store.in_flight() == set()
+        assert store.in_flight() == {}
+
+
+def test_a_training_in_flight_tells_how_far_it_is(store):
+    store.mark_started("f9")
+    assert store.in_flight() == {"f9": 0}
+    store.mark_epoch("f9", 15)
+    assert store.in_flight() == {"f9": 15}
+    store.mark_ended("f9")
+    assert store.in_flight() == {}
+    shutil.rmtree(store.started)
+    store.mark_epoch("f9", 20)  # cannot be told, and nothing fails
+    assert store.in_flight() == {}
 
 
 def test_no_pickle_is_read(store):
