@@ -6,7 +6,7 @@ Figures are made without pyplot: the caller's figures, backend and settings stay
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -222,7 +223,7 @@ def _dress(ax: Axes, curves: pd.DataFrame, value: Value) -> None:
     """Label axes, ticks and intervals."""
     metric = label(curves["metric"].iloc[0])
     set_level_axis(ax, curves)
-    set_value_axis(ax, percent=value == "retention")
+    set_value_axis(ax.yaxis, percent=value == "retention")
     if value == "retention":
         ax.set_ylabel(f"{metric} relative to level 0")
         note = interval_note("Paired", curves["pairs"])
@@ -239,13 +240,13 @@ def set_level_axis(ax: Axes, curves: pd.DataFrame) -> None:
     ax.set_xticks(levels, _tick_labels(levels.tolist()))
 
 
-def set_value_axis(ax: Axes, percent: bool) -> None:
+def set_value_axis(axis: Axis, percent: bool) -> None:
     """Mark round values, as shares or as they are, with faint lines across."""
-    ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    ax.grid(axis="y", linewidth=0.4, color="0.88")
-    ax.set_axisbelow(True)
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    axis.grid(visible=True, linewidth=0.4, color="0.88")
+    axis.axes.set_axisbelow(True)
     if percent:
-        ax.yaxis.set_major_formatter(FuncFormatter(_percent))
+        axis.set_major_formatter(FuncFormatter(_percent))
 
 
 def _percent(share: float, _: object) -> str:
@@ -350,14 +351,13 @@ def draw_ranking(
         for at in range(len(ranked)):
             row = ranked.iloc[at]
             style = styles[row["loss"]]
-            ax.hlines(at, row["low"], row["high"], color=style.color, linewidth=1.3)
-            ax.plot(row["mean"], at, **line_style(style, row["loss"]) | {"linestyle": ""})
+            draw_row(ax, row, at, style)
             for value in _of_panel(published, ranked.iloc[[at]])["value"]:
                 for mark in _published_marks("o", style.color):
                     ax.plot(value, at, label=PUBLISHED, **mark)
         ax.margins(x=0.08, y=0.7 / len(ranked))
         ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        ax.set_yticks(range(len(ranked)), _wrapped(ranked["loss"]))
+        ax.set_yticks(range(len(ranked)), wrapped(ranked["loss"]))
         ax.grid(axis="x", linewidth=0.4, color="0.88")
         ax.set_axisbelow(True)
         notes = [label(ranked["metric"].iloc[0]), *_floors_in_words(ax, floors)]
@@ -372,7 +372,14 @@ def draw_ranking(
     return figure
 
 
-def _wrapped(losses: Iterable[str]) -> list[str]:
+def draw_row(ax: Axes, row: Mapping[Any, Any] | pd.Series[Any], at: float, style: Look) -> None:
+    """Draw the mean of a loss, with its interval, as the row `at`."""
+    ax.hlines(at, row["low"], row["high"], color=style.color, linewidth=1.3)
+    ax.plot(row["mean"], at, **line_style(style, row["loss"]) | {"linestyle": ""})
+
+
+def wrapped(losses: Iterable[str]) -> list[str]:
+    """Return the names of losses, over several lines where they are long."""
     return ["\n".join(textwrap.wrap(loss, LEGEND_WRAP)) for loss in losses]
 
 

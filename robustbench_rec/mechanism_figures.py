@@ -7,7 +7,7 @@ negatives it trains with. Effective share and divergences are of the rows that h
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,11 @@ from matplotlib.ticker import MaxNLocator
 from robustbench_rec import degradation
 from robustbench_rec.figures import (
     HEIGHT,
+    LEGEND_LINE,
     WIDTH,
     draw_legend,
     draw_line,
+    draw_row,
     interval_note,
     line_style,
     new_figure,
@@ -30,6 +32,7 @@ from robustbench_rec.figures import (
     set_heading,
     set_level_axis,
     set_value_axis,
+    wrapped,
 )
 from robustbench_rec.looks import GREY, Look, looks
 from robustbench_rec.saving import Drawing, file_stems
@@ -67,8 +70,8 @@ EVEN_LINE: dict[str, Any] = {
 def drawings(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> list[Drawing]:
     """Return what there is to draw for each dataset, backbone and perturbation.
 
-    Where training is the same at all levels, as it is for a perturbation of the test, there is no
-    figure against level, and the other shows one level alone.
+    Where training is the same at all levels, as it is on clean data and for a perturbation of the
+    test, the first has the losses as rows in place of levels, and the other shows one level alone.
 
     Args:
         diagnostics: as `store.diagnostics` returns them.
@@ -79,14 +82,18 @@ def drawings(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> list[Drawi
 
     """
     beside = sorted({*diagnostics["loss"], *among})
-    panels = {}
+    panels: dict[tuple[str, ...], tuple[Callable[..., Figure], pd.DataFrame]] = {}
     for key, panel in diagnostics.groupby(FIGURE, sort=True):
         name = tuple(str(part) for part in key)
         drawn = panel[panel["diagnostic"].isin(BY_LEVEL)]  # nothing where no negative has a weight
         ends = {drawn["level"].min()}
-        if _differs(drawn) and drawn["best"].any():
+        if _differs(drawn):
             ends.add(drawn["level"].max())
-            panels[*name, "mechanism"] = draw_by_level, _of(panel, panel["best"], BY_LEVEL)
+            kept, draw = panel["best"], draw_by_level
+        else:
+            kept, draw = panel["best"] & panel["level"].isin(ends), draw_by_loss
+        if drawn["best"].any():
+            panels[*name, "mechanism"] = draw, _of(panel, kept, BY_LEVEL)
         if drawn["diagnostic"].isin(ALONG_TRAINING).any():
             shown = _of(panel, panel["level"].isin(ends), ALONG_TRAINING)
             panels[*name, "mechanism_training"] = draw_along_training, shown
@@ -127,6 +134,44 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
         _draw_even(axes[0, 0], found)
         bars = interval_note("Bars", found["n"])
         _finish(figure, found, f"{bars}. Models of the best epochs.")
+    return figure
+
+
+def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
+    """Draw how the models that were kept weigh negatives, a loss a row, where one training is all.
+
+    Args:
+        diagnostics: rows of `store.diagnostics` of one dataset, backbone, perturbation and level,
+            those of the best epochs.
+        among: as for `figures.draw_curves`.
+
+    """
+    found = degradation.curves(diagnostics.rename(columns={"diagnostic": "metric"}))
+    measured = found[found["metric"].isin(BY_LEVEL)]
+    styles = looks([*measured["loss"], *among])
+    losses = sorted(measured["loss"].unique(), reverse=True)
+    height = len(BY_LEVEL) / 2 * (LEGEND_LINE * len(losses) + 0.75)
+    with page_style():
+        figure = new_figure(WIDTH, height)
+        axes = figure.subplots(3, 2, sharey=True)
+        axes[0, 0].set_yticks(range(len(losses)), wrapped(losses))
+        for ax, (name, title) in zip(axes.flat, BY_LEVEL.items(), strict=True):
+            for row in measured[measured["metric"] == name].to_dict("records"):
+                draw_row(ax, row, losses.index(row["loss"]), styles[row["loss"]])
+            ax.set_title(title, loc="left")
+            set_value_axis(ax.xaxis, percent=name not in IN_NATS)
+        rates = found.loc[found["metric"] == EVEN, "mean"]
+        if len(rates):
+            axes[0, 0].axvline(rates.mean(), **EVEN_LINE)
+            figure.legend(handles=axes[0, 0].lines[-1:], loc="outside upper right", frameon=False)
+        for ax in figure.axes:
+            ax.margins(y=0.7 / len(losses))
+            ax.set_xlim(left=0)
+            for line in ax.get_lines():
+                line.set_clip_on(line.get_gid() is not None)
+        set_heading(figure, found.iloc[0])
+        bars = interval_note("Bars", measured["n"])
+        _tell(figure, f"{bars}. Models of the best epochs.")
     return figure
 
 
@@ -202,7 +247,7 @@ def _draw_even(ax: Axes, found: pd.DataFrame) -> None:
 
 def _dress(ax: Axes, name: str, title: str) -> None:
     ax.set_title(title, loc="left")
-    set_value_axis(ax, percent=name not in IN_NATS)
+    set_value_axis(ax.yaxis, percent=name not in IN_NATS)
 
 
 def _finish(figure: Figure, rows: pd.DataFrame, note: str) -> None:
@@ -213,5 +258,10 @@ def _finish(figure: Figure, rows: pd.DataFrame, note: str) -> None:
             line.set_clip_on(False)  # markers at 0 and 100% are shown whole
     draw_legend(figure, max(figure.axes, key=lambda ax: len(ax.get_lines())))
     set_heading(figure, rows.iloc[0])
+    _tell(figure, note)
+
+
+def _tell(figure: Figure, note: str) -> None:
+    """Say below the panels what is drawn."""
     told = textwrap.wrap(f"{note} {WEIGHT}", NOTE_WRAP)
     figure.supxlabel("\n".join(told), fontsize=8, color=GREY)

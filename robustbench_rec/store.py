@@ -56,9 +56,10 @@ TUNING_COLUMNS = (
     "seconds",
     "status",
     "chosen",
+    "edges",
 )
-MAY_BE_EMPTY = ("perturbation", "validation", "best_epoch", "seconds", "status")
-"""What a trial may lack: it failed, or was not run yet, or was of the clean control."""
+MAY_BE_EMPTY = ("perturbation", "validation", "best_epoch", "seconds", "status", "edges")
+"""What a trial may lack: it failed, was not run yet, was of the clean control, has no edge."""
 TRAINING = (*COLUMNS[: COLUMNS.index("metric")], "epoch", "best")
 """What tells the evaluations during training apart; `best` where the model was kept."""
 DIGITS = 6
@@ -440,7 +441,7 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
     try:
         # A loss may be called "None", or "1".
-        names = dict.fromkeys((*AXES, "unit"), str)
+        names = dict.fromkeys((*AXES, "unit", "edges"), str)
         table = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise InputError(f"{path}: missing, and no records are here to make it from") from None
@@ -548,8 +549,8 @@ def trials(run: Path | str) -> pd.DataFrame:
     """Return the trials of each study of a run, in the order in which they were put.
 
     Columns: dataset, backbone, loss, perturbation ("" where the clean control chose), level,
-    trial, settings (JSON), validation, best_epoch, seconds, status, chosen. Without studies there
-    are no rows.
+    trial, settings (JSON), validation, best_epoch, seconds, status, chosen, edges (where what was
+    chosen stands at the end of what was tried). Without studies there are no rows.
 
     Raises:
         InputError: the folder holds no run, or a table that is not whole.
@@ -564,7 +565,9 @@ def trials(run: Path | str) -> pd.DataFrame:
         if not path.is_file():
             return pd.DataFrame(columns=list(TUNING_COLUMNS))
         table = _table(path, [name for name in TUNING_COLUMNS if name not in MAY_BE_EMPTY])
-        return table.fillna({"perturbation": ""}).astype({"best_epoch": "Int64"})
+        if "edges" not in table:  # an old one
+            table = table.assign(edges="")
+        return table.fillna({"perturbation": "", "edges": ""}).astype({"best_epoch": "Int64"})
     rows = []
     for study in store.tuned(manifest, lambda _: None):
         held = store.trials((trial["id"] for trial in study["trials"]), lambda _: None)
@@ -579,6 +582,7 @@ def trials(run: Path | str) -> pd.DataFrame:
                     trial["seconds"].get("fit"),
                     trial.get("status"),
                     put["id"] == study["best"],
+                    "; ".join(study["edges"]) if put["id"] == study["best"] else "",
                 )
             )
     return pd.DataFrame(rows, columns=list(TUNING_COLUMNS))
@@ -592,9 +596,10 @@ def _chosen(described: Plain, tried: pd.DataFrame) -> list[Plain]:
         rows = tried[np.logical_and.reduce(list(its))]
         best = rows[rows["chosen"]].to_dict("records")
         found.append(
-            {"id": id, "edges": [], "error": "" if best else "no trial succeeded"}
+            {"id": id, "error": "" if best else "no trial succeeded"}
             | study
             | {
+                "edges": best[0]["edges"].split("; ") if best and best[0]["edges"] else [],
                 "status": "done" if best else "failed",
                 "trials": [{"settings": json.loads(text)} for text in rows["settings"]],
                 "failed": int((rows["status"] == "failed").sum()),

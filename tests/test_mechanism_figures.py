@@ -9,6 +9,7 @@ from robustbench_rec.mechanism_figures import (
     EVEN,
     draw_along_training,
     draw_by_level,
+    draw_by_loss,
     drawings,
 )
 from robustbench_rec.saving import save_all
@@ -141,12 +142,32 @@ def test_each_panel_has_a_figure_by_level_and_one_along_training():
 
 
 def test_a_perturbation_that_training_does_not_see_has_one_level_of_training_alone():
-    (only,) = drawings(measured(slope=0.0))
-    assert only.stem == f"{STEM}-mechanism_training"
-    figure = only.draw(*only.arguments)
+    kept, training = drawings(measured(slope=0.0))
+    assert [kept.stem, training.stem] == [f"{STEM}-mechanism", f"{STEM}-mechanism_training"]
+    figure = kept.draw(*kept.arguments)
+    assert titles(figure) == list(BY_LEVEL.values())
+    figure = training.draw(*training.arguments)
     names = ("false_negative_share", "effective_sample_size")
     assert titles(figure) == [BY_LEVEL[name] for name in names]
     assert [ax.get_xlabel() for ax in figure.axes] == ["epoch", "epoch"]
+
+
+def test_where_training_is_one_the_losses_are_rows():
+    figure = draw_by_loss(best(measured(slope=0.0)).query("level == 0"))
+    on_false, *others = (lines(ax) for ax in figure.axes)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [*LOSSES][::-1]
+    for at, loss in enumerate([*LOSSES][::-1]):
+        mean = (LOSSES.index(loss) + 1) / 10 + 0.04 + 0.0005
+        for panel in (on_false, *others):
+            assert panel[loss].get_xdata() == pytest.approx([mean])
+            assert list(panel[loss].get_ydata()) == [at]
+            assert panel[loss].get_color() == LOOKS[loss].color
+    assert on_false["even weights"].get_xdata() == pytest.approx([0.05, 0.05])
+    assert legend(figure) == ["even weights"]
+    spans = [path.vertices[:, 0] for path in figure.axes[2].collections[0].get_paths()]
+    assert spans[0] == pytest.approx([0.14, 0.141])
+    assert "Bars: range over 2 replicates." in figure.get_supxlabel()
+    assert all(ax.get_xlim()[0] == 0 for ax in figure.axes)
 
 
 def test_nothing_measured_has_no_figure():

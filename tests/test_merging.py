@@ -24,6 +24,7 @@ MANIFEST = {
     "command": "robustbench-rec run s",
     "started": "2026-01-02T03:04:05+00:00",
 }
+EDGES = ["lr=1 is the largest that was tried", "k=2 the least"]
 PER_USER = {"users": np.arange(3), "ndcg@20": np.array([0.25, 0.5, 0.75])}
 
 
@@ -156,7 +157,7 @@ def tuned(folder, study, loss, *validations):
     store.write_tuning(
         {"id": study, "status": "done", "trials": put, "failed": validations.count(None)}
         | {"chosen": put[-1]["settings"], "best": put[-1]["id"], "validation": validations[-1]}
-        | {"edges": [], "error": ""}
+        | {"edges": EDGES, "error": ""}
     )
     store.compact()
     return folder
@@ -182,6 +183,7 @@ def test_trials_are_those_of_the_study_that_chose_last(tmp_path, run):
     told = [(one["loss"], one["chosen"], one["validation"]) for one in summary["tuning"]]
     assert told == [("bpr", {"lr": 1}, 0.375), ("mse", {"lr": 0}, 0.5)]
     assert [len(one["trials"]) for one in summary["tuning"]] == [2, 1]
+    assert [one["edges"] for one in summary["tuning"]] == [EDGES, EDGES]
 
 
 def test_what_was_chosen_is_told_alike_with_and_without_records(run):

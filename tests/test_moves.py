@@ -350,6 +350,20 @@ def test_the_adversary_of_advinfonce_climbs_in_its_passes_and_rests_in_between()
     assert opposed > adversary(batch)
 
 
+def test_the_adversary_of_advinfonce_moves_by_its_own_rate():
+    """Adam's first step is its rate, whatever the gradient."""
+    split = toy_split()
+    loss = OpenAdvInfoNCE(n_negatives=8, every=1, passes=1, adversary_lr=0.003)
+    module = MF.build(split.train, torch.Generator().manual_seed(0))
+    trainer = Trainer(module, split, loss, replace(QUICK, batch_size=len(split.train)), seed=0)
+    (adversary,) = loss.bound
+    before = adversary.items.detach().clone()
+    trainer.run_epoch(1)
+    steps = (adversary.items.detach() - before).abs()
+    assert steps.median().item() == pytest.approx(0.003, rel=0.02)
+    assert steps.max().item() <= 0.003 * 1.001
+
+
 @pytest.mark.parametrize("when", ["before", "with", "apart"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_part_that_is_not_finite_is_named_with_the_epoch(when, value):

@@ -23,7 +23,8 @@ class AdvInfoNCE(Loss):
     embeddings of its own. After every fifth epoch, for `passes` times, a pass over the training
     pairs moves the adversary alone, by Adam, up the loss. Published codes take K = 64 or 1, an
     adversary's rate of 5e-5 or 1e-3, and either score; some never stop the adversary (large
-    `passes`).
+    `passes`). That of PSL's authors starts the adversary from N(0, 1), takes the cosine, and lets
+    every fifth epoch move the adversary in place of the model.
     """
 
     tau: float = setting(0.2, "temperature, on the cosine scale", above=0)

@@ -19,7 +19,8 @@ class TruncatedCE(Loss):
     Binary cross-entropy over the scores that are left. The share left out grows from 0, evenly
     over `warm_up` steps, to `drop`. The paper counts it among the positives; its authors' code
     among all scores of the batch, negatives too, so that with one negative each the same number
-    drops twice as many positives: `share_of` says which.
+    drops twice as many positives: `share_of` says which. A part of a positive is rounded down, by
+    the authors up.
     """
 
     drop: float = setting(0.1, "largest share left out", at_least=0, below=1)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class CCL(Loss):
     """Cosine contrastive loss: negatives under a margin cost nothing.
 
-    relu(1 - p) + w MEAN_j relu(n_j - m), the mean over rows.
+    relu(1 - p) + w MEAN_j relu(n_j - m), the mean over rows. Codes that sum over the negatives run
+    N times the weight that they print.
     """
 
     margin: float = setting(0.4, "m: negatives scoring under it get no gradient")

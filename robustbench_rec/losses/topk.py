@@ -24,7 +24,8 @@ class SLAtK(Loss):
 
     sigmoid((p - beta_u)/tau_w) log SUM_j exp((n_j - p)/tau_d), the mean over rows. beta_u is the
     K-th largest score among the user's training positives and one draw of N negatives, estimated
-    anew every `every` epochs. The weight is part of the gradient.
+    anew every `every` epochs, first before any training. The weight is part of the gradient. The
+    authors' code leaves beta at 0 until epoch T, and then estimates it batch by batch.
     """
 
     k: int = setting(20, "K: length of the list", at_least=1)
@@ -105,7 +106,7 @@ class LLPAUC(Loss):
     g and s+ climb while the rest descends, as the saddle point asks, a and b within [0, 1], g
     within [-1, 1], t_a and t_b from 0. By "descent", of the benchmark of PSL's authors, g and s+
     descend too, t_a and t_b have no bound, g has -a and b - 1 below it; and the scalars come to
-    rest, mostly at a = 1, b = 0, g = 1, s+ = -1.
+    rest, mostly at a = 1, b = 0, g = 1, s+ = -1. Published codes score by cosine or product.
     """
 
     alpha: float = setting(0.7, "largest rate of true positives", above=0, at_most=1)

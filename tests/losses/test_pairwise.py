@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 
@@ -11,7 +9,6 @@ class TestBPR(LossContract):
     loss = LOSSES["bpr"]()
 
     def test_hand_worked_value(self):
-        # Rendle 2009: -log sigmoid(p - n). Two rows, margins 1 and -2.
+        # Rendle 2009: -log sigmoid(p - n). Rows of margins 1 and -2: .313262 and 2.126928.
         batch = batch_of(torch.tensor([2.0, 0.0]), torch.tensor([[1.0], [2.0]]))
-        expected = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(2))) / 2
-        assert self.loss(batch).item() == pytest.approx(expected)
+        assert self.loss(batch).item() == pytest.approx(1.220095, abs=1e-6)

@@ -110,8 +110,9 @@ class TestLLPAUC(LossContract):
         value = self.loss.bind(2, 9)(batch_of(pos, neg))
         assert value.item() == pytest.approx(1.614201, abs=1e-5)
 
+    @pytest.mark.parametrize("pace", [1.0, 10.0])
     @pytest.mark.parametrize("saddle", ["ascent", "descent"])
-    def test_each_scalar_takes_its_own_first_step(self, saddle):
+    def test_each_scalar_takes_its_own_first_step(self, saddle, pace):
         """Adam's first step is its rate, against the sign of the gradient, or along it.
 
         At scores near 0 (sigmoid .5) slopes are, with .777 = sigmoid(5 x .25) and
@@ -119,7 +120,7 @@ class TestLLPAUC(LossContract):
         s-, 1 - .977 / .25 < 0; s+, -1 + .777 / .7 > 0; g, .977 / .25 - .777 / .7 + 1 > 0.
         """
         split, lr = toy_split(), 1e-3
-        loss = LOSSES["llpauc"](alpha=0.7, beta=0.25, saddle=saddle, n_negatives=8)
+        loss = LOSSES["llpauc"](alpha=0.7, beta=0.25, saddle=saddle, pace=pace, n_negatives=8)
         module = BACKBONES["mf"](dim=64).build(split.train, torch.Generator().manual_seed(0))
         trainer = Trainer(module, split, loss, TrainConfig(lr=lr, batch_size=480), 0)
         trainer.run_epoch(1)
@@ -128,7 +129,7 @@ class TestLLPAUC(LossContract):
         turn = UP if saddle == "ascent" else DOWN
         start = [1.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.0]
         steps = [DOWN, UP, DOWN, DOWN, 2 * UP, 2 * turn, 2 * turn]
-        expected = [at + lr * step for at, step in zip(start, steps, strict=True)]
+        expected = [at + pace * lr * step for at, step in zip(start, steps, strict=True)]
         assert got == pytest.approx(expected, abs=1e-6)
 
     @staticmethod
