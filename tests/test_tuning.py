@@ -502,6 +502,27 @@ def copied(finished, tmp_path) -> tuple[Path, Path]:
     return tmp_path / "copy" / "tiny.toml", tmp_path / "copy" / "out"
 
 
+def test_a_run_at_each_level_tunes_noise_apart_and_says_so(tmp_path):
+    one = '[[loss]]\nname = "bpr"\ntune = { lr = [1e-3, 1e-1] }\n'
+    suite, out = write_suite(tmp_path, one, EACH), tmp_path / "out"
+    done = run(suite, out)
+    assert done.returncode == 0, done.stderr
+    studies, trials = tuning(out)
+    assert len(studies) == 2
+    assert len(trials) == 4
+    found = {record["perturbation"]["level"]: record["tuned"] for record in cells(out)}
+    assert (found[0.0]["at"], found[0.3]["at"]) == ("level-0", "each-level")
+    assert found[0.0]["study"] != found[0.3]["study"]
+    for tuned in found.values():
+        study = studies[tuned["study"]]
+        reached = {put["id"]: trials[put["id"]]["validation"] for put in study["trials"]}
+        assert tuned["validation ndcg@20"] == max(reached.values())
+    rows = {(row["perturbation"], row["level"]) for row in table(out)}
+    assert rows == {("", "0.0"), ("hidden_positives", "0.3")}
+    assert "tuned bpr on synthetic mf: lr=" in done.stdout
+    assert "tuned bpr on synthetic mf hidden_positives level 0.3: lr=" in done.stdout
+
+
 def test_a_dry_run_tells_the_trials_and_that_the_cells_follow(tmp_path):
     suite, out = write_suite(tmp_path), tmp_path / "out"
     dry = run(suite, out, "--dry-run")

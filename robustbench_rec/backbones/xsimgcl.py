@@ -19,7 +19,8 @@ class XSimGCL(Backbone):
 
     In training, each layer moves each row by a random step of length `noise`, and the batch's
     users and items each add weight * InfoNCE(z, z') to the loss, z the mean and z' the layer
-    `contrast_layer`; see `info_nce`. In evaluation mode there is no noise.
+    `contrast_layer`; see `info_nce`. In evaluation mode there is no noise. It keeps signs, as in
+    the authors' code; that of PSL's authors draws it normal, and embeddings Xavier uniform.
     """
 
     layers: int = setting(3, "propagations over the graph", at_least=1)
