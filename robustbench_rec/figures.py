@@ -346,7 +346,7 @@ def draw_ranking(
     ranked = trained.sort_values(["mean", "loss"], ascending=[True, False], ignore_index=True)
     styles = looks([*ranked["loss"], *among])
     with page_style():
-        figure = new_figure(PANEL_WIDTH, LEGEND_LINE * (1.3 * len(ranked) + 5))
+        figure = new_figure(PANEL_WIDTH, rows_height(ranked["loss"], 1.3) + 5 * LEGEND_LINE)
         ax = figure.add_subplot()
         for at in range(len(ranked)):
             row = ranked.iloc[at]
@@ -376,6 +376,12 @@ def draw_row(ax: Axes, row: Mapping[Any, Any] | pd.Series[Any], at: float, style
     """Draw the mean of a loss, with its interval, as the row `at`."""
     ax.hlines(at, row["low"], row["high"], color=style.color, linewidth=1.3)
     ax.plot(row["mean"], at, **line_style(style, row["loss"]) | {"linestyle": ""})
+
+
+def rows_height(losses: Sequence[str] | pd.Series[str], lines: float) -> float:
+    """Return the inches that losses take as rows, of so many lines where a name has one alone."""
+    longest = max(name.count("\n") for name in wrapped(losses))
+    return LEGEND_LINE * (lines + longest / 2) * len(losses)
 
 
 def wrapped(losses: Iterable[str]) -> list[str]:

@@ -19,7 +19,6 @@ from matplotlib.ticker import MaxNLocator
 from robustbench_rec import degradation
 from robustbench_rec.figures import (
     HEIGHT,
-    LEGEND_LINE,
     WIDTH,
     draw_legend,
     draw_line,
@@ -29,6 +28,7 @@ from robustbench_rec.figures import (
     new_figure,
     offsets,
     page_style,
+    rows_height,
     set_heading,
     set_level_axis,
     set_value_axis,
@@ -150,7 +150,7 @@ def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure
     measured = found[found["metric"].isin(BY_LEVEL)]
     styles = looks([*measured["loss"], *among])
     losses = sorted(measured["loss"].unique(), reverse=True)
-    height = len(BY_LEVEL) / 2 * (LEGEND_LINE * len(losses) + 0.75)
+    height = len(BY_LEVEL) / 2 * (rows_height(losses, 1.0) + 0.75)
     with page_style():
         figure = new_figure(WIDTH, height)
         axes = figure.subplots(3, 2, sharey=True)

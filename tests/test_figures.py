@@ -402,6 +402,16 @@ def test_drawing_needs_neither_torch_nor_pyplot_nor_seaborn():
     assert done.stdout.strip() == "set()"
 
 
+def test_names_of_several_lines_have_room_in_a_ranking(tmp_path):
+    names = [f"advinfonce(lr=0.0{at}, eps=1e-07)" for at in range(1, 9)]
+    first = world().query("level == 0").iloc[[0]]
+    many = pd.concat([first.assign(loss=name, mean=0.1) for name in names])
+    figure = draw_ranking(many)
+    figure.savefig(tmp_path / "many.png")
+    boxes = [text.get_window_extent() for text in figure.axes[0].get_yticklabels()]
+    assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
+
+
 def test_a_panel_of_one_level_ranks_the_losses_beside_published_values_and_tells_the_floors(
     tmp_path,
 ):
