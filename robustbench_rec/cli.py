@@ -180,7 +180,7 @@ def run(
     store = Store(out or RUNS / loaded.name)
     axes = [_pair(text) for text in only]
     if not force:
-        store.keep_tables()
+        store.keep_others(loaded.name)
     if dry_run:
         plan = make_plan(loaded, store, where, axes, force, _warn)
         _say_plan(plan, store, jobs, compute)
@@ -360,8 +360,8 @@ def merge(runs: tuple[str, ...], out: Path, figures: bool) -> None:
     folders = [_folder(run) for run in runs]
     manifest = merged(folders, out, command, _warn)
     click.echo(
-        f"suite {manifest['suite']}: {counted(len(manifest['cells']), 'cell')} of "
-        f"{counted(len(runs), 'run')} -> {out / 'results.csv'}"
+        f"suite {manifest['suite']}: {len(manifest['cells'])} of its {manifest['suite_cells']} "
+        f"cells, done in {counted(len(runs), 'run')} -> {out / 'results.csv'}"
     )
     if figures and manifest["cells"]:
         _draw(out)
@@ -430,7 +430,7 @@ def status(run: str, as_json: bool) -> None:
         f"{len(summary['failed'])} failed, {summary['left']} left, {spent}"
     )
     if summary["cells"] < summary["suite_cells"]:
-        click.echo(f"a part, by --only: the whole suite has {summary['suite_cells']} cells")
+        click.echo(f"a part: the whole suite has {summary['suite_cells']} cells")
     for part in summary["parts"]:
         started = part["started"].replace("T", " ")[:16]
         click.echo(f"of these {counted(len(part['cells']), 'cell')}: {part['command']} ({started})")

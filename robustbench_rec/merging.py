@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from robustbench_rec.store import Plain, Store, evaluations, read, trials
 STUDY = (*AXES, "level")
 CELL = (*STUDY, "replicate")
 """What tells a cell from the others of its run, by labels; a study chose for all replicates."""
+SAME = ("seed", "averaging", "metrics", "training", "dataset", "backbone")
+"""What of a suite's file parts must have in common, to be compared within replicates."""
 PART = ("command", "started", "versions", "platform", "protocol", "suite_text")
 """What is kept of how a part was run."""
 
@@ -29,12 +32,14 @@ def merge(
 ) -> Plain:
     """Join runs of one suite into a folder of tables; of a cell that several have, the last counts.
 
-    The runs stay as they are. One that goes on is read as far as it is. The manifest is that of
-    the last run, with the cells of all, and in `parts` how each was run, and which cells are its.
+    Cells that are not done are left out. The runs stay as they are; one that goes on is read as far
+    as it is. The manifest is that of the last run, with the cells of all, and in `parts` how each
+    was run, and which cells are its.
 
     Args:
         runs: folders, of records or of tables alone.
-        out: where the tables go; new, or one of `runs` that holds tables alone, which is replaced.
+        out: where the tables go; new, or tables alone of which no cell is lost: one of `runs`, or
+            what came of an earlier merge of them.
         command: what the user typed, for the manifest.
         warn: told of corrupt records.
 
@@ -43,13 +48,13 @@ def merge(
 
     Raises:
         InputError: a folder holds no run, or `out` another one, or one with records; the runs are
-            of several suites, of different data, or of protocols that do not compare.
+            of several suites, or of versions of one that differ in what `SAME` names, of different
+            data, or of protocols that do not compare.
 
     """
     manifests = [Store(run).manifest() for run in runs]
     _check(runs, manifests)
-    _keep(out, runs)
-    results = [read(run, warn, manifests[-1]["averaging"]) for run in runs]
+    results = [read(run, warn) for run in runs]
     tried = [trials(run) for run in runs]
     measured = [
         manifest
@@ -60,6 +65,7 @@ def merge(
         for at, manifest in enumerate(manifests)
     ]
     merged = _manifest(measured, command)
+    _keep(out, runs, merged["cells"])
     Store(out).publish(
         merged,
         _joined(results, CELL),
@@ -79,6 +85,14 @@ def _check(runs: Sequence[Path], manifests: Sequence[Plain]) -> None:
         ):
             if one != other:
                 raise InputError(f"{run} is {what} {other!r}, {first[0]} {what} {one!r}")
+        texts = [tomllib.loads(one["suite_text"]) for one in (first[1], manifest)]
+        for key in SAME:
+            one, other = (text.get(key) for text in texts)
+            if one != other:
+                raise InputError(
+                    f"{run} and {first[0]} are of versions of suite {manifest['suite']!r} that "
+                    f"differ in {key}: {_shown(other)} and {_shown(one)}"
+                )
     seen: dict[str, tuple[str, Path]] = {}
     for run, manifest in zip(runs, manifests, strict=True):
         for dataset, digest in manifest["data"].items():
@@ -92,13 +106,23 @@ def _protocol(manifest: Plain) -> str:
     return ", ".join(sorted({one.partition(",")[0] for one in manifest.get("protocol", [])}))
 
 
-def _keep(out: Path, runs: Sequence[Path]) -> None:
+def _shown(value: object) -> str:
+    """Print a part of a suite's file, at most a line of it."""
+    text = "its default" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _keep(out: Path, runs: Sequence[Path], cells: Iterable[str]) -> None:
     """Raise InputError where tables would replace what they do not hold."""
     if Store(out).cells.is_dir():
         raise InputError(f"{out} holds the records of a run, and tables would hide them")
-    others = {run.resolve() for run in runs}
-    if (out / "manifest.json").is_file() and out.resolve() not in others:
-        raise InputError(f"{out} holds another run; name it among those to merge, or another --out")
+    if not (out / "manifest.json").is_file() or out.resolve() in {run.resolve() for run in runs}:
+        return
+    if Store(out).manifest()["cells"].keys() - set(cells):
+        raise InputError(
+            f"{out} holds cells that these runs lack; name it first among those to merge, or give "
+            "another --out"
+        )
 
 
 def _of(table: pd.DataFrame, described: Mapping[str, Plain], key: Sequence[str]) -> dict[str, Any]:

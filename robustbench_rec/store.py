@@ -90,13 +90,22 @@ class Store:
         """Whether tables are all that is left of a run, as in results that were published."""
         return (self.folder / "results.csv").is_file() and not self.cells.is_dir()
 
-    def keep_tables(self) -> None:
-        """Raise InputError where a run would replace tables that no record could restore."""
+    def keep_others(self, suite: str) -> None:
+        """Raise InputError where a run would replace another's tables, or what none can restore."""
+        try:
+            held = self.manifest()["suite"]
+        except InputError:  # no run, or none that can be read
+            held = suite
         if self.is_without_records:
-            raise InputError(
-                f"{self.folder}: holds the tables of a run without its records, which a run here "
-                "would replace; give another folder with --out, or --force"
-            )
+            what = "the tables of a run without its records"
+        elif held != suite:
+            what = f"the tables of suite {held!r}"
+        else:
+            return
+        raise InputError(
+            f"{self.folder}: holds {what}, which a run here would replace; "
+            "give another folder with --out, or --force"
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:

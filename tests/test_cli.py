@@ -407,7 +407,9 @@ def test_parts_run_apart_are_merged_to_what_one_run_gives(tmp_path, tiny, comman
         done = command("run", tiny, *quiet, "--only", f"loss={loss}", "--out", loss)
         assert done.returncode == 0, done.stderr
     said = told("merge", "bpr", "mse", "--out", "merged", "--no-figures")
-    assert said == f"suite tiny: 4 cells of 2 runs -> {Path('merged', 'results.csv')}\n"
+    assert (
+        said == f"suite tiny: 4 of its 4 cells, done in 2 runs -> {Path('merged', 'results.csv')}\n"
+    )
     whole = Path("results", "runs", "tiny")
     for table in ("results.csv", "diagnostics.csv"):
         assert Path("merged", table).read_bytes() == (whole / table).read_bytes()
@@ -419,7 +421,7 @@ def test_parts_run_apart_are_merged_to_what_one_run_gives(tmp_path, tiny, comman
     said = told("merge", "bpr", "merged", "--out", "merged")
     assert "synthetic-mf-hidden_positives-ndcg_at_20.png" in said
     assert Path("merged", "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
-    assert refused("merge", "bpr", "--out", "merged").startswith("merged holds another run; name")
+    assert refused("merge", "bpr", "--out", "merged").startswith("merged holds cells that these")
     assert refused("merge", "bpr", "nowhere", "--out", "new").startswith("nowhere: no run here")
 
 

@@ -131,12 +131,37 @@ def test_published_tables_grow_in_place_and_again_alike(tmp_path, run):
     assert values(more) == [("mse", 0.0, 0.25)]
 
 
-def test_values_are_brought_to_the_averaging_of_the_last(tmp_path, run):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seed = 7", "differ in seed: 7 and its default"),
+        ("training = { epochs = 2 }", "differ in training: {'epochs': 2} and its default"),
+        ('metrics = ["ndcg@10"]', r"differ in metrics: \['ndcg@10'\] and its default"),
+        ('averaging = "all-users"', "differ in averaging: all-users and its default"),
+        ('[[backbone]]\nname = "mf"', r"differ in backbone: \[{'name': 'mf'}\] and its default"),
+        ('[[loss]]\nname = "mse"', ""),
+    ],
+)
+def test_versions_of_a_suite_that_cannot_be_compared_are_refused(tmp_path, run, text, says):
     one = run("one", ("a", "bpr", 0.0, 0.5))
-    other = run("other", ("b", "mse", 0.0, 0.5), averaging="all-users")
+    other = run("other", ("b", "mse", 0.0, 0.5), suite_text=f"name = 's'\n{text}\n")
+    if says:
+        with pytest.raises(
+            InputError, match=f"other and .*one are of versions of suite 's'.*{says}"
+        ):
+            merge([one, other], tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    else:
+        merge([one, other], tmp_path / "out")
+
+
+def test_what_was_merged_before_may_be_merged_again(tmp_path, run):
+    one, other = run("one", ("a", "bpr", 0.0, 0.5)), run("other", ("b", "mse", 0.0, 0.25))
     merge([one, other], tmp_path / "out")
-    # three of four users have a test item
-    assert values(tmp_path / "out") == [("bpr", 0.0, 0.375), ("mse", 0.0, 0.375)]
+    merge([one, other], tmp_path / "out")
+    with pytest.raises(InputError, match="out holds cells that these runs lack; name it first"):
+        merge([one], tmp_path / "out")
+    assert values(tmp_path / "out") == [("bpr", 0.0, 0.5), ("mse", 0.0, 0.25)]
 
 
 def tuned(folder, study, loss, *validations):
@@ -215,7 +240,7 @@ def test_nothing_is_replaced_that_is_not_merged(tmp_path, run):
     with pytest.raises(InputError, match="one holds the records of a run, and tables would hide"):
         merge([one, other], one)
     tables_alone(one)
-    with pytest.raises(InputError, match="one holds another run; name it among those to merge"):
+    with pytest.raises(InputError, match="one holds cells that these runs lack; name it first"):
         merge([other], one)
     with pytest.raises(InputError, match="absent: no run here"):
         merge([one, tmp_path / "absent"], tmp_path / "out")

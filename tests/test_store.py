@@ -287,9 +287,16 @@ def tables(store):
 
 def test_tables_without_records_are_not_run_over(tables):
     with pytest.raises(InputError, match=r"tables of a run without its records.*another folder"):
-        tables.keep_tables()
+        tables.keep_others("s")
     tables.cells.mkdir()
-    tables.keep_tables()
+    tables.keep_others("s")
+
+
+def test_the_tables_of_another_suite_are_not_run_over(store, tmp_path):
+    store.keep_others("s")
+    with pytest.raises(InputError, match=r"holds the tables of suite 's'.*another folder"):
+        store.keep_others("t")
+    Store(tmp_path / "new").keep_others("t")
 
 
 @pytest.mark.parametrize(
