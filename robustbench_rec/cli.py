@@ -345,7 +345,7 @@ def _say_tuned(studies: Iterable[Mapping[str, Any]]) -> None:
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="Where the tables go: a new folder, or one of the RUNs that holds tables alone.",
+    help="Where the tables go: a new folder, or tables alone of which no cell is lost.",
 )
 @click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
 def merge(runs: tuple[str, ...], out: Path, figures: bool) -> None:
