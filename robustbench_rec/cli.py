@@ -142,7 +142,8 @@ def main() -> None:
     "--only",
     multiple=True,
     metavar="AXIS=NAME",
-    help="Run a part: dataset=..., backbone=..., loss=..., perturbation=..., level=... Repeatable.",
+    help="Run a part: dataset=..., backbone=..., loss=..., perturbation=..., level=..., "
+    "replicate=... (from 0). Repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and stop.")
 @click.option("--force", is_flag=True, help="Run done cells again, not what tuned.")

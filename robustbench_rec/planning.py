@@ -133,7 +133,7 @@ def make_plan(
         suite: what is asked.
         store: where its results lie.
         data_dir: where its data sets lie.
-        only: (axis, name) of the components to keep, as in [("dataset", "synthetic")].
+        only: (axis, name) of what to keep, as in [("dataset", "synthetic"), ("replicate", "0")].
         force: whether to run again what is done.
         warn: told of corrupt records.
         retry: as `Plan.retry`; no longer once they were.
@@ -250,15 +250,17 @@ ONLY = {
     "loss": "losses",
     "perturbation": "perturbations",
     "level": "perturbations",
+    "replicate": "replicates",
 }
 """What --only restricts -> the suite's field."""
+NUMBERS = ("level", "replicate")
 
 
 def _called(suite: Suite, axis: str) -> dict[Any, str]:
-    """Return what --only calls each component of an axis."""
+    """Return what --only calls each component, or number, of an axis."""
     held = getattr(suite, ONLY[axis])
-    if axis == "level":
-        return {one: f"{one.level:g}" for one in held}
+    if axis in NUMBERS:
+        return {one: f"{getattr(one, axis, one):g}" for one in held}
     labels = suite.labels[axis]
     without = "level" if axis == "perturbation" else ""
     return {one: labels[one.text if axis == "loss" else spec_once(one, without)] for one in held}
@@ -266,7 +268,7 @@ def _called(suite: Suite, axis: str) -> dict[Any, str]:
 
 def _meant(name: str, axis: str, suite: Suite) -> list[str]:
     """Return the labels that a name given to --only means."""
-    if axis == "level":
+    if axis in NUMBERS:
         return [name] if name in _called(suite, axis).values() else []
     return meant(name, suite.labels[axis])
 
@@ -285,7 +287,7 @@ def manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
         "protocol": sorted({cell.protocol for cell in plan.cells}),
         "metrics": plan.suite.metrics,
         "averaging": plan.suite.averaging,
-        "replicates": plan.suite.replicates,
+        "replicates": len(plan.suite.replicates),
         "versions": versions(),
         "platform": f"{platform.system()} {platform.machine()}",
         "data": data,

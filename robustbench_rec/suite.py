@@ -62,7 +62,7 @@ class Suite:
     Attributes:
         name, about: for listings.
         seed: of everything random in the suite.
-        replicates: repetitions of each cell under other seeds.
+        replicates: repetitions of each cell under other seeds, numbered from 0.
         metrics: `name@k`, what figures show; every metric at every such k is recorded.
         averaging: over users who have a test item, or over all users, the others counting 0.
         datasets, backbones, perturbations: the axes; a perturbation stands once a level.
@@ -78,7 +78,7 @@ class Suite:
     name: str
     about: str
     seed: int
-    replicates: int
+    replicates: tuple[int, ...]
     metrics: tuple[str, ...]
     averaging: Averaging
     datasets: tuple[Dataset, ...]
@@ -118,7 +118,7 @@ class Suite:
     def n_cells(self) -> int:
         """How many cells the whole suite has."""
         trained = len(self.backbones) * len(self.losses) + len(self.floors)
-        return len(self.datasets) * trained * len(self.perturbations) * self.replicates
+        return len(self.datasets) * trained * len(self.perturbations) * len(self.replicates)
 
     @property
     def models(self) -> list[tuple[Backbone, Entry]]:
@@ -165,7 +165,7 @@ class Suite:
                 (dataset for dataset in self.datasets if dataset in fingerprints),
                 self.models,
                 self.perturbations,
-                range(self.replicates),
+                self.replicates,
             )
         ]
 
@@ -241,7 +241,7 @@ class _Reader:
             name=file.name,
             about=file.about,
             seed=file.seed,
-            replicates=file.replicates,
+            replicates=tuple(range(file.replicates)),
             metrics=tuple(file.metrics),
             averaging=file.averaging,
             datasets=self._axis("dataset", lambda t: resolve(t, self.data_dir, self.base)),

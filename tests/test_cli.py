@@ -445,7 +445,11 @@ def test_run_of_a_bad_suite_tells_file_and_line(tmp_path, tiny):
     ("only", "says"),
     [
         ("loss", "--only loss: it takes AXIS=NAME, as in --only dataset=synthetic"),
-        ("=bpr", "--only =bpr: no axis '' (axes: dataset, backbone, loss, perturbation, level)"),
+        (
+            "=bpr",
+            "--only =bpr: no axis '' (axes: dataset, backbone, loss, perturbation, level, "
+            "replicate)",
+        ),
         ("los=bpr", "--only los=bpr: no axis 'los'; did you mean 'loss'? (axes: "),
         (
             "loss=bprr",
@@ -561,6 +565,14 @@ def test_only_takes_levels_too(tiny):
     assert told("run", tiny, "--dry-run", "--only", "level=0").startswith("suite tiny: 2 cells")
     line = refused("run", tiny, "--only", "level=0.7")
     assert "no such level; did you mean '0.5'? (it has: 0, 0.5)" in line
+
+
+def test_only_takes_replicates_so_that_machines_can_share_them(tiny):
+    tiny.write_text("replicates = 3\n" + SUITE)
+    assert told("run", tiny, "--dry-run", "--only", "replicate=2").startswith("suite tiny: 4 cells")
+    line = refused("run", tiny, "--only", "replicate=3")
+    assert line.startswith("--only replicate=3: suite 'tiny' has no such replicate")
+    assert line.endswith("(it has: 0, 1, 2)")
 
 
 def test_run_without_its_data_tells_where_it_looked_and_how_to_get_them():

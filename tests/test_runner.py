@@ -15,6 +15,7 @@ from commands import command_line
 from robustbench_rec.compute import THREAD_VARIABLES, Compute
 from robustbench_rec.errors import InputError
 from robustbench_rec.execution import run_cells
+from robustbench_rec.merging import CELL, merge
 from robustbench_rec.planning import make_plan
 from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.runner import run_suite
@@ -250,6 +251,18 @@ def test_only_runs_a_part_and_the_rest_joins_later(tmp_path, command):
     assert command("run", suite, "--no-figures", "--out", "out").returncode == 0
     names = set(read(tmp_path / "out")["perturbation"])
     assert names == {"false_positives", "hidden_positives"}
+
+
+def test_replicates_run_apart_come_to_what_one_run_gives(tmp_path, command):
+    suite = write_suite(tmp_path, "replicates = 2")
+    for out, *only in (["whole"], ["0", "--only", "replicate=0"], ["1", "--only", "replicate=1"]):
+        assert command("run", suite, "--no-figures", "--out", out, *only).returncode == 0
+    merge([tmp_path / "1", tmp_path / "0"], tmp_path / "joined")
+    whole, joined = (
+        read(tmp_path / name).sort_values([*CELL, "metric"], ignore_index=True)
+        for name in ("whole", "joined")
+    )
+    pd.testing.assert_frame_equal(joined, whole, check_exact=True)
 
 
 def test_force_runs_again_what_is_done(tmp_path, command):
