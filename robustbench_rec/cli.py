@@ -171,7 +171,7 @@ def run(
     from robustbench_rec.datasets.catalog import default_data_dir
     from robustbench_rec.planning import check_data, make_plan
     from robustbench_rec.runner import run_suite
-    from robustbench_rec.store import Store
+    from robustbench_rec.store import Store, unsettled
     from robustbench_rec.suite import Suite
 
     where = data_dir or default_data_dir()
@@ -201,6 +201,7 @@ def run(
         with _display() as watch:
             status = run_suite(plan, store, where, jobs, command, watch, compute)
     _say_tuned(store.tuned(store.manifest(), _warn))
+    _say_unsettled(unsettled(store.folder).to_dict("records"))
     _say_end(status, store)
     if figures and not _drawn(store.folder) and status.already + status.done:
         _draw(store.folder)
@@ -340,6 +341,21 @@ def _say_tuned(studies: Iterable[Mapping[str, Any]]) -> None:
             _warn(f"{name}: {edge}; the optimum may lie beyond")
 
 
+def _say_unsettled(rows: Iterable[Mapping[Any, Any]]) -> None:
+    """Warn of losses that had too few epochs: what they lack may be mere speed."""
+    losses: dict[str, list[int]] = {}
+    for row in rows:
+        held = losses.setdefault(row["loss"], [0, 0])
+        held[:] = held[0] + row["unsettled"], held[1] + row["cells"]
+    if losses:
+        most = sorted(losses.items(), key=lambda one: -one[1][0] / one[1][1])
+        told = ", ".join(f"{loss} {n} of {cells}" for loss, (n, cells) in most)
+        _warn(
+            f"some cells were best at the last epoch allowed ({told}): they may have had more to "
+            "learn; more epochs or another lr would tell"
+        )
+
+
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
@@ -425,7 +441,8 @@ def status(run: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary, indent=1))
         return
-    spent = f"{duration(summary['seconds'])} of training" if summary["seconds"] else "compacted"
+    spent = f"{duration(summary['seconds'])} of training"
+    spent = "tables alone" if store.is_without_records else spent
     click.echo(
         f"suite {summary['suite']}: {summary['done']} of {summary['cells']} cells done, "
         f"{len(summary['failed'])} failed, {summary['left']} left, {spent}"
@@ -438,6 +455,7 @@ def status(run: str, as_json: bool) -> None:
     for title, error in summary["failed"].values():
         click.echo(f"failed: {title}: {error}")
     _say_tuned(summary["tuning"])
+    _say_unsettled(summary["unsettled"])
 
 
 @main.command()

@@ -290,6 +290,7 @@ class Store:
             "left": len(manifest["cells"]) - len(records),
             "seconds": sum(fits.values()),
             "tuning": self.tuned(manifest, warn),
+            "unsettled": unsettled(self.folder).to_dict("records"),
             "parts": [],
         }
 
@@ -307,6 +308,7 @@ class Store:
             "left": planned - done,
             "seconds": 0.0,
             "tuning": _chosen(manifest.get("studies", {}), trials(self.folder)),
+            "unsettled": unsettled(self.folder).to_dict("records"),
             "parts": manifest.get("parts", []),
         }
 
@@ -552,6 +554,25 @@ def evaluations(run: Path | str, warn: Callable[[str], None] = lambda _: None) -
     ]
     where = pd.DataFrame([row[:-1] for row in rows], columns=list(TRAINING))
     return where.join(pd.DataFrame([row[-1] for row in rows], index=where.index))
+
+
+def unsettled(run: Path | str) -> pd.DataFrame:
+    """Count the cells that were best at the last epoch they were allowed: they may yet learn.
+
+    Columns: dataset, backbone, loss, unsettled, cells: one row for each that has such a cell. What
+    patience stopped was best before.
+
+    Raises:
+        InputError: the folder holds no run.
+
+    """
+    evaluated = evaluations(run)
+    cell = [name for name in TRAINING if name not in ("unit", "epoch", "best")]
+    last = evaluated.groupby(cell, sort=False)["epoch"].transform("max")
+    kept = evaluated.assign(last=evaluated["epoch"] == last)[evaluated["best"].astype(bool)]
+    counts = kept.groupby(list(AXES[:3]), sort=False)["last"].agg(["sum", "size"])
+    counts = counts.set_axis(["unsettled", "cells"], axis=1).astype(int)
+    return counts[counts["unsettled"] > 0].reset_index()
 
 
 def trials(run: Path | str) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from robustbench_rec import InputError
-from robustbench_rec.store import COLUMNS, TRAINING, Store, averaged, diagnostics, read
+from robustbench_rec.store import COLUMNS, TRAINING, Store, averaged, diagnostics, read, unsettled
 
 RECORD = {
     "id": "a1",
@@ -134,6 +134,19 @@ def test_a_run_without_diagnostics_has_none(store):
     for frame in (compacted, diagnostics(store.folder)):
         assert len(frame) == 0
         assert tuple(frame.columns) == (*TRAINING, "diagnostic", "value")
+
+
+def test_cells_that_were_best_at_their_last_epoch_are_counted(measured):
+    assert len(unsettled(measured.folder)) == 0  # best at epoch 2 of 4
+    for id, epoch in (("a1", 4), ("a2", 2)):
+        best = {"best_epoch": epoch, "diagnostics_history": HISTORY, "id": id}
+        measured.write(RECORD | best, PER_USER)
+    rows = unsettled(measured.folder).to_dict("records")
+    where = {"dataset": "toy", "backbone": "mf", "loss": "softmax"}
+    assert rows == [where | {"unsettled": 1, "cells": 1}]
+    measured.compact()
+    shutil.rmtree(measured.cells)
+    assert unsettled(measured.folder).to_dict("records") == rows
 
 
 def test_what_was_compacted_goes_when_more_is_run(measured):
