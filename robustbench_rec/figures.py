@@ -332,8 +332,8 @@ def draw_ranking(
 ) -> Figure:
     """Draw the losses of a panel of one level as rows, the best on top.
 
-    The axis spans losses and published values, so that small differences show; floors beyond it
-    are told in words.
+    The axis spans losses and published values, so that small differences show; floors below these
+    stand on a short one of their own, beyond a break.
 
     Args:
         curves: as for `draw_curves`, of one level.
@@ -345,6 +345,9 @@ def draw_ranking(
     trained, floors = split_floors(curves)
     ranked = trained.sort_values(["mean", "loss"], ascending=[True, False], ignore_index=True)
     styles = looks([*ranked["loss"], *among])
+    beside = [_of_panel(published, ranked.iloc[[at]])["value"] for at in range(len(ranked))]
+    ours = ranked[["mean", "low"]].to_numpy(dtype=np.float64)
+    is_below = floors["mean"] < min([np.nanmin(ours), *pd.concat(beside)])
     with page_style():
         figure = new_figure(PANEL_WIDTH, rows_height(ranked["loss"], 1.3) + 5 * LEGEND_LINE)
         ax = figure.add_subplot()
@@ -352,17 +355,19 @@ def draw_ranking(
             row = ranked.iloc[at]
             style = styles[row["loss"]]
             draw_row(ax, row, at, style)
-            for value in _of_panel(published, ranked.iloc[[at]])["value"]:
+            for value in beside[at]:
                 for mark in _published_marks("o", style.color):
                     ax.plot(value, at, label=PUBLISHED, **mark)
         ax.margins(x=0.08, y=0.7 / len(ranked))
-        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         ax.set_yticks(range(len(ranked)), wrapped(ranked["loss"]))
+        _draw_floors_across(ax, floors[~is_below])
+        first = _break_off(ax, floors[is_below]) if is_below.any() else ax
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         ax.grid(axis="x", linewidth=0.4, color="0.88")
         ax.set_axisbelow(True)
-        notes = [label(ranked["metric"].iloc[0]), *_floors_in_words(ax, floors)]
-        ax.set_xlabel("\n".join(notes))
-        ax.set_title(interval_note("Bars", ranked["n"]), loc="left", color=GREY)
+        notes = [label(ranked["metric"].iloc[0]), *_floors_in_words(floors)]
+        ax.set_xlabel("\n".join(notes), loc="center" if first is ax else "right")
+        first.set_title(interval_note("Bars", ranked["n"]), loc="left", color=GREY)
         if any(line.get_label() == PUBLISHED for line in ax.get_lines()):
             pair: Any = tuple(Line2D([], [], **mark) for mark in _published_marks("o", GREY))
             names = ["published"]
@@ -389,13 +394,53 @@ def wrapped(losses: Iterable[str]) -> list[str]:
     return ["\n".join(textwrap.wrap(loss, LEGEND_WRAP)) for loss in losses]
 
 
-def _floors_in_words(ax: Axes, floors: pd.DataFrame) -> list[str]:
-    """Draw floors within the axis as lines, and say their values."""
-    low, high = ax.get_xlim()
-    for _, floor in floors.iterrows():
-        if low <= floor["mean"] <= high:
-            ax.axvline(floor["mean"], color=GREY, linewidth=0.8, zorder=1)
-    ax.set_xlim(low, high)
+def _draw_floors_across(ax: Axes, floors: pd.DataFrame) -> None:
+    """Draw floors as lines across the rows of losses, each with its name along it."""
+    for name, value in zip(floors["backbone"], floors["mean"], strict=True):
+        style = floor_look(str(name))
+        ax.axvline(
+            value,
+            color=style.color,
+            linestyle=style.linestyle,
+            linewidth=0.9,
+            zorder=1,
+            gid="floor",
+        )
+        ax.annotate(
+            str(name),
+            (value, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-1, -1),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="top",
+            fontsize=6.5,
+            color=style.color,
+        )
+
+
+def _break_off(ax: Axes, floors: pd.DataFrame) -> Axes:
+    """Draw floors left of `ax` on a short axis of their own, and return that."""
+    figure = ax.figure
+    grid = figure.add_gridspec(1, 2, width_ratios=(1, 6))
+    ax.set_subplotspec(grid[1])
+    aside = figure.add_subplot(grid[0], sharey=ax)
+    _draw_floors_across(aside, floors)
+    span = float(np.ptp(floors["mean"])) or abs(float(floors["mean"].iloc[0])) or 1.0
+    aside.set_xlim(floors["mean"].min() - 0.6 * span, floors["mean"].max() + 0.4 * span)
+    highest = float(floors["mean"].max())
+    aside.set_xticks([highest], [f"{highest:.2g}"])
+    ax.tick_params(axis="y", left=False, labelleft=False)
+    ax.spines["left"].set_visible(False)
+    stroke: dict[str, Any] = {"marker": [(-1, -2), (1, 2)], "markersize": 6, "color": "black"}
+    for one, edge in ((aside, 1), (ax, 0)):
+        one.plot([edge], [0], transform=one.transAxes, clip_on=False, label="_break", **stroke)
+    return aside
+
+
+def _floors_in_words(floors: pd.DataFrame) -> list[str]:
+    """Say what the floors reach."""
     told = (f"{floor['backbone']} {floor['mean']:.4f}" for _, floor in floors.iterrows())
     return [f"floors: {', '.join(told)}"] if len(floors) else []
 

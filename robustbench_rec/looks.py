@@ -18,6 +18,11 @@ DASHDOTDOT = "5 1.3 1.1 1.3 1.1 1.3"
 PATTERNS = (SOLID, LONG, DASH, DOT, DASHDOT, DASHDOTDOT)
 """Ink and gap in turn, in line widths."""
 FILLS: tuple[Literal["full", "none", "left", "bottom"], ...] = ("full", "none", "left", "bottom")
+SHADES = (0.0, 0.3, 0.5, 0.15)
+"""How far the variants of a loss go from its colour: a dark one towards white, else to black."""
+
+DARK = 110
+"""Luma, of 255, below which a colour has room towards white."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ def _name(label: str) -> str:
 
 
 def looks(losses: Iterable[str]) -> dict[str, Look]:
-    """Return each loss's look; variants of one differ by pattern and fill of the marker.
+    """Return each loss's look; variants of one differ by shade, pattern and fill of the marker.
 
     The first variant, in order of the labels, looks as the loss alone does.
     """
@@ -104,4 +109,13 @@ def looks(losses: Iterable[str]) -> dict[str, Look]:
 
 def _variant(look: Look, i: int) -> Look:
     pattern = PATTERNS[(PATTERNS.index(look.pattern) + i) % len(PATTERNS)]
-    return replace(look, pattern=pattern, fill=FILLS[i % len(FILLS)])
+    color = _shade(look.color, SHADES[i % len(SHADES)])
+    return replace(look, color=color, pattern=pattern, fill=FILLS[i % len(FILLS)])
+
+
+def _shade(color: str, by: float) -> str:
+    """Mix a dark colour "#RRGGBB" with white, a light one with black."""
+    parts = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+    luma = 0.21 * parts[0] + 0.72 * parts[1] + 0.07 * parts[2]
+    end = 255 if luma < DARK else 0
+    return "#" + "".join(f"{round(part + by * (end - part)):02X}" for part in parts)

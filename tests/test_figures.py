@@ -284,9 +284,15 @@ def test_in_greyscale_equal_patterns_differ_in_marker_and_all_stand_out_from_whi
     assert all(1.05 / (luminance(known.color) + 0.05) > 2 for known in LOOKS.values())
 
 
-def test_variants_share_colour_and_marker_but_not_pattern_and_fill():
+def test_variants_share_a_marker_and_differ_in_shade_pattern_and_fill():
     found = looks([f"softmax(tau={tau})" for tau in (0.3, 0.1, 0.2)])
-    assert {style.color for style in found.values()} == {LOOKS["softmax"].color}
+    for known in LOOKS:
+        shades = [
+            luminance(style.color) for style in looks([f"{known}({i})" for i in "123"]).values()
+        ]
+        assert shades in (sorted(shades), sorted(shades, reverse=True))
+        assert len(set(shades)) == 3
+        assert all(1.05 / (shade + 0.05) > 1.9 for shade in shades)
     assert {style.marker for style in found.values()} == {LOOKS["softmax"].marker}
     assert len({(style.pattern, style.fill) for style in found.values()}) == 3
     assert found["softmax(tau=0.1)"] == LOOKS["softmax"]
@@ -420,9 +426,9 @@ def test_a_panel_of_one_level_ranks_the_losses_beside_published_values_and_tells
     both = pd.concat([clean, floors().query("level == 0")])
     values = published(("bpr", 0.0, 0.31, "a"))
     figure = draw_ranking(both, published=values)
-    (ax,) = figure.axes
+    ax, aside = figure.axes
     ranked = clean.sort_values("mean")["loss"].tolist()
-    assert [text.get_text() for text in ax.get_yticklabels()] == ranked
+    assert [text.get_text() for text in aside.get_yticklabels()] == ranked
     rings = [line for line in ax.get_lines() if line.get_label() == PUBLISHED]
     at = ranked.index("bpr")
     assert {tuple(line.get_xydata()[0]) for line in rings} == {(0.31, at)}
@@ -432,8 +438,27 @@ def test_a_panel_of_one_level_ranks_the_losses_beside_published_values_and_tells
     told = both[both["loss"] == "untrained"].set_index("backbone")["mean"]
     for name, value in told.items():
         assert f"{name} {value:.4f}" in ax.get_xlabel()
+    assert floor_lines(ax) == {}
+    assert floor_lines(aside) == pytest.approx(told.to_dict())
+    assert aside.get_xlim()[1] < low
     (path,) = save_all(both, tmp_path, ("png",), published=values)
     assert path.is_file()
+
+
+def test_a_ranking_needs_no_break_for_a_floor_among_the_losses():
+    clean = world().query("level == 0")
+    clean = clean.assign(mean=np.linspace(0.3, 0.2, len(clean)), low=np.nan, high=np.nan)
+    floor = floors().query("level == 0").iloc[[0]].assign(mean=0.25)
+    (ax,) = draw_ranking(pd.concat([clean, floor])).axes
+    assert floor_lines(ax) == {"popularity": 0.25}
+
+
+def floor_lines(ax):
+    """Return where the lines of floors stand, by the names along them."""
+    named = {text.get_text(): text.xy[0] for text in ax.texts}
+    drawn = [line.get_xdata()[0] for line in ax.get_lines() if line.get_gid() == "floor"]
+    assert drawn == list(named.values())
+    return named
 
 
 def test_a_panel_of_one_level_says_which_unless_it_is_the_control():
