@@ -425,7 +425,15 @@ def _folder(run: str) -> Path:
     """Return a run's folder, given as a path or by its suite's name."""
     if Path(run).is_file():
         raise InputError(f"{run} is a file; give a results folder or a suite's name")
-    return Path(run) if Path(run).is_dir() or not (RUNS / run).is_dir() else RUNS / run
+    if Path(run).is_dir():
+        return Path(run)
+    if not (RUNS / run).is_dir():
+        from robustbench_rec.registry import nearest
+
+        held = sorted(one.name for one in RUNS.iterdir()) if RUNS.is_dir() else []
+        told = f"{nearest(run, held)} (in {RUNS}: {', '.join(held) or 'nothing yet'})"
+        raise InputError(f"{run}: no run here{told}")
+    return RUNS / run
 
 
 @main.command()

@@ -602,8 +602,13 @@ def test_dry_run_below_a_file_does_not_speak_of_corrupt_records(tmp_path, tiny):
 @pytest.mark.parametrize("command", ["status", "figures", "compare"])
 def test_status_figures_and_compare_of_what_is_no_run_say_so(tmp_path, command):
     (tmp_path / "folder").mkdir()
-    for name in ("folder", "nowhere"):
-        assert refused(command, name) == f"{name}: no run here (manifest.json is missing)"
+    assert refused(command, "folder") == "folder: no run here (manifest.json is missing)"
+    runs = Path("results", "runs")
+    assert refused(command, "nowhere") == f"nowhere: no run here (in {runs}: nothing yet)"
+    for suite in ("smoke", "health"):
+        (runs / suite).mkdir(parents=True)
+    line = refused(command, "smok")
+    assert line == f"smok: no run here; did you mean 'smoke'? (in {runs}: health, smoke)"
     (tmp_path / "folder" / "manifest.json").write_text("{")
     assert refused(command, "folder").startswith(
         f"{Path('folder', 'manifest.json')}: cannot be read ("
