@@ -31,6 +31,8 @@ WIDTH, PANEL_WIDTH, HEIGHT, LEGEND_LINE = 7.2, 4.6, 2.9, 0.19
 """Inches: a figure of two panels over the full width of a page, or of one; a line of the legend."""
 LEGEND_WRAP = 22
 """Characters of a line of the legend."""
+FLOOR_NAME = 0.65
+"""Inches that the name of a floor takes along its line."""
 TICK_ROOM = 0.12
 """Share of the axis that a printed level needs to itself."""
 DODGE_OF_GAP, DODGE_OF_RANGE = 0.5, 0.06
@@ -349,7 +351,8 @@ def draw_ranking(
     ours = ranked[["mean", "low"]].to_numpy(dtype=np.float64)
     is_below = floors["mean"] < min([np.nanmin(ours), *pd.concat(beside)])
     with page_style():
-        figure = new_figure(PANEL_WIDTH, rows_height(ranked["loss"], 1.3) + 5 * LEGEND_LINE)
+        rows = max(rows_height(ranked["loss"], 1.3), FLOOR_NAME)
+        figure = new_figure(PANEL_WIDTH, rows + 6 * LEGEND_LINE)
         ax = figure.add_subplot()
         for at in range(len(ranked)):
             row = ranked.iloc[at]

@@ -453,6 +453,16 @@ def test_a_ranking_needs_no_break_for_a_floor_among_the_losses():
     assert floor_lines(ax) == {"popularity": 0.25}
 
 
+@pytest.mark.filterwarnings("error")  # "axes sizes collapsed to zero"
+def test_even_one_loss_leaves_room_for_the_names_of_floors(tmp_path):
+    one = pd.concat([world(SIX[:1]), floors()]).query("level == 0")
+    figure = draw_ranking(one)
+    figure.savefig(tmp_path / "one.png")
+    for ax in figure.axes:
+        rows = ax.get_window_extent()
+        assert all(text.get_window_extent().y0 > rows.y0 for text in ax.texts)
+
+
 def floor_lines(ax):
     """Return where the lines of floors stand, by the names along them."""
     named = {text.get_text(): text.xy[0] for text in ax.texts}
