@@ -13,6 +13,7 @@ import pandas as pd
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.labels import AXES
+from robustbench_rec.printing import counted
 from robustbench_rec.store import Plain, Store, evaluations, read, trials
 
 STUDY = (*AXES, "level")
@@ -54,7 +55,11 @@ def merge(
     """
     manifests = [Store(run).manifest() for run in runs]
     _check(runs, manifests)
-    results = [read(run, warn) for run in runs]
+    for run, manifest in zip(runs, manifests, strict=True):
+        held = Store(run).records(manifest["cells"], warn).values()
+        if failed := sum(record["status"] == "failed" for record in held):
+            warn(f"{run}: {counted(failed, 'failed cell')} left out; run again to retry")
+    results = [read(run) for run in runs]
     tried = [trials(run) for run in runs]
     measured = [
         manifest

@@ -26,6 +26,9 @@ from robustbench_rec.seeds import rng_for, seed_for
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+PAIRS_AT_ONCE = 1 << 16
+"""Pairs that are scored together where a loss asks for many; of 64 dimensions they take 16 MiB."""
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -302,11 +305,15 @@ class _Still:
     def scores(self, users: IntArray, items: IntArray) -> Tensor:
         import torch
 
-        sides = zip(self.tables, (users, items), strict=True)
-        one, other = (
-            table.index_select(0, torch.tensor(ids, device=table.device)) for table, ids in sides
-        )
-        return (one * other).sum(dim=1)
+        found = torch.empty(len(users), device=self.tables[0].device)
+        for first in range(0, len(users), PAIRS_AT_ONCE):
+            part = slice(first, first + PAIRS_AT_ONCE)
+            one, other = (
+                table.index_select(0, torch.tensor(ids[part], device=table.device))
+                for table, ids in zip(self.tables, (users, items), strict=True)
+            )
+            found[part] = (one * other).sum(dim=1)
+        return found
 
     def batches(self, rows: IntArray) -> Iterator[Batch]:
         n = self.trainer.loss.n_negatives

@@ -119,6 +119,17 @@ def test_what_a_later_run_has_only_planned_replaces_nothing(tmp_path, run):
     assert merged["cells"] == {"a": cell("bpr"), "y": cell("mse")}
 
 
+def test_failed_cells_are_left_out_and_told(tmp_path, run):
+    one, other = run("one", ("a", "bpr", 0.0, 0.5)), run("other", ("b", "mse", 0.0, 0.25))
+    record = Store(other).records(["b"], pytest.fail)["b"]
+    with Store(other).locked():
+        Store(other).write(record | {"status": "failed", "error": "diverged"}, {})
+    said = []
+    merge([one, other], tmp_path / "out", warn=said.append)
+    assert values(tmp_path / "out") == [("bpr", 0.0, 0.5)]
+    assert said == [f"{other}: 1 failed cell left out; run again to retry"]
+
+
 def test_published_tables_grow_in_place_and_again_alike(tmp_path, run):
     published = tables_alone(run("published", ("a", "bpr", 0.0, 0.5), command="first"))
     more = run("more", ("b", "mse", 0.0, 0.25), command="second")

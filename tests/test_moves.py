@@ -268,6 +268,16 @@ def test_a_view_scores_pairs_by_the_model_as_it_stands_without_gradients(score):
             torch.testing.assert_close(batch.pos, liked, rtol=1e-4, atol=1e-6)
 
 
+def test_a_view_scores_many_pairs_part_by_part(monkeypatch):
+    scores = []
+    for at_once in (1 << 16, 7):
+        monkeypatch.setattr("robustbench_rec.training.PAIRS_AT_ONCE", at_once)
+        fit(toy_split(), MF, loss := Looking(), replace(QUICK, epochs=1), seed=0)
+        scores.append(loss.seen[-1][2])
+    assert len(scores[0]) == len(toy_split().train)
+    torch.testing.assert_close(*scores, rtol=0, atol=0)
+
+
 def test_a_view_yields_the_rows_asked_for_in_their_order_with_negatives():
     loss, train = Looking(), toy_split().train
     fit(toy_split(), MF, loss, replace(QUICK, epochs=2), seed=0)

@@ -422,6 +422,11 @@ ROWS = {
         "training = { lr",
         "training is 0.001; it must be a table, as in { lr = 1e-3 }",
     ),
+    "tuning of no loss": (
+        ("metrics", "tune = { trials = 3 }\nmetrics"),
+        "metrics",
+        "tune: no loss says what to try, as in tune = { lr = [1e-3, 1e-2] }",
+    ),
     "tune that is no table": (
         ("tau = 0.2", "tune = [0.1, 0.2]"),
         "tau",
