@@ -28,10 +28,10 @@ from robustbench_rec.printing import aligned, comparison, contrast, counted
 
 if TYPE_CHECKING:
     from robustbench_rec.datasets.catalog import Listing
+    from robustbench_rec.folder import RunFolder
     from robustbench_rec.planning import Plan
     from robustbench_rec.pool import Status
     from robustbench_rec.registry import Registry
-    from robustbench_rec.store import Store
     from robustbench_rec.workers import Helper
 
 RUNS = Path("results") / "runs"
@@ -169,16 +169,17 @@ def run(
     training diverged count as tried. To tune anew, remove the folder tuning/ from the results.
     """
     from robustbench_rec.datasets.catalog import default_data_dir
+    from robustbench_rec.folder import RunFolder
     from robustbench_rec.planning import check_data, make_plan
     from robustbench_rec.runner import run_suite
-    from robustbench_rec.store import Store, unsettled
+    from robustbench_rec.store import unsettled
     from robustbench_rec.suite import Suite
 
     where = data_dir or default_data_dir()
     compute = Compute(threads, find_device(device))
     jobs = _workers(jobs, compute)
     loaded = Suite.load(suite, where, plugins)
-    store = Store(out or RUNS / loaded.name)
+    store = RunFolder(out or RUNS / loaded.name)
     axes = [_pair(text) for text in only]
     if not force:
         store.keep_others(loaded.name)
@@ -278,7 +279,7 @@ def _display() -> Iterator[Callable[[Status], None]]:
         yield display
 
 
-def _say_plan(plan: Plan, store: Store, jobs: int, compute: Compute) -> None:
+def _say_plan(plan: Plan, store: RunFolder, jobs: int, compute: Compute) -> None:
     from robustbench_rec.progress import duration
 
     if plan.untuned:
@@ -305,7 +306,7 @@ def _say_plan(plan: Plan, store: Store, jobs: int, compute: Compute) -> None:
         click.echo("no time estimate yet: nothing is recorded here; one follows the first cell")
 
 
-def _say_end(status: Status, store: Store) -> None:
+def _say_end(status: Status, store: RunFolder) -> None:
     failed = f", {len(status.failed)} failed" if status.failed else ""
     done = counted(status.already + status.done, "cell")
     click.echo(f"{done} done{failed}: {store.folder / 'results.csv'}")
@@ -392,10 +393,10 @@ def figures(run: str) -> None:
 
 
 def _draw(folder: Path) -> None:
-    from robustbench_rec.store import Store
+    from robustbench_rec.folder import RunFolder
     from robustbench_rec.workers import load
 
-    Store(folder).manifest()  # where there is no run, say so before the slow imports
+    RunFolder(folder).manifest()  # where there is no run, say so before the slow imports
     with _drawing_helper() as helper:
         load(DRAWING)
         from robustbench_rec.gallery import redraw
@@ -442,28 +443,27 @@ def _folder(run: str) -> Path:
 def status(run: str, as_json: bool) -> None:
     """Say how RUN stands: cells done, failed with reasons, left, and the time."""
     from robustbench_rec.progress import duration
-    from robustbench_rec.store import Store
+    from robustbench_rec.store import summary
 
-    store = Store(_folder(run))
-    summary = store.summary(_warn)
+    held = summary(_folder(run), _warn)
     if as_json:
-        click.echo(json.dumps(summary, indent=1))
+        click.echo(json.dumps(held, indent=1))
         return
-    spent = f"{duration(summary['seconds'])} of training"
-    spent = "tables alone" if store.is_without_records else spent
+    spent = held["seconds"]
+    told = "tables alone" if spent is None else f"{duration(spent)} of training"
     click.echo(
-        f"suite {summary['suite']}: {summary['done']} of {summary['cells']} cells done, "
-        f"{len(summary['failed'])} failed, {summary['left']} left, {spent}"
+        f"suite {held['suite']}: {held['done']} of {held['cells']} cells done, "
+        f"{len(held['failed'])} failed, {held['left']} left, {told}"
     )
-    if summary["cells"] < summary["suite_cells"]:
-        click.echo(f"a part: the whole suite has {summary['suite_cells']} cells")
-    for part in summary["parts"]:
+    if held["cells"] < held["suite_cells"]:
+        click.echo(f"a part: the whole suite has {held['suite_cells']} cells")
+    for part in held["parts"]:
         started = part["started"].replace("T", " ")[:16]
         click.echo(f"of these {counted(len(part['cells']), 'cell')}: {part['command']} ({started})")
-    for title, error in summary["failed"].values():
+    for title, error in held["failed"].values():
         click.echo(f"failed: {title}: {error}")
-    _say_tuned(summary["tuning"])
-    _say_unsettled(summary["unsettled"])
+    _say_tuned(held["tuning"])
+    _say_unsettled(held["unsettled"])
 
 
 @main.command()

@@ -18,9 +18,10 @@ from robustbench_rec.degradation import (
     summary,
 )
 from robustbench_rec.errors import InputError
+from robustbench_rec.folder import RunFolder
 from robustbench_rec.labels import meant
 from robustbench_rec.registry import nearest
-from robustbench_rec.store import Store, read
+from robustbench_rec.store import read
 
 QUANTITY = [*PANEL, "loss", "quantity", "level"]
 """What of a loss is held against another."""
@@ -36,7 +37,7 @@ def contrasts_of(
         InputError: the folder holds no run; as `contrasts`.
 
     """
-    asked = Store(Path(run)).manifest()["metrics"]
+    asked = RunFolder(Path(run)).manifest()["metrics"]
     frame = read(run, warn)
     parts = [frame[frame["metric"] == metric] for metric in dict.fromkeys(asked)]
     return contrasts(pd.concat(parts), against)

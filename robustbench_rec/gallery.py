@@ -10,10 +10,11 @@ from shutil import rmtree
 
 from robustbench_rec.degradation import curves
 from robustbench_rec.errors import InputError
+from robustbench_rec.folder import RunFolder
 from robustbench_rec.mechanism_figures import drawings
 from robustbench_rec.references import overlay
 from robustbench_rec.saving import save_all
-from robustbench_rec.store import Store, diagnostics, read
+from robustbench_rec.store import diagnostics, read
 from robustbench_rec.workers import Helper
 
 OF_OURS = re.compile(r"-([a-z]+_at_[0-9]+|mechanism(_training)?)\.(png|pdf)$")
@@ -37,7 +38,7 @@ def redraw(
         InputError: the folder holds no run or no finished cell, or cannot be written.
 
     """
-    manifest = Store(folder).manifest()
+    manifest = RunFolder(folder).manifest()
     frame = read(folder, warn)
     frame = frame[frame["metric"].isin(manifest["metrics"])]
     if frame.empty:

@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 
 from robustbench_rec.errors import InputError
+from robustbench_rec.folder import Plain, RunFolder
 from robustbench_rec.labels import AXES
 from robustbench_rec.printing import counted
-from robustbench_rec.store import Plain, Store, evaluations, read, trials
+from robustbench_rec.store import evaluations, read, tables, trials
 
 STUDY = (*AXES, "level")
 CELL = (*STUDY, "replicate")
@@ -53,10 +54,10 @@ def merge(
             data, or of protocols that do not compare.
 
     """
-    manifests = [Store(run).manifest() for run in runs]
+    manifests = [RunFolder(run).manifest() for run in runs]
     _check(runs, manifests)
     for run, manifest in zip(runs, manifests, strict=True):
-        held = Store(run).records(manifest["cells"], warn).values()
+        held = RunFolder(run).records(manifest["cells"], warn).values()
         if failed := sum(record["status"] == "failed" for record in held):
             warn(f"{run}: {counted(failed, 'failed cell')} left out; run again to retry")
     results = [read(run) for run in runs]
@@ -71,12 +72,12 @@ def merge(
     ]
     merged = _manifest(measured, command)
     _keep(out, runs, merged["cells"])
-    Store(out).publish(
-        merged,
+    joined = tables(
         _joined(results, CELL),
-        _joined([evaluations(run, warn) for run in runs], CELL),
+        _joined([evaluations(run) for run in runs], CELL),
         _joined(tried, STUDY) if merged["studies"] else None,
     )
+    RunFolder(out).publish(merged, joined)
     return merged
 
 
@@ -119,11 +120,11 @@ def _shown(value: object) -> str:
 
 def _keep(out: Path, runs: Sequence[Path], cells: Iterable[str]) -> None:
     """Raise InputError where tables would replace what they do not hold."""
-    if Store(out).cells.is_dir():
+    if RunFolder(out).cells.is_dir():
         raise InputError(f"{out} holds the records of a run, and tables would hide them")
     if not (out / "manifest.json").is_file() or out.resolve() in {run.resolve() for run in runs}:
         return
-    if Store(out).manifest()["cells"].keys() - set(cells):
+    if RunFolder(out).manifest()["cells"].keys() - set(cells):
         raise InputError(
             f"{out} holds cells that these runs lack; name it first among those to merge, or give "
             "another --out"

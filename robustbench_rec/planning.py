@@ -16,12 +16,12 @@ from typing import Any
 from robustbench_rec.cell import Cell
 from robustbench_rec.dataset import Dataset
 from robustbench_rec.errors import InputError
+from robustbench_rec.folder import RunFolder
 from robustbench_rec.labels import meant, spec_once, trained
 from robustbench_rec.perturbation import PERTURBATIONS, perturb
 from robustbench_rec.preparation import load
 from robustbench_rec.records import versions
 from robustbench_rec.registry import nearest
-from robustbench_rec.store import Store
 from robustbench_rec.studies import Study, study_of
 from robustbench_rec.suite import Suite
 from robustbench_rec.tuning import Entry
@@ -120,7 +120,7 @@ def _kind(cell: Cell) -> tuple[object, ...]:
 
 def make_plan(
     suite: Suite,
-    store: Store,
+    store: RunFolder,
     data_dir: Path,
     only: Sequence[tuple[str, str]] = (),
     force: bool = False,
@@ -173,7 +173,7 @@ def make_plan(
 class _Outcomes:
     """Gathers the studies that cells rest on, and settles the cells by what these chose."""
 
-    def __init__(self, suite: Suite, store: Store, warn: Callable[[str], None]) -> None:
+    def __init__(self, suite: Suite, store: RunFolder, warn: Callable[[str], None]) -> None:
         self.tuning, self.store, self.warn = suite.tune, store, warn
         self.studies: dict[str, Study] = {}
         self.held: dict[str, Any] = {}
@@ -273,7 +273,7 @@ def _meant(name: str, axis: str, suite: Suite) -> list[str]:
     return meant(name, suite.labels[axis])
 
 
-def manifest(plan: Plan, store: Store, command: str) -> dict[str, Any]:
+def manifest(plan: Plan, store: RunFolder, command: str) -> dict[str, Any]:
     """Describe a run; what an earlier call of the same suite planned stays in it."""
     data, before, studies_before = dict(plan.fingerprints), {}, {}
     with suppress(InputError):

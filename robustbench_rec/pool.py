@@ -20,8 +20,8 @@ from joblib.externals.loky import get_reusable_executor
 
 from robustbench_rec.compute import Compute
 from robustbench_rec.errors import InputError
+from robustbench_rec.folder import RunFolder
 from robustbench_rec.registry import load_plugins
-from robustbench_rec.store import Store
 from robustbench_rec.workers import start_worker
 
 DEATHS = 3
@@ -83,7 +83,7 @@ class Pool(ABC):
     def __init__(
         self,
         fits: Iterable[str],
-        store: Store,
+        store: RunFolder,
         jobs: int,
         compute: Compute,
         status: Status,
@@ -198,7 +198,7 @@ class Pool(ABC):
 
 
 @contextmanager
-def in_flight(folder: str, fit: str, plugins: Iterable[str]) -> Iterator[Store]:
+def in_flight(folder: str, fit: str, plugins: Iterable[str]) -> Iterator[RunFolder]:
     """Frame what a worker does for one training: marked while it runs, with plugins at hand.
 
     Args:
@@ -213,7 +213,7 @@ def in_flight(folder: str, fit: str, plugins: Iterable[str]) -> Iterator[Store]:
         InputError: a plugin cannot be loaded.
 
     """
-    store = Store(Path(folder))
+    store = RunFolder(Path(folder))
     store.mark_started(fit)
     load_plugins(plugins)
     yield store

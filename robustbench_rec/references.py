@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from robustbench_rec.errors import InputError
+from robustbench_rec.folder import RunFolder
 from robustbench_rec.metrics import Averaging
-from robustbench_rec.store import Store, averaged, read
+from robustbench_rec.store import averaged, read
 
 POINT = ["dataset", "backbone", "loss", "perturbation", "level", "metric"]
 """What a published value and ours have to agree on."""
@@ -55,7 +56,7 @@ def compare(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd
         InputError: the folder holds no run, or one whose suite has no published value.
 
     """
-    manifest = Store(Path(run)).manifest()
+    manifest = RunFolder(Path(run)).manifest()
     references = manifest.get("references", [])
     if not references:
         raise InputError(f"{run}: suite {manifest['suite']!r} has no published value; {HOW_TO_ADD}")

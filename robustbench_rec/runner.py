@@ -11,11 +11,12 @@ from robustbench_rec.cell import Cell
 from robustbench_rec.compute import COMPUTE, Compute
 from robustbench_rec.errors import InputError
 from robustbench_rec.execution import run_cells
+from robustbench_rec.folder import RunFolder, title
 from robustbench_rec.planning import Plan, manifest
 from robustbench_rec.pool import Pool, Status, in_flight
 from robustbench_rec.records import Record
 from robustbench_rec.registry import one_line
-from robustbench_rec.store import Store, title
+from robustbench_rec.store import compact
 
 Outcomes = list[tuple[str, str, str]]
 """(cell id, status, error) of each cell that a worker ran."""
@@ -23,7 +24,7 @@ Outcomes = list[tuple[str, str, str]]
 
 def run_suite(
     plan: Plan,
-    store: Store,
+    store: RunFolder,
     data_dir: Path,
     jobs: int,
     command: str = "",
@@ -57,12 +58,12 @@ def run_suite(
         store.begin(described)
         _record_blocked(plan, store)
         _Cells(plan, store, data_dir, jobs, compute, status, titles, watch).run()
-        store.compact()
+        compact(store.folder)
     watch(status)
     return status
 
 
-def _record_blocked(plan: Plan, store: Store) -> None:
+def _record_blocked(plan: Plan, store: RunFolder) -> None:
     """Record the cells whose settings no trial could choose; they fail with the reason."""
     for cell, why in plan.blocked.values():
         store.write(Record.failure(cell, InputError(why)).to_plain(), {})
@@ -74,7 +75,7 @@ class _Cells(Pool):
     def __init__(
         self,
         plan: Plan,
-        store: Store,
+        store: RunFolder,
         data_dir: Path,
         jobs: int,
         compute: Compute,

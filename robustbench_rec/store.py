@@ -1,32 +1,16 @@
-"""The store: one atomic file a cell, compacted to a tidy frame.
-
-    RUN/manifest.json      what was run: suite, cells, data, plugins, versions, command
-    RUN/cells/ID.json      one record a finished or failed cell
-    RUN/cells/ID.npz       its per-user metrics, written before the record
-    RUN/tuning/ID.json     one trial of settings, or what a study of several chose
-    RUN/results.csv        the tidy frame, written when a run ends
-    RUN/tuning.csv         the trials, likewise, where a loss was tuned
-    RUN/diagnostics.csv    how the losses weighed negatives, one row an evaluation
-    RUN/set-aside/         records that could not be read, kept for a look
-    RUN/started/           trainings in flight, and their last epoch
-
-A record exists whole or not at all: it is written beside its place, synced, and renamed.
-"""
+"""The store: what a run holds as tidy frames, read from its records or from its tables."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from robustbench_rec.errors import InputError
+from robustbench_rec.folder import Plain, RunFolder, title
 from robustbench_rec.labels import AXES
 from robustbench_rec.metrics import Averaging, is_per_user
 
@@ -64,343 +48,11 @@ TRAINING = (*COLUMNS[: COLUMNS.index("metric")], "epoch", "best")
 """What tells the evaluations during training apart; `best` where the model was kept."""
 DIGITS = 6
 """Significant digits of a diagnostic in diagnostics.csv."""
-REQUIRED = frozenset(("id", "status", *AXES, "metrics", "users", "replicate", "per_user_bytes"))
-TRIAL = frozenset(("id", "status", "validation", "best_epoch", "seconds", "error"))
-STUDY = frozenset(
-    ("id", "status", "trials", "failed", "chosen", "best", "validation", "edges", "error")
-)
-MANIFEST = frozenset(
-    ("suite", "suite_text", "suite_cells", "cells", "metrics", "averaging", "data", "process")
-)
-Plain = dict[str, Any]
-
-
-class Store:
-    """The results folder of one run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.cells = folder / "cells"
-        self.tuning = folder / "tuning"
-        self.started = folder / "started"
-        self._held = False
-
-    @property
-    def is_without_records(self) -> bool:
-        """Whether tables are all that is left of a run, as in results that were published."""
-        return (self.folder / "results.csv").is_file() and not self.cells.is_dir()
-
-    def keep_others(self, suite: str) -> None:
-        """Raise InputError where a run would replace another's tables, or what none can restore."""
-        try:
-            held = self.manifest()["suite"]
-        except InputError:  # no run, or none that can be read
-            held = suite
-        if self.is_without_records:
-            what = "the tables of a run without its records"
-        elif held != suite:
-            what = f"the tables of suite {held!r}"
-        else:
-            return
-        raise InputError(
-            f"{self.folder}: holds {what}, which a run here would replace; "
-            "give another folder with --out, or --force"
-        )
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for one runner; the lock goes with its process, however that ends.
-
-        Raises:
-            InputError: another runner holds it, or the folder cannot be written.
-
-        """
-        from filelock import FileLock, Timeout
-
-        try:
-            self.cells.mkdir(parents=True, exist_ok=True)
-            self.started.mkdir(exist_ok=True)
-            lock = FileLock(self.folder / ".lock")
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(
-                f"{self.folder}: another run is writing here{self._holder()}; "
-                "wait for it, stop it, or give another folder with --out"
-            ) from None
-        except OSError as error:
-            raise InputError(
-                f"{self.folder}: cannot be written ({error.strerror}); "
-                "give another folder with --out"
-            ) from None
-        try:
-            self._held = True
-            self._sweep()
-            yield
-        finally:
-            self._held = False
-            lock.release()
-
-    def _holder(self) -> str:
-        try:
-            return f" (process {self.manifest()['process']})"
-        except (InputError, KeyError):
-            return ""
-
-    def _sweep(self) -> None:
-        """Remove what an interrupted run left half written."""
-        for folder in (self.folder, self.cells, self.tuning):
-            for leftover in folder.glob("*.part"):
-                leftover.unlink(missing_ok=True)
-        for leftover in self.started.iterdir():
-            leftover.unlink(missing_ok=True)
-
-    def write(self, record: Plain, per_user: Mapping[str, Any]) -> None:
-        """Keep one record and its per-user metrics."""
-        if per_user:
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, **per_user)
-            _write(self.cells / f"{record['id']}.npz", buffer.getvalue())
-            record = record | {"per_user_bytes": buffer.tell()}
-        else:
-            record = record | {"per_user_bytes": 0}
-        _write(self.cells / f"{record['id']}.json", _json(record))
-
-    def write_tuning(self, what: Plain) -> None:
-        """Keep one trial, or a study as far as it has come."""
-        self.tuning.mkdir(exist_ok=True)
-        _write(self.tuning / f"{what['id']}.json", _json(what))
-
-    def begin(self, manifest: Plain) -> None:
-        """Keep what is being run; what was compacted goes until it holds all of it."""
-        for name in ("results.csv", "diagnostics.csv", "tuning.csv"):
-            (self.folder / name).unlink(missing_ok=True)
-        _write(self.folder / "manifest.json", _json(manifest))
-
-    def manifest(self) -> Plain:
-        """Return the manifest; InputError where the folder holds no run."""
-        path = self.folder / "manifest.json"
-        try:
-            manifest: Plain = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(manifest, dict) or not manifest.keys() >= MANIFEST:
-                raise ValueError("it lacks fields that every run has")
-            if not (isinstance(manifest["cells"], dict) and isinstance(manifest["metrics"], list)):
-                raise ValueError("its cells are no table, or its metrics no list")
-        except FileNotFoundError:
-            raise InputError(f"{self.folder}: no run here (manifest.json is missing)") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from None
-        return manifest
-
-    def records(self, ids: Iterable[str], warn: Callable[[str], None]) -> dict[str, Plain]:
-        """Read the records of `ids` that exist, and name a corrupt one to `warn`.
-
-        Who holds the lock sets it aside too; another reader may have met a record half replaced.
-        """
-        return self._readable(self.cells, ids, self._record, "its cell", warn)
-
-    def trials(self, ids: Iterable[str], warn: Callable[[str], None]) -> dict[str, Plain]:
-        """Read the trials of `ids` that exist, as `records` does."""
-        return self._readable(self.tuning, ids, partial(_holding, TRIAL), "its trial", warn)
-
-    def studies(self, ids: Iterable[str], warn: Callable[[str], None]) -> dict[str, Plain]:
-        """Read the studies of `ids` that were begun, as `records` does."""
-        return self._readable(self.tuning, ids, partial(_holding, STUDY), "its study", warn)
-
-    def _readable(
-        self,
-        folder: Path,
-        ids: Iterable[str],
-        reader: Callable[[Path], Plain],
-        whose: str,
-        warn: Callable[[str], None],
-    ) -> dict[str, Plain]:
-        found = {}
-        for id in ids:
-            path = folder / f"{id}.json"
-            try:
-                found[id] = reader(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except (OSError, ValueError) as error:
-                aside = "set aside, " if self._held else ""
-                warn(f"{path}: corrupt record ({error}); {aside}{whose} counts as not run")
-                if self._held:
-                    self._set_aside(path)
-        return found
-
-    def _record(self, path: Path) -> Plain:
-        record = _holding(REQUIRED, path)
-        wanted = record["per_user_bytes"]
-        beside = path.with_suffix(".npz")
-        if wanted and (not beside.exists() or beside.stat().st_size != wanted):
-            raise ValueError(f"{beside.name} beside it is missing or not whole")
-        for metric, value in record["metrics"].items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"its {metric} is {value!r}, which is no number")
-        return record
-
-    def _set_aside(self, path: Path) -> None:
-        """Move a record away, for a look."""
-        aside = self.folder / "set-aside"
-        aside.mkdir(exist_ok=True)
-        path.replace(aside / path.name)
-
-    def per_user(self, cell: str) -> dict[str, Any]:
-        """Return the per-user metrics of a cell: `users` (U,), and (U,) a metric."""
-        with np.load(self.cells / f"{cell}.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
-
-    def mark_started(self, fit: str) -> None:
-        """Say that a training is in flight."""
-        (self.started / fit).touch()
-
-    def mark_epoch(self, fit: str, epoch: int) -> None:
-        """Say how far a training in flight is; no training fails because that cannot be told."""
-        with suppress(OSError):
-            (self.started / fit).write_text(str(epoch), encoding="ascii")
-
-    def mark_ended(self, fit: str) -> None:
-        """Say that it is not any more."""
-        (self.started / fit).unlink(missing_ok=True)
-
-    def in_flight(self) -> dict[str, int]:
-        """Return the trainings that were started and have not ended, and the epoch of each."""
-        found = {}
-        for path in self.started.iterdir() if self.started.is_dir() else ():
-            with suppress(FileNotFoundError):  # it has just ended
-                found[path.name] = int(path.read_text(encoding="ascii") or 0)
-        return found
-
-    def summary(self, warn: Callable[[str], None]) -> Plain:
-        """Count the cells done, failed (id -> title, why) and left, and the seconds of training."""
-        manifest = self.manifest()
-        if self.is_without_records:
-            return self._compacted_summary(manifest)
-        records = self.records(manifest["cells"], warn)
-        done = [record for record in records.values() if record["status"] == "done"]
-        failed = [record for record in records.values() if record["status"] == "failed"]
-        fits = {record["fit_id"]: record["seconds"]["fit"] for record in done}
-        titles = {id: title(cell) for id, cell in manifest["cells"].items()}
-        return {
-            "suite": manifest["suite"],
-            "cells": len(manifest["cells"]),
-            "suite_cells": manifest["suite_cells"],
-            "done": len(done),
-            "failed": {record["id"]: [titles[record["id"]], record["error"]] for record in failed},
-            "left": len(manifest["cells"]) - len(records),
-            "seconds": sum(fits.values()),
-            "tuning": self.tuned(manifest, warn),
-            "unsettled": unsettled(self.folder).to_dict("records"),
-            "parts": [],
-        }
-
-    def _compacted_summary(self, manifest: Plain) -> Plain:
-        """Count what is done by results.csv, where no record is kept."""
-        frame = read(self.folder)
-        done = len(frame.drop_duplicates([*AXES, "level", "replicate"]))
-        planned = len(manifest["cells"])
-        return {
-            "suite": manifest["suite"],
-            "cells": planned,
-            "suite_cells": manifest["suite_cells"],
-            "done": done,
-            "failed": {},
-            "left": planned - done,
-            "seconds": 0.0,
-            "tuning": _chosen(manifest.get("studies", {}), trials(self.folder)),
-            "unsettled": unsettled(self.folder).to_dict("records"),
-            "parts": manifest.get("parts", []),
-        }
-
-    def tuned(self, manifest: Plain, warn: Callable[[str], None]) -> list[Plain]:
-        """Return each study that the manifest describes, with what is known of it so far."""
-        described = manifest.get("studies", {})
-        held = self.studies(described, warn)
-        begun: Plain = {"status": "running", "trials": [], "failed": 0, "edges": [], "error": ""}
-        begun |= dict.fromkeys(("chosen", "best", "validation"))
-        return [{"id": id} | begun | one | held.get(id, {}) for id, one in described.items()]
-
-    def is_compact(self, manifest: Plain) -> bool:
-        """Say whether results.csv is there and of the same cells of the same suite."""
-        try:
-            held = self.manifest()
-        except InputError:
-            return False
-        same = all(held.get(key) == manifest[key] for key in ("suite_text", "cells"))
-        wanted = ["results.csv", "diagnostics.csv"]
-        wanted += ["tuning.csv"] if manifest.get("studies") else []
-        return same and all((self.folder / name).is_file() for name in wanted)
-
-    def compact(self) -> Path:
-        """Write what was measured into tables; return that of results."""
-        studies = self.manifest().get("studies")
-        tried = trials(self.folder) if studies else None
-        return self.write_tables(read(self.folder), evaluations(self.folder), tried)
-
-    def write_tables(
-        self, results: pd.DataFrame, evaluated: pd.DataFrame, tried: pd.DataFrame | None
-    ) -> Path:
-        """Write results, evaluations and trials, each whole or not at all; return the first."""
-        tables = {"diagnostics.csv": _rounded(evaluated), "results.csv": results}
-        if tried is not None:
-            tables = {"tuning.csv": tried} | tables
-        for name, table in tables.items():
-            _write(self.folder / name, table.to_csv(index=False).encode())
-        return self.folder / "results.csv"
-
-    def publish(
-        self,
-        manifest: Plain,
-        results: pd.DataFrame,
-        evaluated: pd.DataFrame,
-        tried: pd.DataFrame | None,
-    ) -> Path:
-        """Write tables and what they are of, without records; return the table of results."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be made ({error.strerror})") from None
-        path = self.write_tables(results, evaluated, tried)
-        _write(self.folder / "manifest.json", _json(manifest))
-        return path
-
-
-def _holding(required: frozenset[str], path: Path) -> Plain:
-    """Read what calls itself as its file is called; ValueError where it is not whole."""
-    record: Plain = json.loads(path.read_bytes())
-    if not isinstance(record, dict) or not record.keys() >= required:
-        raise ValueError("it lacks fields that every record has")
-    if record["id"] != path.stem:
-        raise ValueError(f"it is of cell {record['id']}")
-    return record
-
-
-def title(cell: Plain) -> str:
-    """Name a cell of the manifest for a person."""
-    names = " ".join(cell[axis] for axis in AXES)
-    return f"{names} level {cell['level']:g} replicate {cell['replicate']}"
-
-
-def _json(data: Plain) -> bytes:
-    return json.dumps(data, indent=1, allow_nan=False).encode() + b"\n"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside, sync, rename: at every moment the old file or the new one is there, whole."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def done_records(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> list[Plain]:
     """Return the finished records of a run, in the suite's order."""
-    store = Store(Path(run))
+    store = RunFolder(Path(run))
     records = store.records(store.manifest()["cells"], warn)
     return [record for record in records.values() if record["status"] == "done"]
 
@@ -428,7 +80,7 @@ def read(
         InputError: the folder holds no run, or lacks what another averaging needs.
 
     """
-    held = Store(Path(run)).manifest()["averaging"]
+    held = RunFolder(Path(run)).manifest()["averaging"]
     frame = _read(Path(run), warn)
     if averaging is None or averaging == held:
         return frame
@@ -486,7 +138,7 @@ def _read(run: Path, warn: Callable[[str], None]) -> pd.DataFrame:
     """Read the tidy frame under the suite's own averaging."""
     import pandas as pd
 
-    store = Store(run)
+    store = RunFolder(run)
     manifest = store.manifest()
     if not store.cells.is_dir():
         table = _table(store.folder / "results.csv", COLUMNS[:-1])
@@ -532,7 +184,7 @@ def evaluations(run: Path | str, warn: Callable[[str], None] = lambda _: None) -
     """Return what `diagnostics` does, a row an evaluation and a column a diagnostic."""
     import pandas as pd
 
-    store = Store(Path(run))
+    store = RunFolder(Path(run))
     manifest = store.manifest()
     cells = manifest["cells"]
     if not store.cells.is_dir():
@@ -588,7 +240,7 @@ def trials(run: Path | str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    store = Store(Path(run))
+    store = RunFolder(Path(run))
     manifest = store.manifest()
     if not store.cells.is_dir():
         path = store.folder / "tuning.csv"
@@ -618,8 +270,74 @@ def trials(run: Path | str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(TUNING_COLUMNS))
 
 
+def summary(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> Plain:
+    """Count the cells done, failed (id -> title, why) and left, and the seconds of training.
+
+    The seconds are None where tables are all that is left.
+
+    Raises:
+        InputError: the folder holds no run, or a table that is not whole.
+
+    """
+    store = RunFolder(Path(run))
+    manifest = store.manifest()
+    counted = {
+        "suite": manifest["suite"],
+        "cells": len(manifest["cells"]),
+        "suite_cells": manifest["suite_cells"],
+    }
+    counts = _counts_of_tables if store.is_without_records else _counts_of_records
+    found = counts(store, manifest, warn)
+    return counted | found | {"unsettled": unsettled(store.folder).to_dict("records")}
+
+
+def _counts_of_records(store: RunFolder, manifest: Plain, warn: Callable[[str], None]) -> Plain:
+    records = store.records(manifest["cells"], warn)
+    done = [record for record in records.values() if record["status"] == "done"]
+    failed = [record for record in records.values() if record["status"] == "failed"]
+    fits = {record["fit_id"]: record["seconds"]["fit"] for record in done}
+    titles = {id: title(cell) for id, cell in manifest["cells"].items()}
+    return {
+        "done": len(done),
+        "failed": {record["id"]: [titles[record["id"]], record["error"]] for record in failed},
+        "left": len(manifest["cells"]) - len(records),
+        "seconds": sum(fits.values()),
+        "tuning": store.tuned(manifest, warn),
+        "parts": [],
+    }
+
+
+def _counts_of_tables(store: RunFolder, manifest: Plain, _: Callable[[str], None]) -> Plain:
+    done = len(read(store.folder).drop_duplicates([*AXES, "level", "replicate"]))
+    return {
+        "done": done,
+        "failed": {},
+        "left": len(manifest["cells"]) - done,
+        "seconds": None,
+        "tuning": _chosen(manifest.get("studies", {}), trials(store.folder)),
+        "parts": manifest.get("parts", []),
+    }
+
+
+def compact(run: Path | str) -> Path:
+    """Write what was measured into the tables of a run; return that of results."""
+    store = RunFolder(Path(run))
+    tried = trials(run) if store.manifest().get("studies") else None
+    store.write_tables(tables(read(run), evaluations(run), tried))
+    return store.folder / "results.csv"
+
+
+def tables(
+    results: pd.DataFrame, evaluated: pd.DataFrame, tried: pd.DataFrame | None
+) -> dict[str, str]:
+    """Return what a run is compacted to, file name -> text; results last, as they say it is all."""
+    found = {} if tried is None else {"tuning.csv": tried}
+    found |= {"diagnostics.csv": _rounded(evaluated), "results.csv": results}
+    return {name: table.to_csv(index=False) for name, table in found.items()}
+
+
 def _chosen(described: Plain, tried: pd.DataFrame) -> list[Plain]:
-    """Return each study of a manifest as `Store.tuned` does, as far as its trials tell."""
+    """Return each study of a manifest as `RunFolder.tuned` does, as far as its trials tell."""
     found = []
     for id, study in described.items():
         its = (tried[axis] == study[axis] for axis in (*AXES, "level"))

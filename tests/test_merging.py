@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from robustbench_rec import InputError
+from robustbench_rec.folder import RunFolder
 from robustbench_rec.labels import AXES
 from robustbench_rec.merging import merge
-from robustbench_rec.store import Store, diagnostics, read, trials
+from robustbench_rec.store import compact, diagnostics, read, summary, trials
 
 MANIFEST = {
     "suite": "s",
@@ -38,7 +39,7 @@ def run(tmp_path):
     """Return a function that makes a run of (id, loss, level, value) cells."""
 
     def make(name, *cells, **manifest):
-        store = Store(tmp_path / name)
+        store = RunFolder(tmp_path / name)
         planned = {id: cell(loss, level) for id, loss, level, _ in cells}
         with store.locked():
             store.begin(MANIFEST | {"cells": planned} | manifest)
@@ -60,7 +61,7 @@ def run(tmp_path):
                     "error": "",
                 }
                 store.write(record, PER_USER)
-            store.compact()
+            compact(store.folder)
         return store.folder
 
     return make
@@ -92,10 +93,10 @@ def test_parts_come_to_what_one_run_gives(tmp_path, run, compacted):
     for table in ("results.csv", "diagnostics.csv"):
         assert (tmp_path / "out" / table).read_bytes() == (whole / table).read_bytes()
     assert not (tmp_path / "out" / "tuning.csv").exists()
-    merged = Store(tmp_path / "out").manifest()
-    assert merged["cells"] == Store(whole).manifest()["cells"]
+    merged = RunFolder(tmp_path / "out").manifest()
+    assert merged["cells"] == RunFolder(whole).manifest()["cells"]
     assert [part["cells"] for part in merged["parts"]] == [["a", "b"], ["c"]]
-    assert Store(tmp_path / "out").summary(pytest.fail)["done"] == 3
+    assert summary(tmp_path / "out", pytest.fail)["done"] == 3
 
 
 def test_of_a_cell_that_several_have_the_last_counts_in_the_place_of_the_first(tmp_path, run):
@@ -121,9 +122,9 @@ def test_what_a_later_run_has_only_planned_replaces_nothing(tmp_path, run):
 
 def test_failed_cells_are_left_out_and_told(tmp_path, run):
     one, other = run("one", ("a", "bpr", 0.0, 0.5)), run("other", ("b", "mse", 0.0, 0.25))
-    record = Store(other).records(["b"], pytest.fail)["b"]
-    with Store(other).locked():
-        Store(other).write(record | {"status": "failed", "error": "diverged"}, {})
+    record = RunFolder(other).records(["b"], pytest.fail)["b"]
+    with RunFolder(other).locked():
+        RunFolder(other).write(record | {"status": "failed", "error": "diverged"}, {})
     said = []
     merge([one, other], tmp_path / "out", warn=said.append)
     assert values(tmp_path / "out") == [("bpr", 0.0, 0.5)]
@@ -177,7 +178,7 @@ def test_what_was_merged_before_may_be_merged_again(tmp_path, run):
 
 def tuned(folder, study, loss, *validations):
     """Give a run a study whose best trial is the last."""
-    store = Store(folder)
+    store = RunFolder(folder)
     manifest = store.manifest()
     called = dict(_axes(loss)) | {"perturbation": ""}
     manifest["studies"] = {study: called | {"level": 0.0, "budget": 9}}
@@ -195,7 +196,7 @@ def tuned(folder, study, loss, *validations):
         | {"chosen": put[-1]["settings"], "best": put[-1]["id"], "validation": validations[-1]}
         | {"edges": EDGES, "error": ""}
     )
-    store.compact()
+    compact(store.folder)
     return folder
 
 
@@ -215,18 +216,18 @@ def test_trials_are_those_of_the_study_that_chose_last(tmp_path, run):
         ["mse", '{"lr": 0}', 0.5, True],
     ]
     assert list(merged["studies"]) == ["u", "t"]
-    summary = Store(tmp_path / "out").summary(pytest.fail)
-    told = [(one["loss"], one["chosen"], one["validation"]) for one in summary["tuning"]]
+    held = summary(tmp_path / "out", pytest.fail)
+    told = [(one["loss"], one["chosen"], one["validation"]) for one in held["tuning"]]
     assert told == [("bpr", {"lr": 1}, 0.375), ("mse", {"lr": 0}, 0.5)]
-    assert [len(one["trials"]) for one in summary["tuning"]] == [2, 1]
-    assert [one["edges"] for one in summary["tuning"]] == [EDGES, EDGES]
+    assert [len(one["trials"]) for one in held["tuning"]] == [2, 1]
+    assert [one["edges"] for one in held["tuning"]] == [EDGES, EDGES]
 
 
 def test_what_was_chosen_is_told_alike_with_and_without_records(run):
     folder = tuned(run("one", ("a", "bpr", 0.0, 0.5)), "s", "bpr", 0.1, None, 0.25)
     keys = ("id", "loss", "status", "chosen", "validation", "failed", "budget", "edges", "error")
-    (before,) = Store(folder).summary(pytest.fail)["tuning"]
-    (after,) = Store(tables_alone(folder)).summary(pytest.fail)["tuning"]
+    (before,) = summary(folder, pytest.fail)["tuning"]
+    (after,) = summary(tables_alone(folder), pytest.fail)["tuning"]
     assert {key: after[key] for key in keys} == {key: before[key] for key in keys}
     assert len(after["trials"]) == len(before["trials"]) == 3
 

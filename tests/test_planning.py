@@ -9,10 +9,10 @@ import pytest
 
 from robustbench_rec import InputError, settings
 from robustbench_rec.cell import Cell
+from robustbench_rec.folder import RunFolder
 from robustbench_rec.planning import Plan, make_plan, manifest
 from robustbench_rec.pool import Status
 from robustbench_rec.records import Record
-from robustbench_rec.store import Store
 from robustbench_rec.suite import Suite
 
 SUITE = """
@@ -43,7 +43,9 @@ level = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 def planned(folder: Path) -> Plan:
     (folder / "grid.toml").write_text(SUITE)
-    return make_plan(Suite.load(str(folder / "grid.toml"), folder), Store(folder / "out"), folder)
+    return make_plan(
+        Suite.load(str(folder / "grid.toml"), folder), RunFolder(folder / "out"), folder
+    )
 
 
 def test_ten_thousand_cells_share_the_trainings_that_differ_in_the_test_alone(tmp_path):
@@ -65,7 +67,7 @@ def test_components_are_printed_once_not_once_a_cell(tmp_path, monkeypatch):
     for module in ("labels", "cell"):
         monkeypatch.setattr(f"robustbench_rec.{module}.spec", counted)
     plan = planned(tmp_path)
-    described = manifest(plan, Store(tmp_path / "out"), "command")
+    described = manifest(plan, RunFolder(tmp_path / "out"), "command")
     assert len(described["cells"]) == described["suite_cells"] == 10_000
     assert len(printed) < 200
     assert json.dumps(described)
@@ -75,7 +77,7 @@ def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
     text = SUITE.replace("replicates = 250", "replicates = 2").replace("floors = []\n", "")
     (tmp_path / "grid.toml").write_text(text)
     suite = Suite.load(str(tmp_path / "grid.toml"), tmp_path)
-    store = Store(tmp_path / "out")
+    store = RunFolder(tmp_path / "out")
     fresh = make_plan(suite, store, tmp_path)
     assert set(fresh.costs.values()) == {0.0, 1.0}
     assert fresh.estimate(1) is None

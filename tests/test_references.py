@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from robustbench_rec import InputError
+from robustbench_rec.folder import RunFolder
 from robustbench_rec.references import DRAWN, compare, overlay
-from robustbench_rec.store import Store, read
+from robustbench_rec.store import compact, read
 
 LOSSES = ("bpr", "softmax")
 LEVELS = {"noise": (0.0, 0.1), "shift": (0.0, 1.0)}
@@ -66,7 +67,7 @@ def run(tmp_path):
             "metrics": ["ndcg@20"],
             "cells": cells,
         }
-        store = Store(tmp_path / "run")
+        store = RunFolder(tmp_path / "run")
         with store.locked():
             store.begin(manifest | ({"references": list(references)} if references else {}))
             for id, cell in cells.items():
@@ -126,7 +127,7 @@ def test_ours_is_averaged_as_the_source_averages(run, held, level, averaging, ou
     row = reference(perturbation="shift", level=level, averaging=averaging, value=1.0)
     folder = run(row, averaging=held)
     if compacted:
-        Store(folder).compact()
+        compact(folder)
         shutil.rmtree(folder / "cells")
     assert one(folder)["ours"] == pytest.approx(ours)
 
@@ -157,7 +158,7 @@ def test_an_old_compacted_run_compares_under_its_own_averaging_alone(run):
     found = compare(folder)
     assert found["verdict"].tolist() == ["within", "needs records"]
     assert found["n"].tolist() == [2, 2]
-    drawn = overlay(Store(folder).manifest(), read(folder))
+    drawn = overlay(RunFolder(folder).manifest(), read(folder))
     assert drawn["value"].tolist() == [0.52, 0.52]  # one a perturbation, of the first row alone
 
 
@@ -174,7 +175,7 @@ def test_a_run_without_references_tells_how_to_add_them(run):
 
 def test_the_clean_control_is_drawn_for_every_perturbation_and_a_level_for_its_own(run):
     folder = run(reference(), reference(perturbation="noise", level=0.1, value=0.4))
-    found = overlay(Store(folder).manifest(), read(folder))
+    found = overlay(RunFolder(folder).manifest(), read(folder))
     assert list(found.columns) == DRAWN
     rows = [tuple(row) for row in found[["perturbation", "level", "value"]].to_numpy()]
     assert rows == [("noise", 0.0, 0.52), ("shift", 0.0, 0.52), ("noise", 0.1, 0.4)]
@@ -186,16 +187,16 @@ def test_values_are_drawn_under_the_run_s_averaging(run):
         for level in (0.0, 1.0)
     ]
     folder = run(*rows, reference(metric="coverage@20", averaging="all-users", value=0.3))
-    found = overlay(Store(folder).manifest(), read(folder))
+    found = overlay(RunFolder(folder).manifest(), read(folder))
     # eight of ten users have a test item at level 0, six at level 1; coverage is of all lists
     np.testing.assert_allclose(found["value"], [0.3 / 0.8, 0.3 / 0.6, 0.3, 0.3])
     folder = run(reference(value=0.3), averaging="all-users")
-    found = overlay(Store(folder).manifest(), read(folder))
+    found = overlay(RunFolder(folder).manifest(), read(folder))
     np.testing.assert_allclose(found["value"], [0.24, 0.24])
 
 
 def test_nothing_is_drawn_of_a_run_without_references(run):
     folder = run()
-    found = overlay(Store(folder).manifest(), read(folder))
+    found = overlay(RunFolder(folder).manifest(), read(folder))
     assert list(found.columns) == DRAWN
     assert found.empty

@@ -15,11 +15,12 @@ from commands import command_line
 from robustbench_rec.compute import THREAD_VARIABLES, Compute
 from robustbench_rec.errors import InputError
 from robustbench_rec.execution import run_cells
+from robustbench_rec.folder import RunFolder
 from robustbench_rec.merging import CELL, merge
 from robustbench_rec.planning import make_plan
 from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.runner import run_suite
-from robustbench_rec.store import Store, read
+from robustbench_rec.store import read
 from robustbench_rec.suite import Suite
 
 SECONDS = 120
@@ -356,7 +357,7 @@ def test_figures_of_an_earlier_version_of_the_suite_go_and_the_user_s_stay(tmp_p
 
 
 def test_what_is_done_and_what_is_left_are_counted_by_cost(tmp_path):
-    suite, store = Suite.load(str(write_suite(tmp_path))), Store(tmp_path / "out")
+    suite, store = Suite.load(str(write_suite(tmp_path))), RunFolder(tmp_path / "out")
     seen = []
     with store.locked():
         plan = make_plan(suite, store, tmp_path)
@@ -370,7 +371,7 @@ def test_what_is_done_and_what_is_left_are_counted_by_cost(tmp_path):
 def test_the_manifest_tells_what_was_run(tmp_path, command):
     suite = write_suite(tmp_path)
     command("run", suite, "--no-figures", "--out", "out")
-    manifest = Store(tmp_path / "out").manifest()
+    manifest = RunFolder(tmp_path / "out").manifest()
     assert manifest["suite_text"] == suite.read_text()
     assert manifest["command"].startswith("robustbench-rec run")
     assert {"numpy", "torch", "python", "robustbench_rec"} <= manifest["versions"].keys()
@@ -473,7 +474,7 @@ def test_a_run_tells_how_far_its_trainings_are(tmp_path):
     text = SMOKE.read_text().replace("replicates = 2", "replicates = 1")
     (tmp_path / "long.toml").write_text(text.replace("epochs = 6", "epochs = 300"))
     suite = Suite.load(str(tmp_path / "long.toml"), tmp_path)
-    store = Store(tmp_path / "run")
+    store = RunFolder(tmp_path / "run")
     only = [("loss", "bpr"), ("perturbation", "hidden_positives"), ("level", "0")]
     seen = []
 

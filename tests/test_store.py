@@ -6,7 +6,17 @@ import pandas as pd
 import pytest
 
 from robustbench_rec import InputError
-from robustbench_rec.store import COLUMNS, TRAINING, Store, averaged, diagnostics, read, unsettled
+from robustbench_rec.folder import RunFolder
+from robustbench_rec.store import (
+    COLUMNS,
+    TRAINING,
+    averaged,
+    compact,
+    diagnostics,
+    read,
+    summary,
+    unsettled,
+)
 
 RECORD = {
     "id": "a1",
@@ -40,7 +50,7 @@ PER_USER = {"users": np.arange(3), "ndcg@20": np.array([0.25, 0.5, 0.75])}
 
 @pytest.fixture
 def store(tmp_path):
-    held = Store(tmp_path / "run")
+    held = RunFolder(tmp_path / "run")
     with held.locked():
         held.begin(MANIFEST)
         held.write(RECORD, PER_USER)
@@ -68,7 +78,7 @@ def test_read_gives_the_tidy_frame_in_the_suite_s_order(store):
 
 def test_a_compacted_run_reads_the_same(store):
     before = read(store.folder)
-    store.compact()
+    compact(store.folder)
     shutil.rmtree(store.cells)
     pd.testing.assert_frame_equal(read(store.folder), before, check_exact=True, check_dtype=False)
 
@@ -83,7 +93,7 @@ def test_a_compacted_run_keeps_an_empty_unit_and_a_name_that_reads_like_nothing(
         | {"best_epoch": 2, "diagnostics_history": HISTORY},
         PER_USER,
     )
-    store.compact()
+    compact(store.folder)
     shutil.rmtree(store.cells)
     for frame in (read(store.folder), diagnostics(store.folder)):
         assert set(frame["unit"]) == {""}
@@ -116,7 +126,7 @@ def test_diagnostics_have_a_row_each_that_is_defined_and_say_which_epoch_was_kep
 
 def test_compacted_diagnostics_read_the_same_to_six_digits(measured):
     before = diagnostics(measured.folder)
-    measured.compact()
+    compact(measured.folder)
     shutil.rmtree(measured.cells)
     after = diagnostics(measured.folder)
     assert after["value"].tolist() == [0.123457, 1.0, 0.0]
@@ -127,7 +137,7 @@ def test_compacted_diagnostics_read_the_same_to_six_digits(measured):
 
 def test_a_run_without_diagnostics_has_none(store):
     assert len(diagnostics(store.folder)) == 0  # its records are older than diagnostics
-    store.compact()
+    compact(store.folder)
     shutil.rmtree(store.cells)
     compacted = diagnostics(store.folder)
     (store.folder / "diagnostics.csv").unlink()
@@ -144,13 +154,13 @@ def test_cells_that_were_best_at_their_last_epoch_are_counted(measured):
     rows = unsettled(measured.folder).to_dict("records")
     where = {"dataset": "toy", "backbone": "mf", "loss": "softmax"}
     assert rows == [where | {"unsettled": 1, "cells": 1}]
-    measured.compact()
+    compact(measured.folder)
     shutil.rmtree(measured.cells)
     assert unsettled(measured.folder).to_dict("records") == rows
 
 
 def test_what_was_compacted_goes_when_more_is_run(measured):
-    measured.compact()
+    compact(measured.folder)
     measured.begin(MANIFEST)
     assert not list(measured.folder.glob("*.csv"))
 
@@ -176,7 +186,7 @@ def test_all_users_averaging_scales_per_user_metrics_only(store):
 def test_either_averaging_is_read_from_either(store, held, wanted, ndcg, compacted):
     store.begin(MANIFEST | {"averaging": held})
     if compacted:
-        store.compact()
+        compact(store.folder)
         shutil.rmtree(store.cells)
     frame = read(store.folder, averaging=wanted)
     assert frame["evaluated"].tolist() == [0.75] * 4
@@ -200,7 +210,7 @@ def test_an_old_compacted_run_reads_under_its_own_averaging_alone(store):
 
 
 def test_compact_writes_what_read_gives(store):
-    frame = pd.read_csv(store.compact())
+    frame = pd.read_csv(compact(store.folder))
     pd.testing.assert_frame_equal(frame, read(store.folder), check_dtype=False)
 
 
@@ -241,8 +251,8 @@ def test_a_corrupt_record_is_named_set_aside_and_not_counted(store, damage, says
 
 def test_the_second_runner_is_refused_until_the_first_lets_go(store):
     with store.locked(), pytest.raises(InputError, match="another run is writing here"):
-        Store(store.folder).locked().__enter__()
-    with Store(store.folder).locked():
+        RunFolder(store.folder).locked().__enter__()
+    with RunFolder(store.folder).locked():
         pass
 
 
@@ -285,15 +295,15 @@ def test_records_are_plain_json_for_other_tools(store):
 
 
 def test_a_compacted_run_is_counted_by_its_table(checkout):
-    summary = Store(checkout / "results" / "reference" / "health").summary(pytest.fail)
-    assert summary["done"] == summary["cells"] > 0
-    assert (summary["left"], summary["failed"]) == (0, {})
+    held = summary(checkout / "results" / "reference" / "health", pytest.fail)
+    assert held["done"] == held["cells"] > 0
+    assert (held["left"], held["failed"]) == (0, {})
 
 
 @pytest.fixture
 def tables(store):
     """Return a store whose records are gone."""
-    store.compact()
+    compact(store.folder)
     shutil.rmtree(store.cells)
     return store
 
@@ -309,7 +319,7 @@ def test_the_tables_of_another_suite_are_not_run_over(store, tmp_path):
     store.keep_others("s")
     with pytest.raises(InputError, match=r"holds the tables of suite 's'.*another folder"):
         store.keep_others("t")
-    Store(tmp_path / "new").keep_others("t")
+    RunFolder(tmp_path / "new").keep_others("t")
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,11 @@ from commands import command_line
 from robustbench_rec import LOSSES, PERTURBATIONS, InputError, Interactions, Split, execution
 from robustbench_rec.cell import Cell
 from robustbench_rec.execution import run_trial
+from robustbench_rec.folder import RunFolder
 from robustbench_rec.perturbation import perturb
 from robustbench_rec.planning import Plan, make_plan, manifest
 from robustbench_rec.seeds import rng_for
-from robustbench_rec.store import TUNING_COLUMNS, Store, read
+from robustbench_rec.store import TUNING_COLUMNS, read
 from robustbench_rec.suite import Suite
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training import TrainConfig
@@ -74,7 +75,7 @@ def write_suite(folder: Path, losses: str = TWO, tail: str = "[tune]\ntrials = 4
 
 def planned(folder: Path, losses: str = TWO, tail: str = "[tune]\ntrials = 4") -> Plan:
     suite = Suite.load(str(write_suite(folder, losses, tail)), folder)
-    return make_plan(suite, Store(folder / "out"), folder)
+    return make_plan(suite, RunFolder(folder / "out"), folder)
 
 
 def entry(**axes: Choices | Range) -> Entry:
@@ -421,7 +422,7 @@ def test_a_larger_budget_is_another_study_unless_all_was_tried(tmp_path):
 
 def test_a_part_has_its_studies_and_the_rest_join_later(tmp_path):
     suite = Suite.load(str(write_suite(tmp_path)), tmp_path)
-    store = Store(tmp_path / "out")
+    store = RunFolder(tmp_path / "out")
     described: list[list[str]] = []
     for loss in ("softmax", "bpr"):
         plan = make_plan(suite, store, tmp_path, [("loss", loss)])
@@ -569,7 +570,7 @@ def test_a_run_tunes_first_and_its_cells_take_what_was_chosen(finished):
     for said in (done.stdout, told.stdout):
         assert "tuned bpr on synthetic mf: lr=" in said
         assert "(4 of 4 trials, 0 failed)" in said
-    manifest = Store(out).manifest()
+    manifest = RunFolder(out).manifest()
     assert manifest["tuning"] == {
         "trials": 4,
         "at": "level-0",
