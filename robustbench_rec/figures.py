@@ -31,6 +31,8 @@ WIDTH, PANEL_WIDTH, HEIGHT, LEGEND_LINE = 7.2, 4.6, 2.9, 0.19
 """Inches: a figure of two panels over the full width of a page, or of one; a line of the legend."""
 LEGEND_WRAP = 22
 """Characters of a line of the legend."""
+MARGIN = 0.08
+"""Share of a ranking's axis on either side of what it shows."""
 FLOOR_NAME = 0.65
 """Inches that the name of a floor takes along its line."""
 TICK_ROOM = 0.12
@@ -348,8 +350,7 @@ def draw_ranking(
     ranked = trained.sort_values(["mean", "loss"], ascending=[True, False], ignore_index=True)
     styles = looks([*ranked["loss"], *among])
     beside = [_of_panel(published, ranked.iloc[[at]])["value"] for at in range(len(ranked))]
-    ours = ranked[["mean", "low"]].to_numpy(dtype=np.float64)
-    is_below = floors["mean"] < min([np.nanmin(ours), *pd.concat(beside)])
+    is_far = floors["mean"] < _least_shown(ranked, floors, pd.concat(beside))
     with page_style():
         rows = max(rows_height(ranked["loss"], 1.3), FLOOR_NAME)
         figure = new_figure(PANEL_WIDTH, rows + 6 * LEGEND_LINE)
@@ -361,10 +362,10 @@ def draw_ranking(
             for value in beside[at]:
                 for mark in _published_marks("o", style.color):
                     ax.plot(value, at, label=PUBLISHED, **mark)
-        ax.margins(x=0.08, y=0.7 / len(ranked))
+        ax.margins(x=MARGIN, y=0.7 / len(ranked))
         ax.set_yticks(range(len(ranked)), wrapped(ranked["loss"]))
-        _draw_floors_across(ax, floors[~is_below])
-        first = _break_off(ax, floors[is_below]) if is_below.any() else ax
+        _draw_floors_across(ax, floors[~is_far])
+        first = _break_off(ax, floors[is_far]) if is_far.any() else ax
         ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         ax.grid(axis="x", linewidth=0.4, color="0.88")
         ax.set_axisbelow(True)
@@ -395,6 +396,13 @@ def rows_height(losses: Sequence[str] | pd.Series[str], lines: float) -> float:
 def wrapped(losses: Iterable[str]) -> list[str]:
     """Return the names of losses, over several lines where they are long."""
     return ["\n".join(textwrap.wrap(loss, LEGEND_WRAP)) for loss in losses]
+
+
+def _least_shown(ranked: pd.DataFrame, floors: pd.DataFrame, beside: pd.Series[float]) -> float:
+    """Return where the axis of a ranking begins: a margin below losses and published values."""
+    ours = ranked[["mean", "low", "high"]].to_numpy(dtype=np.float64).ravel()
+    least, most = np.nanmin([*ours, *beside]), np.nanmax([*ours, *beside, *floors["mean"]])
+    return float(least - MARGIN * (most - least))
 
 
 def _draw_floors_across(ax: Axes, floors: pd.DataFrame) -> None:
