@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -336,8 +337,8 @@ def draw_ranking(
 ) -> Figure:
     """Draw the losses of a panel of one level as rows, the best on top.
 
-    The axis spans losses and published values, so that small differences show; floors below these
-    stand on a short one of their own, beyond a break.
+    The axis spans losses and published values, so that small differences show; floors beyond these
+    stand on short ones of their own, across a break.
 
     Args:
         curves: as for `draw_curves`, of one level.
@@ -350,7 +351,7 @@ def draw_ranking(
     ranked = trained.sort_values(["mean", "loss"], ascending=[True, False], ignore_index=True)
     styles = looks([*ranked["loss"], *among])
     beside = [_of_panel(published, ranked.iloc[[at]])["value"] for at in range(len(ranked))]
-    is_far = floors["mean"] < _least_shown(ranked, floors, pd.concat(beside))
+    low, high = _shown(ranked, pd.concat(beside))
     with page_style():
         rows = max(rows_height(ranked["loss"], 1.3), FLOOR_NAME)
         figure = new_figure(PANEL_WIDTH, rows + 6 * LEGEND_LINE)
@@ -362,15 +363,16 @@ def draw_ranking(
             for value in beside[at]:
                 for mark in _published_marks("o", style.color):
                     ax.plot(value, at, label=PUBLISHED, **mark)
-        ax.margins(x=MARGIN, y=0.7 / len(ranked))
+        ax.set_xlim(low, high)
+        ax.margins(y=0.7 / len(ranked))
         ax.set_yticks(range(len(ranked)), wrapped(ranked["loss"]))
-        _draw_floors_across(ax, floors[~is_far])
-        first = _break_off(ax, floors[is_far]) if is_far.any() else ax
+        _draw_floors_across(ax, floors[floors["mean"].between(low, high)])
+        first = _break_off(ax, floors[floors["mean"] < low], floors[floors["mean"] > high])
         ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         ax.grid(axis="x", linewidth=0.4, color="0.88")
         ax.set_axisbelow(True)
         notes = [label(ranked["metric"].iloc[0]), *_floors_in_words(floors)]
-        ax.set_xlabel("\n".join(notes), loc="center" if first is ax else "right")
+        ax.set_xlabel("\n".join(notes), loc="center" if len(figure.axes) == 1 else "right")
         first.set_title(interval_note("Bars", ranked["n"]), loc="left", color=GREY)
         if any(line.get_label() == PUBLISHED for line in ax.get_lines()):
             pair: Any = tuple(Line2D([], [], **mark) for mark in _published_marks("o", GREY))
@@ -398,16 +400,21 @@ def wrapped(losses: Iterable[str]) -> list[str]:
     return ["\n".join(textwrap.wrap(loss, LEGEND_WRAP)) for loss in losses]
 
 
-def _least_shown(ranked: pd.DataFrame, floors: pd.DataFrame, beside: pd.Series[float]) -> float:
-    """Return where the axis of a ranking begins: a margin below losses and published values."""
-    ours = ranked[["mean", "low", "high"]].to_numpy(dtype=np.float64).ravel()
-    least, most = np.nanmin([*ours, *beside]), np.nanmax([*ours, *beside, *floors["mean"]])
-    return float(least - MARGIN * (most - least))
+def _shown(ranked: pd.DataFrame, beside: pd.Series[float]) -> tuple[float, float]:
+    """Return the ends of a ranking's axis, a margin around losses and published values."""
+    values = [*ranked[["mean", "low", "high"]].to_numpy(dtype=np.float64).ravel(), *beside]
+    least, most = float(np.nanmin(values)), float(np.nanmax(values))
+    room = MARGIN * ((most - least) or abs(most) or 1.0)
+    return least - room, most + room
 
 
 def _draw_floors_across(ax: Axes, floors: pd.DataFrame) -> None:
-    """Draw floors as lines across the rows of losses, each with its name along it."""
-    for name, value in zip(floors["backbone"], floors["mean"], strict=True):
+    """Draw floors as lines across the rows of losses, each with its name along it.
+
+    The name of the lowest stands left of its line, those of others right of theirs.
+    """
+    ordered = floors.sort_values("mean")
+    for at, (name, value) in enumerate(zip(ordered["backbone"], ordered["mean"], strict=True)):
         style = floor_look(str(name))
         ax.axvline(
             value,
@@ -421,39 +428,55 @@ def _draw_floors_across(ax: Axes, floors: pd.DataFrame) -> None:
             str(name),
             (value, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(-1, -1),
+            xytext=(1 if at else -1, -1),
             textcoords="offset points",
             rotation=90,
-            ha="right",
+            ha="left" if at else "right",
             va="top",
             fontsize=6.5,
             color=style.color,
         )
 
 
-def _break_off(ax: Axes, floors: pd.DataFrame) -> Axes:
-    """Draw floors left of `ax` on a short axis of their own, and return that."""
-    figure = ax.figure
-    grid = figure.add_gridspec(1, 2, width_ratios=(1, 6))
-    ax.set_subplotspec(grid[1])
-    aside = figure.add_subplot(grid[0], sharey=ax)
+def _break_off(ax: Axes, below: pd.DataFrame, above: pd.DataFrame) -> Axes:
+    """Draw floors beyond `ax` on short axes beside it, and return the leftmost axis."""
+    widths = [1] * (not below.empty) + [6] + [1] * (not above.empty)
+    grid = ax.figure.add_gridspec(1, len(widths), width_ratios=widths)
+    at = widths.index(6)
+    ax.set_subplotspec(grid[at])
+    if not above.empty:
+        _mark_break(ax, _floors_alone(ax, grid[at + 1], above))
+    if below.empty:
+        return ax
+    first = _floors_alone(ax, grid[0], below)
+    _mark_break(first, ax)
+    return first
+
+
+def _floors_alone(ax: Axes, place: SubplotSpec, floors: pd.DataFrame) -> Axes:
+    """Return an axis beside `ax` of nothing but floors."""
+    aside = ax.figure.add_subplot(place, sharey=ax)
     _draw_floors_across(aside, floors)
-    span = float(np.ptp(floors["mean"])) or abs(float(floors["mean"].iloc[0])) or 1.0
-    aside.set_xlim(floors["mean"].min() - 0.6 * span, floors["mean"].max() + 0.4 * span)
-    highest = float(floors["mean"].max())
-    aside.set_xticks([highest], [f"{highest:.2g}"])
-    ax.tick_params(axis="y", left=False, labelleft=False)
-    ax.spines["left"].set_visible(False)
-    stroke: dict[str, Any] = {"marker": [(-1, -2), (1, 2)], "markersize": 6, "color": "black"}
-    for one, edge in ((aside, 1), (ax, 0)):
-        one.plot([edge], [0], transform=one.transAxes, clip_on=False, label="_break", **stroke)
+    least, most = float(floors["mean"].min()), float(floors["mean"].max())
+    room = 0.6 * ((most - least) or abs(most) or 1.0)
+    aside.set_xlim(least - room, most + room)
+    aside.set_xticks([most], [f"{most:.2g}"])
     return aside
+
+
+def _mark_break(left: Axes, right: Axes) -> None:
+    """Show that `right` goes on further along the axis of `left`."""
+    right.tick_params(axis="y", left=False, labelleft=False)
+    right.spines["left"].set_visible(False)
+    stroke: dict[str, Any] = {"marker": [(-1, -2), (1, 2)], "markersize": 6, "color": "black"}
+    for one, edge in ((left, 1), (right, 0)):
+        one.plot([edge], [0], transform=one.transAxes, clip_on=False, label="_break", **stroke)
 
 
 def _floors_in_words(floors: pd.DataFrame) -> list[str]:
     """Say what the floors reach."""
     told = (f"{floor['backbone']} {floor['mean']:.4f}" for _, floor in floors.iterrows())
-    return [f"floors: {', '.join(told)}"] if len(floors) else []
+    return textwrap.wrap(f"floors: {', '.join(told)}", 44) if len(floors) else []
 
 
 def set_heading(figure: Figure, row: pd.Series[Any], what: str = "") -> None:

@@ -18,11 +18,8 @@ DASHDOTDOT = "5 1.3 1.1 1.3 1.1 1.3"
 PATTERNS = (SOLID, LONG, DASH, DOT, DASHDOT, DASHDOTDOT)
 """Ink and gap in turn, in line widths."""
 FILLS: tuple[Literal["full", "none", "left", "bottom"], ...] = ("full", "none", "left", "bottom")
-SHADES = (0.0, 0.3, 0.5, 0.15)
-"""How far the variants of a loss go from its colour: a dark one towards white, else to black."""
-
-DARK = 110
-"""Luma, of 255, below which a colour has room towards white."""
+SHADES = (0.0, 0.5, 0.25)
+"""How far the variants of a loss go from its colour towards black, where no other loss is near."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +111,6 @@ def _variant(look: Look, i: int) -> Look:
 
 
 def _shade(color: str, by: float) -> str:
-    """Mix a dark colour "#RRGGBB" with white, a light one with black."""
-    parts = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
-    luma = 0.21 * parts[0] + 0.72 * parts[1] + 0.07 * parts[2]
-    end = 255 if luma < DARK else 0
-    return "#" + "".join(f"{round(part + by * (end - part)):02X}" for part in parts)
+    """Mix a colour "#RRGGBB" with black."""
+    parts = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{round((1 - by) * part):02X}" for part in parts)

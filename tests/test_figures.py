@@ -286,16 +286,35 @@ def test_in_greyscale_equal_patterns_differ_in_marker_and_all_stand_out_from_whi
 
 def test_variants_share_a_marker_and_differ_in_shade_pattern_and_fill():
     found = looks([f"softmax(tau={tau})" for tau in (0.3, 0.1, 0.2)])
-    for known in LOOKS:
-        shades = [
-            luminance(style.color) for style in looks([f"{known}({i})" for i in "123"]).values()
-        ]
-        assert shades in (sorted(shades), sorted(shades, reverse=True))
-        assert len(set(shades)) == 3
-        assert all(1.05 / (shade + 0.05) > 1.9 for shade in shades)
+    base, dark, between = (luminance(style.color) for style in found.values())
+    assert dark < between < base
     assert {style.marker for style in found.values()} == {LOOKS["softmax"].marker}
     assert len({(style.pattern, style.fill) for style in found.values()}) == 3
     assert found["softmax(tau=0.1)"] == LOOKS["softmax"]
+
+
+@pytest.mark.parametrize("loss", sorted({*LOOKS} - {"popularity", "random"}))
+def test_the_colour_of_a_variant_is_far_from_that_of_every_other_loss(loss):
+    for style in looks([f"{loss}({i})" for i in "123"]).values():
+        apart = [distance(style.color, LOOKS[other].color) for other in LOOKS if other != loss]
+        assert min(apart) > 12  # two of the palette are 17 apart
+
+
+def distance(one, other):
+    """Return how far apart two colours look, by CIE 1976, in which 2 is just noticed."""
+    return float(np.linalg.norm(lab(one) - lab(other)))
+
+
+def lab(color):
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    x, y, z = (
+        np.cbrt(part) if part > 0.008856 else 7.787 * part + 16 / 116
+        for part in to_xyz @ linear / [0.9505, 1.0, 1.0888]
+    )
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
 def test_a_variant_alone_looks_as_beside_the_others_when_told_of_them():
@@ -461,6 +480,25 @@ def test_even_one_loss_leaves_room_for_the_names_of_floors(tmp_path):
     for ax in figure.axes:
         rows = ax.get_window_extent()
         assert all(text.get_window_extent().y0 > rows.y0 for text in ax.texts)
+
+
+def test_floors_above_and_below_the_losses_leave_these_their_axis():
+    clean = world().query("level == 0")
+    clean = clean.assign(mean=np.linspace(0.0102, 0.012, len(clean)), low=np.nan, high=np.nan)
+    apart = floors().query("level == 0").assign(mean=[0.2, 0.004])
+    ax, right, left = draw_ranking(pd.concat([clean, apart])).axes
+    assert ax.get_xlim() == pytest.approx((0.0102, 0.012), abs=2e-4)
+    assert (floor_lines(left), floor_lines(right)) == ({"random": 0.004}, {"popularity": 0.2})
+    assert left.get_xlim()[1] < ax.get_xlim()[0] < ax.get_xlim()[1] < right.get_xlim()[0]
+
+
+def test_names_of_floors_close_together_stand_on_either_side_of_their_lines(tmp_path):
+    clean = world().query("level == 0").assign(mean=0.4)
+    close = floors().query("level == 0").assign(mean=[0.2701, 0.27])
+    figure = draw_ranking(pd.concat([clean, close]))
+    figure.savefig(tmp_path / "close.png")
+    one, other = (text.get_window_extent() for text in figure.axes[1].texts)
+    assert not one.overlaps(other)
 
 
 def floor_lines(ax):
