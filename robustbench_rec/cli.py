@@ -40,6 +40,8 @@ GOES_ON = "what is finished is kept: the same command, without --force, goes on"
 DRAWING = "robustbench_rec.gallery"
 GPU_JOBS = 4
 """Workers that share a GPU unless told otherwise: a guess, not measured yet."""
+MANY = 0.25
+"""From which share of a loss's cells on too few epochs are warned of."""
 FAILED_CELLS = 3
 INTERRUPTED = 130
 TERMINATED = 143
@@ -348,12 +350,13 @@ def _say_unsettled(rows: Iterable[Mapping[Any, Any]]) -> None:
     for row in rows:
         held = losses.setdefault(row["loss"], [0, 0])
         held[:] = held[0] + row["unsettled"], held[1] + row["cells"]
-    if losses:
-        most = sorted(losses.items(), key=lambda one: -one[1][0] / one[1][1])
-        told = ", ".join(f"{loss} {n} of {cells}" for loss, (n, cells) in most)
+    shares = {loss: n / cells for loss, (n, cells) in losses.items() if n / cells >= MANY}
+    if shares:
+        most = sorted(shares, key=lambda loss: -shares[loss])
+        told = ", ".join("{} {} of {}".format(loss, *losses[loss]) for loss in most)
         _warn(
-            f"some cells were best at the last epoch allowed ({told}): they may have had more to "
-            "learn; more epochs or another lr would tell"
+            f"many cells were best at the last epoch allowed ({told}): these losses may have had "
+            "more to learn; more epochs or another lr would tell"
         )
 
 
@@ -431,8 +434,8 @@ def _folder(run: str) -> Path:
     if not (RUNS / run).is_dir():
         from robustbench_rec.registry import nearest
 
-        held = sorted(one.name for one in RUNS.iterdir()) if RUNS.is_dir() else []
-        told = f"{nearest(run, held)} (in {RUNS}: {', '.join(held) or 'nothing yet'})"
+        held = sorted(path.parent.name for path in RUNS.glob("*/manifest.json"))
+        told = f"{nearest(Path(run).name, held)} (in {RUNS}: {', '.join(held) or 'nothing yet'})"
         raise InputError(f"{run}: no run here{told}")
     return RUNS / run
 

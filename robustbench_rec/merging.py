@@ -56,11 +56,7 @@ def merge(
     """
     manifests = [RunFolder(run).manifest() for run in runs]
     _check(runs, manifests)
-    for run, manifest in zip(runs, manifests, strict=True):
-        held = RunFolder(run).records(manifest["cells"], warn).values()
-        if failed := sum(record["status"] == "failed" for record in held):
-            warn(f"{run}: {counted(failed, 'failed cell')} left out; run again to retry")
-    results = [read(run) for run in runs]
+    results = [read(run, warn) for run in runs]
     tried = [trials(run) for run in runs]
     measured = [
         manifest
@@ -78,6 +74,13 @@ def merge(
         _joined(tried, STUDY) if merged["studies"] else None,
     )
     RunFolder(out).publish(merged, joined)
+    done = {_key(cell, CELL) for cell in merged["cells"].values()}
+    for run, manifest in zip(runs, manifests, strict=True):
+        cells = manifest["cells"]
+        held = RunFolder(run).records(cells, warn).values()
+        failed = [one["id"] for one in held if one["status"] == "failed"]
+        if lost := sum(_key(cells[id], CELL) not in done for id in failed):
+            warn(f"{run}: {counted(lost, 'failed cell')} left out; run again to retry")
     return merged
 
 

@@ -260,7 +260,7 @@ def _called(suite: Suite, axis: str) -> dict[Any, str]:
     """Return what --only calls each component, or number, of an axis."""
     held = getattr(suite, ONLY[axis])
     if axis in NUMBERS:
-        return {one: f"{getattr(one, axis, one):g}" for one in held}
+        return {one: _number(getattr(one, axis, one)) for one in held}
     labels = suite.labels[axis]
     without = "level" if axis == "perturbation" else ""
     return {one: labels[one.text if axis == "loss" else spec_once(one, without)] for one in held}
@@ -269,8 +269,15 @@ def _called(suite: Suite, axis: str) -> dict[Any, str]:
 def _meant(name: str, axis: str, suite: Suite) -> list[str]:
     """Return the labels that a name given to --only means."""
     if axis in NUMBERS:
+        with suppress(ValueError):
+            name = _number(float(name))
         return [name] if name in _called(suite, axis).values() else []
     return meant(name, suite.labels[axis])
+
+
+def _number(value: float) -> str:
+    """Print a level or replicate, in as many digits as tell any two apart."""
+    return f"{value:.12g}"
 
 
 def manifest(plan: Plan, store: RunFolder, command: str) -> dict[str, Any]:

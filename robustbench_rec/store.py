@@ -181,7 +181,12 @@ def diagnostics(run: Path | str, warn: Callable[[str], None] = lambda _: None) -
 
 
 def evaluations(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
-    """Return what `diagnostics` does, a row an evaluation and a column a diagnostic."""
+    """Return what `diagnostics` does, a row an evaluation and a column a diagnostic.
+
+    Raises:
+        InputError: the folder holds no run, or a table that is not whole.
+
+    """
     import pandas as pd
 
     store = RunFolder(Path(run))
@@ -209,22 +214,23 @@ def evaluations(run: Path | str, warn: Callable[[str], None] = lambda _: None) -
 
 
 def unsettled(run: Path | str) -> pd.DataFrame:
-    """Count the cells that were best at the last epoch they were allowed: they may yet learn.
+    """Count the cells that were best at the last epoch allowed: they may have had more to learn.
 
-    Columns: dataset, backbone, loss, unsettled, cells: one row for each that has such a cell. What
-    patience stopped was best before.
+    Columns: dataset, backbone, loss, unsettled, cells: one row for each that was evaluated more
+    than once. What patience stopped was best before.
 
     Raises:
-        InputError: the folder holds no run.
+        InputError: the folder holds no run, or a table that is not whole.
 
     """
     evaluated = evaluations(run)
     cell = [name for name in TRAINING if name not in ("unit", "epoch", "best")]
-    last = evaluated.groupby(cell, sort=False)["epoch"].transform("max")
-    kept = evaluated.assign(last=evaluated["epoch"] == last)[evaluated["best"].astype(bool)]
-    counts = kept.groupby(list(AXES[:3]), sort=False)["last"].agg(["sum", "size"])
-    counts = counts.set_axis(["unsettled", "cells"], axis=1).astype(int)
-    return counts[counts["unsettled"] > 0].reset_index()
+    epochs = evaluated.groupby(cell, sort=False)["epoch"]
+    last = evaluated["epoch"] == epochs.transform("max")
+    kept = evaluated["best"].astype(bool) & (epochs.transform("size") > 1)
+    counts = evaluated.assign(last=last)[kept].groupby(list(AXES[:3]), sort=False)["last"]
+    table = counts.agg(["sum", "size"]).set_axis(["unsettled", "cells"], axis=1)
+    return table.astype(int).reset_index()
 
 
 def trials(run: Path | str) -> pd.DataFrame:
@@ -288,7 +294,12 @@ def summary(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> Pl
     }
     counts = _counts_of_tables if store.is_without_records else _counts_of_records
     found = counts(store, manifest, warn)
-    return counted | found | {"unsettled": unsettled(store.folder).to_dict("records")}
+    try:
+        epochs = unsettled(store.folder).to_dict("records")
+    except InputError as error:  # what is done is known all the same
+        warn(str(error))
+        epochs = []
+    return counted | found | {"unsettled": epochs}
 
 
 def _counts_of_records(store: RunFolder, manifest: Plain, warn: Callable[[str], None]) -> Plain:

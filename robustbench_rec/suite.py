@@ -236,9 +236,6 @@ class _Reader:
         self._each([{}], "metrics", lambda _: [parse(metric) for metric in file.metrics])
         self._each([{}], "training", lambda _: make(TrainConfig, file.training, "training"))
         tune = self._each([file.tune], "tune", lambda table: make(Tuning, table, "tune"))[0]
-        if file.tune and not any("tune" in loss for loss in file.loss):
-            missing = "tune: no loss says what to try, as in tune = { lr = [1e-3, 1e-2] }"
-            raise self._error(missing, self._header("tune"))
         levels = self._each(file.perturbation, "perturbation", _levels)
         suite = Suite(
             name=file.name,
@@ -256,6 +253,9 @@ class _Reader:
             text=self.text,
             tune=tune,
         )
+        if "tune" in file.model_fields_set and not any(entry.space for entry in suite.losses):
+            missing = "tune: no loss says what to try, as in tune = { lr = [1e-3, 1e-2] }"
+            raise self._error(missing, self._header("tune"))
         return replace(suite, references=self._references(suite))
 
     def _plugin(self, plugin: str) -> str:

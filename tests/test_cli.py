@@ -400,6 +400,17 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, comma
     assert refused("compare", "tiny", "--against", "softmx").startswith("loss 'softmx' was not run")
 
 
+def test_losses_with_too_few_epochs_are_told_over_all_backbones_the_worst_first(capsys):
+    counts = {("mf", "bpr"): 2, ("xsimgcl", "bpr"): 1, ("mf", "mse"): 0, ("xsimgcl", "mse"): 4}
+    counts |= {("mf", "ccl"): 1, ("xsimgcl", "ccl"): 0}
+    cli._say_unsettled(
+        {"dataset": "toy", "backbone": backbone, "loss": loss, "unsettled": n, "cells": 4}
+        for (backbone, loss), n in counts.items()
+    )
+    line = capsys.readouterr().err
+    assert "best at the last epoch allowed (mse 4 of 8, bpr 3 of 8): " in line  # ccl 1 of 8 is few
+
+
 def test_parts_run_apart_are_merged_to_what_one_run_gives(tmp_path, tiny, command):
     quiet = ("--jobs", 1, "--no-figures")
     assert command("run", tiny, *quiet).returncode == 0
@@ -415,7 +426,7 @@ def test_parts_run_apart_are_merged_to_what_one_run_gives(tmp_path, tiny, comman
         assert Path("merged", table).read_bytes() == (whole / table).read_bytes()
     status = call("status", "merged")
     assert status.stderr.startswith(
-        "warning: some cells were best at the last epoch allowed (bpr 2 of 2, mse 2 of 2): "
+        "warning: many cells were best at the last epoch allowed (bpr 2 of 2, mse 2 of 2): "
     )
     lines = status.stdout.splitlines()
     assert lines[0] == "suite tiny: 4 of 4 cells done, 0 failed, 0 left, tables alone"
@@ -569,6 +580,10 @@ def test_only_takes_levels_too(tiny):
     assert told("run", tiny, "--dry-run", "--only", "level=0").startswith("suite tiny: 2 cells")
     line = refused("run", tiny, "--only", "level=0.7")
     assert "no such level; did you mean '0.5'? (it has: 0, 0.5)" in line
+    tiny.write_text(SUITE.replace("0.5", "0.3333333333, 0.33333334"))
+    for level in ("0.0", "0.3333333333", "0.33333334"):
+        told_ = told("run", tiny, "--dry-run", "--only", f"level={level}")
+        assert told_.startswith("suite tiny: 2 cells"), level
 
 
 def test_only_takes_replicates_so_that_machines_can_share_them(tiny):
@@ -605,10 +620,13 @@ def test_status_figures_and_compare_of_what_is_no_run_say_so(tmp_path, command):
     assert refused(command, "folder") == "folder: no run here (manifest.json is missing)"
     runs = Path("results", "runs")
     assert refused(command, "nowhere") == f"nowhere: no run here (in {runs}: nothing yet)"
-    for suite in ("smoke", "health"):
+    for suite in ("smoke", "health", ".hidden"):
         (runs / suite).mkdir(parents=True)
-    line = refused(command, "smok")
-    assert line == f"smok: no run here; did you mean 'smoke'? (in {runs}: health, smoke)"
+    for suite in ("smoke", "health"):
+        (runs / suite / "manifest.json").touch()
+    line = refused(command, runs / "smok")
+    told = f"no run here; did you mean 'smoke'? (in {runs}: health, smoke)"
+    assert line == f"{runs / 'smok'}: {told}"
     (tmp_path / "folder" / "manifest.json").write_text("{")
     assert refused(command, "folder").startswith(
         f"{Path('folder', 'manifest.json')}: cannot be read ("

@@ -129,6 +129,9 @@ def test_failed_cells_are_left_out_and_told(tmp_path, run):
     merge([one, other], tmp_path / "out", warn=said.append)
     assert values(tmp_path / "out") == [("bpr", 0.0, 0.5)]
     assert said == [f"{other}: 1 failed cell left out; run again to retry"]
+    again = run("again", ("z", "mse", 0.0, 0.75))
+    merge([one, again, other], tmp_path / "whole", warn=pytest.fail)
+    assert values(tmp_path / "whole") == [("bpr", 0.0, 0.5), ("mse", 0.0, 0.75)]
 
 
 def test_published_tables_grow_in_place_and_again_alike(tmp_path, run):

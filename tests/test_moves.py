@@ -269,12 +269,16 @@ def test_a_view_scores_pairs_by_the_model_as_it_stands_without_gradients(score):
 
 
 def test_a_view_scores_many_pairs_part_by_part(monkeypatch):
-    scores = []
+    train, scores, asked = toy_split().train, [], []
+    made = torch.tensor
+    monkeypatch.setattr(torch, "tensor", lambda ids, **rest: asked.append(ids) or made(ids, **rest))
     for at_once in (1 << 16, 7):
         monkeypatch.setattr("robustbench_rec.training.PAIRS_AT_ONCE", at_once)
         fit(toy_split(), MF, loss := Looking(), replace(QUICK, epochs=1), seed=0)
         scores.append(loss.seen[-1][2])
-    assert len(scores[0]) == len(toy_split().train)
+    parts = [len(ids) for ids in asked if np.size(ids) > 1]
+    assert parts[:3] == [len(train), len(train), 7]
+    assert max(parts[2:]) == 7
     torch.testing.assert_close(*scores, rtol=0, atol=0)
 
 

@@ -258,6 +258,8 @@ def test_replicates_run_apart_come_to_what_one_run_gives(tmp_path, command):
     suite = write_suite(tmp_path, "replicates = 2")
     for out, *only in (["whole"], ["0", "--only", "replicate=0"], ["1", "--only", "replicate=1"]):
         assert command("run", suite, "--no-figures", "--out", out, *only).returncode == 0
+    for replicate in (0, 1):
+        assert read(tmp_path / str(replicate))["replicate"].unique().tolist() == [replicate]
     merge([tmp_path / "1", tmp_path / "0"], tmp_path / "joined")
     whole, joined = (
         read(tmp_path / name).sort_values([*CELL, "metric"], ignore_index=True)

@@ -147,13 +147,12 @@ def test_a_run_without_diagnostics_has_none(store):
 
 
 def test_cells_that_were_best_at_their_last_epoch_are_counted(measured):
-    assert len(unsettled(measured.folder)) == 0  # best at epoch 2 of 4
-    for id, epoch in (("a1", 4), ("a2", 2)):
-        best = {"best_epoch": epoch, "diagnostics_history": HISTORY, "id": id}
-        measured.write(RECORD | best, PER_USER)
+    where = {"dataset": "toy", "backbone": "mf", "cells": 1}
+    best_at_2 = {"loss": "softmax", "unsettled": 0} | where
+    assert unsettled(measured.folder).to_dict("records") == [best_at_2]
+    measured.write(RECORD | {"best_epoch": 4, "diagnostics_history": HISTORY, "id": "a2"}, PER_USER)
     rows = unsettled(measured.folder).to_dict("records")
-    where = {"dataset": "toy", "backbone": "mf", "loss": "softmax"}
-    assert rows == [where | {"unsettled": 1, "cells": 1}]
+    assert rows == [best_at_2, {"loss": "bpr", "unsettled": 1} | where]
     compact(measured.folder)
     shutil.rmtree(measured.cells)
     assert unsettled(measured.folder).to_dict("records") == rows
