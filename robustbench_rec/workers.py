@@ -119,5 +119,7 @@ def serve() -> None:
     with suppress(Exception):
         load(*modules)
         function, jobs = pickle.load(sys.stdin.buffer)  # noqa: S301
-        pickle.dump([function(*job) for job in jobs], results)
+        done = [function(*job) for job in jobs]
+        sys.stdout.flush()  # once the results are there, the parent may end us
+        pickle.dump(done, results)
         results.flush()
