@@ -15,7 +15,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from robustbench_rec.degradation import split_floors
-from robustbench_rec.figures import FIGURE, draw_figure, draw_ranking, page_style
+from robustbench_rec.figures import FIGURE, draw_figure, page_style
+from robustbench_rec.ranking_figures import draw_ranking
 
 Kind = Literal["png", "pdf"]
 STEM = 120

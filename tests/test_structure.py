@@ -23,6 +23,7 @@ LAYERS = (
     "folder suite studies records",
     "store planning degradation pool execution",
     "runner tuner figures contrasts references merging",
+    "ranking_figures",
     "progress saving",
     "mechanism_figures",
     "gallery",
