@@ -6,7 +6,7 @@ from robustbench_rec.backbone import BACKBONES, Backbone
 from robustbench_rec.dataset import DATASETS, Dataset, Raw, Table
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Interactions, Split
-from robustbench_rec.loss import LOSSES, Batch, Estimate, Loss, Move, Objective, View
+from robustbench_rec.loss import LOSSES, Batch, Bound, Estimate, Loss, Move, Objective, View
 from robustbench_rec.perturbation import PERTURBATIONS, Perturbation, Stage
 from robustbench_rec.settings import setting, spec
 
@@ -19,6 +19,7 @@ __all__ = [
     "PERTURBATIONS",
     "Backbone",
     "Batch",
+    "Bound",
     "Dataset",
     "Estimate",
     "InputError",

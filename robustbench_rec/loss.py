@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from robustbench_rec.interactions import IntArray, Interactions
 from robustbench_rec.registry import Registry
@@ -14,7 +14,8 @@ from robustbench_rec.settings import Component, setting
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Bound = float | Callable[[], Tensor]
+Bound = float | Callable[[], "Tensor"]
+"""An end of the range that a learned part is clamped to: a number, or a function that gives it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +171,9 @@ class Loss(Component):
 
     n_negatives: int = setting(1, "sampled negatives N for each positive", at_least=1)
     score: Literal["cosine", "dot"] = setting("dot", "similarity of user and item embedding")
+
+    learns: ClassVar[bool] = True
+    """Whether it trains anything; False is no loss to choose, but the name of one for a floor."""
 
     def bind(self, n_users: int, n_items: int) -> Objective:
         """Return what is called with batches: the loss itself, unless it learns a part.

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from robustbench_rec.loss import Move
+from robustbench_rec.loss import Bound, Move
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from robustbench_rec.loss import Bound
 
 
 class Adam:

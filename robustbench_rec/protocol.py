@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robustbench_rec.settings import check, setting
+from robustbench_rec.settings import Settings, setting
 
-PROTOCOL = "2"
+PROTOCOL = "3"
 """Raise it when training, sampling or evaluation change what a cell means."""
 
 SELECT_AT = 20
@@ -14,7 +14,7 @@ SELECT_AT = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """How a model is trained: Adam over shuffled positives, the best epoch kept."""
 
     epochs: int = setting(200, "passes over the training pairs", at_least=1)
@@ -26,6 +26,3 @@ class TrainConfig:
     patience: int = setting(
         0, "stop after this many evaluations without a new best; 0 never stops early", at_least=0
     )
-
-    def __post_init__(self) -> None:
-        check(self)

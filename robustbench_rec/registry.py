@@ -226,10 +226,11 @@ def _import_file(path: Path) -> None:
 
 @functools.cache
 def code_of(cls: Any) -> str:
-    """Return a digest of the code behind a component; comments and docstrings do not count.
+    """Return a digest of the code behind a component: of the whole module, helpers included.
 
-    It is part of a cell's identity, so that a component that was mended is run again. The whole
-    module counts, which may hold its helpers.
+    It is part of a cell's identity, so that a component that was mended is run again. Comments,
+    docstrings and imports do not count, so that modules may move. What a component imports is not
+    covered: whoever changes results there, as in `backbones/_graph.py`, raises `PROTOCOL`.
 
     Raises:
         InputError: the class was not made in a file.
@@ -239,14 +240,22 @@ def code_of(cls: Any) -> str:
         source = inspect.getsource(sys.modules[cls.__module__])
     except (OSError, TypeError):
         raise InputError(f"{_address(cls)} has no source file; put it into a .py file") from None
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]
+    tree = _Code().visit(ast.parse(source))
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:12]
 
 
-def _is_docstring(node: ast.stmt) -> bool:
+class _Code(ast.NodeTransformer):
+    """Drops imports and docstrings from a module, and an `if` that held nothing else."""
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, ast.Import | ast.ImportFrom) or _is_docstring(node):
+            return None
+        self.generic_visit(node)
+        emptied = isinstance(node, ast.If) and not (node.body or node.orelse)
+        return None if emptied else node
+
+
+def _is_docstring(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

@@ -12,7 +12,7 @@ import functools
 import math
 import typing
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 
 def setting(
@@ -90,6 +90,26 @@ def check(settings: Any) -> None:
             raise ValueError(f"{where}; it must be {allowed}")
 
 
+class Settings:
+    """What a dataclass of settings inherits: keys and values are checked as they are given."""
+
+    def __new__(cls, *_: Any, **settings: Any) -> Self:
+        """Raise TypeError, with the nearest name, where a setting is misspelt."""
+        from robustbench_rec.registry import nearest
+
+        known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # it is one
+        for key in settings.keys() - known:
+            name = getattr(cls, "name", "") or cls.__name__
+            raise TypeError(
+                f"{name} has no setting {key!r}{nearest(key, known)} "
+                f"(it takes: {', '.join(sorted(known)) or 'none'})"
+            )
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 def spec(component: Any, without: str = "") -> str:
     """Print a component with its settings: `softmax(tau=0.2, n_negatives=1000, score=cosine)`.
 
@@ -152,16 +172,13 @@ def described(cls: Any) -> list[dict[str, str]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Component:
+class Component(Settings):
     """A frozen dataclass of settings with a registered name and a source."""
 
     name: ClassVar[str] = ""
     """Set by the registry."""
     source: ClassVar[str] = ""
     """The paper and equation, or the reason, behind it."""
-
-    def __post_init__(self) -> None:
-        check(self)
 
     def __str__(self) -> str:
         return spec(self)

@@ -63,6 +63,11 @@ def test_a_bad_table_is_refused_by_one_line(table, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_misspelt_setting_gets_the_nearest_in_python_too():
+    with pytest.raises(TypeError, match=r"softmax has no setting 'taau'; did you mean 'tau'\?"):
+        LOSSES["softmax"](taau=1)
+
+
 def test_a_spec_prints_every_setting_own_ones_first():
     loss = LOSSES.build({"name": "softmax", "tau": 0.1})
     assert spec(loss) == "softmax(tau=0.1, positive=outside, n_negatives=1000, score=cosine)"
@@ -114,6 +119,21 @@ def test_the_digest_of_code_follows_code_and_not_comments(tmp_path):
     assert one == digest(tmp_path / "two.py", text.replace("Words", "Others").replace("why", "so"))
     assert one != digest(tmp_path / "three.py", text.replace("x = 1", "x = 2"))
     assert one != digest(tmp_path / "four.py", text.replace("FACTOR = 1", "FACTOR = 2"))
+
+
+def test_the_digest_of_code_does_not_follow_imports(tmp_path):
+    text = "import math\n\nclass Mine:\n    x = 1\n\n    def half(self):\n        return 0.5\n"
+    moved = text.replace("import math", "from math import pi as tau\nimport json")
+    for_types = text.replace(
+        "import math", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import math"
+    )
+    inside = text.replace("        return", "        import math\n\n        return")
+    one = digest(tmp_path / "imports_one.py", text)
+    assert one == digest(tmp_path / "imports_two.py", moved)
+    assert one == digest(tmp_path / "imports_three.py", for_types)
+    assert one == digest(tmp_path / "imports_four.py", inside)
+    kept = text.replace("    x = 1", "    if 2 > 1:\n        x = 1")
+    assert one != digest(tmp_path / "imports_five.py", kept)
 
 
 def test_a_plugin_cannot_take_a_name_of_ours(tmp_path):

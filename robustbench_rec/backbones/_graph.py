@@ -158,6 +158,19 @@ def layer_mean(graph: Graph, users: Tensor, items: Tensor, layers: int) -> Pair:
     return mean
 
 
+class Propagation(nn.Module):
+    """LightGCN's module: the mean of layers 0 to `layers` over embeddings of its own."""
+
+    def __init__(self, tables: nn.Module, graph: Graph, layers: int) -> None:
+        super().__init__()
+        self.tables, self.graph, self.layers = tables, graph, layers
+
+    def forward(self) -> Pair:
+        """Return the means; see `layer_mean`."""
+        users, items = self.tables()
+        return layer_mean(self.graph, users, items, self.layers)
+
+
 class _LayerMean(torch.autograd.Function):
     """Horner's form, x + N (x + N (x + ...)): the sum over layers costs no pass of its own."""
 

@@ -1,4 +1,4 @@
-"""The mean over each user's training items. Imports torch and numba: import it late."""
+"""SimpleX's module: users and the means of their histories. Imports torch: import it late."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from robustbench_rec import Interactions
 from robustbench_rec.backbones._graph import halves
+from robustbench_rec.backbones._tables import Tables
 
 
 class HistoryMean(nn.Module):
@@ -41,3 +42,26 @@ class _HistoryMean(Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
         return None, ctx.history.to_items(gradient, None, 1.0)
+
+
+class Aggregation(nn.Module):
+    """Users as a mix of their own embedding and a learned map of their history's mean.
+
+    Args:
+        tables: the embeddings.
+        history: the mean over each user's training items.
+        initial: (dim, dim), the map at the start.
+        gate: share of the user's own embedding.
+
+    """
+
+    def __init__(self, tables: Tables, history: HistoryMean, initial: Tensor, gate: float) -> None:
+        super().__init__()
+        self.tables, self.history, self.gate = tables, history, gate
+        self.map = nn.Parameter(initial)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Return the mixed users, and the items as they are."""
+        users, items = self.tables()
+        mapped = self.history(items) @ self.map.T  # (n_users, dim)
+        return self.gate * users + (1 - self.gate) * mapped, items

@@ -9,7 +9,7 @@ from robustbench_rec import BACKBONES, Backbone, Interactions, setting
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
 
 @BACKBONES.add("lightgcn")
@@ -24,19 +24,8 @@ class LightGCN(Backbone):
 
     def build(self, train: Interactions, generator: torch.Generator) -> nn.Module:
         """Return the propagating module; see `Backbone.build`."""
-        from torch import nn
-
-        from robustbench_rec.backbones._graph import Graph, layer_mean
+        from robustbench_rec.backbones._graph import Graph, Propagation
         from robustbench_rec.backbones._tables import Tables
-
-        class Propagation(nn.Module):
-            def __init__(self, tables: Tables, graph: Graph, layers: int) -> None:
-                super().__init__()
-                self.tables, self.graph, self.layers = tables, graph, layers
-
-            def forward(self) -> tuple[Tensor, Tensor]:
-                users, items = self.tables()
-                return layer_mean(self.graph, users, items, self.layers)
 
         tables = Tables(train.n_users, train.n_items, self.dim, self.init_std, generator)
         return Propagation(tables, Graph(train), self.layers)

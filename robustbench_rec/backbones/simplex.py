@@ -37,23 +37,8 @@ class SimpleX(Backbone):
 
     def build(self, train: Interactions, generator: torch.Generator) -> nn.Module:
         """Return the aggregating module; the tables are drawn before V; see `Backbone.build`."""
-        from torch import nn
-
-        from robustbench_rec.backbones._history import HistoryMean
+        from robustbench_rec.backbones._history import Aggregation, HistoryMean
         from robustbench_rec.backbones._tables import Tables
-
-        class Aggregation(nn.Module):
-            def __init__(
-                self, tables: Tables, history: HistoryMean, initial: Tensor, gate: float
-            ) -> None:
-                super().__init__()
-                self.tables, self.history, self.gate = tables, history, gate
-                self.map = nn.Parameter(initial)
-
-            def forward(self) -> tuple[Tensor, Tensor]:
-                users, items = self.tables()
-                mapped = self.history(items) @ self.map.T  # (n_users, dim)
-                return self.gate * users + (1 - self.gate) * mapped, items
 
         tables = Tables(train.n_users, train.n_items, self.dim, self.init_std, generator)
         return Aggregation(tables, HistoryMean(train), self._initial_map(generator), self.gate)

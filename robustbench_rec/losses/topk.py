@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from robustbench_rec import LOSSES, Batch, Estimate, Loss, Move, View, setting
+from robustbench_rec import LOSSES, Batch, Bound, Estimate, Loss, Move, View, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from robustbench_rec.loss import Bound
 
 
 @LOSSES.add("sl_at_k")

@@ -13,4 +13,5 @@ from robustbench_rec import LOSSES, Loss
 class Untrained(Loss):
     """Stands for a loss in the cells of a floor, such as `popularity`: it trains nothing."""
 
+    learns: ClassVar[bool] = False
     source: ClassVar[str] = "a name for what is not there"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robustbench_rec import BACKBONES, InputError, Interactions
-from robustbench_rec.backbones.xsimgcl import info_nce
+from robustbench_rec.backbones._contrast import info_nce
 from robustbench_rec.testing import toy_split
 
 TINY = Interactions.of([0, 1, 1, 2, 3, 3], [0, 0, 1, 3, 2, 1], 4, 4)

@@ -1,0 +1,26 @@
+"""Ids survive a move: the cells of `smoke` are called today as they were called before."""
+
+import hashlib
+import sys
+
+import pytest
+
+from robustbench_rec.suite import Suite
+
+SMOKE = "78ac2e45f44af2b0"
+"""Digest of the ids of `smoke`, in order, under protocol 3.
+
+It changes with the protocol, with the settings or the code of a component that `smoke` runs, and
+with nothing else: not when modules move, nor with what they import.
+"""
+
+
+@pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="Python prints parsed code by version; pinned on 3.11"
+)
+def test_the_ids_of_smoke_are_what_they_were(tmp_path):
+    suite = Suite.load("smoke", tmp_path)
+    prints = {dataset: dataset.fingerprint(tmp_path) for dataset in suite.datasets}
+    ids = [cell.id for cell in suite.cells(prints)]
+    assert len(ids) == 72
+    assert hashlib.sha256(" ".join(ids).encode()).hexdigest()[:16] == SMOKE
