@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from robustbench_rec.folder import RunFolder
     from robustbench_rec.planning import Plan
     from robustbench_rec.pool import Status
+    from robustbench_rec.processes import Helper
     from robustbench_rec.registry import Registry
-    from robustbench_rec.workers import Helper
 
 RUNS = Path("results") / "runs"
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
@@ -397,7 +397,7 @@ def figures(run: str) -> None:
 
 def _draw(folder: Path) -> None:
     from robustbench_rec.folder import RunFolder
-    from robustbench_rec.workers import load
+    from robustbench_rec.processes import load
 
     RunFolder(folder).manifest()  # where there is no run, say so before the slow imports
     with _drawing_helper() as helper:
@@ -414,7 +414,7 @@ def _draw(folder: Path) -> None:
 
 def _drawing_helper() -> AbstractContextManager[Helper | None]:
     """Start a helper where a core is free for it: even one panel has several figures."""
-    from robustbench_rec.workers import helper
+    from robustbench_rec.processes import helper
 
     return helper(DRAWING) if _cores() > 1 and sys.platform != "win32" else nullcontext()
 

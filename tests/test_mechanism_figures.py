@@ -12,9 +12,9 @@ from robustbench_rec.mechanism_figures import (
     draw_by_loss,
     drawings,
 )
+from robustbench_rec.processes import helper
 from robustbench_rec.saving import save_all
 from robustbench_rec.store import TRAINING
-from robustbench_rec.workers import helper
 
 LEVELS = (0.0, 0.1, 0.4)
 LOSSES = ("bpr", "ccl", "softmax")

@@ -10,27 +10,34 @@ import robustbench_rec
 
 PACKAGE = Path(robustbench_rec.__file__).parent
 ROOT = "robustbench_rec"
-LAYERS = (
-    "errors seeds interactions settings workers kernels printing",
-    "registry compute labels looks",
-    "perturbation loss backbone dataset",
-    f"{ROOT} metrics",  # the package itself: the public names
-    "losses backbones datasets perturbations suites preparation sampling topk published",
-    "ranking diagnostics optimizers protocol",
-    "training",
-    "tuning",
-    "cell",
-    "folder suite studies records",
-    "store planning degradation pool execution",
-    "runner tuner figures contrasts references merging",
-    "ranking_figures",
-    "progress saving",
-    "mechanism_figures",
-    "gallery",
+ORDER = (
+    "errors seeds interactions kernels processes",
+    "components",
+    "data evaluation",
+    ROOT,  # the public names
+    "losses backbones datasets perturbations suites training",
+    "experiment",
+    "records",
+    "running analysis",
+    "figures",
     "cli testing",
     "__main__",
 )
-RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
+"""Each row may know those above it; whatever stands in one row knows nothing of its neighbours."""
+RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
+NOT_YET_MOVED = {
+    "components": "registry settings labels loss perturbation backbone dataset",
+    "data": "preparation",
+    "evaluation": "metrics ranking topk",
+    "training": "protocol optimizers sampling diagnostics",
+    "experiment": "suite cell published tuning studies",
+    "records": "folder store",
+    "running": "planning compute pool execution runner tuner",
+    "analysis": "degradation contrasts references",
+    "figures": "looks ranking_figures mechanism_figures saving gallery",
+    "cli": "printing progress merging",
+}
+FUTURE = {module: folder for folder, modules in NOT_YET_MOVED.items() for module in modules.split()}
 PLUGINS = ("losses", "backbones", "perturbations")
 
 
@@ -71,17 +78,23 @@ def known_to(name: str) -> set[str]:
     return found
 
 
+OF_DATASETS = ("amazon", "movielens", "synthetic")
+
+
 def room(name: str) -> str:
-    return ROOT if name == "__init__" else name.partition(".")[0]
+    if name.startswith("datasets.") and name.partition(".")[2] not in OF_DATASETS:
+        return "data"
+    top = ROOT if name == "__init__" else name.partition(".")[0]
+    return FUTURE.get(top, top)
 
 
 def test_every_module_has_its_place():
-    assert {room(name) for name in FILES} == set(RANK)
+    assert {room(name) for name in FILES} <= set(RANK)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_imports_go_one_way(name):
-    within = {other for other in known_to(name) if "." in name and room(other) == room(name)}
+    within = {other for other in known_to(name) if room(other) == room(name)}
     for other in known_to(name) - within:
         assert RANK[room(other)] < RANK[room(name)], f"{name} must not know {other}"
 
@@ -89,7 +102,7 @@ def test_imports_go_one_way(name):
 @pytest.mark.parametrize("name", [name for name in FILES if room(name) in PLUGINS])
 def test_plugins_are_built_on_public_names(name):
     known = {other for other in known_to(name) if not other.startswith(f"{room(name)}._")}
-    assert known <= {ROOT, "perturbation"}
+    assert known <= {ROOT}
     targets = imports(ast.parse(FILES[name].read_text(encoding="utf-8")))
     ours = [target.rpartition(".") for target in targets if target.startswith(ROOT)]
     assert {one for module, _, one in ours if module == ROOT} <= set(robustbench_rec.__all__)

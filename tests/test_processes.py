@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_rec.workers import helper
+from robustbench_rec.processes import helper
 
 SECONDS = 60
 
@@ -43,7 +43,7 @@ def python(code: str, folder: Path, **settings: str) -> subprocess.Popen[str]:
 
 PIDS = """
 import os, time
-from robustbench_rec.workers import helper
+from robustbench_rec.processes import helper
 with helper("json") as other:
     print(*other.starmap(os.getpid, [()] * 2), flush=True)
 """

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 SERVE = (
-    "import sys; sys.path[:] = sys.argv[1:]; from robustbench_rec import workers; workers.serve()"
+    "import sys; sys.path[:] = sys.argv[1:]; from robustbench_rec.processes import serve; serve()"
 )
 
 
