@@ -2,13 +2,22 @@
 
 from pathlib import Path as _Path
 
-from robustbench_rec.backbone import BACKBONES, Backbone
-from robustbench_rec.dataset import DATASETS, Dataset, Raw, Table
+from robustbench_rec.components.backbone import BACKBONES, Backbone
+from robustbench_rec.components.dataset import DATASETS, Dataset, Raw, Table
+from robustbench_rec.components.loss import (
+    LOSSES,
+    Batch,
+    Bound,
+    Estimate,
+    Loss,
+    Move,
+    Objective,
+    View,
+)
+from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation, Stage
+from robustbench_rec.components.settings import setting, spec
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Interactions, Split
-from robustbench_rec.loss import LOSSES, Batch, Bound, Estimate, Loss, Move, Objective, View
-from robustbench_rec.perturbation import PERTURBATIONS, Perturbation, Stage
-from robustbench_rec.settings import setting, spec
 
 __version__ = "0.1.0"
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from robustbench_rec.backbone import BACKBONES, Backbone
-from robustbench_rec.dataset import Dataset
+from robustbench_rec.components.backbone import BACKBONES, Backbone
+from robustbench_rec.components.dataset import Dataset
+from robustbench_rec.components.loss import LOSSES, Loss
+from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation, perturb
+from robustbench_rec.components.registry import code_of, make
+from robustbench_rec.components.settings import plain, spec
 from robustbench_rec.datasets.catalog import resolve
 from robustbench_rec.interactions import Split
-from robustbench_rec.loss import LOSSES, Loss
-from robustbench_rec.perturbation import PERTURBATIONS, Perturbation, perturb
 from robustbench_rec.protocol import PROTOCOL, TrainConfig
-from robustbench_rec.registry import code_of, make
 from robustbench_rec.seeds import rng_for, seed_for
-from robustbench_rec.settings import plain, spec
 from robustbench_rec.tuning import noisy
 
 HOLDING_OUT = f"{PROTOCOL}, of each user"

@@ -27,12 +27,12 @@ from robustbench_rec.errors import InputError
 from robustbench_rec.printing import aligned, comparison, contrast, counted
 
 if TYPE_CHECKING:
+    from robustbench_rec.components.registry import Registry
     from robustbench_rec.datasets.catalog import Listing
     from robustbench_rec.folder import RunFolder
     from robustbench_rec.planning import Plan
     from robustbench_rec.pool import Status
     from robustbench_rec.processes import Helper
-    from robustbench_rec.registry import Registry
 
 RUNS = Path("results") / "runs"
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
@@ -322,7 +322,7 @@ def _say_end(status: Status, store: RunFolder) -> None:
 
 def _say_tuned(studies: Iterable[Mapping[str, Any]]) -> None:
     """Say of each study what was tried and chosen; warn where the best may lie beyond."""
-    from robustbench_rec.settings import shown
+    from robustbench_rec.components.settings import shown
 
     for study in studies:
         place = f"{study['perturbation']} level {study['level']:g}" if study["perturbation"] else ""
@@ -432,7 +432,7 @@ def _folder(run: str) -> Path:
     if Path(run).is_dir():
         return Path(run)
     if not (RUNS / run).is_dir():
-        from robustbench_rec.registry import nearest
+        from robustbench_rec.components.registry import nearest
 
         held = sorted(path.parent.name for path in RUNS.glob("*/manifest.json"))
         told = f"{nearest(Path(run).name, held)} (in {RUNS}: {', '.join(held) or 'nothing yet'})"
@@ -505,7 +505,7 @@ def compare(run: str, against: str | None, as_json: bool) -> None:
 @AS_JSON
 def list_(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List what is there: suites, perturbations, losses, backbones, datasets; all without KIND."""
-    from robustbench_rec.registry import load_plugins
+    from robustbench_rec.components.registry import load_plugins
 
     load_plugins(plugins)
     rows = {one: _entries(one) for one in ((kind,) if kind else KINDS)}
@@ -561,7 +561,7 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 
     A suite may be called as a loss is: then both are shown, in JSON as a list of the two.
     """
-    from robustbench_rec.registry import load_plugins, nearest
+    from robustbench_rec.components.registry import load_plugins, nearest
     from robustbench_rec.suite import shipped
 
     load_plugins(plugins)
@@ -585,7 +585,7 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 
 def _facts(kind: str, cls: Any) -> dict[str, Any]:
     """Return what is known of a component's class."""
-    from robustbench_rec.settings import described
+    from robustbench_rec.components.settings import described
 
     names = ("stage", "unit", "max_level", "source", "licence", "how_to_get")
     facts = {name: getattr(cls, name) for name in names if getattr(cls, name, "")}

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from robustbench_rec.components.labels import meant
+from robustbench_rec.components.registry import nearest
 from robustbench_rec.degradation import (
     PANEL,
     T_FROM,
@@ -19,8 +21,6 @@ from robustbench_rec.degradation import (
 )
 from robustbench_rec.errors import InputError
 from robustbench_rec.folder import RunFolder
-from robustbench_rec.labels import meant
-from robustbench_rec.registry import nearest
 from robustbench_rec.store import read
 
 QUANTITY = [*PANEL, "loss", "quantity", "level"]

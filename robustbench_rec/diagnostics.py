@@ -17,7 +17,7 @@ from robustbench_rec.interactions import BoolArray, IntArray, Split
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from robustbench_rec.loss import Batch, Objective
+    from robustbench_rec.components.loss import Batch, Objective
 
 PROBE = (512, 500)
 """Rows and negatives of the probe batch: the same for every loss, whatever N it trains with.

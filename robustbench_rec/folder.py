@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError
-from robustbench_rec.labels import AXES
 
 REQUIRED = frozenset(("id", "status", *AXES, "metrics", "users", "replicate", "per_user_bytes"))
 TRIAL = frozenset(("id", "status", "validation", "best_epoch", "seconds", "error"))

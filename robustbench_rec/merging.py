@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError
 from robustbench_rec.folder import Plain, RunFolder
-from robustbench_rec.labels import AXES
 from robustbench_rec.printing import counted
 from robustbench_rec.store import evaluations, read, tables, trials
 

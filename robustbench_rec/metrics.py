@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from robustbench_rec.components.registry import nearest
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import BoolArray, IntArray
-from robustbench_rec.registry import nearest
 
 FloatArray = NDArray[np.float64]
 Averaging = Literal["test-users", "all-users"]

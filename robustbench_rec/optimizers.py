@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from robustbench_rec.loss import Bound, Move
+from robustbench_rec.components.loss import Bound, Move
 
 if TYPE_CHECKING:
     from torch import Tensor

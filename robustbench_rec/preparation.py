@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec.dataset import Dataset, Raw, Table
+from robustbench_rec.components.dataset import Dataset, Raw, Table
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import BoolArray, IntArray, Interactions, Split
 from robustbench_rec.seeds import rng_for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robustbench_rec.settings import Settings, setting
+from robustbench_rec.components.settings import Settings, setting
 
 PROTOCOL = "3"
 """Raise it when training, sampling or evaluation change what a cell means."""

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from robustbench_rec.components.labels import AXES, meant
+from robustbench_rec.components.registry import make, nearest
+from robustbench_rec.components.settings import check, setting
 from robustbench_rec.errors import InputError
-from robustbench_rec.labels import AXES, meant
 from robustbench_rec.metrics import METRICS, Averaging, parse
-from robustbench_rec.registry import make, nearest
-from robustbench_rec.settings import check, setting
 
 
 @dataclass(frozen=True, kw_only=True)

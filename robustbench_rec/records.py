@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from robustbench_rec.cell import Cell
-from robustbench_rec.perturbation import Perturbation
-from robustbench_rec.registry import one_line
-from robustbench_rec.settings import spec
+from robustbench_rec.components.perturbation import Perturbation
+from robustbench_rec.components.registry import one_line
+from robustbench_rec.components.settings import spec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,19 +13,19 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from robustbench_rec.backbone import BACKBONES, Backbone
 from robustbench_rec.cell import Cell
-from robustbench_rec.dataset import Dataset
+from robustbench_rec.components.backbone import BACKBONES, Backbone
+from robustbench_rec.components.dataset import Dataset
+from robustbench_rec.components.labels import short_names, spec_once
+from robustbench_rec.components.loss import LOSSES
+from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation
+from robustbench_rec.components.registry import NAME, load_plugins, make, nearest
+from robustbench_rec.components.settings import spec
 from robustbench_rec.datasets.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError
-from robustbench_rec.labels import short_names, spec_once
-from robustbench_rec.loss import LOSSES
 from robustbench_rec.metrics import Averaging, parse
-from robustbench_rec.perturbation import PERTURBATIONS, Perturbation
 from robustbench_rec.protocol import SELECT_AT, TrainConfig
 from robustbench_rec.published import Grid, Published, read_reference
-from robustbench_rec.registry import NAME, load_plugins, make, nearest
-from robustbench_rec.settings import spec
 from robustbench_rec.tuning import Entry, Tuning, read_entry
 
 LARGEST_FILE = 1 << 20

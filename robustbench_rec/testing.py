@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pytest
 
+from robustbench_rec.components.loss import Batch, Loss, bound
+from robustbench_rec.components.perturbation import MAY_CHANGE, Perturbation, perturb
 from robustbench_rec.interactions import Interactions, Split
-from robustbench_rec.loss import Batch, Loss, bound
-from robustbench_rec.perturbation import MAY_CHANGE, Perturbation, perturb
 from robustbench_rec.seeds import rng_for
 
 if TYPE_CHECKING:

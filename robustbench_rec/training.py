@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustbench_rec.backbone import Backbone
+from robustbench_rec.components.backbone import Backbone
+from robustbench_rec.components.loss import Batch, Estimate, Loss, bound
 from robustbench_rec.diagnostics import (
     PROBE,
     implied_weights,
@@ -17,7 +18,6 @@ from robustbench_rec.diagnostics import (
     probed_rows,
 )
 from robustbench_rec.interactions import BoolArray, IntArray, Split
-from robustbench_rec.loss import Batch, Estimate, Loss, bound
 from robustbench_rec.optimizers import Adam, Mover
 from robustbench_rec.protocol import SELECT_AT, TrainConfig
 from robustbench_rec.ranking import evaluate

@@ -16,15 +16,15 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from robustbench_rec.components.labels import trained
+from robustbench_rec.components.loss import LOSSES, Loss
+from robustbench_rec.components.perturbation import Perturbation, perturb
+from robustbench_rec.components.registry import make, nearest
+from robustbench_rec.components.settings import check, hints, printed, setting
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Split
-from robustbench_rec.labels import trained
-from robustbench_rec.loss import LOSSES, Loss
-from robustbench_rec.perturbation import Perturbation, perturb
 from robustbench_rec.preparation import in_users
 from robustbench_rec.protocol import TrainConfig
-from robustbench_rec.registry import make, nearest
-from robustbench_rec.settings import check, hints, printed, setting
 
 Settings = dict[str, Any]
 Table = Mapping[str, Any]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from robustbench_rec import BACKBONES, LOSSES, PERTURBATIONS, Interactions, Loss, Split
+from robustbench_rec.components.perturbation import perturb
 from robustbench_rec.diagnostics import (
     DIAGNOSTICS,
     PROBE,
@@ -16,7 +17,6 @@ from robustbench_rec.diagnostics import (
     mechanism,
     probed_rows,
 )
-from robustbench_rec.perturbation import perturb
 from robustbench_rec.testing import batch_of, toy_split
 from robustbench_rec.training import TrainConfig, Trainer, fit
 

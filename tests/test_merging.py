@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from robustbench_rec import InputError
+from robustbench_rec.components.labels import AXES
 from robustbench_rec.folder import RunFolder
-from robustbench_rec.labels import AXES
 from robustbench_rec.merging import merge
 from robustbench_rec.store import compact, diagnostics, read, summary, trials
 

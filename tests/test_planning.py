@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from robustbench_rec import InputError, settings
+from robustbench_rec import InputError
 from robustbench_rec.cell import Cell
+from robustbench_rec.components import settings
 from robustbench_rec.folder import RunFolder
 from robustbench_rec.planning import Plan, make_plan, manifest
 from robustbench_rec.pool import Status

@@ -26,7 +26,6 @@ ORDER = (
 """Each row may know those above it; whatever stands in one row knows nothing of its neighbours."""
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 NOT_YET_MOVED = {
-    "components": "registry settings labels loss perturbation backbone dataset",
     "data": "preparation",
     "evaluation": "metrics ranking topk",
     "training": "protocol optimizers sampling diagnostics",

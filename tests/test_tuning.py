@@ -17,9 +17,9 @@ from commands import command_line
 
 from robustbench_rec import LOSSES, PERTURBATIONS, InputError, Interactions, Split, execution
 from robustbench_rec.cell import Cell
+from robustbench_rec.components.perturbation import perturb
 from robustbench_rec.execution import run_trial
 from robustbench_rec.folder import RunFolder
-from robustbench_rec.perturbation import perturb
 from robustbench_rec.planning import Plan, make_plan, manifest
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.store import TUNING_COLUMNS, read

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec.dataset import Table
+from robustbench_rec.components.dataset import Table
+from robustbench_rec.components.registry import nearest
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import IntArray
-from robustbench_rec.registry import nearest
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from robustbench_rec.dataset import DATASETS
+from robustbench_rec.components.dataset import DATASETS
+from robustbench_rec.components.registry import nearest, one_line
 from robustbench_rec.datasets.catalog import find
 from robustbench_rec.errors import InputError
-from robustbench_rec.registry import nearest, one_line
 
 ARCHIVE = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 PACKAGE = "neighbors==0.2.1"

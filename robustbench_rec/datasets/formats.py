@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec.dataset import Raw, Table
+from robustbench_rec.components.dataset import Raw, Table
 from robustbench_rec.datasets.columns import Columns
 from robustbench_rec.datasets.lightgcn import read_lightgcn
 from robustbench_rec.datasets.source import Source

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from robustbench_rec import LOSSES
+from robustbench_rec.components.loss import bound
 from robustbench_rec.diagnostics import implied_weights
-from robustbench_rec.loss import bound
 from robustbench_rec.optimizers import Mover
 from robustbench_rec.testing import LossContract, batch_of
 

@@ -1,7 +1,7 @@
 import numpy as np
 
 from robustbench_rec import PERTURBATIONS
-from robustbench_rec.perturbation import perturb
+from robustbench_rec.components.perturbation import perturb
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import PerturbationContract, toy_split
 

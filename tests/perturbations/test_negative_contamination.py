@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from robustbench_rec import PERTURBATIONS, InputError
-from robustbench_rec.perturbation import perturb
+from robustbench_rec.components.perturbation import perturb
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import PerturbationContract, toy_split
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from robustbench_rec import LOSSES, PERTURBATIONS, InputError, Loss, setting, spec
-from robustbench_rec.registry import Registry, code_of, load_plugins
-from robustbench_rec.settings import described
+from robustbench_rec.components.registry import Registry, code_of, load_plugins
+from robustbench_rec.components.settings import described
 
 
 def test_our_own_are_found():
@@ -143,7 +143,7 @@ def test_a_plugin_cannot_take_a_name_of_ours(tmp_path):
         load_plugins([str(path)])
     # In a fresh process the plugin comes before anybody has looked ours up.
     code = (
-        "from robustbench_rec.registry import load_plugins\n"
+        "from robustbench_rec.components.registry import load_plugins\n"
         f"try: load_plugins([{str(path)!r}])\nexcept ValueError as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

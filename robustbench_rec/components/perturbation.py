@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from robustbench_rec.components.registry import Registry
+from robustbench_rec.components.settings import Component, setting
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Interactions, Split
-from robustbench_rec.registry import Registry
-from robustbench_rec.settings import Component, setting
 
 Stage = Literal["train", "negatives", "test"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
+from robustbench_rec.components.registry import Registry
+from robustbench_rec.components.settings import Component, setting
 from robustbench_rec.interactions import IntArray, Interactions
-from robustbench_rec.registry import Registry
-from robustbench_rec.settings import Component, setting
 
 if TYPE_CHECKING:
     from torch import Tensor

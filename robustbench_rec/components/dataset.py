@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
-from robustbench_rec.registry import Registry
-from robustbench_rec.settings import Component, setting
+from robustbench_rec.components.registry import Registry
+from robustbench_rec.components.settings import Component, setting
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 import pytest
 
-from robustbench_rec.labels import meant, short_names
+from robustbench_rec.components.labels import meant, short_names
 
 PSL = "psl(activation={}, tau={}, n_negatives=200)"
 LOSSES = short_names(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from robustbench_rec.components.registry import Registry
+from robustbench_rec.components.settings import Component, setting
 from robustbench_rec.interactions import Interactions
-from robustbench_rec.registry import Registry
-from robustbench_rec.settings import Component, setting
 
 if TYPE_CHECKING:
     import torch

@@ -48,7 +48,7 @@ class MarginHinge:
 
 CONTRACT = """
 from robustbench_rec import LOSSES
-from robustbench_rec.registry import load_plugins
+from robustbench_rec.components.registry import load_plugins
 from robustbench_rec.testing import LossContract
 
 load_plugins(["hinge.py"])

@@ -18,8 +18,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from robustbench_rec.components.settings import Component, hints
 from robustbench_rec.errors import InputError
-from robustbench_rec.settings import Component, hints
 
 C = TypeVar("C", bound=Component)
 NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,63}$")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from robustbench_rec import Perturbation
-from robustbench_rec.perturbation import perturb
+from robustbench_rec.components.perturbation import perturb
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from robustbench_rec.settings import spec
+from robustbench_rec.components.settings import spec
 
 AXES = ("dataset", "backbone", "loss", "perturbation")
 """What a cell has a label on."""

@@ -1,0 +1,1 @@
+"""What a plugin is: a loss, a perturbation, a backbone, a data set, and their settings."""
