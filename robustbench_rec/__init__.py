@@ -16,8 +16,10 @@ from robustbench_rec.components.loss import (
 )
 from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation, Stage
 from robustbench_rec.components.settings import setting, spec
+from robustbench_rec.data.catalog import FileDataset
 from robustbench_rec.errors import InputError
-from robustbench_rec.interactions import Interactions, Split
+from robustbench_rec.interactions import IntArray, Interactions, Split
+from robustbench_rec.seeds import rng_for
 
 __version__ = "0.1.0"
 
@@ -31,7 +33,9 @@ __all__ = [
     "Bound",
     "Dataset",
     "Estimate",
+    "FileDataset",
     "InputError",
+    "IntArray",
     "Interactions",
     "Loss",
     "Move",
@@ -43,6 +47,7 @@ __all__ = [
     "Table",
     "View",
     "__version__",
+    "rng_for",
     "setting",
     "spec",
 ]

@@ -17,7 +17,7 @@ from robustbench_rec.components.loss import LOSSES, Loss
 from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation, perturb
 from robustbench_rec.components.registry import code_of, make
 from robustbench_rec.components.settings import plain, spec
-from robustbench_rec.datasets.catalog import resolve
+from robustbench_rec.data.catalog import resolve
 from robustbench_rec.interactions import Split
 from robustbench_rec.protocol import PROTOCOL, TrainConfig
 from robustbench_rec.seeds import rng_for, seed_for

@@ -28,7 +28,7 @@ from robustbench_rec.printing import aligned, comparison, contrast, counted
 
 if TYPE_CHECKING:
     from robustbench_rec.components.registry import Registry
-    from robustbench_rec.datasets.catalog import Listing
+    from robustbench_rec.data.catalog import Listing
     from robustbench_rec.folder import RunFolder
     from robustbench_rec.planning import Plan
     from robustbench_rec.pool import Status
@@ -170,7 +170,7 @@ def run(
     do. What failed is tried again. Losses that the suite tunes are tuned first; settings whose
     training diverged count as tried. To tune anew, remove the folder tuning/ from the results.
     """
-    from robustbench_rec.datasets.catalog import default_data_dir
+    from robustbench_rec.data.catalog import default_data_dir
     from robustbench_rec.folder import RunFolder
     from robustbench_rec.planning import check_data, make_plan
     from robustbench_rec.runner import run_suite
@@ -619,7 +619,7 @@ def data() -> None:
 @AS_JSON
 def data_list(data_dir: Path | None, as_json: bool) -> None:
     """Say what is known, what is present and where, and how to get what is missing."""
-    from robustbench_rec.datasets.catalog import default_data_dir, inventory
+    from robustbench_rec.data.catalog import default_data_dir, inventory
 
     where = data_dir or default_data_dir()
     rows = inventory(where)
@@ -641,7 +641,7 @@ def _presence(row: Listing) -> str:
 @DATA_DIR
 def data_fetch(name: str, data_dir: Path | None) -> None:
     """Bring the data set NAME, and show its terms."""
-    from robustbench_rec.datasets.catalog import default_data_dir
-    from robustbench_rec.datasets.fetch import fetch
+    from robustbench_rec.data.catalog import default_data_dir
+    from robustbench_rec.data.fetch import fetch
 
     fetch(name, data_dir or default_data_dir(), click.echo)

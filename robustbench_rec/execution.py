@@ -15,8 +15,8 @@ from robustbench_rec.cell import Cell
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.perturbation import Perturbation, perturb
 from robustbench_rec.compute import COMPUTE, Compute
+from robustbench_rec.data.preparation import load
 from robustbench_rec.interactions import Split
-from robustbench_rec.preparation import load
 from robustbench_rec.ranking import Ranking, evaluate
 from robustbench_rec.records import Record, Trial
 from robustbench_rec.training import Fit, fit

@@ -18,9 +18,9 @@ from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.labels import meant, spec_once, trained
 from robustbench_rec.components.perturbation import PERTURBATIONS, perturb
 from robustbench_rec.components.registry import nearest
+from robustbench_rec.data.preparation import load
 from robustbench_rec.errors import InputError
 from robustbench_rec.folder import RunFolder
-from robustbench_rec.preparation import load
 from robustbench_rec.records import versions
 from robustbench_rec.studies import Study, study_of
 from robustbench_rec.suite import Suite

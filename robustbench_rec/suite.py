@@ -21,7 +21,7 @@ from robustbench_rec.components.loss import LOSSES
 from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation
 from robustbench_rec.components.registry import NAME, load_plugins, make, nearest
 from robustbench_rec.components.settings import spec
-from robustbench_rec.datasets.catalog import default_data_dir, resolve
+from robustbench_rec.data.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError
 from robustbench_rec.metrics import Averaging, parse
 from robustbench_rec.protocol import SELECT_AT, TrainConfig

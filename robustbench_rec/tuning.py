@@ -21,9 +21,9 @@ from robustbench_rec.components.loss import LOSSES, Loss
 from robustbench_rec.components.perturbation import Perturbation, perturb
 from robustbench_rec.components.registry import make, nearest
 from robustbench_rec.components.settings import check, hints, printed, setting
+from robustbench_rec.data.preparation import in_users
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Split
-from robustbench_rec.preparation import in_users
 from robustbench_rec.protocol import TrainConfig
 
 Settings = dict[str, Any]

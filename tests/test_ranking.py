@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from threads import MOST, using
 
 from robustbench_rec import Interactions
+from robustbench_rec.data.preparation import load
 from robustbench_rec.execution import run_cells
-from robustbench_rec.preparation import load
 from robustbench_rec.ranking import _best_in_rows, _best_in_tiles, evaluate, top_items
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.suite import Suite

@@ -26,7 +26,6 @@ ORDER = (
 """Each row may know those above it; whatever stands in one row knows nothing of its neighbours."""
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 NOT_YET_MOVED = {
-    "data": "preparation",
     "evaluation": "metrics ranking topk",
     "training": "protocol optimizers sampling diagnostics",
     "experiment": "suite cell published tuning studies",
@@ -37,7 +36,7 @@ NOT_YET_MOVED = {
     "cli": "printing progress merging",
 }
 FUTURE = {module: folder for folder, modules in NOT_YET_MOVED.items() for module in modules.split()}
-PLUGINS = ("losses", "backbones", "perturbations")
+PLUGINS = ("losses", "backbones", "datasets", "perturbations")
 
 
 def module_files() -> dict[str, Path]:
@@ -77,12 +76,7 @@ def known_to(name: str) -> set[str]:
     return found
 
 
-OF_DATASETS = ("amazon", "movielens", "synthetic")
-
-
 def room(name: str) -> str:
-    if name.startswith("datasets.") and name.partition(".")[2] not in OF_DATASETS:
-        return "data"
     top = ROOT if name == "__init__" else name.partition(".")[0]
     return FUTURE.get(top, top)
 

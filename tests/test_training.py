@@ -10,7 +10,7 @@ import torch
 
 from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss, kernels
 from robustbench_rec.backbones import _graph
-from robustbench_rec.preparation import load
+from robustbench_rec.data.preparation import load
 from robustbench_rec.protocol import TrainConfig
 from robustbench_rec.ranking import evaluate
 from robustbench_rec.testing import toy_split

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from robustbench_rec.components.dataset import DATASETS
-from robustbench_rec.datasets.catalog import FileDataset
+from robustbench_rec import DATASETS, FileDataset
 
 SPLITS = "github.com/Tiny-Snow/IR-Benchmark-Dataset"
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from robustbench_rec.components.dataset import DATASETS
-from robustbench_rec.components.settings import setting
-from robustbench_rec.datasets.catalog import FileDataset
+from robustbench_rec import DATASETS, FileDataset, setting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec.components.dataset import DATASETS, Dataset, Raw, Table
-from robustbench_rec.components.settings import setting
-from robustbench_rec.interactions import IntArray
-from robustbench_rec.seeds import rng_for
+from robustbench_rec import DATASETS, Dataset, IntArray, Raw, Table, rng_for, setting
 
 GENERATOR = "1"
 """Raise it when the same settings would give another world."""

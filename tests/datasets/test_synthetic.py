@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from robustbench_rec import DATASETS, InputError
+from robustbench_rec.data.preparation import load
 from robustbench_rec.datasets import synthetic
 from robustbench_rec.datasets.synthetic import Synthetic, world
-from robustbench_rec.preparation import load
 
 DEFAULT = Synthetic()
 

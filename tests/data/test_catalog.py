@@ -7,8 +7,8 @@ import pytest
 
 from robustbench_rec import DATASETS, InputError, spec
 from robustbench_rec.components.settings import plain
-from robustbench_rec.datasets.catalog import FileDataset, default_data_dir, inventory, resolve
-from robustbench_rec.preparation import load
+from robustbench_rec.data.catalog import FileDataset, default_data_dir, inventory, resolve
+from robustbench_rec.data.preparation import load
 
 LOG = "user,item,rating\n" + "".join(f"{u},{i},{1 + u % 5}\n" for u in range(12) for i in range(11))
 CSV = "user,item\n1,2\n1,3\n2,2\n2,3\n"

@@ -7,8 +7,8 @@ import re
 import numpy as np
 
 from robustbench_rec.components.dataset import Table
-from robustbench_rec.datasets.columns import Columns, Rows, table_of
-from robustbench_rec.datasets.source import Source
+from robustbench_rec.data.columns import Columns, Rows, table_of
+from robustbench_rec.data.source import Source
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import IntArray
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustbench_rec import Dataset, InputError, Raw, Split, Table
-from robustbench_rec.preparation import in_core, load, prepare
+from robustbench_rec.data.preparation import in_core, load, prepare
 
 
 @dataclass(frozen=True, kw_only=True)

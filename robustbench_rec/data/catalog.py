@@ -14,9 +14,9 @@ import platformdirs
 from robustbench_rec.components.dataset import DATASETS, Dataset, Raw
 from robustbench_rec.components.registry import NAME, make, nearest
 from robustbench_rec.components.settings import setting
-from robustbench_rec.datasets.columns import Columns
-from robustbench_rec.datasets.formats import SUFFIXES, Format, files_of, parts, read
-from robustbench_rec.datasets.source import Source
+from robustbench_rec.data.columns import Columns
+from robustbench_rec.data.formats import SUFFIXES, Format, files_of, parts, read
+from robustbench_rec.data.source import Source
 from robustbench_rec.errors import InputError
 
 ENDINGS = ("", ".zip", *SUFFIXES)

@@ -12,8 +12,8 @@ from typing import IO, Any
 import numpy as np
 
 from robustbench_rec.components.dataset import Table
-from robustbench_rec.datasets.columns import NULLS, Columns, Rows, table_of
-from robustbench_rec.datasets.source import Source
+from robustbench_rec.data.columns import NULLS, Columns, Rows, table_of
+from robustbench_rec.data.source import Source
 from robustbench_rec.errors import InputError
 
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}

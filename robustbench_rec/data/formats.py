@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_rec.components.dataset import Raw, Table
-from robustbench_rec.datasets.columns import Columns
-from robustbench_rec.datasets.lightgcn import read_lightgcn
-from robustbench_rec.datasets.source import Source
-from robustbench_rec.datasets.tables import (
+from robustbench_rec.data.columns import Columns
+from robustbench_rec.data.lightgcn_files import read_lightgcn
+from robustbench_rec.data.source import Source
+from robustbench_rec.data.tables import (
     first_line,
     header_of,
     read_delimited,

@@ -19,7 +19,7 @@ import numpy as np
 
 from robustbench_rec.components.dataset import DATASETS
 from robustbench_rec.components.registry import nearest, one_line
-from robustbench_rec.datasets.catalog import find
+from robustbench_rec.data.catalog import find
 from robustbench_rec.errors import InputError
 
 ARCHIVE = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
