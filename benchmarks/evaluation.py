@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.timing import best, peak, table, using
 from robustbench_rec import Interactions
-from robustbench_rec.ranking import evaluate
+from robustbench_rec.evaluation.ranking import evaluate
 
 DIM, KS = 64, (5, 10, 20)
 SEEN, HELD_OUT = 13, 2

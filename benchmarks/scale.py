@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.step import random_split, trainer
 from benchmarks.timing import best, peak, table, using
-from robustbench_rec.ranking import evaluate
+from robustbench_rec.evaluation.ranking import evaluate
 from robustbench_rec.seeds import rng_for
 
 HEADER = (

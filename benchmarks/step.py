@@ -18,8 +18,9 @@ from torch import Tensor
 
 from benchmarks.scoring import gather_bmm, gemm_gather
 from benchmarks.timing import best, read_speed, table, using
-from robustbench_rec import BACKBONES, LOSSES, Batch, Interactions, Split, kernels, training
+from robustbench_rec import BACKBONES, LOSSES, Batch, Interactions, Split, kernels
 from robustbench_rec.seeds import rng_for
+from robustbench_rec.training import fit as training
 
 USERS, ITEMS, PAIRS = 13_455, 8_360, 165_000
 B, N, DIM = 1024, 1000, 64

@@ -19,8 +19,8 @@ from robustbench_rec.components.registry import code_of, make
 from robustbench_rec.components.settings import plain, spec
 from robustbench_rec.data.catalog import resolve
 from robustbench_rec.interactions import Split
-from robustbench_rec.protocol import PROTOCOL, TrainConfig
 from robustbench_rec.seeds import rng_for, seed_for
+from robustbench_rec.training.config import PROTOCOL, TrainConfig
 from robustbench_rec.tuning import noisy
 
 HOLDING_OUT = f"{PROTOCOL}, of each user"

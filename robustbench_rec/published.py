@@ -11,7 +11,7 @@ from robustbench_rec.components.labels import AXES, meant
 from robustbench_rec.components.registry import make, nearest
 from robustbench_rec.components.settings import check, setting
 from robustbench_rec.errors import InputError
-from robustbench_rec.metrics import METRICS, Averaging, parse
+from robustbench_rec.evaluation.metrics import METRICS, Averaging, parse
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from robustbench_rec.degradation import split_floors
+from robustbench_rec.evaluation.metrics import label
 from robustbench_rec.figures import (
     LEGEND_LINE,
     PANEL_WIDTH,
@@ -31,7 +32,6 @@ from robustbench_rec.figures import (
     wrapped,
 )
 from robustbench_rec.looks import GREY, floor_look, looks
-from robustbench_rec.metrics import label
 
 MARGIN = 0.08
 """Share of a ranking's axis on either side of what it shows."""

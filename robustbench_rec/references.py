@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from robustbench_rec.errors import InputError
+from robustbench_rec.evaluation.metrics import Averaging
 from robustbench_rec.folder import RunFolder
-from robustbench_rec.metrics import Averaging
 from robustbench_rec.store import averaged, read
 
 POINT = ["dataset", "backbone", "loss", "perturbation", "level", "metric"]

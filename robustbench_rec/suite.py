@@ -23,9 +23,9 @@ from robustbench_rec.components.registry import NAME, load_plugins, make, neares
 from robustbench_rec.components.settings import spec
 from robustbench_rec.data.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError
-from robustbench_rec.metrics import Averaging, parse
-from robustbench_rec.protocol import SELECT_AT, TrainConfig
+from robustbench_rec.evaluation.metrics import Averaging, parse
 from robustbench_rec.published import Grid, Published, read_reference
+from robustbench_rec.training.config import SELECT_AT, TrainConfig
 from robustbench_rec.tuning import Entry, Tuning, read_entry
 
 LARGEST_FILE = 1 << 20

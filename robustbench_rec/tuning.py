@@ -24,7 +24,7 @@ from robustbench_rec.components.settings import check, hints, printed, setting
 from robustbench_rec.data.preparation import in_users
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Split
-from robustbench_rec.protocol import TrainConfig
+from robustbench_rec.training.config import TrainConfig
 
 Settings = dict[str, Any]
 Table = Mapping[str, Any]

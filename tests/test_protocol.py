@@ -10,8 +10,8 @@ import pytest
 
 from robustbench_rec.cell import HOLDING_OUT
 from robustbench_rec.execution import run_cells
-from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.suite import Suite
+from robustbench_rec.training.config import PROTOCOL
 
 EXPECTED = {
     "2, of each user": {

@@ -18,10 +18,10 @@ from robustbench_rec.execution import run_cells
 from robustbench_rec.folder import RunFolder
 from robustbench_rec.merging import CELL, merge
 from robustbench_rec.planning import make_plan
-from robustbench_rec.protocol import PROTOCOL
 from robustbench_rec.runner import run_suite
 from robustbench_rec.store import read
 from robustbench_rec.suite import Suite
+from robustbench_rec.training.config import PROTOCOL
 
 SECONDS = 120
 

@@ -26,8 +26,6 @@ ORDER = (
 """Each row may know those above it; whatever stands in one row knows nothing of its neighbours."""
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 NOT_YET_MOVED = {
-    "evaluation": "metrics ranking topk",
-    "training": "protocol optimizers sampling diagnostics",
     "experiment": "suite cell published tuning studies",
     "records": "folder store",
     "running": "planning compute pool execution runner tuner",
@@ -116,4 +114,4 @@ def test_results_are_read_and_drawn_without_torch(name):
 
 def test_only_one_module_knows_an_optimizer():
     knowing = {name for name, path in FILES.items() if "torch.optim" in path.read_text()}
-    assert knowing == {"optimizers"}
+    assert knowing == {"training.optimizers"}

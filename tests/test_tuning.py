@@ -25,7 +25,7 @@ from robustbench_rec.seeds import rng_for
 from robustbench_rec.store import TUNING_COLUMNS, read
 from robustbench_rec.suite import Suite
 from robustbench_rec.testing import toy_split
-from robustbench_rec.training import TrainConfig
+from robustbench_rec.training.fit import TrainConfig
 from robustbench_rec.tuning import Choices, Entry, Range, Space, best, noisy, suggestions
 
 SECONDS = 120

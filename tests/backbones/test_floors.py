@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from robustbench_rec import BACKBONES, InputError, Interactions
-from robustbench_rec.ranking import evaluate
+from robustbench_rec.evaluation.ranking import evaluate
 from robustbench_rec.testing import toy_split
 
 # Items 0 to 3 have 2, 0, 1 and 3 training pairs.

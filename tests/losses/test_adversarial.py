@@ -6,9 +6,9 @@ import torch
 
 from robustbench_rec import LOSSES
 from robustbench_rec.components.loss import bound
-from robustbench_rec.diagnostics import implied_weights
-from robustbench_rec.optimizers import Mover
 from robustbench_rec.testing import LossContract, batch_of
+from robustbench_rec.training.diagnostics import implied_weights
+from robustbench_rec.training.optimizers import Mover
 
 
 def opposed(loss, users, items):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from robustbench_rec import LOSSES
-from robustbench_rec.diagnostics import implied_weights
 from robustbench_rec.testing import LossContract, batch_of
+from robustbench_rec.training.diagnostics import implied_weights
 
 ROWS = batch_of(torch.zeros(4).double(), torch.zeros(4, 0).double())
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from robustbench_rec import LOSSES
-from robustbench_rec.optimizers import Mover
 from robustbench_rec.testing import LossContract, batch_of
+from robustbench_rec.training.optimizers import Mover
 
 BATCH = batch_of(torch.tensor([0.7]), torch.tensor([[0.5, -0.2, 0.9]]))
 

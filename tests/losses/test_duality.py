@@ -36,10 +36,10 @@ import torch
 from scipy.optimize import linprog, minimize, minimize_scalar
 
 from robustbench_rec import LOSSES
-from robustbench_rec.diagnostics import implied_weights
-from robustbench_rec.optimizers import Mover
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import batch_of
+from robustbench_rec.training.diagnostics import implied_weights
+from robustbench_rec.training.optimizers import Mover
 
 POSITIVE = 0.35
 EXAMPLES = [(4, 0), (5, 1), (6, 2), (8, 3), (8, 4)]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from robustbench_rec import LOSSES
-from robustbench_rec.diagnostics import implied_weights, mechanism
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import batch_of
+from robustbench_rec.training.diagnostics import implied_weights, mechanism
 
 ROWS, N = 4, 7
 

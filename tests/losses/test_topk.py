@@ -6,7 +6,7 @@ import torch
 
 from robustbench_rec import BACKBONES, LOSSES, Interactions
 from robustbench_rec.testing import LossContract, batch_of, toy_split
-from robustbench_rec.training import TrainConfig, Trainer
+from robustbench_rec.training.fit import TrainConfig, Trainer
 
 BATCH = batch_of(torch.tensor([0.8]), torch.tensor([[0.2, -0.4]]))
 

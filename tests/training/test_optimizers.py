@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from robustbench_rec.optimizers import Adam
+from robustbench_rec.training.optimizers import Adam
 
 
 @pytest.mark.parametrize(("weight_decay", "eps"), [(0.0, 1e-8), (0.1, 1e-8), (0.0, 0.5)])

@@ -10,7 +10,7 @@ import torch
 
 from robustbench_rec import BACKBONES, LOSSES, Estimate, Loss, Move
 from robustbench_rec.testing import toy_split
-from robustbench_rec.training import TrainConfig, Trainer, fit
+from robustbench_rec.training.fit import TrainConfig, Trainer, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 MF = BACKBONES["mf"](dim=8)
@@ -273,7 +273,7 @@ def test_a_view_scores_many_pairs_part_by_part(monkeypatch):
     made = torch.tensor
     monkeypatch.setattr(torch, "tensor", lambda ids, **rest: asked.append(ids) or made(ids, **rest))
     for at_once in (1 << 16, 7):
-        monkeypatch.setattr("robustbench_rec.training.PAIRS_AT_ONCE", at_once)
+        monkeypatch.setattr("robustbench_rec.training.fit.PAIRS_AT_ONCE", at_once)
         fit(toy_split(), MF, loss := Looking(), replace(QUICK, epochs=1), seed=0)
         scores.append(loss.seen[-1][2])
     parts = [len(ids) for ids in asked if np.size(ids) > 1]

@@ -10,18 +10,18 @@ import numpy as np
 
 from robustbench_rec.components.backbone import Backbone
 from robustbench_rec.components.loss import Batch, Estimate, Loss, bound
-from robustbench_rec.diagnostics import (
+from robustbench_rec.evaluation.ranking import evaluate
+from robustbench_rec.interactions import BoolArray, IntArray, Split
+from robustbench_rec.seeds import rng_for, seed_for
+from robustbench_rec.training.config import SELECT_AT, TrainConfig
+from robustbench_rec.training.diagnostics import (
     PROBE,
     implied_weights,
     known_false_negatives,
     mechanism,
     probed_rows,
 )
-from robustbench_rec.interactions import BoolArray, IntArray, Split
-from robustbench_rec.optimizers import Adam, Mover
-from robustbench_rec.protocol import SELECT_AT, TrainConfig
-from robustbench_rec.ranking import evaluate
-from robustbench_rec.seeds import rng_for, seed_for
+from robustbench_rec.training.optimizers import Adam, Mover
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -132,7 +132,7 @@ class Trainer:
         seed: int,
         clean: Split | None = None,
     ) -> None:
-        from robustbench_rec.sampling import NegativeSampler
+        from robustbench_rec.training.sampling import NegativeSampler
 
         self.module, self.loss, self.config = module, loss, config
         self.train = split.train

@@ -8,9 +8,9 @@ import threads
 from scipy.stats import chisquare
 
 from robustbench_rec import Interactions, Split
-from robustbench_rec.sampling import NegativeSampler
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
+from robustbench_rec.training.sampling import NegativeSampler
 
 UNLIKELY = 1e-3
 """A fair sampler falls under it once in a thousand seeds; the seeds here are fixed."""

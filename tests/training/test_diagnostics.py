@@ -9,7 +9,8 @@ import torch
 
 from robustbench_rec import BACKBONES, LOSSES, PERTURBATIONS, Interactions, Loss, Split
 from robustbench_rec.components.perturbation import perturb
-from robustbench_rec.diagnostics import (
+from robustbench_rec.testing import batch_of, toy_split
+from robustbench_rec.training.diagnostics import (
     DIAGNOSTICS,
     PROBE,
     implied_weights,
@@ -17,8 +18,7 @@ from robustbench_rec.diagnostics import (
     mechanism,
     probed_rows,
 )
-from robustbench_rec.testing import batch_of, toy_split
-from robustbench_rec.training import TrainConfig, Trainer, fit
+from robustbench_rec.training.fit import TrainConfig, Trainer, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NONE = np.zeros((2, 4), dtype=bool)
@@ -196,7 +196,7 @@ def trainer_of(loss, split=None, clean=None):
 def test_the_probe_is_the_same_for_every_loss_and_at_every_epoch(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "robustbench_rec.training.implied_weights", lambda objective, batch: seen.append(batch)
+        "robustbench_rec.training.fit.implied_weights", lambda objective, batch: seen.append(batch)
     )
     few, many = (trainer_of(LOSSES["softmax"](n_negatives=n)) for n in (1, 9))
     for trainer in (few, few, many):
@@ -247,7 +247,7 @@ def test_a_pool_of_own_positives_forgets_no_other_false_negative():
 
 @pytest.mark.parametrize("name", ["hidden_positives", "false_positives"])
 def test_the_same_pairs_are_probed_at_every_level(name, monkeypatch):
-    monkeypatch.setattr("robustbench_rec.diagnostics.PROBE", (200, 4))
+    monkeypatch.setattr("robustbench_rec.training.diagnostics.PROBE", (200, 4))
     clean = toy_split()
     rows = {}
     for level in (0.0, 0.1, 0.3):

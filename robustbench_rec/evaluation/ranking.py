@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from robustbench_rec.evaluation.metrics import list_metrics, ranking_metrics
 from robustbench_rec.interactions import IntArray, Interactions
-from robustbench_rec.metrics import list_metrics, ranking_metrics
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -131,7 +131,7 @@ def _best_in_tiles(
     """
     import torch
 
-    from robustbench_rec.topk import keep_best, sort_best
+    from robustbench_rec.evaluation.topk import keep_best, sort_best
 
     best = np.full((which.size, k), -1, dtype=np.int64)
     height = max(min(tile[0], which.size), 1)

@@ -11,10 +11,10 @@ import torch
 from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss, kernels
 from robustbench_rec.backbones import _graph
 from robustbench_rec.data.preparation import load
-from robustbench_rec.protocol import TrainConfig
-from robustbench_rec.ranking import evaluate
+from robustbench_rec.evaluation.ranking import evaluate
 from robustbench_rec.testing import toy_split
-from robustbench_rec.training import fit
+from robustbench_rec.training.config import TrainConfig
+from robustbench_rec.training.fit import fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 MF = BACKBONES["mf"](dim=8)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, Success, nDCG
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.metrics import METRICS, label, list_metrics, parse, ranking_metrics
+from robustbench_rec.evaluation.metrics import METRICS, label, list_metrics, parse, ranking_metrics
 
 # Ranks 2 and 5 hit for the first user, rank 1 for the second, none for the third.
 HITS = np.array([[0, 1, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]], dtype=bool)

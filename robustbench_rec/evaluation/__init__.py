@@ -1,0 +1,1 @@
+"""From embeddings to metrics: full ranking of the catalogue."""
