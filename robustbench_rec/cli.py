@@ -171,11 +171,11 @@ def run(
     training diverged count as tried. To tune anew, remove the folder tuning/ from the results.
     """
     from robustbench_rec.data.catalog import default_data_dir
+    from robustbench_rec.experiment.suite import Suite
     from robustbench_rec.folder import RunFolder
     from robustbench_rec.planning import check_data, make_plan
     from robustbench_rec.runner import run_suite
     from robustbench_rec.store import unsettled
-    from robustbench_rec.suite import Suite
 
     where = data_dir or default_data_dir()
     compute = Compute(threads, find_device(device))
@@ -521,7 +521,7 @@ def list_(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
 def _entries(kind: str) -> dict[str, str]:
     """Return name -> one line for everything of a kind."""
     if kind == "suites":
-        from robustbench_rec.suite import shipped
+        from robustbench_rec.experiment.suite import shipped
 
         return {name: tomllib.loads(text).get("about", "") for name, text in shipped().items()}
     registry = _registries()[kind]
@@ -562,7 +562,7 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     A suite may be called as a loss is: then both are shown, in JSON as a list of the two.
     """
     from robustbench_rec.components.registry import load_plugins, nearest
-    from robustbench_rec.suite import shipped
+    from robustbench_rec.experiment.suite import shipped
 
     load_plugins(plugins)
     suites, registries = shipped(), _registries()

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from robustbench_rec.cell import Cell
 from robustbench_rec.components.perturbation import Perturbation
 from robustbench_rec.components.registry import one_line
 from robustbench_rec.components.settings import spec
+from robustbench_rec.experiment.cell import Cell
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,10 @@ from click.testing import CliRunner, Result
 from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS, __version__, cli
 from robustbench_rec.cli import main
 from robustbench_rec.degradation import curves
+from robustbench_rec.experiment.suite import Suite, shipped
 from robustbench_rec.references import COMPARED
 from robustbench_rec.saving import save_all
 from robustbench_rec.store import read
-from robustbench_rec.suite import Suite, shipped
 
 REGISTRIES = {
     "perturbations": PERTURBATIONS,
@@ -737,15 +737,21 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("modules", "slow"),
+    ("folder", "slow"),
     [
         ("cli", ("torch", "pandas", "matplotlib", "scipy", "pydantic", "joblib", "rich")),
-        ("suite, robustbench_rec.cell", ("torch", "pandas", "matplotlib", "scipy", "joblib")),
-        ("store, robustbench_rec.degradation, robustbench_rec.figures", ("torch", "joblib")),
+        ("experiment", ("torch", "pandas", "matplotlib", "scipy", "joblib")),
+        ("figures", ("torch", "joblib")),
     ],
 )
-def test_what_is_slow_to_import_is_imported_where_it_is_used(modules, slow):
-    code = f"import sys, robustbench_rec.{modules}; print(*(m for m in {slow} if m in sys.modules))"
+def test_what_is_slow_to_import_is_imported_where_it_is_used(folder, slow):
+    code = (
+        "import sys, pkgutil, importlib\n"
+        f"import robustbench_rec.{folder} as folder\n"
+        "for module in pkgutil.iter_modules(folder.__path__, folder.__name__ + '.'):\n"
+        "    importlib.import_module(module.name)\n"
+        f"print(*(m for m in {slow} if m in sys.modules))"
+    )
     done = python(code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []

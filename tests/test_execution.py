@@ -10,7 +10,7 @@ import pytest
 
 from robustbench_rec import Interactions, Loss
 from robustbench_rec.execution import run_cells
-from robustbench_rec.suite import Suite
+from robustbench_rec.experiment.suite import Suite
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from robustbench_rec import InputError
-from robustbench_rec.cell import Cell
 from robustbench_rec.components import settings
+from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.folder import RunFolder
 from robustbench_rec.planning import Plan, make_plan, manifest
 from robustbench_rec.pool import Status
 from robustbench_rec.records import Record
-from robustbench_rec.suite import Suite
 
 SUITE = """
 name = "grid"
@@ -65,7 +65,7 @@ def test_components_are_printed_once_not_once_a_cell(tmp_path, monkeypatch):
         printed.append(component)
         return spec(component, without)
 
-    for module in ("labels", "cell"):
+    for module in ("components.labels", "experiment.cell"):
         monkeypatch.setattr(f"robustbench_rec.{module}.spec", counted)
     plan = planned(tmp_path)
     described = manifest(plan, RunFolder(tmp_path / "out"), "command")

@@ -15,12 +15,12 @@ from commands import command_line
 from robustbench_rec.compute import THREAD_VARIABLES, Compute
 from robustbench_rec.errors import InputError
 from robustbench_rec.execution import run_cells
+from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.folder import RunFolder
 from robustbench_rec.merging import CELL, merge
 from robustbench_rec.planning import make_plan
 from robustbench_rec.runner import run_suite
 from robustbench_rec.store import read
-from robustbench_rec.suite import Suite
 from robustbench_rec.training.config import PROTOCOL
 
 SECONDS = 120

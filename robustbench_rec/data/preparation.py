@@ -31,8 +31,8 @@ def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
     that are true but were never observed join `false_negatives` alone. Ids are numbered from 0 in
     the order of the original ones, numbers by value. The order of the rows changes nothing.
 
-    Whoever changes what comes out raises `training.config.PROTOCOL`, or where it is of held-out pairs
-    alone `experiment.cell.HOLDING_OUT`.
+    Whoever changes what comes out raises `training.config.PROTOCOL`, or where it is of held-out
+    pairs alone `experiment.cell.HOLDING_OUT`.
 
     Args:
         raw: as read.

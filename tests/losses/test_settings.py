@@ -3,7 +3,7 @@
 import pytest
 
 from robustbench_rec import LOSSES, InputError
-from robustbench_rec.suite import Suite
+from robustbench_rec.experiment.suite import Suite
 
 SUITE = """\
 name = "tiny"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_rec.cell import HOLDING_OUT
 from robustbench_rec.execution import run_cells
-from robustbench_rec.suite import Suite
+from robustbench_rec.experiment.cell import HOLDING_OUT
+from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.training.config import PROTOCOL
 
 EXPECTED = {
@@ -72,6 +72,6 @@ def test_a_cell_is_of_the_protocol_that_its_data_set_was_prepared_by(
     ids = cell.id, cell.fit_id
     for name, changed in (("PROTOCOL", not hold_out), ("HOLDING_OUT", bool(hold_out))):
         with monkeypatch.context() as patch:
-            patch.setattr(f"robustbench_rec.cell.{name}", "another")
+            patch.setattr(f"robustbench_rec.experiment.cell.{name}", "another")
             again = dataclasses.replace(cell)
             assert ((again.id, again.fit_id) != ids) == changed

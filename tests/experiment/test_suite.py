@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from robustbench_rec import InputError
-from robustbench_rec.cell import Cell
-from robustbench_rec.suite import LARGEST_FILE, Suite, shipped
+from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.experiment.suite import LARGEST_FILE, Suite, shipped
 
 SUITE = """\
 name = "tiny"

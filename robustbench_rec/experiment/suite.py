@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from robustbench_rec.cell import Cell
 from robustbench_rec.components.backbone import BACKBONES, Backbone
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.labels import short_names, spec_once
@@ -24,9 +23,10 @@ from robustbench_rec.components.settings import spec
 from robustbench_rec.data.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import Averaging, parse
-from robustbench_rec.published import Grid, Published, read_reference
+from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.experiment.reference import Grid, Published, read_reference
+from robustbench_rec.experiment.search_space import Entry, Tuning, read_entry
 from robustbench_rec.training.config import SELECT_AT, TrainConfig
-from robustbench_rec.tuning import Entry, Tuning, read_entry
 
 LARGEST_FILE = 1 << 20
 T = TypeVar("T")

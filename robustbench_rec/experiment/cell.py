@@ -18,10 +18,10 @@ from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation,
 from robustbench_rec.components.registry import code_of, make
 from robustbench_rec.components.settings import plain, spec
 from robustbench_rec.data.catalog import resolve
+from robustbench_rec.experiment.search_space import noisy
 from robustbench_rec.interactions import Split
 from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.training.config import PROTOCOL, TrainConfig
-from robustbench_rec.tuning import noisy
 
 HOLDING_OUT = f"{PROTOCOL}, of each user"
 """The protocol where a data set holds positives out; once it did so of all pairs at once."""

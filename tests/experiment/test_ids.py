@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from robustbench_rec.suite import Suite
+from robustbench_rec.experiment.suite import Suite
 
 SMOKE = "78ac2e45f44af2b0"
 """Digest of the ids of `smoke`, in order, under protocol 3.

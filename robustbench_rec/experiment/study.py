@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from robustbench_rec.cell import Cell, Tuned, digest
+from robustbench_rec.experiment.cell import Cell, Tuned, digest
+from robustbench_rec.experiment.search_space import Entry, Settings, Space, Tuning, best
 from robustbench_rec.seeds import seed_for
-from robustbench_rec.tuning import Entry, Settings, Space, Tuning, best
 
 Plain = dict[str, Any]
 

@@ -16,17 +16,25 @@ import pytest
 from commands import command_line
 
 from robustbench_rec import LOSSES, PERTURBATIONS, InputError, Interactions, Split, execution
-from robustbench_rec.cell import Cell
 from robustbench_rec.components.perturbation import perturb
 from robustbench_rec.execution import run_trial
+from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.experiment.search_space import (
+    Choices,
+    Entry,
+    Range,
+    Space,
+    best,
+    noisy,
+    suggestions,
+)
+from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.folder import RunFolder
 from robustbench_rec.planning import Plan, make_plan, manifest
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.store import TUNING_COLUMNS, read
-from robustbench_rec.suite import Suite
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training.fit import TrainConfig
-from robustbench_rec.tuning import Choices, Entry, Range, Space, best, noisy, suggestions
 
 SECONDS = 120
 SUITE = """\

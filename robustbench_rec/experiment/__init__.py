@@ -1,0 +1,1 @@
+"""What is asked: suites, their cells, published values, what is tuned. Nothing runs here."""
