@@ -23,16 +23,16 @@ import click
 
 from robustbench_rec import __version__
 from robustbench_rec.compute import Compute, find_device
-from robustbench_rec.errors import InputError
-from robustbench_rec.printing import aligned, comparison, contrast, counted
+from robustbench_rec.errors import InputError, counted
+from robustbench_rec.printing import aligned, comparison, contrast
 
 if TYPE_CHECKING:
     from robustbench_rec.components.registry import Registry
     from robustbench_rec.data.catalog import Listing
-    from robustbench_rec.folder import RunFolder
     from robustbench_rec.planning import Plan
     from robustbench_rec.pool import Status
     from robustbench_rec.processes import Helper
+    from robustbench_rec.records.run_folder import RunFolder
 
 RUNS = Path("results") / "runs"
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
@@ -172,10 +172,10 @@ def run(
     """
     from robustbench_rec.data.catalog import default_data_dir
     from robustbench_rec.experiment.suite import Suite
-    from robustbench_rec.folder import RunFolder
     from robustbench_rec.planning import check_data, make_plan
+    from robustbench_rec.records.frames import unsettled
+    from robustbench_rec.records.run_folder import RunFolder
     from robustbench_rec.runner import run_suite
-    from robustbench_rec.store import unsettled
 
     where = data_dir or default_data_dir()
     compute = Compute(threads, find_device(device))
@@ -375,7 +375,7 @@ def merge(runs: tuple[str, ...], out: Path, figures: bool) -> None:
     Of a cell that several RUNs have, that of the last counts. The RUNs stay as they are, and go on
     where they were; the joined tables are what status, figures and compare read.
     """
-    from robustbench_rec.merging import merge as merged
+    from robustbench_rec.records.merge import merge as merged
 
     command = shlex.join(["robustbench-rec", *sys.argv[1:]])
     folders = [_folder(run) for run in runs]
@@ -396,8 +396,8 @@ def figures(run: str) -> None:
 
 
 def _draw(folder: Path) -> None:
-    from robustbench_rec.folder import RunFolder
     from robustbench_rec.processes import load
+    from robustbench_rec.records.run_folder import RunFolder
 
     RunFolder(folder).manifest()  # where there is no run, say so before the slow imports
     with _drawing_helper() as helper:
@@ -432,7 +432,7 @@ def _folder(run: str) -> Path:
     if Path(run).is_dir():
         return Path(run)
     if not (RUNS / run).is_dir():
-        from robustbench_rec.components.registry import nearest
+        from robustbench_rec.errors import nearest
 
         held = sorted(path.parent.name for path in RUNS.glob("*/manifest.json"))
         told = f"{nearest(Path(run).name, held)} (in {RUNS}: {', '.join(held) or 'nothing yet'})"
@@ -446,7 +446,7 @@ def _folder(run: str) -> Path:
 def status(run: str, as_json: bool) -> None:
     """Say how RUN stands: cells done, failed with reasons, left, and the time."""
     from robustbench_rec.progress import duration
-    from robustbench_rec.store import summary
+    from robustbench_rec.records.frames import summary
 
     held = summary(_folder(run), _warn)
     if as_json:
@@ -561,7 +561,8 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 
     A suite may be called as a loss is: then both are shown, in JSON as a list of the two.
     """
-    from robustbench_rec.components.registry import load_plugins, nearest
+    from robustbench_rec.components.registry import load_plugins
+    from robustbench_rec.errors import nearest
     from robustbench_rec.experiment.suite import shipped
 
     load_plugins(plugins)

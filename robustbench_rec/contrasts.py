@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from robustbench_rec.components.labels import meant
-from robustbench_rec.components.registry import nearest
 from robustbench_rec.degradation import (
     PANEL,
     T_FROM,
@@ -19,9 +18,9 @@ from robustbench_rec.degradation import (
     split_floors,
     summary,
 )
-from robustbench_rec.errors import InputError
-from robustbench_rec.folder import RunFolder
-from robustbench_rec.store import read
+from robustbench_rec.errors import InputError, nearest
+from robustbench_rec.records.frames import read
+from robustbench_rec.records.run_folder import RunFolder
 
 QUANTITY = [*PANEL, "loss", "quantity", "level"]
 """What of a loss is held against another."""

@@ -18,7 +18,7 @@ from robustbench_rec.data.preparation import load
 from robustbench_rec.evaluation.ranking import Ranking, evaluate
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.interactions import Split
-from robustbench_rec.records import Record, Trial
+from robustbench_rec.records.record import Record, Trial
 from robustbench_rec.training.fit import Fit, fit
 
 PerUser = dict[str, NDArray[Any]]

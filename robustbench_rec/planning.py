@@ -16,15 +16,14 @@ from typing import Any
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.labels import meant, spec_once, trained
 from robustbench_rec.components.perturbation import PERTURBATIONS, perturb
-from robustbench_rec.components.registry import nearest
 from robustbench_rec.data.preparation import load
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.search_space import Entry
 from robustbench_rec.experiment.study import Study, study_of
 from robustbench_rec.experiment.suite import Suite
-from robustbench_rec.folder import RunFolder
-from robustbench_rec.records import versions
+from robustbench_rec.records.record import versions
+from robustbench_rec.records.run_folder import RunFolder
 
 OURS = f"{PERTURBATIONS.package}."
 """How the modules of our own perturbations begin."""

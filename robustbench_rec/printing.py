@@ -11,13 +11,6 @@ import click
 BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
 
 
-def counted(n: int, what: str) -> str:
-    """Say how many of something there are: "1 cell", "2 cells", "2 studies"."""
-    if n == 1:
-        return f"{n} {what}"
-    return f"{n} {what[:-1]}ies" if what.endswith("y") else f"{n} {what}s"
-
-
 def aligned(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> list[str]:
     """Return rows as lines with aligned columns, those in `right` flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

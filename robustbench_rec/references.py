@@ -10,8 +10,8 @@ import pandas as pd
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import Averaging
-from robustbench_rec.folder import RunFolder
-from robustbench_rec.store import averaged, read
+from robustbench_rec.records.frames import averaged, read
+from robustbench_rec.records.run_folder import RunFolder
 
 POINT = ["dataset", "backbone", "loss", "perturbation", "level", "metric"]
 """What a published value and ours have to agree on."""

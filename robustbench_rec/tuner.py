@@ -15,10 +15,10 @@ from robustbench_rec.execution import run_trial
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.search_space import Settings, import_optuna, suggestions
 from robustbench_rec.experiment.study import Plain, Study, may_pass
-from robustbench_rec.folder import RunFolder
 from robustbench_rec.planning import Plan, manifest
 from robustbench_rec.pool import Pool, Status, in_flight
-from robustbench_rec.records import Trial
+from robustbench_rec.records.record import Trial
+from robustbench_rec.records.run_folder import RunFolder
 
 
 def run_tuning(

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from robustbench_rec.store import COLUMNS
+from robustbench_rec.records.frames import COLUMNS
 
 
 def frame(*rows) -> pd.DataFrame:

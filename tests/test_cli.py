@@ -12,13 +12,20 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS, __version__, cli
+from robustbench_rec import (
+    BACKBONES,
+    DATASETS,
+    LOSSES,
+    PERTURBATIONS,
+    __version__,
+    cli,
+)
 from robustbench_rec.cli import main
 from robustbench_rec.degradation import curves
 from robustbench_rec.experiment.suite import Suite, shipped
+from robustbench_rec.records.frames import read
 from robustbench_rec.references import COMPARED
 from robustbench_rec.saving import save_all
-from robustbench_rec.store import read
 
 REGISTRIES = {
     "perturbations": PERTURBATIONS,
@@ -661,7 +668,6 @@ def test_a_plugin_file_that_is_missing_or_broken_is_named(tmp_path, tiny):
 
 ROGUES = """
 from dataclasses import dataclass, replace
-from robustbench_rec import PERTURBATIONS, Perturbation
 
 class Rogue(Perturbation):
     unit = "roguery"

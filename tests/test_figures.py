@@ -14,8 +14,8 @@ from robustbench_rec.figures import PUBLISHED, draw_curves, draw_figure
 from robustbench_rec.looks import GREY, LOOKS, PLUGIN_LOOKS, look, looks
 from robustbench_rec.processes import helper
 from robustbench_rec.ranking_figures import draw_ranking
+from robustbench_rec.records.frames import COLUMNS
 from robustbench_rec.saving import file_stems, save_all
-from robustbench_rec.store import COLUMNS
 
 SIX = ("bpr", "bce", "mse", "softmax", "ccl", "drrl")
 PERTURBATION = "negative_contamination(pool=own)"

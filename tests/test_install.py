@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_rec.store import read
+from robustbench_rec.records.frames import read
 
 PLUGIN_PROJECT = """
 [build-system]

@@ -13,8 +13,8 @@ from robustbench_rec.mechanism_figures import (
     drawings,
 )
 from robustbench_rec.processes import helper
+from robustbench_rec.records.frames import TRAINING
 from robustbench_rec.saving import save_all
-from robustbench_rec.store import TRAINING
 
 LEVELS = (0.0, 0.1, 0.4)
 LOSSES = ("bpr", "ccl", "softmax")

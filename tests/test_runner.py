@@ -16,11 +16,11 @@ from robustbench_rec.compute import THREAD_VARIABLES, Compute
 from robustbench_rec.errors import InputError
 from robustbench_rec.execution import run_cells
 from robustbench_rec.experiment.suite import Suite
-from robustbench_rec.folder import RunFolder
-from robustbench_rec.merging import CELL, merge
 from robustbench_rec.planning import make_plan
+from robustbench_rec.records.frames import read
+from robustbench_rec.records.merge import CELL, merge
+from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.runner import run_suite
-from robustbench_rec.store import read
 from robustbench_rec.training.config import PROTOCOL
 
 SECONDS = 120
@@ -402,7 +402,6 @@ import os
 from dataclasses import dataclass
 import numba
 import torch
-from robustbench_rec import PERTURBATIONS, Perturbation
 
 @PERTURBATIONS.add("counting")
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import functools
 import hashlib
 import importlib
@@ -19,22 +18,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from robustbench_rec.components.settings import Component, hints
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, nearest, one_line
 
 C = TypeVar("C", bound=Component)
 NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,63}$")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the closest known name, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def one_line(error: BaseException) -> str:
-    """Print an exception on one line, with its type unless that is our own InputError."""
-    text = " ".join(str(error).split()) or "no message"
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
 class Registry(Generic[C]):

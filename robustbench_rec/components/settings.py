@@ -95,7 +95,7 @@ class Settings:
 
     def __new__(cls, *_: Any, **settings: Any) -> Self:
         """Raise TypeError, with the nearest name, where a setting is misspelt."""
-        from robustbench_rec.components.registry import nearest
+        from robustbench_rec.errors import nearest
 
         known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # it is one
         for key in settings.keys() - known:

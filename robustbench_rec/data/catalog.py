@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import platformdirs
 
 from robustbench_rec.components.dataset import DATASETS, Dataset, Raw
-from robustbench_rec.components.registry import NAME, make, nearest
+from robustbench_rec.components.registry import NAME, make
 from robustbench_rec.components.settings import setting
 from robustbench_rec.data.columns import Columns
 from robustbench_rec.data.formats import SUFFIXES, Format, files_of, parts, read
 from robustbench_rec.data.source import Source
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, nearest
 
 ENDINGS = ("", ".zip", *SUFFIXES)
 """What may follow a data set's name in the data folder, in the order it is looked for."""

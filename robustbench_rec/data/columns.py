@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_rec.components.dataset import Table
-from robustbench_rec.components.registry import nearest
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.interactions import IntArray
 
 if TYPE_CHECKING:

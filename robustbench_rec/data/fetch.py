@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from robustbench_rec.components.dataset import DATASETS
-from robustbench_rec.components.registry import nearest, one_line
 from robustbench_rec.data.catalog import find
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, nearest, one_line
 
 ARCHIVE = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 PACKAGE = "neighbors==0.2.1"

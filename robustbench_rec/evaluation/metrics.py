@@ -10,8 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec.components.registry import nearest
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.interactions import BoolArray, IntArray
 
 FloatArray = NDArray[np.float64]

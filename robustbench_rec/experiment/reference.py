@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustbench_rec.components.labels import AXES, meant
-from robustbench_rec.components.registry import make, nearest
+from robustbench_rec.components.registry import make
 from robustbench_rec.components.settings import check, setting
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.evaluation.metrics import METRICS, Averaging, parse
 
 

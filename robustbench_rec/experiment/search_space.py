@@ -19,10 +19,10 @@ import numpy as np
 from robustbench_rec.components.labels import trained
 from robustbench_rec.components.loss import LOSSES, Loss
 from robustbench_rec.components.perturbation import Perturbation, perturb
-from robustbench_rec.components.registry import make, nearest
+from robustbench_rec.components.registry import make
 from robustbench_rec.components.settings import check, hints, printed, setting
 from robustbench_rec.data.preparation import in_users
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.interactions import Split
 from robustbench_rec.training.config import TrainConfig
 

@@ -18,10 +18,10 @@ from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.labels import short_names, spec_once
 from robustbench_rec.components.loss import LOSSES
 from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation
-from robustbench_rec.components.registry import NAME, load_plugins, make, nearest
+from robustbench_rec.components.registry import NAME, load_plugins, make
 from robustbench_rec.components.settings import spec
 from robustbench_rec.data.catalog import default_data_dir, resolve
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.evaluation.metrics import Averaging, parse
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.reference import Grid, Published, read_reference

@@ -87,7 +87,6 @@ def test_settings_describe_themselves():
 
 PLUGIN = '''
 from dataclasses import dataclass
-from robustbench_rec import PERTURBATIONS, Perturbation
 
 @PERTURBATIONS.add("mine-once")
 @dataclass(frozen=True)

@@ -15,7 +15,14 @@ import numpy as np
 import pytest
 from commands import command_line
 
-from robustbench_rec import LOSSES, PERTURBATIONS, InputError, Interactions, Split, execution
+from robustbench_rec import (
+    LOSSES,
+    PERTURBATIONS,
+    InputError,
+    Interactions,
+    Split,
+    execution,
+)
 from robustbench_rec.components.perturbation import perturb
 from robustbench_rec.execution import run_trial
 from robustbench_rec.experiment.cell import Cell
@@ -29,10 +36,10 @@ from robustbench_rec.experiment.search_space import (
     suggestions,
 )
 from robustbench_rec.experiment.suite import Suite
-from robustbench_rec.folder import RunFolder
 from robustbench_rec.planning import Plan, make_plan, manifest
+from robustbench_rec.records.frames import TUNING_COLUMNS, read
+from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.seeds import rng_for
-from robustbench_rec.store import TUNING_COLUMNS, read
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training.fit import TrainConfig
 
@@ -722,7 +729,6 @@ def test_failed_trials_count_as_tried_and_where_all_fail_the_cells_do_with_the_r
 MOODY = """
 from dataclasses import dataclass
 from pathlib import Path
-from robustbench_rec import LOSSES, Loss, setting
 
 @LOSSES.add("tuning-test-moody")
 @dataclass(frozen=True, kw_only=True)
@@ -767,7 +773,6 @@ def test_a_trial_that_failed_by_what_passed_is_tried_again_and_chosen_if_best(tm
 DEADLY = """
 import os, signal
 from dataclasses import dataclass
-from robustbench_rec import LOSSES, Loss, setting
 
 @LOSSES.add("tuning-test-deadly")
 @dataclass(frozen=True, kw_only=True)

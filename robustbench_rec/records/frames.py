@@ -12,7 +12,7 @@ import numpy as np
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import Averaging, is_per_user
-from robustbench_rec.folder import Plain, RunFolder, title
+from robustbench_rec.records.run_folder import Plain, RunFolder, title
 
 if TYPE_CHECKING:
     import pandas as pd

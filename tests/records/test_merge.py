@@ -9,9 +9,9 @@ import pytest
 
 from robustbench_rec import InputError
 from robustbench_rec.components.labels import AXES
-from robustbench_rec.folder import RunFolder
-from robustbench_rec.merging import merge
-from robustbench_rec.store import compact, diagnostics, read, summary, trials
+from robustbench_rec.records.frames import compact, diagnostics, read, summary, trials
+from robustbench_rec.records.merge import merge
+from robustbench_rec.records.run_folder import RunFolder
 
 MANIFEST = {
     "suite": "s",

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from robustbench_rec.components.perturbation import Perturbation
-from robustbench_rec.components.registry import one_line
 from robustbench_rec.components.settings import spec
+from robustbench_rec.errors import one_line
 from robustbench_rec.experiment.cell import Cell
 
 

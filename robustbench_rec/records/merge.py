@@ -12,10 +12,9 @@ from typing import Any
 import pandas as pd
 
 from robustbench_rec.components.labels import AXES
-from robustbench_rec.errors import InputError
-from robustbench_rec.folder import Plain, RunFolder
-from robustbench_rec.printing import counted
-from robustbench_rec.store import evaluations, read, tables, trials
+from robustbench_rec.errors import InputError, counted
+from robustbench_rec.records.frames import evaluations, read, tables, trials
+from robustbench_rec.records.run_folder import Plain, RunFolder
 
 STUDY = (*AXES, "level")
 CELL = (*STUDY, "replicate")

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from robustbench_rec import InputError
-from robustbench_rec.folder import RunFolder
-from robustbench_rec.store import (
+from robustbench_rec.records.frames import (
     COLUMNS,
     TRAINING,
     averaged,
@@ -17,6 +16,7 @@ from robustbench_rec.store import (
     summary,
     unsettled,
 )
+from robustbench_rec.records.run_folder import RunFolder
 
 RECORD = {
     "id": "a1",
