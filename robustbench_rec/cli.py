@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from robustbench_rec import __version__
-from robustbench_rec.compute import Compute, find_device
 from robustbench_rec.errors import InputError, counted
 from robustbench_rec.printing import aligned, comparison, contrast
+from robustbench_rec.running.compute import Compute, find_device
 
 if TYPE_CHECKING:
     from robustbench_rec.components.registry import Registry
     from robustbench_rec.data.catalog import Listing
-    from robustbench_rec.planning import Plan
-    from robustbench_rec.pool import Status
     from robustbench_rec.processes import Helper
     from robustbench_rec.records.run_folder import RunFolder
+    from robustbench_rec.running.plan import Plan
+    from robustbench_rec.running.pool import Status
 
 RUNS = Path("results") / "runs"
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
@@ -172,10 +172,10 @@ def run(
     """
     from robustbench_rec.data.catalog import default_data_dir
     from robustbench_rec.experiment.suite import Suite
-    from robustbench_rec.planning import check_data, make_plan
     from robustbench_rec.records.frames import unsettled
     from robustbench_rec.records.run_folder import RunFolder
-    from robustbench_rec.runner import run_suite
+    from robustbench_rec.running.plan import check_data, make_plan
+    from robustbench_rec.running.run_cells import run_suite
 
     where = data_dir or default_data_dir()
     compute = Compute(threads, find_device(device))
@@ -196,7 +196,7 @@ def run(
         _say_plan(plan, store, jobs, compute)
         check_data(plan, where)
         if plan.untuned:
-            from robustbench_rec.tuner import run_tuning
+            from robustbench_rec.running.run_trials import run_tuning
 
             with _display() as watch:
                 run_tuning(plan, store, where, jobs, command, watch, compute, _warn)

@@ -9,7 +9,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from robustbench_rec.pool import Status
+from robustbench_rec.running.pool import Status
 
 SECONDS_BETWEEN_LINES = 15.0
 

@@ -6,8 +6,8 @@ import time
 import pytest
 from rich.console import Console
 
-from robustbench_rec.pool import Status
 from robustbench_rec.progress import SECONDS_BETWEEN_LINES, Display, duration
+from robustbench_rec.running.pool import Status
 
 
 @pytest.fixture

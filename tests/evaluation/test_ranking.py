@@ -12,8 +12,8 @@ from threads import MOST, using
 from robustbench_rec import Interactions
 from robustbench_rec.data.preparation import load
 from robustbench_rec.evaluation.ranking import _best_in_rows, _best_in_tiles, evaluate, top_items
-from robustbench_rec.execution import run_cells
 from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.running.execution import run_cells
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training.fit import fit

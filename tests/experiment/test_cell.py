@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_rec.execution import run_cells
 from robustbench_rec.experiment.cell import HOLDING_OUT
 from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.running.execution import run_cells
 from robustbench_rec.training.config import PROTOCOL
 
 EXPECTED = {

@@ -24,7 +24,6 @@ from robustbench_rec import (
     execution,
 )
 from robustbench_rec.components.perturbation import perturb
-from robustbench_rec.execution import run_trial
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.search_space import (
     Choices,
@@ -36,9 +35,10 @@ from robustbench_rec.experiment.search_space import (
     suggestions,
 )
 from robustbench_rec.experiment.suite import Suite
-from robustbench_rec.planning import Plan, make_plan, manifest
 from robustbench_rec.records.frames import TUNING_COLUMNS, read
 from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.running.execution import run_trial
+from robustbench_rec.running.plan import Plan, make_plan, manifest
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training.fit import TrainConfig

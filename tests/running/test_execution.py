@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from robustbench_rec import Interactions, Loss
-from robustbench_rec.execution import run_cells
 from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.running.execution import run_cells
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from robustbench_rec.cli import main
-from robustbench_rec.compute import Compute, find_device
 from robustbench_rec.errors import InputError
+from robustbench_rec.running.compute import Compute, find_device
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_few_workers_share_a_gpu_unless_told_otherwise(gpus, monkeypatch, device
 
 def test_workers_import_no_compiler_of_torch():
     program = (
-        "import sys, torch; from robustbench_rec.compute import Compute;"
+        "import sys, torch; from robustbench_rec.running.compute import Compute;"
         "from robustbench_rec.training.fit import Adam; Compute().take();"
         "one = torch.zeros(2, requires_grad=True); Adam([one], 0.1, 0.0).step([torch.ones(2)]);"
         "assert torch.are_deterministic_algorithms_enabled();"

@@ -7,15 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from robustbench_rec.compute import COMPUTE, Compute
 from robustbench_rec.errors import InputError, one_line
-from robustbench_rec.execution import run_cells
 from robustbench_rec.experiment.cell import Cell
-from robustbench_rec.planning import Plan, manifest
-from robustbench_rec.pool import Pool, Status, in_flight
 from robustbench_rec.records.frames import compact
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run_folder import RunFolder, title
+from robustbench_rec.running.compute import COMPUTE, Compute
+from robustbench_rec.running.execution import run_cells
+from robustbench_rec.running.plan import Plan, manifest
+from robustbench_rec.running.pool import Pool, Status, in_flight
 
 Outcomes = list[tuple[str, str, str]]
 """(cell id, status, error) of each cell that a worker ran."""

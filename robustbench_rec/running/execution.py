@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.perturbation import Perturbation, perturb
-from robustbench_rec.compute import COMPUTE, Compute
 from robustbench_rec.data.preparation import load
 from robustbench_rec.evaluation.ranking import Ranking, evaluate
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.interactions import Split
 from robustbench_rec.records.record import Record, Trial
+from robustbench_rec.running.compute import COMPUTE, Compute
 from robustbench_rec.training.fit import Fit, fit
 
 PerUser = dict[str, NDArray[Any]]

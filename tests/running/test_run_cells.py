@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 from commands import command_line
 
-from robustbench_rec.compute import THREAD_VARIABLES, Compute
 from robustbench_rec.errors import InputError
-from robustbench_rec.execution import run_cells
 from robustbench_rec.experiment.suite import Suite
-from robustbench_rec.planning import make_plan
 from robustbench_rec.records.frames import read
 from robustbench_rec.records.merge import CELL, merge
 from robustbench_rec.records.run_folder import RunFolder
-from robustbench_rec.runner import run_suite
+from robustbench_rec.running.compute import THREAD_VARIABLES, Compute
+from robustbench_rec.running.execution import run_cells
+from robustbench_rec.running.plan import make_plan
+from robustbench_rec.running.run_cells import run_suite
 from robustbench_rec.training.config import PROTOCOL
 
 SECONDS = 120

@@ -11,10 +11,10 @@ from robustbench_rec import InputError
 from robustbench_rec.components import settings
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.suite import Suite
-from robustbench_rec.planning import Plan, make_plan, manifest
-from robustbench_rec.pool import Status
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.running.plan import Plan, make_plan, manifest
+from robustbench_rec.running.pool import Status
 
 SUITE = """
 name = "grid"

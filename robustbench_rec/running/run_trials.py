@@ -9,16 +9,16 @@ from typing import Any
 
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.components.settings import shown
-from robustbench_rec.compute import COMPUTE, Compute
 from robustbench_rec.errors import InputError
-from robustbench_rec.execution import run_trial
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.search_space import Settings, import_optuna, suggestions
 from robustbench_rec.experiment.study import Plain, Study, may_pass
-from robustbench_rec.planning import Plan, manifest
-from robustbench_rec.pool import Pool, Status, in_flight
 from robustbench_rec.records.record import Trial
 from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.running.compute import COMPUTE, Compute
+from robustbench_rec.running.execution import run_trial
+from robustbench_rec.running.plan import Plan, manifest
+from robustbench_rec.running.pool import Pool, Status, in_flight
 
 
 def run_tuning(

@@ -19,10 +19,10 @@ from typing import Any, ClassVar
 from joblib.externals.loky import get_reusable_executor
 
 from robustbench_rec.components.registry import load_plugins
-from robustbench_rec.compute import Compute
 from robustbench_rec.errors import InputError
 from robustbench_rec.processes import start_worker
 from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.running.compute import Compute
 
 DEATHS = 3
 """A training whose worker died so often has failed."""
