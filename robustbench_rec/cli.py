@@ -484,11 +484,11 @@ def compare(run: str, against: str | None, as_json: bool) -> None:
     """
     folder = _folder(run)
     if against is None:
-        from robustbench_rec.references import compare as compared
+        from robustbench_rec.analysis.against_published import compare as compared
 
         found, lines = compared(folder, _warn), comparison
     else:
-        from robustbench_rec.contrasts import contrasts_of
+        from robustbench_rec.analysis.contrasts import contrasts_of
 
         found, lines = contrasts_of(folder, against, _warn), contrast
     rows = found.astype(object).where(found.notna(), None).to_dict("records")

@@ -20,7 +20,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from robustbench_rec.degradation import intervals_text, split_floors
+from robustbench_rec.analysis.degradation import intervals_text, split_floors
 from robustbench_rec.evaluation.metrics import is_per_user, label
 from robustbench_rec.looks import GREY, Look, floor_look, looks
 

@@ -8,13 +8,13 @@ from itertools import starmap
 from pathlib import Path
 from shutil import rmtree
 
-from robustbench_rec.degradation import curves
+from robustbench_rec.analysis.against_published import overlay
+from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.errors import InputError
 from robustbench_rec.mechanism_figures import drawings
 from robustbench_rec.processes import Helper
 from robustbench_rec.records.frames import diagnostics, read
 from robustbench_rec.records.run_folder import RunFolder
-from robustbench_rec.references import overlay
 from robustbench_rec.saving import save_all
 
 OF_OURS = re.compile(r"-([a-z]+_at_[0-9]+|mechanism(_training)?)\.(png|pdf)$")

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from robustbench_rec import degradation
+from robustbench_rec.analysis import degradation
 from robustbench_rec.figures import (
     HEIGHT,
     WIDTH,

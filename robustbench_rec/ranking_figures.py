@@ -14,7 +14,7 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from robustbench_rec.degradation import split_floors
+from robustbench_rec.analysis.degradation import split_floors
 from robustbench_rec.evaluation.metrics import label
 from robustbench_rec.figures import (
     LEGEND_LINE,

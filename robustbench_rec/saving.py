@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from robustbench_rec.degradation import split_floors
+from robustbench_rec.analysis.degradation import split_floors
 from robustbench_rec.figures import FIGURE, draw_figure, page_style
 from robustbench_rec.ranking_figures import draw_ranking
 

@@ -20,11 +20,11 @@ from robustbench_rec import (
     __version__,
     cli,
 )
+from robustbench_rec.analysis.against_published import COMPARED
+from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.cli import main
-from robustbench_rec.degradation import curves
 from robustbench_rec.experiment.suite import Suite, shipped
 from robustbench_rec.records.frames import read
-from robustbench_rec.references import COMPARED
 from robustbench_rec.saving import save_all
 
 REGISTRIES = {

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from robustbench_rec.degradation import curves
+from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.figures import PUBLISHED, draw_curves, draw_figure
 from robustbench_rec.looks import GREY, LOOKS, PLUGIN_LOOKS, look, looks
 from robustbench_rec.processes import helper
@@ -410,7 +410,7 @@ def test_file_stems_are_safe_short_and_distinct():
 
 def test_drawing_needs_neither_torch_nor_pyplot_nor_seaborn():
     code = (
-        "import sys, robustbench_rec.mechanism_figures, robustbench_rec.degradation; "
+        "import sys, robustbench_rec.mechanism_figures, robustbench_rec.analysis.degradation; "
         "print({'torch', 'seaborn', 'matplotlib.pyplot', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run(

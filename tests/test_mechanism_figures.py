@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robustbench_rec.degradation import curves
+from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.looks import LOOKS
 from robustbench_rec.mechanism_figures import (
     BY_LEVEL,

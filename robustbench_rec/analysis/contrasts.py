@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from robustbench_rec.components.labels import meant
-from robustbench_rec.degradation import (
+from robustbench_rec.analysis.degradation import (
     PANEL,
     T_FROM,
     area,
@@ -18,6 +17,7 @@ from robustbench_rec.degradation import (
     split_floors,
     summary,
 )
+from robustbench_rec.components.labels import meant
 from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.records.frames import read
 from robustbench_rec.records.run_folder import RunFolder

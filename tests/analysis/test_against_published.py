@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from robustbench_rec import InputError
+from robustbench_rec.analysis.against_published import DRAWN, compare, overlay
 from robustbench_rec.records.frames import compact, read
 from robustbench_rec.records.run_folder import RunFolder
-from robustbench_rec.references import DRAWN, compare, overlay
 
 LOSSES = ("bpr", "softmax")
 LEVELS = {"noise": (0.0, 0.1), "shift": (0.0, 1.0)}

@@ -4,7 +4,13 @@ import pytest
 from frames import frame
 from scipy import stats
 
-from robustbench_rec.degradation import areas, curves, interval_text, intervals_text, split_floors
+from robustbench_rec.analysis.degradation import (
+    areas,
+    curves,
+    interval_text,
+    intervals_text,
+    split_floors,
+)
 
 TWO = frame(
     ("bpr", 0.0, 0, 0.40),

@@ -7,7 +7,7 @@ from frames import frame
 from scipy import stats
 
 from robustbench_rec import InputError
-from robustbench_rec.contrasts import CONTRAST, contrasts
+from robustbench_rec.analysis.contrasts import CONTRAST, contrasts
 
 # In each replicate ccl starts lower than softmax, and keeps more.
 TWO = frame(

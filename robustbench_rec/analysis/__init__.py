@@ -1,0 +1,1 @@
+"""From the frame of a run to degradation curves, differences and comparisons."""
