@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 RUNS = Path("results") / "runs"
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
 GOES_ON = "what is finished is kept: the same command, without --force, goes on"
-DRAWING = "robustbench_rec.gallery"
+DRAWING = "robustbench_rec.figures.gallery"
 GPU_JOBS = 4
 """Workers that share a GPU unless told otherwise: a guess, not measured yet."""
 MANY = 0.25
@@ -402,7 +402,7 @@ def _draw(folder: Path) -> None:
     RunFolder(folder).manifest()  # where there is no run, say so before the slow imports
     with _drawing_helper() as helper:
         load(DRAWING)
-        from robustbench_rec.gallery import redraw
+        from robustbench_rec.figures.gallery import redraw
 
         names = redraw(folder, helper, _warn)
     target = folder / "figures"

@@ -24,8 +24,8 @@ from robustbench_rec.analysis.against_published import COMPARED
 from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.cli import main
 from robustbench_rec.experiment.suite import Suite, shipped
+from robustbench_rec.figures.files import save_all
 from robustbench_rec.records.frames import read
-from robustbench_rec.saving import save_all
 
 REGISTRIES = {
     "perturbations": PERTURBATIONS,

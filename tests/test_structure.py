@@ -26,7 +26,6 @@ ORDER = (
 """Each row may know those above it; whatever stands in one row knows nothing of its neighbours."""
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 NOT_YET_MOVED = {
-    "figures": "looks ranking_figures mechanism_figures saving gallery",
     "cli": "printing progress merging",
 }
 FUTURE = {module: folder for folder, modules in NOT_YET_MOVED.items() for module in modules.split()}

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from robustbench_rec.analysis.degradation import split_floors
 from robustbench_rec.evaluation.metrics import label
-from robustbench_rec.figures import (
+from robustbench_rec.figures.curves import (
     LEGEND_LINE,
     PANEL_WIDTH,
     PUBLISHED,
@@ -31,7 +31,7 @@ from robustbench_rec.figures import (
     set_heading,
     wrapped,
 )
-from robustbench_rec.looks import GREY, floor_look, looks
+from robustbench_rec.figures.style import GREY, floor_look, looks
 
 MARGIN = 0.08
 """Share of a ranking's axis on either side of what it shows."""

@@ -22,7 +22,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from robustbench_rec.analysis.degradation import intervals_text, split_floors
 from robustbench_rec.evaluation.metrics import is_per_user, label
-from robustbench_rec.looks import GREY, Look, floor_look, looks
+from robustbench_rec.figures.style import GREY, Look, floor_look, looks
 
 Value = Literal["mean", "retention"]
 FIGURE = ["dataset", "backbone", "perturbation", "metric"]

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from robustbench_rec.analysis.degradation import curves
-from robustbench_rec.looks import LOOKS
-from robustbench_rec.mechanism_figures import (
+from robustbench_rec.figures.files import save_all
+from robustbench_rec.figures.mechanism import (
     BY_LEVEL,
     EVEN,
     draw_along_training,
@@ -12,9 +12,9 @@ from robustbench_rec.mechanism_figures import (
     draw_by_loss,
     drawings,
 )
+from robustbench_rec.figures.style import LOOKS
 from robustbench_rec.processes import helper
 from robustbench_rec.records.frames import TRAINING
-from robustbench_rec.saving import save_all
 
 LEVELS = (0.0, 0.1, 0.4)
 LOSSES = ("bpr", "ccl", "softmax")
@@ -195,7 +195,7 @@ def test_files_are_the_same_with_a_helper_and_stand_in_order(tmp_path):
         for suffix in ("png", "pdf")
     ]
     shuffled = measured().sample(frac=1, random_state=0)
-    with helper("robustbench_rec.mechanism_figures") as other:
+    with helper("robustbench_rec.figures.mechanism") as other:
         shared = save_all(
             found, tmp_path / "shared", starmap=other.starmap, more=drawings(shuffled)
         )

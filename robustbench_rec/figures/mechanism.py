@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from robustbench_rec.analysis import degradation
-from robustbench_rec.figures import (
+from robustbench_rec.figures.curves import (
     HEIGHT,
     WIDTH,
     draw_legend,
@@ -34,8 +34,8 @@ from robustbench_rec.figures import (
     set_value_axis,
     wrapped,
 )
-from robustbench_rec.looks import GREY, Look, looks
-from robustbench_rec.saving import Drawing, file_stems
+from robustbench_rec.figures.files import Drawing, file_stems
+from robustbench_rec.figures.style import GREY, Look, looks
 
 FIGURE = ["dataset", "backbone", "perturbation"]
 """What one figure holds constant."""

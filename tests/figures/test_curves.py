@@ -10,12 +10,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from robustbench_rec.analysis.degradation import curves
-from robustbench_rec.figures import PUBLISHED, draw_curves, draw_figure
-from robustbench_rec.looks import GREY, LOOKS, PLUGIN_LOOKS, look, looks
+from robustbench_rec.figures.curves import PUBLISHED, draw_curves, draw_figure
+from robustbench_rec.figures.files import file_stems, save_all
+from robustbench_rec.figures.rankings import draw_ranking
+from robustbench_rec.figures.style import GREY, LOOKS, PLUGIN_LOOKS, look, looks
 from robustbench_rec.processes import helper
-from robustbench_rec.ranking_figures import draw_ranking
 from robustbench_rec.records.frames import COLUMNS
-from robustbench_rec.saving import file_stems, save_all
 
 SIX = ("bpr", "bce", "mse", "softmax", "ccl", "drrl")
 PERTURBATION = "negative_contamination(pool=own)"
@@ -163,7 +163,7 @@ def test_published_values_reach_the_files(tmp_path):
     ndcg, recall = zip(plain, drawn, strict=True)
     assert ndcg[0].read_bytes() != ndcg[1].read_bytes()
     assert recall[0].read_bytes() == recall[1].read_bytes()
-    with helper("robustbench_rec.figures") as other:
+    with helper("robustbench_rec.figures.curves") as other:
         shared = save_all(
             frame, tmp_path / "shared", ("png",), starmap=other.starmap, published=values
         )
@@ -322,7 +322,7 @@ def test_a_variant_alone_looks_as_beside_the_others_when_told_of_them():
 
 
 def test_an_unknown_loss_looks_alike_in_every_process():
-    code = "from robustbench_rec.looks import look; print(look('my_loss(a=1)'))"
+    code = "from robustbench_rec.figures.style import look; print(look('my_loss(a=1)'))"
     found = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -386,7 +386,7 @@ def test_files_are_the_same_with_a_helper(tmp_path):
     metrics = ("coverage@20", "ndcg@20", "recall@20")
     frame = pd.concat([world(metric=metric) for metric in metrics])
     alone = save_all(frame, tmp_path / "alone")
-    with helper("robustbench_rec.figures") as other:
+    with helper("robustbench_rec.figures.curves") as other:
         shared = save_all(frame, tmp_path / "shared", starmap=other.starmap)
     assert [path.name for path in shared] == [path.name for path in alone]
     assert [path.read_bytes() for path in shared] == [path.read_bytes() for path in alone]
@@ -410,7 +410,7 @@ def test_file_stems_are_safe_short_and_distinct():
 
 def test_drawing_needs_neither_torch_nor_pyplot_nor_seaborn():
     code = (
-        "import sys, robustbench_rec.mechanism_figures, robustbench_rec.analysis.degradation; "
+        "import sys, robustbench_rec.figures.mechanism, robustbench_rec.analysis.degradation; "
         "print({'torch', 'seaborn', 'matplotlib.pyplot', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run(

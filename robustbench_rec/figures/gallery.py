@@ -11,11 +11,11 @@ from shutil import rmtree
 from robustbench_rec.analysis.against_published import overlay
 from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.errors import InputError
-from robustbench_rec.mechanism_figures import drawings
+from robustbench_rec.figures.files import save_all
+from robustbench_rec.figures.mechanism import drawings
 from robustbench_rec.processes import Helper
 from robustbench_rec.records.frames import diagnostics, read
 from robustbench_rec.records.run_folder import RunFolder
-from robustbench_rec.saving import save_all
 
 OF_OURS = re.compile(r"-([a-z]+_at_[0-9]+|mechanism(_training)?)\.(png|pdf)$")
 """How the figures that we name end; other files in the folder are the user's."""

@@ -15,8 +15,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from robustbench_rec.analysis.degradation import split_floors
-from robustbench_rec.figures import FIGURE, draw_figure, page_style
-from robustbench_rec.ranking_figures import draw_ranking
+from robustbench_rec.figures.curves import FIGURE, draw_figure, page_style
+from robustbench_rec.figures.rankings import draw_ranking
 
 Kind = Literal["png", "pdf"]
 STEM = 120
