@@ -136,7 +136,7 @@ def test_a_bare_checkout_says_the_same(checkout, installed, tmp_path, words):
     libraries = [path for path in sys.path if path.endswith("site-packages")]
     code = (
         f"import sys; sys.path[:0] = {[str(checkout), *libraries]!r}; "
-        f"sys.argv = ['robustbench-rec', *{words!r}]; from robustbench_rec.cli import main; "
+        f"sys.argv = ['robustbench-rec', *{words!r}]; from robustbench_rec.cli.main import main; "
         "main(prog_name='robustbench-rec')"
     )
     bare = run(sys.executable, "-S", "-E", "-c", code, cwd=tmp_path)

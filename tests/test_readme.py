@@ -18,7 +18,7 @@ def test_the_readme_s_plugin_passes_the_readme_s_test(checkout, readme_plugin, t
 
 
 def test_every_command_of_the_readme_is_one_of_ours(checkout):
-    from robustbench_rec.cli import main
+    from robustbench_rec.cli.main import main
 
     text = (checkout / "README.md").read_text()
     said = [line.strip() for line in text.splitlines()]

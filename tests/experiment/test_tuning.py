@@ -603,7 +603,7 @@ def test_a_third_call_has_nothing_to_do_and_imports_neither_torch_nor_optuna(cop
     suite, out = copied
     written = times(out)
     code = (
-        "import sys; from robustbench_rec.cli import main; "
+        "import sys; from robustbench_rec.cli.main import main; "
         f"main(['run', {str(suite)!r}, '--out', {str(out)!r}, '--no-figures'], "
         "standalone_mode=False); print([m for m in ('torch', 'optuna') if m in sys.modules])"
     )
@@ -840,7 +840,7 @@ def test_optuna_is_wanted_only_where_it_draws(tmp_path, monkeypatch):
     (tmp_path / "optuna.py").write_text("raise ImportError('as where it is not installed')")
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
-        "from robustbench_rec.cli import main; main(prog_name='robustbench-rec')"
+        "from robustbench_rec.cli.main import main; main(prog_name='robustbench-rec')"
     )
 
     def without_optuna(losses: str) -> subprocess.CompletedProcess[str]:

@@ -229,7 +229,7 @@ def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, comm
     assert command("run", suite, "--no-figures", "--out", "out").returncode == 0
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     code = (
-        "import sys; from robustbench_rec.cli import main; "
+        "import sys; from robustbench_rec.cli.main import main; "
         f"main(['run', {str(suite)!r}, '--out', 'out', '--no-figures'], standalone_mode=False); "
         "print('torch' in sys.modules)"
     )

@@ -6,7 +6,7 @@ import time
 import pytest
 from rich.console import Console
 
-from robustbench_rec.progress import SECONDS_BETWEEN_LINES, Display, duration
+from robustbench_rec.cli.progress import SECONDS_BETWEEN_LINES, Display, duration
 from robustbench_rec.running.pool import Status
 
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from robustbench_rec import __version__
+from robustbench_rec.cli.output import aligned, comparison, contrast
 from robustbench_rec.errors import InputError, counted
-from robustbench_rec.printing import aligned, comparison, contrast
 from robustbench_rec.running.compute import Compute, find_device
 
 if TYPE_CHECKING:
@@ -275,14 +275,14 @@ def _terminable() -> Iterator[None]:
 def _display() -> Iterator[Callable[[Status], None]]:
     from rich.console import Console
 
-    from robustbench_rec.progress import Display
+    from robustbench_rec.cli.progress import Display
 
     with Display(Console(stderr=True, soft_wrap=True)) as display:
         yield display
 
 
 def _say_plan(plan: Plan, store: RunFolder, jobs: int, compute: Compute) -> None:
-    from robustbench_rec.progress import duration
+    from robustbench_rec.cli.progress import duration
 
     if plan.untuned:
         trials = sum(study.budget for study in plan.untuned.values())
@@ -445,7 +445,7 @@ def _folder(run: str) -> Path:
 @AS_JSON
 def status(run: str, as_json: bool) -> None:
     """Say how RUN stands: cells done, failed with reasons, left, and the time."""
-    from robustbench_rec.progress import duration
+    from robustbench_rec.cli.progress import duration
     from robustbench_rec.records.frames import summary
 
     held = summary(_folder(run), _warn)

@@ -22,7 +22,7 @@ from robustbench_rec import (
 )
 from robustbench_rec.analysis.against_published import COMPARED
 from robustbench_rec.analysis.degradation import curves
-from robustbench_rec.cli import main
+from robustbench_rec.cli.main import main
 from robustbench_rec.experiment.suite import Suite, shipped
 from robustbench_rec.figures.files import save_all
 from robustbench_rec.records.frames import read
@@ -285,7 +285,7 @@ def tiny(tmp_path) -> Path:
 @pytest.fixture
 def four_cores(monkeypatch) -> None:
     """Make believe that this machine has four cores."""
-    monkeypatch.setattr("robustbench_rec.cli._cores", lambda: 4)
+    monkeypatch.setattr("robustbench_rec.cli.main._cores", lambda: 4)
 
 
 REFERENCES = """
@@ -747,6 +747,8 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     [
         ("cli", ("torch", "pandas", "matplotlib", "scipy", "pydantic", "joblib", "rich")),
         ("experiment", ("torch", "pandas", "matplotlib", "scipy", "joblib")),
+        ("records", ("torch", "matplotlib", "joblib")),
+        ("analysis", ("torch", "matplotlib", "joblib")),
         ("figures", ("torch", "joblib")),
     ],
 )
@@ -766,7 +768,7 @@ def test_what_is_slow_to_import_is_imported_where_it_is_used(folder, slow):
 def test_list_show_and_a_dry_run_need_no_torch(tiny):
     code = (
         "import sys\n"
-        "from robustbench_rec.cli import main\n"
+        "from robustbench_rec.cli.main import main\n"
         "for line in ('list', 'show drrl', 'run tiny.toml --dry-run', 'data list'):\n"
         "    main(line.split(), standalone_mode=False)\n"
         "sys.exit('torch' in sys.modules)"
