@@ -1,14 +1,21 @@
-"""Printing: tables for a terminal."""
+"""Printing: tables, and what several commands say of a run."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
+MANY = 0.25
+"""From which share of a loss's cells on too few epochs are warned of."""
 BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
+
+
+def warn(message: str) -> None:
+    """Print a warning on the error stream."""
+    click.echo(f"warning: {message}", err=True)
 
 
 def aligned(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> list[str]:
@@ -114,3 +121,49 @@ def _beside(row: Mapping[str, Any], note: str) -> tuple[str, ...]:
         row["verdict"],
         note,
     )
+
+
+def print_table(rows: Iterable[tuple[str, ...]]) -> None:
+    """Print rows with aligned columns."""
+    for line in aligned(list(rows)):
+        click.echo(line)
+
+
+def say_tuned(studies: Iterable[Mapping[str, Any]]) -> None:
+    """Say of each study what was tried and chosen; warn where the best may lie beyond."""
+    from robustbench_rec.components.settings import shown
+
+    for study in studies:
+        place = f"{study['perturbation']} level {study['level']:g}" if study["perturbation"] else ""
+        name = " ".join(
+            filter(None, (study["loss"], "on", study["dataset"], study["backbone"], place))
+        )
+        tried = f"{len(study['trials'])} of {study['budget']} trials, {study['failed']} failed"
+        tried += f"; {study['error']}" if study["status"] == "done" and study["error"] else ""
+        if study["status"] == "running":
+            click.echo(f"tuning {name}: {tried}")
+        elif study["status"] == "failed":
+            click.echo(f"not tuned: {name}: {study['error']}")
+        else:
+            click.echo(
+                f"tuned {name}: {shown(study['chosen'])}, "
+                f"validation NDCG@20 {study['validation']:.4f} ({tried})"
+            )
+        for edge in study["edges"]:
+            warn(f"{name}: {edge}; the optimum may lie beyond")
+
+
+def say_unsettled(rows: Iterable[Mapping[Any, Any]]) -> None:
+    """Warn of losses that had too few epochs: what they lack may be mere speed."""
+    losses: dict[str, list[int]] = {}
+    for row in rows:
+        held = losses.setdefault(row["loss"], [0, 0])
+        held[:] = held[0] + row["unsettled"], held[1] + row["cells"]
+    shares = {loss: n / cells for loss, (n, cells) in losses.items() if n / cells >= MANY}
+    if shares:
+        most = sorted(shares, key=lambda loss: -shares[loss])
+        told = ", ".join("{} {} of {}".format(loss, *losses[loss]) for loss in most)
+        warn(
+            f"many cells were best at the last epoch allowed ({told}): these losses may have had "
+            "more to learn; more epochs or another lr would tell"
+        )

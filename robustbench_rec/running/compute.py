@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,6 +64,14 @@ class Compute:
         torch.set_deterministic_debug_mode("error" if self.device == "cpu" else "warn")
         # Deterministic as it is, all that is new would be filled first: a pass over each tensor.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch's stubs lack it
+
+
+def available_cores() -> int:
+    """Return the cores this process may use, which a container or taskset may limit."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 COMPUTE = Compute()

@@ -197,9 +197,10 @@ def reference(tmp_path, checkout) -> Path:
 def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, checkout, reference, cores):
     # in a process of its own, where nothing is imported yet
     done = python(
-        "from robustbench_rec import cli\n"
-        f"cli._cores = lambda: {cores}\n"
-        "cli.main(['figures', 'reference'])"
+        "from robustbench_rec.cli import drawing\n"
+        f"drawing.available_cores = lambda: {cores}\n"
+        "from robustbench_rec.cli.main import main\n"
+        "main(['figures', 'reference'])"
     )
     assert (done.returncode, done.stderr) == (0, "")
     said = done.stdout.splitlines()
@@ -285,7 +286,7 @@ def tiny(tmp_path) -> Path:
 @pytest.fixture
 def four_cores(monkeypatch) -> None:
     """Make believe that this machine has four cores."""
-    monkeypatch.setattr("robustbench_rec.cli.main._cores", lambda: 4)
+    monkeypatch.setattr("robustbench_rec.cli.run.available_cores", lambda: 4)
 
 
 REFERENCES = """
@@ -745,7 +746,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("folder", "slow"),
     [
-        ("cli", ("torch", "pandas", "matplotlib", "scipy", "pydantic", "joblib", "rich")),
+        ("cli.main", ("torch", "pandas", "matplotlib", "scipy", "pydantic", "joblib", "rich")),
         ("experiment", ("torch", "pandas", "matplotlib", "scipy", "joblib")),
         ("records", ("torch", "matplotlib", "joblib")),
         ("analysis", ("torch", "matplotlib", "joblib")),
@@ -756,7 +757,8 @@ def test_what_is_slow_to_import_is_imported_where_it_is_used(folder, slow):
     code = (
         "import sys, pkgutil, importlib\n"
         f"import robustbench_rec.{folder} as folder\n"
-        "for module in pkgutil.iter_modules(folder.__path__, folder.__name__ + '.'):\n"
+        "path = getattr(folder, '__path__', ())\n"
+        "for module in pkgutil.iter_modules(path, folder.__name__ + '.'):\n"
         "    importlib.import_module(module.name)\n"
         f"print(*(m for m in {slow} if m in sys.modules))"
     )

@@ -1,0 +1,165 @@
+"""The commands that tell what there is: `list`, `show`, `data`."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robustbench_rec.cli.options import AS_JSON, DATA_DIR, PLUGINS
+from robustbench_rec.cli.output import print_table, warn
+from robustbench_rec.errors import InputError
+
+if TYPE_CHECKING:
+    from robustbench_rec.components.registry import Registry
+    from robustbench_rec.data.catalog import Listing
+
+KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(KINDS), required=False)
+@PLUGINS
+@AS_JSON
+def list_(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
+    """List what is there: suites, perturbations, losses, backbones, datasets; all without KIND."""
+    from robustbench_rec.components.registry import load_plugins
+
+    load_plugins(plugins)
+    rows = {one: _entries(one) for one in ((kind,) if kind else KINDS)}
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for one, entries in rows.items():
+        if not kind:
+            click.secho(one, bold=True)
+        print_table([(f"  {name}" if not kind else name, about) for name, about in entries.items()])
+
+
+def _entries(kind: str) -> dict[str, str]:
+    """Return name -> one line for everything of a kind."""
+    if kind == "suites":
+        from robustbench_rec.experiment.suite import shipped
+
+        return {name: tomllib.loads(text).get("about", "") for name, text in shipped().items()}
+    registry = _registries()[kind]
+    entries = {name: _first_line(registry[name]) for name in registry if name != "untrained"}
+    for where, why in registry.broken.items():
+        warn(f"{where} did not import: {why}")
+    return entries
+
+
+def _registries() -> Mapping[str, Registry[Any]]:
+    from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS
+
+    return {
+        "perturbations": PERTURBATIONS,
+        "losses": LOSSES,
+        "backbones": BACKBONES,
+        "datasets": DATASETS,
+    }
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+@click.command()
+@click.argument("name")
+@PLUGINS
+@AS_JSON
+def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Show NAME, of anything that `list` lists: settings, units, defaults, source.
+
+    A suite may be called as a loss is: then both are shown, in JSON as a list of the two.
+    """
+    from robustbench_rec.components.registry import load_plugins
+    from robustbench_rec.errors import nearest
+    from robustbench_rec.experiment.suite import shipped
+
+    load_plugins(plugins)
+    suites, registries = shipped(), _registries()
+    found = [registry for registry in registries.values() if name in registry]
+    if name not in suites and not found:
+        known = [*suites, *(known for registry in registries.values() for known in registry)]
+        raise InputError(f"nothing of robustbench-rec list is named {name!r}{nearest(name, known)}")
+    if as_json:
+        facts = [_facts(registry.kind, registry[name]) for registry in found]
+        facts += [tomllib.loads(suites[name])] if name in suites else []
+        click.echo(json.dumps(facts if len(facts) > 1 else facts[0], indent=1))
+        return
+    for registry in found:
+        _show(registry.kind, registry[name])
+    if name in suites:
+        if found:
+            click.secho(f"\n{name} (suite)", bold=True)
+        click.echo(suites[name].rstrip())
+
+
+def _facts(kind: str, cls: Any) -> dict[str, Any]:
+    """Return what is known of a component's class."""
+    from robustbench_rec.components.settings import described
+
+    names = ("stage", "unit", "max_level", "source", "licence", "how_to_get")
+    facts = {name: getattr(cls, name) for name in names if getattr(cls, name, "")}
+    return {"name": cls.name, "kind": kind, **facts, "settings": described(cls)}
+
+
+def _show(kind: str, cls: Any) -> None:
+    import inspect
+
+    facts = _facts(kind, cls)
+    del facts["name"], facts["kind"]
+    settings = facts.pop("settings")
+    click.secho(f"{cls.name} ({kind})", bold=True)
+    click.echo(inspect.getdoc(cls))
+    click.echo("\nSettings:")
+    print_table(
+        (f"  {one['name']}", f"= {one['default']}", str(one["domain"]), str(one["about"]))
+        for one in settings
+    )
+    click.echo()
+    print_table((key.replace("_", " "), str(value)) for key, value in facts.items())
+
+
+@click.group()
+def data() -> None:
+    """List the data sets, and fetch those that can be fetched."""
+
+
+@data.command("list")
+@DATA_DIR
+@AS_JSON
+def data_list(data_dir: Path | None, as_json: bool) -> None:
+    """Say what is known, what is present and where, and how to get what is missing."""
+    from robustbench_rec.data.catalog import default_data_dir, inventory
+
+    where = data_dir or default_data_dir()
+    rows = inventory(where)
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1, default=str))
+        return
+    click.echo(f"looked in {where} (--data-dir, ROBUSTBENCH_REC_DATA)")
+    print_table((row.name, row.about, _presence(row)) for row in rows)
+
+
+def _presence(row: Listing) -> str:
+    if row.ready:
+        return str(row.present or "made on the spot")
+    return f"missing: {row.how_to_get}"
+
+
+@data.command("fetch")
+@click.argument("name")
+@DATA_DIR
+def data_fetch(name: str, data_dir: Path | None) -> None:
+    """Bring the data set NAME, and show its terms."""
+    from robustbench_rec.data.catalog import default_data_dir
+    from robustbench_rec.data.fetch import fetch
+
+    fetch(name, data_dir or default_data_dir(), click.echo)

@@ -1,0 +1,57 @@
+"""The command `figures`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from robustbench_rec.cli.options import run_folder
+from robustbench_rec.cli.output import warn
+from robustbench_rec.running.compute import available_cores
+
+if TYPE_CHECKING:
+    from robustbench_rec.processes import Helper
+
+DRAWING = "robustbench_rec.figures.gallery"
+
+
+@click.command()
+@click.argument("run")
+def figures(run: str) -> None:
+    """Draw the figures of RUN, a results folder or a suite's name, from its records alone."""
+    draw(run_folder(run))
+
+
+def draw(folder: Path) -> None:
+    """Draw the figures of a run, and say where they are."""
+    from robustbench_rec.processes import load
+    from robustbench_rec.records.run_folder import RunFolder
+
+    RunFolder(folder).manifest()  # where there is no run, say so before the slow imports
+    with _drawing_helper() as helper:
+        load(DRAWING)
+        from robustbench_rec.figures.gallery import redraw
+
+        names = redraw(folder, helper, warn)
+    target = folder / "figures"
+    click.echo(f"{len(names)} files in {target}:" if names else "no figure: floors alone are done")
+    for name in names:
+        if name.endswith(".png"):
+            click.echo(f"  {target / name}")
+
+
+def _drawing_helper() -> AbstractContextManager[Helper | None]:
+    """Start a helper where a core is free for it: even one panel has several figures."""
+    from robustbench_rec.processes import helper
+
+    return helper(DRAWING) if available_cores() > 1 and sys.platform != "win32" else nullcontext()
+
+
+def are_drawn(folder: Path) -> bool:
+    """Say whether the figures are newer than the results; they move there once all are drawn."""
+    figures, results = folder / "figures", folder / "results.csv"
+    return figures.is_dir() and figures.stat().st_mtime_ns >= results.stat().st_mtime_ns

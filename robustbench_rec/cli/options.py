@@ -1,0 +1,42 @@
+"""What several commands share: options, and the folder of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from robustbench_rec.errors import InputError
+
+RUNS = Path("results") / "runs"
+GOES_ON = "what is finished is kept: the same command, without --force, goes on"
+
+DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    envvar="ROBUSTBENCH_REC_DATA",
+    help="Where data sets lie.  [env: ROBUSTBENCH_REC_DATA; default: a per-user folder]",
+)
+PLUGINS = click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="FILE",
+    help="A .py file or module that registers components of yours. Repeatable.",
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def run_folder(run: str) -> Path:
+    """Return a run's folder, given as a path or by its suite's name."""
+    if Path(run).is_file():
+        raise InputError(f"{run} is a file; give a results folder or a suite's name")
+    if Path(run).is_dir():
+        return Path(run)
+    if not (RUNS / run).is_dir():
+        from robustbench_rec.errors import nearest
+
+        held = sorted(path.parent.name for path in RUNS.glob("*/manifest.json"))
+        told = f"{nearest(Path(run).name, held)} (in {RUNS}: {', '.join(held) or 'nothing yet'})"
+        raise InputError(f"{run}: no run here{told}")
+    return RUNS / run

@@ -1,0 +1,102 @@
+"""The commands that tell of runs: `status`, `compare`, `merge`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from robustbench_rec.cli.drawing import draw
+from robustbench_rec.cli.options import AS_JSON, run_folder
+from robustbench_rec.cli.output import comparison, contrast, say_tuned, say_unsettled, warn
+from robustbench_rec.errors import counted
+
+
+@click.command()
+@click.argument("run")
+@AS_JSON
+def status(run: str, as_json: bool) -> None:
+    """Say how RUN stands: cells done, failed with reasons, left, and the time."""
+    from robustbench_rec.cli.progress import duration
+    from robustbench_rec.records.frames import summary
+
+    held = summary(run_folder(run), warn)
+    if as_json:
+        click.echo(json.dumps(held, indent=1))
+        return
+    spent = held["seconds"]
+    told = "tables alone" if spent is None else f"{duration(spent)} of training"
+    click.echo(
+        f"suite {held['suite']}: {held['done']} of {held['cells']} cells done, "
+        f"{len(held['failed'])} failed, {held['left']} left, {told}"
+    )
+    if held["cells"] < held["suite_cells"]:
+        click.echo(f"a part: the whole suite has {held['suite_cells']} cells")
+    for part in held["parts"]:
+        started = part["started"].replace("T", " ")[:16]
+        click.echo(f"of these {counted(len(part['cells']), 'cell')}: {part['command']} ({started})")
+    for title, error in held["failed"].values():
+        click.echo(f"failed: {title}: {error}")
+    say_tuned(held["tuning"])
+    say_unsettled(held["unsettled"])
+
+
+@click.command()
+@click.argument("run")
+@click.option("--against", metavar="LOSS", help="Hold RUN's other losses against this one.")
+@AS_JSON
+def compare(run: str, against: str | None, as_json: bool) -> None:
+    """Put the values that RUN's suite says were published beside RUN's own.
+
+    Ours are means over replicates, over the users that the source averages over. A suite gives
+    published values in its [[reference]] tables. The exit status is 0 whatever the verdicts.
+
+    With --against, hold RUN's losses against one of them, replicate by replicate: what each has
+    more of a metric at the lowest and the highest level, and how much more it keeps up to there.
+    """
+    folder = run_folder(run)
+    if against is None:
+        from robustbench_rec.analysis.against_published import compare as compared
+
+        found, lines = compared(folder, warn), comparison
+    else:
+        from robustbench_rec.analysis.contrasts import contrasts_of
+
+        found, lines = contrasts_of(folder, against, warn), contrast
+    rows = found.astype(object).where(found.notna(), None).to_dict("records")
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for line in lines(rows):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Where the tables go: a new folder, or tables alone of which no cell is lost.",
+)
+@click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
+def merge(runs: tuple[str, ...], out: Path, figures: bool) -> None:
+    """Join RUNs of one suite, run apart by --only or on several machines, into one of tables.
+
+    Of a cell that several RUNs have, that of the last counts. The RUNs stay as they are, and go on
+    where they were; the joined tables are what status, figures and compare read.
+    """
+    from robustbench_rec.records.merge import merge as merged
+
+    command = shlex.join(["robustbench-rec", *sys.argv[1:]])
+    folders = [run_folder(run) for run in runs]
+    manifest = merged(folders, out, command, warn)
+    click.echo(
+        f"suite {manifest['suite']}: {len(manifest['cells'])} of its {manifest['suite_cells']} "
+        f"cells, done in {counted(len(runs), 'run')} -> {out / 'results.csv'}"
+    )
+    if figures and manifest["cells"]:
+        draw(out)
