@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+Place = tuple[str | int, ...]
+"""A path into a suite: `("loss", 2, "tau")` is the setting `tau` of its third loss."""
 
 
 class InputError(ValueError):
@@ -11,7 +15,25 @@ class InputError(ValueError):
 
     Its message is one line that says what is wrong, where, and what is allowed. The command line
     prints it without a traceback and exits with status 2.
+
+    Attributes:
+        at: the place in the suite that it speaks of, as far as that is known.
+
     """
+
+    def __init__(self, message: str, at: Place = ()) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+@contextmanager
+def placed(*at: str | int) -> Iterator[None]:
+    """Put a place before that of an InputError which is raised inside the `with`."""
+    try:
+        yield
+    except InputError as error:
+        error.at = (*at, *error.at)
+        raise
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

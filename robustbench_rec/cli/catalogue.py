@@ -44,7 +44,7 @@ def list_(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
 def _entries(kind: str) -> dict[str, str]:
     """Return name -> one line for everything of a kind."""
     if kind == "suites":
-        from robustbench_rec.experiment.suite import shipped
+        from robustbench_rec.experiment.suite_file import shipped
 
         return {name: tomllib.loads(text).get("about", "") for name, text in shipped().items()}
     registry = _registries()[kind]
@@ -80,7 +80,7 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     """
     from robustbench_rec.components.registry import load_plugins
     from robustbench_rec.errors import nearest
-    from robustbench_rec.experiment.suite import shipped
+    from robustbench_rec.experiment.suite_file import shipped
 
     load_plugins(plugins)
     suites, registries = shipped(), _registries()

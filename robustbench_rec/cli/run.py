@@ -89,7 +89,7 @@ def run(
     training diverged count as tried. To tune anew, remove the folder tuning/ from the results.
     """
     from robustbench_rec.data.catalog import default_data_dir
-    from robustbench_rec.experiment.suite import Suite
+    from robustbench_rec.experiment.suite_file import load_suite
     from robustbench_rec.records.frames import unsettled
     from robustbench_rec.records.run_folder import RunFolder
     from robustbench_rec.running.plan import check_data, make_plan
@@ -98,7 +98,7 @@ def run(
     where = data_dir or default_data_dir()
     compute = Compute(threads, find_device(device))
     jobs = _workers(jobs, compute)
-    loaded = Suite.load(suite, where, plugins)
+    loaded = load_suite(suite, where, plugins)
     store = RunFolder(out or RUNS / loaded.name)
     axes = [_pair(text) for text in only]
     if not force:

@@ -44,9 +44,10 @@ class Perturbation(Component):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.level > self.max_level:
-            raise ValueError(
+            raise InputError(
                 f"{type(self).__name__}.level is {self.level:g}; "
-                f"it must lie in [0, {self.max_level:g}]"
+                f"it must lie in [0, {self.max_level:g}]",
+                ("level",),
             )
 
     def apply(self, split: Split, rng: np.random.Generator) -> Split:

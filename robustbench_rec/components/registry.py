@@ -17,8 +17,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from robustbench_rec.components.settings import Component, hints
-from robustbench_rec.errors import InputError, nearest, one_line
+from robustbench_rec.components.settings import Component, hints, no_such_setting, setting_names
+from robustbench_rec.errors import InputError, nearest, one_line, placed
 
 C = TypeVar("C", bound=Component)
 NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,63}$")
@@ -123,7 +123,9 @@ class Registry(Generic[C]):
         name = settings.pop("name", None)
         if not isinstance(name, str):
             raise InputError(f"a {self.kind} needs a `name` (known: {', '.join(self)})")
-        component: C = make(self[name], settings, name)
+        with placed("name"):
+            cls = self[name]
+        component: C = make(cls, settings, name)
         return component
 
 
@@ -135,19 +137,18 @@ def make(cls: type[Any], settings: Mapping[str, Any], name: str) -> Any:
             setting, or one out of bounds; one line.
 
     """
-    fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in settings:
-        if key not in fields:
-            raise InputError(
-                f"{name} has no setting {key!r}{nearest(key, fields)} "
-                f"(it takes: {', '.join(sorted(fields)) or 'none'})"
-            )
-    for key, field in fields.items():
-        if key not in settings and field.default is field.default_factory is dataclasses.MISSING:
-            raise InputError(f"{name} needs the setting {key!r}")
+        if key not in setting_names(cls):
+            raise InputError(no_such_setting(cls, key, name), (key,))
+    for field in dataclasses.fields(cls):
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and field.name not in settings:
+            raise InputError(f"{name} needs the setting {field.name!r}")
     values = {key: _typed(cls, key, value, name) for key, value in settings.items()}
     try:
         return cls(**values)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(str(error)) from None
 
@@ -160,7 +161,7 @@ def _typed(cls: Any, key: str, value: Any, name: str) -> Any:
         return _reader(cls, key).validate_python(value, strict=True)
     except ValidationError as error:
         wanted = error.errors()[0]["msg"].removeprefix("Input ").lower()
-        raise InputError(f"{name}.{key} is {value!r}; it {wanted}") from None
+        raise InputError(f"{name}.{key} is {value!r}; it {wanted}", (key,)) from None
 
 
 @functools.cache

@@ -14,6 +14,8 @@ import typing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
+from robustbench_rec.errors import InputError, nearest
+
 
 def setting(
     default: Any = dataclasses.MISSING,
@@ -73,7 +75,7 @@ def hints(cls: Any) -> dict[str, Any]:
 
 
 def check(settings: Any) -> None:
-    """Raise ValueError, naming setting, value and what is allowed, where one is out of bounds."""
+    """Raise InputError, naming setting, value and what is allowed, where one is out of bounds."""
     cls: Any = type(settings)
     types = hints(cls)
     for field in dataclasses.fields(settings):
@@ -82,12 +84,12 @@ def check(settings: Any) -> None:
         kind = types[field.name]
         if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
             allowed = ", ".join(repr(choice) for choice in typing.get_args(kind))
-            raise ValueError(f"{where}; it must be one of {allowed}")
+            raise InputError(f"{where}; it must be one of {allowed}", (field.name,))
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if is_number and not _inside(value, field.metadata):
             finite = "" if math.isfinite(value) else "finite"
             allowed = " and ".join(filter(None, (finite, domain(field.metadata))))
-            raise ValueError(f"{where}; it must be {allowed}")
+            raise InputError(f"{where}; it must be {allowed}", (field.name,))
 
 
 class Settings:
@@ -95,19 +97,27 @@ class Settings:
 
     def __new__(cls, *_: Any, **settings: Any) -> Self:
         """Raise TypeError, with the nearest name, where a setting is misspelt."""
-        from robustbench_rec.errors import nearest
-
-        known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # it is one
-        for key in settings.keys() - known:
-            name = getattr(cls, "name", "") or cls.__name__
-            raise TypeError(
-                f"{name} has no setting {key!r}{nearest(key, known)} "
-                f"(it takes: {', '.join(sorted(known)) or 'none'})"
-            )
+        for key in settings:
+            if key not in setting_names(cls):
+                raise TypeError(no_such_setting(cls, key))
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
         check(self)
+
+
+def setting_names(cls: Any) -> frozenset[str]:
+    """Return the names of the settings of a dataclass."""
+    return frozenset(field.name for field in dataclasses.fields(cls))
+
+
+def no_such_setting(cls: Any, key: str, name: str = "") -> str:
+    """Say that a class has no setting `key`, which ones it has, and which is the nearest."""
+    known = sorted(setting_names(cls))
+    return (
+        f"{name or getattr(cls, 'name', '') or cls.__name__} has no setting {key!r}"
+        f"{nearest(key, known)} (it takes: {', '.join(known) or 'none'})"
+    )
 
 
 def spec(component: Any, without: str = "") -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from robustbench_rec.components.labels import AXES, meant
 from robustbench_rec.components.registry import make
-from robustbench_rec.components.settings import check, setting
-from robustbench_rec.errors import InputError, nearest
+from robustbench_rec.components.settings import Settings, setting
+from robustbench_rec.errors import InputError, nearest, placed
 from robustbench_rec.evaluation.metrics import METRICS, Averaging, parse
 
 
@@ -50,7 +50,7 @@ class Published:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reference:
+class Reference(Settings):
     """A `[[reference]]` table as it is written."""
 
     dataset: str
@@ -63,9 +63,6 @@ class Reference:
     level: float = 0.0
     tolerance: float = setting(0.04, above=0, at_most=1)
     approximate: bool = False
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)
@@ -102,14 +99,21 @@ def read_reference(
     row: Reference = make(Reference, table, "reference")
     names = {axis: _label(row, axis, grid) for axis in AXES}
     if row.perturbation and "level" not in table:
-        raise InputError(f"a perturbation needs its level; say at which one of {row.perturbation}")
-    _check_level(row, names["perturbation"], grid)
+        raise InputError(
+            f"a perturbation needs its level; say at which one of {row.perturbation}",
+            ("perturbation",),
+        )
+    with placed("level"):
+        _check_level(row, names["perturbation"], grid)
     if not row.source.strip():
-        raise InputError("source is empty; it must say where the values were published")
+        message = "source is empty; it must say where the values were published"
+        raise InputError(message, ("source",))
     if not row.values:
-        raise InputError('values is empty; it must hold a metric, as in { "ndcg@20" = 0.0529 }')
+        message = 'values is empty; it must hold a metric, as in { "ndcg@20" = 0.0529 }'
+        raise InputError(message, ("values",))
     for metric, value in row.values.items():
-        _check_value(metric, value, grid)
+        with placed("values", metric):
+            _check_value(metric, value, grid)
     found = [
         Published(
             **names,
@@ -124,7 +128,8 @@ def read_reference(
         for metric, value in row.values.items()
     ]
     for again in {one.point for one in before} & {one.point for one in found}:
-        raise InputError(f"values: {again[5]} of {again[2]} stands above already, by this source")
+        message = f"values: {again[5]} of {again[2]} stands above already, by this source"
+        raise InputError(message, ("values", str(again[5])))
     return found
 
 
@@ -137,13 +142,12 @@ def _label(row: Reference, axis: str, grid: Grid) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(
-            f"{axis} {asked!r} may mean {' or '.join(found)}; give the settings that tell them "
-            "apart"
-        )
+        told = f"{axis} {asked!r} may mean {' or '.join(found)}"
+        raise InputError(f"{told}; give the settings that tell them apart", (axis,))
     known = list(dict.fromkeys(labels.values()))
     raise InputError(
-        f"{axis} {asked!r} is not in the suite{nearest(asked, known)} (it has: {', '.join(known)})"
+        f"{axis} {asked!r} is not in the suite{nearest(asked, known)} (it has: {', '.join(known)})",
+        (axis,),
     )
 
 

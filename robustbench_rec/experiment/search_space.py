@@ -8,8 +8,7 @@ knows neither cells nor files, and imports Optuna only where it draws.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any, Literal, NamedTuple
@@ -20,9 +19,10 @@ from robustbench_rec.components.labels import trained
 from robustbench_rec.components.loss import LOSSES, Loss
 from robustbench_rec.components.perturbation import Perturbation, perturb
 from robustbench_rec.components.registry import make
-from robustbench_rec.components.settings import check, hints, printed, setting
+from robustbench_rec.components.settings import Settings as Checked
+from robustbench_rec.components.settings import hints, printed, setting
 from robustbench_rec.data.preparation import in_users
-from robustbench_rec.errors import InputError, nearest
+from robustbench_rec.errors import InputError, nearest, placed
 from robustbench_rec.interactions import Split
 from robustbench_rec.training.config import TrainConfig
 
@@ -37,7 +37,7 @@ EDGE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuning:
+class Tuning(Checked):
     """How the losses of a suite are tuned: the same for every loss."""
 
     trials: int = setting(16, "settings tried for a loss, at most", at_least=1)
@@ -47,9 +47,6 @@ class Tuning:
     epochs: int = setting(
         0, "passes over the training pairs in a trial, at most; 0 leaves the loss's", at_least=0
     )
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Choices:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Range:
+class Range(Checked):
     """All numbers from `low` to `high`, both within; whole ones where the two are ints."""
 
     low: float
@@ -83,7 +80,7 @@ class Range:
     log: bool = False
 
     def __post_init__(self) -> None:
-        check(self)
+        super().__post_init__()
         if self.low >= self.high:
             raise ValueError(
                 f"low is {self.low:g} and high is {self.high:g}; low must be below high"
@@ -237,19 +234,20 @@ def read_entry(settings: Table, own: Table, shared: Table, tune: object, cap: in
     """
     if not isinstance(tune, dict) or not tune:
         wrong = "empty" if tune == {} else f"{tune!r}; it must be a table"
-        raise InputError(f"tune is {wrong}; say what to try, as in {{ tau = [0.1, 0.2] }}")
+        message = f"tune is {wrong}; say what to try, as in {{ tau = [0.1, 0.2] }}"
+        raise InputError(message, ("tune",))
     if not isinstance(settings.get("name"), str):
         LOSSES.build(settings)  # which says what is wrong
-    cls: Any = LOSSES[settings["name"]]
-    axes = {key: _axis(key, value, _kind(cls, key)) for key, value in tune.items()}
-    for key, given in ((key, settings if key in hints(cls) else own) for key in tune):
-        if key in given:
-            raise InputError(
-                f"tune.{key}: {key} = {given[key]!r} is given besides; "
-                "give the one value or what to try, not both"
-            )
+    with placed("name"):
+        cls: Any = LOSSES[settings["name"]]
+    axes = {}
+    for key, value in tune.items():
+        with placed("tune", key):
+            axes[key] = _axis(key, value, _kind(cls, key))
+            _refuse_given(key, settings if key in hints(cls) else own)
     if cap and "epochs" in axes:
-        raise InputError("tune.epochs: [tune] epochs cuts every trial to as many, so none can tell")
+        message = "tune.epochs: [tune] epochs cuts every trial to as many, so none can tell"
+        raise InputError(message, ("tune", "epochs"))
 
     def built(tried: Settings) -> Entry:
         mine = {key: value for key, value in tried.items() if key in hints(cls)}
@@ -258,17 +256,25 @@ def read_entry(settings: Table, own: Table, shared: Table, tune: object, cap: in
         training = make(TrainConfig, {**shared, **own, **rest}, "training")
         return Entry(loss, training, Space(tuple(axes.items())))
 
-    first = {key: _ends(axis)[0] for key, axis in axes.items()}
+    entry = _built_first(built, axes)
     for key, value in ((key, value) for key, axis in axes.items() for value in _ends(axis)):
         try:
-            built(first | {key: value})
+            built({name: _ends(other)[0] for name, other in axes.items()} | {key: value})
         except InputError as error:
-            named = (key for key in axes if re.search(rf"\b{re.escape(key)}\b", str(error)))
-            where = next(named, None)  # None where it is not of what is tuned
-            raise InputError(f"tune.{where}: {error}" if where else str(error)) from None
-    entry = built(first)
-    _refuse_combinations(entry)
+            raise InputError(f"tune.{key}: {error}", ("tune", key)) from None
+    with placed("tune"):
+        _refuse_combinations(entry)
     return entry
+
+
+def _built_first(built: Callable[[Settings], Entry], axes: Mapping[str, Choices | Range]) -> Entry:
+    """Build the entry under the first candidates; an error of one of these is of what is tuned."""
+    try:
+        return built({key: _ends(axis)[0] for key, axis in axes.items()})
+    except InputError as error:
+        if error.at[:1] and error.at[0] in axes:
+            raise InputError(f"tune.{error.at[0]}: {error}", ("tune", *error.at)) from None
+        raise
 
 
 def _kind(cls: Any, key: str) -> Any:
@@ -303,14 +309,23 @@ def _axis(key: str, value: Any, kind: Any) -> Choices | Range:
     if kind not in (int, float):
         raise InputError(f"{where} is a range, but {key} is no number; list the candidates")
     try:
-        found: Range = make(Range, value, where)
+        found: Range = make(Range, value, "the range")
     except InputError as error:
-        raise InputError(str(error) if where in str(error) else f"{where}: {error}") from None
+        raise InputError(f"{where}: {error}", error.at) from None
     if kind is float:
         return found
     if not (found.low.is_integer() and found.high.is_integer()):
         raise InputError(f"{where}: {key} is a whole number, and so must low and high be")
     return replace(found, low=int(found.low), high=int(found.high))
+
+
+def _refuse_given(key: str, given: Table) -> None:
+    """Raise where one value of what is tuned is given besides."""
+    if key in given:
+        raise InputError(
+            f"tune.{key}: {key} = {given[key]!r} is given besides; "
+            "give the one value or what to try, not both"
+        )
 
 
 def _ends(axis: Choices | Range) -> tuple[Any, ...]:

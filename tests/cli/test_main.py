@@ -18,12 +18,12 @@ from robustbench_rec import (
     LOSSES,
     PERTURBATIONS,
     __version__,
-    cli,
 )
 from robustbench_rec.analysis.against_published import COMPARED
 from robustbench_rec.analysis.degradation import curves
+from robustbench_rec.cli import drawing, output
 from robustbench_rec.cli.main import main
-from robustbench_rec.experiment.suite import Suite, shipped
+from robustbench_rec.experiment.suite_file import load_suite, shipped
 from robustbench_rec.figures.files import save_all
 from robustbench_rec.records.frames import read
 
@@ -248,7 +248,7 @@ def test_figures_of_floors_alone_are_none(reference):
 
 
 def test_figures_refuse_what_is_not_finished_with_a_helper_too(reference, monkeypatch):
-    monkeypatch.setattr(cli, "_cores", lambda: 2)
+    monkeypatch.setattr(drawing, "available_cores", lambda: 2)
     header = (reference / "results.csv").read_text().splitlines()[0]
     (reference / "results.csv").write_text(header)
     assert refused("figures", reference).startswith(f"{reference}: no finished cell to draw; see ")
@@ -411,7 +411,7 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, comma
 def test_losses_with_too_few_epochs_are_told_over_all_backbones_the_worst_first(capsys):
     counts = {("mf", "bpr"): 2, ("xsimgcl", "bpr"): 1, ("mf", "mse"): 0, ("xsimgcl", "mse"): 4}
     counts |= {("mf", "ccl"): 1, ("xsimgcl", "ccl"): 0}
-    cli._say_unsettled(
+    output.say_unsettled(
         {"dataset": "toy", "backbone": backbone, "loss": loss, "unsettled": n, "cells": 4}
         for (backbone, loss), n in counts.items()
     )
@@ -557,7 +557,7 @@ def test_tables_without_records_are_not_run_over(tmp_path, tiny, reference, dry)
 
 
 def test_dry_run_leaves_a_corrupt_record_where_it_is(tmp_path, tiny):
-    suite = Suite.load(str(tiny), tmp_path)
+    suite = load_suite(str(tiny), tmp_path)
     (dataset,) = suite.datasets
     victim = suite.cells({dataset: dataset.fingerprint(tmp_path)})[0]
     (tmp_path / "out" / "cells").mkdir(parents=True)
@@ -669,6 +669,7 @@ def test_a_plugin_file_that_is_missing_or_broken_is_named(tmp_path, tiny):
 
 ROGUES = """
 from dataclasses import dataclass, replace
+from robustbench_rec import PERTURBATIONS, Perturbation
 
 class Rogue(Perturbation):
     unit = "roguery"

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import torch
 
-from robustbench_rec import Batch, LOSSES, Loss, Move, setting
+from robustbench_rec import LOSSES, Batch, Loss, Move, setting
 
 
 @LOSSES.add("learned_hinge")
@@ -47,6 +47,7 @@ class MarginHinge:
 '''
 
 CONTRACT = """
+from robustbench_rec import LOSSES
 from robustbench_rec.components.registry import load_plugins
 from robustbench_rec.testing import LossContract
 

@@ -87,6 +87,7 @@ def test_settings_describe_themselves():
 
 PLUGIN = '''
 from dataclasses import dataclass
+from robustbench_rec import PERTURBATIONS, Perturbation
 
 @PERTURBATIONS.add("mine-once")
 @dataclass(frozen=True)

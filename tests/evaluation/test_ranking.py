@@ -12,7 +12,7 @@ from threads import MOST, using
 from robustbench_rec import Interactions
 from robustbench_rec.data.preparation import load
 from robustbench_rec.evaluation.ranking import _best_in_rows, _best_in_tiles, evaluate, top_items
-from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.running.execution import run_cells
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
@@ -253,7 +253,7 @@ def cell_torch():
 
 def test_a_cell_masks_the_clean_training_items_and_not_those_of_validation(tmp_path, cell_torch):
     (tmp_path / "tiny.toml").write_text(SUITE)
-    suite = Suite.load(str(tmp_path / "tiny.toml"), tmp_path)
+    suite = load_suite(str(tmp_path / "tiny.toml"), tmp_path)
     (dataset,) = suite.datasets
     clean_cell, hidden_cell = suite.cells({dataset: dataset.fingerprint(tmp_path)})
     split = load(dataset, tmp_path, suite.seed)

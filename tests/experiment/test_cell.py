@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from robustbench_rec.experiment.cell import HOLDING_OUT
-from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.running.execution import run_cells
 from robustbench_rec.training.config import PROTOCOL
 
 EXPECTED = {
-    "2, of each user": {
+    "3, of each user": {
         "bpr negative_contamination 0": 0.08064,
         "bpr hidden_positives 0": 0.08064,
         "bpr false_positives 0": 0.08064,
@@ -39,7 +39,7 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def records():
-    suite = Suite.load("smoke")
+    suite = load_suite("smoke")
     cells = suite.cells({suite.datasets[0]: "any"})
     groups = {}
     for cell in cells:
@@ -65,7 +65,7 @@ def test_smoke_gives_what_it_gave_under_this_protocol(records):
 def test_a_cell_is_of_the_protocol_that_its_data_set_was_prepared_by(
     hold_out, protocol, monkeypatch
 ):
-    suite = Suite.load("smoke")
+    suite = load_suite("smoke")
     dataset = dataclasses.replace(suite.datasets[0], hold_out=hold_out)
     cell = dataclasses.replace(suite.cells({suite.datasets[0]: "any"})[0], dataset=dataset)
     assert cell.protocol == protocol

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.experiment.suite_file import load_suite
 
 SMOKE = "78ac2e45f44af2b0"
 """Digest of the ids of `smoke`, in order, under protocol 3.
@@ -19,7 +19,7 @@ with nothing else: not when modules move, nor with what they import.
     sys.version_info[:2] != (3, 11), reason="Python prints parsed code by version; pinned on 3.11"
 )
 def test_the_ids_of_smoke_are_what_they_were(tmp_path):
-    suite = Suite.load("smoke", tmp_path)
+    suite = load_suite("smoke", tmp_path)
     prints = {dataset: dataset.fingerprint(tmp_path) for dataset in suite.datasets}
     ids = [cell.id for cell in suite.cells(prints)]
     assert len(ids) == 72

@@ -1,6 +1,7 @@
 """Suites: what loads, which cells it means, and one teaching line for every mistake."""
 
 import json
+import tomllib
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from robustbench_rec import InputError
+from robustbench_rec.experiment import suite_file
 from robustbench_rec.experiment.cell import Cell
-from robustbench_rec.experiment.suite import LARGEST_FILE, Suite, shipped
+from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.experiment.suite_file import LARGEST_FILE, load_suite, shipped
 
 SUITE = """\
 name = "tiny"
@@ -61,7 +64,7 @@ def load(folder: Path, *changes: tuple[str, str], text: str = SUITE) -> Suite:
         text = text.replace(old, new)
     path = folder / "tiny.toml"
     path.write_text(text, encoding="utf-8")
-    return Suite.load(str(path), folder / "data")
+    return load_suite(str(path), folder / "data")
 
 
 def cells_of(folder: Path, *changes: tuple[str, str], fingerprint: str = "f") -> list[Cell]:
@@ -85,7 +88,7 @@ def refused(folder: Path, *changes: tuple[str, str], text: str = SUITE) -> str:
 
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_suite_loads_and_has_a_clean_control_everywhere(name, tmp_path):
-    suite = Suite.load(name, tmp_path)
+    suite = load_suite(name, tmp_path)
     assert suite.name == name
     assert suite.about
     assert suite.text == shipped()[name]
@@ -97,8 +100,8 @@ def test_every_shipped_suite_loads_and_has_a_clean_control_everywhere(name, tmp_
 
 def test_a_shipped_suite_and_its_copy_are_the_same(tmp_path):
     (tmp_path / "copy.toml").write_text(shipped()["smoke"])
-    copy = Suite.load(str(tmp_path / "copy.toml"), tmp_path)
-    assert copy == Suite.load("smoke", tmp_path)
+    copy = load_suite(str(tmp_path / "copy.toml"), tmp_path)
+    assert copy == load_suite("smoke", tmp_path)
 
 
 def test_cells_are_the_product_in_the_file_s_order(tmp_path):
@@ -321,7 +324,7 @@ ROWS = {
     "setting out of range": (("dim = 4", "dim = 0"), "dim", "MF.dim is 0; it must be >= 1"),
     "settings that do not fit": (
         ("positives = 20", "positives = 50"),
-        "positives",
+        "[[dataset]]",  # what a component refuses by itself has no place of its own
         "Synthetic.positives is 50; it must be below n_items, 50",
     ),
     "level out of range": (
@@ -510,12 +513,12 @@ ROWS = {
     "an unknown key of a range": (
         ("tau = 0.2", "tune = { tau = { low = 0.1, hihg = 1 } }"),
         "tau",
-        "tune.tau has no setting 'hihg'; did you mean 'high'? (it takes: high, log, low)",
+        "tune.tau: the range has no setting 'hihg'; did you mean 'high'? (it takes: high,",
     ),
     "a range without a key": (
         ("tau = 0.2", "tune = { tau = { low = 0.1 } }"),
         "tau",
-        "tune.tau needs the setting 'high'",
+        "tune.tau: the range needs the setting 'high'",
     ),
     "a range out of the domain": (
         ("tau = 0.2", "tune = { tau = { low = -1, high = 1 } }"),
@@ -744,7 +747,7 @@ def test_a_file_that_is_not_utf_8_is_refused_with_the_place(tmp_path):
     path = tmp_path / "latin.toml"
     path.write_bytes(SUITE.replace("Small", "Café").encode("latin-1"))
     with pytest.raises(InputError) as caught:
-        Suite.load(str(path), tmp_path)
+        load_suite(str(path), tmp_path)
     assert str(caught.value) == f"{path}: not UTF-8 text (byte {SUITE.index('Small') + 3})"
 
 
@@ -752,7 +755,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     (tmp_path / "folder.toml").mkdir()
     for name, why in (("no.toml", "No such file"), ("folder.toml", "Is a directory")):
         with pytest.raises(InputError) as caught:
-            Suite.load(str(tmp_path / name), tmp_path)
+            load_suite(str(tmp_path / name), tmp_path)
         message = str(caught.value)
         assert message.startswith(f"{tmp_path / name}: {why}")
         assert message.endswith("; give a suite's name or a .toml file")
@@ -760,7 +763,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 
 def test_an_unknown_suite_gets_the_nearest_and_all_that_are_known():
     with pytest.raises(InputError) as caught:
-        Suite.load("smok")
+        load_suite("smok")
     message = str(caught.value)
     assert message.startswith("no suite named 'smok'; did you mean 'smoke'? (known: ")
     assert all(name in message for name in shipped())
@@ -974,3 +977,61 @@ def test_a_second_value_of_one_source_for_one_point_is_refused(tmp_path):
 def test_the_name_for_no_loss_is_refused_as_a_loss(tmp_path):
     message = refused(tmp_path, ('name = "bpr"', 'name = "untrained"'))
     assert "untrained is no loss" in message
+
+
+PLACES = (
+    """\
+name = "x"
+about = """
+    + '"""'
+    + """
+[[loss]]
+tau = 1
+"""
+    + '"""'
+    + """
+training.lr = 1
+metrics = [
+  "ndcg@20",
+  "ndgc@10",
+]
+
+[[loss]]
+name = "bpr"
+
+  [[ loss ]]
+name = "psl"
+"tau" = 1
+tune = { lr = [1], activation = ["relu"] }
+
+[loss.training]
+epochs = 3
+
+[[reference]]
+values = { "ndcg@20" = 0.1 }
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("at", "line"),
+    [
+        ((), None),
+        (("name",), 1),
+        (("training", "lr"), 6),
+        (("metrics", 1), 7),
+        (("loss",), 12),
+        (("loss", 0), 12),
+        (("loss", 0, "tau"), 12),
+        (("loss", 1, "name"), 16),
+        (("loss", 1, "tau"), 17),
+        (("loss", 1, "tune", "activation"), 18),
+        (("loss", 1, "training", "epochs"), 21),
+        (("loss", 2, "tau"), 12),
+        (("reference", 0, "values", "ndcg@20"), 24),
+        (("nothing",), None),
+    ],
+)
+def test_a_place_is_found_in_the_text(at, line):
+    tomllib.loads(PLACES)
+    assert suite_file.line_of(PLACES, at) == line

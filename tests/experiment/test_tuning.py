@@ -21,7 +21,6 @@ from robustbench_rec import (
     InputError,
     Interactions,
     Split,
-    execution,
 )
 from robustbench_rec.components.perturbation import perturb
 from robustbench_rec.experiment.cell import Cell
@@ -34,9 +33,10 @@ from robustbench_rec.experiment.search_space import (
     noisy,
     suggestions,
 )
-from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.records.frames import TUNING_COLUMNS, read
 from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.running import execution
 from robustbench_rec.running.execution import run_trial
 from robustbench_rec.running.plan import Plan, make_plan, manifest
 from robustbench_rec.seeds import rng_for
@@ -89,7 +89,7 @@ def write_suite(folder: Path, losses: str = TWO, tail: str = "[tune]\ntrials = 4
 
 
 def planned(folder: Path, losses: str = TWO, tail: str = "[tune]\ntrials = 4") -> Plan:
-    suite = Suite.load(str(write_suite(folder, losses, tail)), folder)
+    suite = load_suite(str(write_suite(folder, losses, tail)), folder)
     return make_plan(suite, RunFolder(folder / "out"), folder)
 
 
@@ -102,7 +102,7 @@ def entry(**axes: Choices | Range) -> Entry:
 
 def test_a_grid_is_in_the_file_s_order_and_holds_the_types_of_the_settings(tmp_path):
     tune = "[loss.tune]\nlr = [1, 0.1]\nn_negatives = [8, 4]\n"
-    (tuned,) = Suite.load(
+    (tuned,) = load_suite(
         str(write_suite(tmp_path, f'[[loss]]\nname = "softmax"\n{tune}')), tmp_path
     ).losses
     grid = tuned.space.grid()
@@ -436,7 +436,7 @@ def test_a_larger_budget_is_another_study_unless_all_was_tried(tmp_path):
 
 
 def test_a_part_has_its_studies_and_the_rest_join_later(tmp_path):
-    suite = Suite.load(str(write_suite(tmp_path)), tmp_path)
+    suite = load_suite(str(write_suite(tmp_path)), tmp_path)
     store = RunFolder(tmp_path / "out")
     described: list[list[str]] = []
     for loss in ("softmax", "bpr"):
@@ -729,6 +729,7 @@ def test_failed_trials_count_as_tried_and_where_all_fail_the_cells_do_with_the_r
 MOODY = """
 from dataclasses import dataclass
 from pathlib import Path
+from robustbench_rec import LOSSES, Loss, setting
 
 @LOSSES.add("tuning-test-moody")
 @dataclass(frozen=True, kw_only=True)
@@ -773,6 +774,7 @@ def test_a_trial_that_failed_by_what_passed_is_tried_again_and_chosen_if_best(tm
 DEADLY = """
 import os, signal
 from dataclasses import dataclass
+from robustbench_rec import LOSSES, Loss, setting
 
 @LOSSES.add("tuning-test-deadly")
 @dataclass(frozen=True, kw_only=True)

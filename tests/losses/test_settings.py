@@ -3,7 +3,7 @@
 import pytest
 
 from robustbench_rec import LOSSES, InputError
-from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.experiment.suite_file import load_suite
 
 SUITE = """\
 name = "tiny"
@@ -60,10 +60,26 @@ ROWS = [
     ("llpauc", 'saddle = "flat"', "llpauc.saddle is 'flat'; it should be 'ascent' or 'descent'"),
     ("sl_at_k", "tau_w = 0", "SLAtK.tau_w is 0.0; it must be > 0"),
     ("sl_at_k", "k = 0", "SLAtK.k is 0; it must be >= 1"),
-    ("sl_at_k", "k = 2000", "SLAtK.n_negatives is 1000; it must be >= k, which is 2000"),
-    ("sl_at_k", "n_negatives = 19", "SLAtK.n_negatives is 19; it must be >= k, which is 20"),
     ("softmax", "temperature = 0.2", "softmax has no setting 'temperature'"),
 ]
+
+
+OF_TWO_SETTINGS = [
+    ("sl_at_k", "k = 2000", "SLAtK.n_negatives is 1000; it must be >= k, which is 2000"),
+    ("sl_at_k", "n_negatives = 19", "SLAtK.n_negatives is 19; it must be >= k, which is 20"),
+]
+"""What a loss checks by itself; a plain ValueError names no place, so the table's line is told."""
+
+
+@pytest.mark.parametrize(("loss", "setting", "says"), OF_TWO_SETTINGS)
+def test_settings_that_do_not_fit_are_shown_at_the_line_of_their_table(
+    tmp_path, loss, setting, says
+):
+    path = tmp_path / "tiny.toml"
+    path.write_text(f'{SUITE}name = "{loss}"\n{setting}\n')
+    with pytest.raises(InputError) as caught:
+        load_suite(str(path), tmp_path)
+    assert str(caught.value).startswith(f"{path}:{FIRST - 1}: {says}")
 
 
 @pytest.mark.parametrize(("loss", "setting", "says"), ROWS)
@@ -73,7 +89,7 @@ def test_a_setting_out_of_range_is_shown_at_its_line_with_what_is_allowed(
     path = tmp_path / "tiny.toml"
     path.write_text(f'{SUITE}name = "{loss}"\n{setting}\n')
     with pytest.raises(InputError) as caught:
-        Suite.load(str(path), tmp_path)
+        load_suite(str(path), tmp_path)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"{path}:{FIRST + 1}: {says}")
 
@@ -92,7 +108,7 @@ def test_a_setting_out_of_range_is_shown_at_its_line_with_what_is_allowed(
 def test_the_ends_of_the_ranges_are_allowed(tmp_path, loss, settings):
     path = tmp_path / "tiny.toml"
     path.write_text(f'{SUITE}name = "{loss}"\n{settings}\n')
-    ((loaded, _, _),) = Suite.load(str(path), tmp_path).losses
+    ((loaded, _, _),) = load_suite(str(path), tmp_path).losses
     assert loaded.name == loss
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from robustbench_rec import Interactions, Loss
-from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.running.execution import run_cells
 
 
 @pytest.fixture
 def cell():
     """Return the first cell of `smoke`, its level 0."""
-    suite = Suite.load("smoke")
+    suite = load_suite("smoke")
     return suite.cells({suite.datasets[0]: "any"})[0]
 
 

@@ -10,7 +10,7 @@ import pytest
 from robustbench_rec import InputError
 from robustbench_rec.components import settings
 from robustbench_rec.experiment.cell import Cell
-from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running.plan import Plan, make_plan, manifest
@@ -45,7 +45,7 @@ level = [0.0, 0.25, 0.5, 0.75, 1.0]
 def planned(folder: Path) -> Plan:
     (folder / "grid.toml").write_text(SUITE)
     return make_plan(
-        Suite.load(str(folder / "grid.toml"), folder), RunFolder(folder / "out"), folder
+        load_suite(str(folder / "grid.toml"), folder), RunFolder(folder / "out"), folder
     )
 
 
@@ -77,7 +77,7 @@ def test_components_are_printed_once_not_once_a_cell(tmp_path, monkeypatch):
 def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
     text = SUITE.replace("replicates = 250", "replicates = 2").replace("floors = []\n", "")
     (tmp_path / "grid.toml").write_text(text)
-    suite = Suite.load(str(tmp_path / "grid.toml"), tmp_path)
+    suite = load_suite(str(tmp_path / "grid.toml"), tmp_path)
     store = RunFolder(tmp_path / "out")
     fresh = make_plan(suite, store, tmp_path)
     assert set(fresh.costs.values()) == {0.0, 1.0}
@@ -107,7 +107,7 @@ def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
     assert plan.estimate(2) == seconds / 2
     longer = SUITE.replace('"bpr"', '"bpr"\ntraining = { epochs = 400 }')
     (tmp_path / "grid.toml").write_text(longer)
-    other = make_plan(Suite.load(str(tmp_path / "grid.toml"), tmp_path), store, tmp_path)
+    other = make_plan(load_suite(str(tmp_path / "grid.toml"), tmp_path), store, tmp_path)
     assert 3.0 not in other.costs.values()
 
 

@@ -13,7 +13,7 @@ import pytest
 from commands import command_line
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.records.frames import read
 from robustbench_rec.records.merge import CELL, merge
 from robustbench_rec.records.run_folder import RunFolder
@@ -359,7 +359,7 @@ def test_figures_of_an_earlier_version_of_the_suite_go_and_the_user_s_stay(tmp_p
 
 
 def test_what_is_done_and_what_is_left_are_counted_by_cost(tmp_path):
-    suite, store = Suite.load(str(write_suite(tmp_path))), RunFolder(tmp_path / "out")
+    suite, store = load_suite(str(write_suite(tmp_path))), RunFolder(tmp_path / "out")
     seen = []
     with store.locked():
         plan = make_plan(suite, store, tmp_path)
@@ -402,6 +402,7 @@ import os
 from dataclasses import dataclass
 import numba
 import torch
+from robustbench_rec import PERTURBATIONS, Perturbation
 
 @PERTURBATIONS.add("counting")
 @dataclass(frozen=True)
@@ -474,7 +475,7 @@ def test_a_number_of_threads_that_torch_does_not_take_is_refused(monkeypatch):
 def test_a_run_tells_how_far_its_trainings_are(tmp_path):
     text = SMOKE.read_text().replace("replicates = 2", "replicates = 1")
     (tmp_path / "long.toml").write_text(text.replace("epochs = 6", "epochs = 300"))
-    suite = Suite.load(str(tmp_path / "long.toml"), tmp_path)
+    suite = load_suite(str(tmp_path / "long.toml"), tmp_path)
     store = RunFolder(tmp_path / "run")
     only = [("loss", "bpr"), ("perturbation", "hidden_positives"), ("level", "0")]
     seen = []

@@ -1,0 +1,363 @@
+"""Suite files: TOML becomes a suite, and every mistake in it one line that says where it stands."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from robustbench_rec.components.backbone import BACKBONES, Backbone
+from robustbench_rec.components.dataset import DATASETS, Dataset
+from robustbench_rec.components.labels import spec_once
+from robustbench_rec.components.loss import LOSSES
+from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation
+from robustbench_rec.components.registry import NAME, load_plugins, make
+from robustbench_rec.components.settings import spec
+from robustbench_rec.data.catalog import default_data_dir, resolve
+from robustbench_rec.errors import InputError, Place, nearest, placed
+from robustbench_rec.evaluation.metrics import Averaging, parse
+from robustbench_rec.experiment.reference import Grid, Published, read_reference
+from robustbench_rec.experiment.search_space import Entry, Tuning, read_entry
+from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.training.config import TrainConfig
+
+LARGEST_FILE = 1 << 20
+T = TypeVar("T")
+Table = dict[str, Any]
+
+
+class _File(BaseModel):
+    """The keys of a suite file; what stands in the tables is checked by what they name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: str = Field(pattern=NAME.pattern)
+    about: str = ""
+    seed: int = Field(default=0, ge=0)
+    replicates: int = Field(default=1, ge=1)
+    metrics: list[str] = Field(default=["ndcg@20", "recall@20"], min_length=1)
+    averaging: Averaging = "test-users"
+    floors: list[str] = ["popularity", "random"]
+    plugins: list[str] = []
+    training: Table = {}
+    tune: Table = {}
+    dataset: list[Table] = Field(min_length=1)
+    backbone: list[Table] = Field(min_length=1)
+    loss: list[Table] = Field(min_length=1)
+    perturbation: list[Table] = Field(default=[{"name": "clean", "level": [0]}], min_length=1)
+    reference: list[Table] = []
+
+
+def load_suite(
+    name_or_path: str, data_dir: Path | None = None, plugins: Iterable[str] = ()
+) -> Suite:
+    """Read a suite by its name or from a .toml file.
+
+    Args:
+        name_or_path: a shipped suite's name, or a path.
+        data_dir: where data sets are looked for; the default directory if None.
+        plugins: files or modules to import besides those that the suite names.
+
+    Raises:
+        InputError: an unknown suite, key, name or value; one line with the file, the line where
+            that is known, what is wrong and what is allowed.
+
+    """
+    file = locate_suite_file(name_or_path)
+    with _told_where(file):
+        table = _parsed(file)
+        return _Reader(table, file, data_dir or default_data_dir()).suite(tuple(plugins))
+
+
+def shipped() -> dict[str, str]:
+    """Return the suites that come with the package: name -> text of the file."""
+    folder = files("robustbench_rec.suites")
+    found = (entry for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return {
+        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
+        for entry in sorted(found, key=lambda entry: entry.name)
+    }
+
+
+@dataclass(frozen=True)
+class SuiteFile:
+    """A suite file as it was found.
+
+    Attributes:
+        called: how messages call it.
+        text: what stands in it.
+        base: the folder that its paths are relative to.
+
+    """
+
+    called: str
+    text: str
+    base: Path
+
+
+def locate_suite_file(name_or_path: str) -> SuiteFile:
+    """Find a suite file and read its text; InputError where there is none, or no text."""
+    if not name_or_path.endswith(".toml"):
+        suites = shipped()
+        if name_or_path not in suites:
+            raise InputError(
+                f"no suite named {name_or_path!r}{nearest(name_or_path, suites)} "
+                f"(known: {', '.join(suites)}; or give the path of a .toml file)"
+            )
+        return SuiteFile(f"{name_or_path}.toml", suites[name_or_path], Path.cwd())
+    path = Path(name_or_path)
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"{path}: larger than 1 MiB; a suite file is a page of TOML")
+        return SuiteFile(str(path), path.read_text(encoding="utf-8-sig"), path.resolve().parent)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; give a suite's name or a .toml file") from None
+
+
+@contextmanager
+def _told_where(file: SuiteFile) -> Iterator[None]:
+    """Say of an InputError in which file it lies, and in which line as far as that is known."""
+    try:
+        yield
+    except InputError as error:
+        line = line_of(file.text, error.at)
+        where = f"{file.called}:{line}" if line else file.called
+        raise InputError(f"{where}: {error}", error.at) from None
+
+
+def line_of(text: str, at: Place) -> int | None:
+    """Return the line of a TOML text where a place is set, or else what holds it; from 1.
+
+    A header or key is where the path up to it is set first; in an inline table or list it is the
+    line of the key that these are the value of.
+    """
+    ends = [at[:length] for length in range(len(at), 0, -1)]
+    lines: dict[Place, int] = {}
+    for place, line in _places(text):
+        lines.setdefault(place, line)
+    return next((lines[end] for end in ends if end in lines), None)
+
+
+HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
+KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+INLINE = re.compile(r"""[{,]\s*([\w-]+|"[^"]*"|'[^']*')\s*=""")
+
+
+def _places(text: str) -> Iterator[tuple[Place, int]]:
+    """Yield the places that a TOML text sets, each with its line."""
+    table: Place = ()
+    count: dict[Place, int] = {}
+    quoted = False
+    for line, content in enumerate(text.splitlines(), 1):
+        if not quoted and (header := HEADER.match(content)):
+            table = _opened(_parts(header[2]), header[1] == "[[", count)
+            yield from ((table[:end], line) for end in range(1, len(table) + 1))
+        elif not quoted and (key := KEY.match(content)):
+            place = (*table, *_parts(key[1]))
+            yield place, line
+            for inside in INLINE.finditer(content, key.end()):
+                yield (*place, *_parts(inside[1])), line
+        quoted ^= (content.count('"""') + content.count("'''")) % 2 == 1
+
+
+def _opened(names: Place, is_array: bool, count: dict[Place, int]) -> Place:
+    """Return the place of a table that a header opens; arrays of tables are counted."""
+    place: Place = ()
+    for name in names[:-1]:
+        place = (*place, name)
+        place = (*place, count[place]) if place in count else place
+    place = (*place, names[-1])
+    if is_array:
+        count[place] = count.get(place, -1) + 1
+    return (*place, count[place]) if place in count else place
+
+
+def _parts(dotted: str) -> Place:
+    """Split a key of TOML at its dots, without the quotes."""
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def _parsed(file: SuiteFile) -> _File:
+    """Check the keys of a suite file and the types of their values."""
+    try:
+        table = tomllib.loads(file.text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"not TOML: {error}") from None
+    for key in table:
+        if key not in _File.model_fields:
+            allowed, close = ", ".join(_File.model_fields), nearest(key, _File.model_fields)
+            raise InputError(f"unknown key {key!r}{close} (allowed: {allowed})", (key,))
+    try:
+        return _File.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = () if first["type"] == "missing" else first["loc"]
+        raise InputError(f"{first['loc'][0]}: {_reason(first)}", at) from None
+
+
+class _Reader:
+    """Builds what the tables of a suite file name."""
+
+    def __init__(self, file: _File, found: SuiteFile, data_dir: Path) -> None:
+        self.file, self.text, self.base = file, found.text, found.base
+        self.data_dir = data_dir
+
+    def suite(self, plugins: tuple[str, ...]) -> Suite:
+        file = self.file
+        plugins += tuple(self._plugin(plugin) for plugin in file.plugins)
+        with placed("plugins"):
+            load_plugins(plugins)
+        with placed("metrics"):
+            [parse(metric) for metric in file.metrics]
+        with placed("training"):
+            make(TrainConfig, file.training, "training")
+        with placed("tune"):
+            tune: Tuning = make(Tuning, file.tune, "tune")
+        with placed("floors"):
+            floors = _floors(file.floors)
+        suite = Suite(
+            name=file.name,
+            about=file.about,
+            seed=file.seed,
+            replicates=tuple(range(file.replicates)),
+            metrics=tuple(file.metrics),
+            averaging=file.averaging,
+            datasets=self._axis("dataset", self._dataset),
+            backbones=self._axis("backbone", _backbone),
+            losses=self._axis("loss", self._loss),
+            perturbations=self._axis("perturbation", _levels),
+            floors=floors,
+            plugins=plugins,
+            text=self.text,
+            tune=tune,
+        )
+        if "tune" in file.model_fields_set and not any(entry.space for entry in suite.losses):
+            missing = "tune: no loss says what to try, as in tune = { lr = [1e-3, 1e-2] }"
+            raise InputError(missing, ("tune",))
+        return replace(suite, references=self._references(suite))
+
+    def _plugin(self, plugin: str) -> str:
+        return str(self.base / plugin) if plugin.endswith(".py") else plugin
+
+    def _axis(self, kind: str, build: Callable[[Table], list[T]]) -> tuple[T, ...]:
+        """Build what each table of a kind asks for; what stands twice is refused."""
+        built: list[T] = []
+        for at, table in enumerate(getattr(self.file, kind)):
+            with placed(kind, at):
+                for one in build(table):
+                    _refuse_repeated(one, built, kind)
+                    built.append(one)
+        return tuple(built)
+
+    def _dataset(self, table: Table) -> list[Dataset]:
+        if table.get("name") in DATASETS:
+            return [resolve(table, self.data_dir, self.base)]
+        with placed("name"):  # what may be wrong is that there are no such data
+            return [resolve(table, self.data_dir, self.base)]
+
+    def _loss(self, table: Table) -> list[Entry]:
+        """Split a loss's own training settings off; they stand over the suite's."""
+        own = table.get("training", {})
+        if not isinstance(own, dict):
+            wanted = f"training is {own!r}; it must be a table, as in {{ lr = 1e-3 }}"
+            raise InputError(wanted, ("training",))
+        settings = {key: value for key, value in table.items() if key not in ("training", "tune")}
+        shared = self.file.training
+        if "tune" in table:
+            cap = self.file.tune.get("epochs", 0)
+            entry = read_entry(settings, own, shared, table["tune"], cap)
+        else:
+            loss = LOSSES.build(settings)
+            with placed("training"):
+                entry = Entry(loss, make(TrainConfig, shared | own, "training"))
+        if not entry.loss.learns:
+            name = entry.loss.name
+            message = f"{name} is no loss; name what trains nothing in floors = [...]"
+            raise InputError(message, ("name",))
+        return [entry]
+
+    def _references(self, suite: Suite) -> tuple[Published, ...]:
+        """Read the published values, and find what in the suite they are of."""
+        labels = suite.labels
+        levels: dict[str, list[float]] = {}
+        for one in suite.perturbations:
+            label = labels["perturbation"][spec_once(one, without="level")]
+            levels.setdefault(label, []).append(one.level)
+        grid = Grid(labels, levels, suite.ks)
+        found: list[Published] = []
+        for at, table in enumerate(self.file.reference):
+            with placed("reference", at):
+                found.extend(read_reference(table, grid, found))
+        return tuple(found)
+
+
+def _refuse_repeated(one: object, before: Iterable[object], kind: str) -> None:
+    """Raise InputError where a suite has a component already, or a data set of that name."""
+    printed, more = _printed(one), ""
+    if kind == "dataset":
+        more = "; give two data sets two names"
+    if any(one == other or (more and printed == _printed(other)) for other in before):
+        raise InputError(f"[[{kind}]] {printed} stands twice{more}")
+
+
+def _printed(one: object) -> str:
+    return spec(one.loss) if isinstance(one, Entry) else spec(one)
+
+
+def _backbone(table: Table) -> list[Backbone]:
+    """Build a backbone that learns."""
+    backbone = BACKBONES.build(table)
+    if not backbone.learns:
+        message = f"{backbone.name} trains nothing; name it in floors = [...] instead"
+        raise InputError(message, ("name",))
+    return [backbone]
+
+
+def _floors(names: Iterable[str]) -> tuple[Backbone, ...]:
+    """Build backbones that do not learn, as they are by default."""
+    built = tuple(BACKBONES.build({"name": name}) for name in dict.fromkeys(names))
+    for one in built:
+        if one.learns:
+            known = ", ".join(name for name in BACKBONES if not BACKBONES[name].learns)
+            raise InputError(f"floors holds {one.name!r}, which is trained (floors: {known})")
+    return built
+
+
+def _levels(table: Table) -> list[Perturbation]:
+    """Build a perturbation once for each level of its sweep."""
+    sweep = table.get("level")
+    values = sweep if isinstance(sweep, list) else [sweep]
+    if 0 not in values:
+        given = "missing" if sweep is None else repr(sweep)
+        raise InputError(
+            f"level is {given}; it must be a list with 0 in it, the clean control that every "
+            "degradation is measured against, as in level = [0, 0.1, 0.2]",
+            ("level",),
+        )
+    return [PERTURBATIONS.build(table | {"level": value}) for value in values]
+
+
+ALLOWED = {
+    "too_short": "should hold at least one",
+    "dict_type": "should be a table, as in { lr = 1e-3 }",
+    "string_pattern_mismatch": "should be made of lower-case letters, digits, '_', '.' and '-'",
+}
+"""What is allowed, where pydantic's own words would not help."""
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    if error["type"] == "missing":
+        return "missing; a suite needs it"
+    if error["type"] == "list_type" and isinstance(error["input"], dict):
+        return f"one table; it is written [[{error['loc'][0]}]], with two brackets"
+    allowed = ALLOWED.get(error["type"], str(error["msg"]).removeprefix("Input ").lower())
+    return f"{error['input']!r} {allowed}"
