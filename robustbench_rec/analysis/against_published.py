@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import Averaging
-from robustbench_rec.records.frames import averaged, read
-from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.experiment.reference import Published
+from robustbench_rec.records.frames import averaged
+from robustbench_rec.records.run import Run
 
 POINT = ["dataset", "backbone", "loss", "perturbation", "level", "metric"]
 """What a published value and ours have to agree on."""
@@ -37,12 +38,8 @@ HOW_TO_ADD = (
 )
 
 
-def compare(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
+def compare(run: Run) -> pd.DataFrame:
     """Put each published value of a run's suite beside ours.
-
-    Args:
-        run: its folder.
-        warn: told of corrupt records.
 
     Returns:
         One row a published value, in the suite's order: what it is of (`perturbation` is "" for
@@ -53,19 +50,19 @@ def compare(run: Path | str, warn: Callable[[str], None] = lambda _: None) -> pd
         another averaging and a compacted run does not say how many users were evaluated.
 
     Raises:
-        InputError: the folder holds no run, or one whose suite has no published value.
+        InputError: the suite has no published value, or a table of the run is not whole.
 
     """
-    manifest = RunFolder(Path(run)).manifest()
-    references = manifest.get("references", [])
-    if not references:
-        raise InputError(f"{run}: suite {manifest['suite']!r} has no published value; {HOW_TO_ADD}")
-    frame = _with_clean(read(run, warn))
+    manifest = run.manifest
+    if not manifest.references:
+        told = f"{run.folder}: suite {manifest.suite!r} has no published value"
+        raise InputError(f"{told}; {HOW_TO_ADD}")
+    frame = _with_clean(run.results)
     ours = {
-        averaging: _means(frame, manifest["averaging"], averaging)
-        for averaging in {one["averaging"] for one in references}
+        averaging: _means(frame, manifest.averaging, averaging)
+        for averaging in {one.averaging for one in manifest.references}
     }
-    rows = [_compared(one, ours[one["averaging"]]) for one in references]
+    rows = [_compared(one, ours[one.averaging]) for one in manifest.references]
     return pd.DataFrame(rows, columns=COMPARED)
 
 
@@ -92,16 +89,17 @@ def _point(row: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _compared(
-    reference: Mapping[str, Any], ours: Mapping[tuple[object, ...], tuple[float, int]]
+    published: Published, ours: Mapping[tuple[object, ...], tuple[float, int]]
 ) -> dict[str, Any]:
-    mean, n = ours.get(_point(reference), (float("nan"), 0))
-    relative = round(mean / reference["value"] - 1, 12)
-    return dict(reference) | {
-        "published": reference["value"],
+    row = asdict(published)
+    mean, n = ours.get(_point(row), (float("nan"), 0))
+    relative = round(mean / published.value - 1, 12)
+    return row | {
+        "published": published.value,
         "ours": mean,
         "n": n,
         "relative": relative,
-        "verdict": _verdict(relative, n, reference["tolerance"]),
+        "verdict": _verdict(relative, n, published.tolerance),
     }
 
 
@@ -115,12 +113,12 @@ def _verdict(relative: float, n: int, tolerance: float) -> str:
     return "below" if relative < 0 else "above"
 
 
-def overlay(manifest: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+def overlay(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     """Return the published values as figures of a run draw them, under the run's averaging.
 
     Args:
-        manifest: of the run.
-        frame: its tidy frame, as `store.read` returns it.
+        run: whose suite has them.
+        frame: what of its results is drawn.
 
     Returns:
         Columns `dataset, backbone, perturbation, metric, loss, level, value, source`. A value of
@@ -132,21 +130,20 @@ def overlay(manifest: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
     known = {(*test, round(level, 12)): share for (*test, level), share in shares}
     rows = [
         one | {"evaluated": known.get(tuple(one[key] for key in TEST), float("nan"))}
-        for reference in manifest.get("references", [])
-        for one in _spread(reference, frame)
+        for published in run.manifest.references
+        for one in _spread(published, frame)
     ]
     found = pd.DataFrame(rows, columns=[*DRAWN, "averaging", "evaluated"])
     for averaging in found["averaging"].unique():
         part = found[found["averaging"] == averaging]
-        found.loc[part.index, "value"] = averaged(part, averaging, manifest["averaging"])
+        found.loc[part.index, "value"] = averaged(part, averaging, run.manifest.averaging)
     return found[DRAWN].dropna(subset="value")
 
 
-def _spread(reference: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _spread(published: Published, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a published value once for each perturbation that was run and has it."""
-    named = reference["perturbation"]
     return [
-        dict(reference) | {"perturbation": perturbation}
+        asdict(published) | {"perturbation": perturbation}
         for perturbation in frame["perturbation"].unique()
-        if named in ("", perturbation)
+        if published.perturbation in ("", perturbation)
     ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -17,32 +16,30 @@ from robustbench_rec.analysis.degradation import (
     split_floors,
     summary,
 )
-from robustbench_rec.components.labels import meant
+from robustbench_rec.components.labels import one_meant
 from robustbench_rec.errors import InputError, nearest
-from robustbench_rec.records.frames import read
-from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.records.run import Run
 
 QUANTITY = [*PANEL, "loss", "quantity", "level"]
 """What of a loss is held against another."""
 CONTRAST = [*QUANTITY, "against", "pairs", "difference", "low", "high", "interval", "verdict"]
 
 
-def contrasts_of(
-    run: Path | str, against: str, warn: Callable[[str], None] = lambda _: None
-) -> pd.DataFrame:
+def contrasts_of(run: Run, against: str) -> pd.DataFrame:
     """Return `contrasts` of a run, in the metrics that its suite names.
 
     Raises:
-        InputError: the folder holds no run; as `contrasts`.
+        InputError: a table of the run is not whole; as `contrasts`.
 
     """
-    asked = RunFolder(Path(run)).manifest()["metrics"]
-    frame = read(run, warn)
-    parts = [frame[frame["metric"] == metric] for metric in dict.fromkeys(asked)]
-    return contrasts(pd.concat(parts), against)
+    frame = run.results
+    parts = [frame[frame["metric"] == metric] for metric in dict.fromkeys(run.manifest.metrics)]
+    return contrasts(pd.concat(parts), against, run.manifest.specs.get("loss", {}))
 
 
-def contrasts(frame: pd.DataFrame, against: str) -> pd.DataFrame:
+def contrasts(
+    frame: pd.DataFrame, against: str, specs: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Say how much better than one loss the others are, and how much more they keep.
 
     A replicate gives every loss the same data and the same initial embeddings, so losses differ by
@@ -54,6 +51,7 @@ def contrasts(frame: pd.DataFrame, against: str) -> pd.DataFrame:
         frame: as `degradation.curves` takes it; of one suite.
         against: the label of the loss that the others are held against, or as much of it as tells
             it apart: `softmax`, `psl(activation=relu)`.
+        specs: label -> full spec, where that is known.
 
     Returns:
         One row for each (dataset, backbone, perturbation, unit, metric), other trained loss and
@@ -71,7 +69,7 @@ def contrasts(frame: pd.DataFrame, against: str) -> pd.DataFrame:
     """
     trained, _ = split_floors(frame.dropna(subset="value"))
     losses = list(trained["loss"].unique())
-    loss = _named(against, losses)
+    loss = _named(against, losses, specs or {})
     others = [one for one in losses if one != loss]
     panels = trained.groupby(PANEL, sort=False, dropna=False)
     differences = pd.concat([_differences(panel, loss, others) for _, panel in panels])
@@ -92,8 +90,8 @@ def contrasts(frame: pd.DataFrame, against: str) -> pd.DataFrame:
     return found[CONTRAST]
 
 
-def _named(asked: str, losses: list[str]) -> str:
-    found = meant(asked, {one: one for one in losses})
+def _named(asked: str, losses: list[str], specs: Mapping[str, str]) -> str:
+    found = one_meant(asked, {specs.get(one, one): one for one in losses})
     if len(found) == 1:
         return found[0]
     if found:

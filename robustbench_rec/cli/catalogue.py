@@ -48,7 +48,9 @@ def _entries(kind: str) -> dict[str, str]:
 
         return {name: tomllib.loads(text).get("about", "") for name, text in shipped().items()}
     registry = _registries()[kind]
-    entries = {name: _first_line(registry[name]) for name in registry if name != "untrained"}
+    classes = {name: registry[name] for name in registry}
+    chosen = {n: c for n, c in classes.items() if kind != "losses" or c.learns}
+    entries = {name: _first_line(cls) for name, cls in chosen.items()}
     for where, why in registry.broken.items():
         warn(f"{where} did not import: {why}")
     return entries

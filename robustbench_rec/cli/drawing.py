@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robustbench_rec.cli.options import run_folder
-from robustbench_rec.cli.output import warn
+from robustbench_rec.cli.options import opened
 from robustbench_rec.running.compute import available_cores
 
 if TYPE_CHECKING:
     from robustbench_rec.processes import Helper
+    from robustbench_rec.records.run import Run
 
 DRAWING = "robustbench_rec.figures.gallery"
 
@@ -23,21 +23,19 @@ DRAWING = "robustbench_rec.figures.gallery"
 @click.argument("run")
 def figures(run: str) -> None:
     """Draw the figures of RUN, a results folder or a suite's name, from its records alone."""
-    draw(run_folder(run))
+    draw(opened(run))
 
 
-def draw(folder: Path) -> None:
+def draw(run: Run) -> None:
     """Draw the figures of a run, and say where they are."""
     from robustbench_rec.processes import load
-    from robustbench_rec.records.run_folder import RunFolder
 
-    RunFolder(folder).manifest()  # where there is no run, say so before the slow imports
     with _drawing_helper() as helper:
         load(DRAWING)
         from robustbench_rec.figures.gallery import redraw
 
-        names = redraw(folder, helper, warn)
-    target = folder / "figures"
+        names = redraw(run, helper)
+    target = run.folder / "figures"
     click.echo(f"{len(names)} files in {target}:" if names else "no figure: floors alone are done")
     for name in names:
         if name.endswith(".png"):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from robustbench_rec.errors import InputError
+from robustbench_rec.cli.output import Warned
+from robustbench_rec.errors import InputError, nearest
+from robustbench_rec.records import RUNS
 
-RUNS = Path("results") / "runs"
+if TYPE_CHECKING:
+    from robustbench_rec.records.run import Run
+
 GOES_ON = "what is finished is kept: the same command, without --force, goes on"
 
 DATA_DIR = click.option(
@@ -34,9 +39,14 @@ def run_folder(run: str) -> Path:
     if Path(run).is_dir():
         return Path(run)
     if not (RUNS / run).is_dir():
-        from robustbench_rec.errors import nearest
-
         held = sorted(path.parent.name for path in RUNS.glob("*/manifest.json"))
         told = f"{nearest(Path(run).name, held)} (in {RUNS}: {', '.join(held) or 'nothing yet'})"
         raise InputError(f"{run}: no run here{told}")
     return RUNS / run
+
+
+def opened(run: str) -> Run:
+    """Return a run, given by its folder or by its suite's name."""
+    from robustbench_rec.records.run import read_run
+
+    return read_run(run_folder(run), Warned())

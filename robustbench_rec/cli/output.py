@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from robustbench_rec.records.events import Events
+
+if TYPE_CHECKING:
+    from robustbench_rec.records.manifest import CappedLoss, StudyState
 
 MANY = 0.25
 """From which share of a loss's cells on too few epochs are warned of."""
@@ -16,6 +21,14 @@ BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "ve
 def warn(message: str) -> None:
     """Print a warning on the error stream."""
     click.echo(f"warning: {message}", err=True)
+
+
+class Warned(Events):
+    """Prints warnings."""
+
+    def warning(self, message: str) -> None:
+        """Print a warning on the error stream."""
+        warn(message)
 
 
 def aligned(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> list[str]:
@@ -129,36 +142,37 @@ def print_table(rows: Iterable[tuple[str, ...]]) -> None:
         click.echo(line)
 
 
-def say_tuned(studies: Iterable[Mapping[str, Any]]) -> None:
+def say_tuned(studies: Iterable[StudyState]) -> None:
     """Say of each study what was tried and chosen; warn where the best may lie beyond."""
-    from robustbench_rec.components.settings import shown
-
     for study in studies:
-        place = f"{study['perturbation']} level {study['level']:g}" if study["perturbation"] else ""
-        name = " ".join(
-            filter(None, (study["loss"], "on", study["dataset"], study["backbone"], place))
-        )
-        tried = f"{len(study['trials'])} of {study['budget']} trials, {study['failed']} failed"
-        tried += f"; {study['error']}" if study["status"] == "done" and study["error"] else ""
-        if study["status"] == "running":
-            click.echo(f"tuning {name}: {tried}")
-        elif study["status"] == "failed":
-            click.echo(f"not tuned: {name}: {study['error']}")
-        else:
-            click.echo(
-                f"tuned {name}: {shown(study['chosen'])}, "
-                f"validation NDCG@20 {study['validation']:.4f} ({tried})"
-            )
-        for edge in study["edges"]:
+        place = f"{study.perturbation} level {study.level:g}" if study.perturbation else ""
+        name = " ".join(filter(None, (study.loss, "on", study.dataset, study.backbone, place)))
+        click.echo(_tuned(study, name))
+        for edge in study.edges:
             warn(f"{name}: {edge}; the optimum may lie beyond")
 
 
-def say_unsettled(rows: Iterable[Mapping[Any, Any]]) -> None:
+def _tuned(study: StudyState, name: str) -> str:
+    """Say how a study stands."""
+    from robustbench_rec.components.settings import shown
+
+    if study.status == "failed":
+        return f"not tuned: {name}: {study.error}"
+    tried = f"{len(study.trials)} of {study.budget} trials, {study.failed} failed"
+    if study.status == "running" or study.chosen is None:
+        return f"tuning {name}: {tried}"
+    tried += f"; {study.error}" if study.error else ""
+    return (
+        f"tuned {name}: {shown(study.chosen)}, validation NDCG@20 {study.validation:.4f} ({tried})"
+    )
+
+
+def say_capped(rows: Iterable[CappedLoss]) -> None:
     """Warn of losses that had too few epochs: what they lack may be mere speed."""
     losses: dict[str, list[int]] = {}
     for row in rows:
-        held = losses.setdefault(row["loss"], [0, 0])
-        held[:] = held[0] + row["unsettled"], held[1] + row["cells"]
+        held = losses.setdefault(row.loss, [0, 0])
+        held[:] = held[0] + row.capped, held[1] + row.cells
     shares = {loss: n / cells for loss, (n, cells) in losses.items() if n / cells >= MANY}
     if shares:
         most = sorted(shares, key=lambda loss: -shares[loss])

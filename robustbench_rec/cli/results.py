@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from robustbench_rec.cli.drawing import draw
-from robustbench_rec.cli.options import AS_JSON, run_folder
-from robustbench_rec.cli.output import comparison, contrast, say_tuned, say_unsettled, warn
+from robustbench_rec.cli.options import AS_JSON, opened, run_folder
+from robustbench_rec.cli.output import Warned, comparison, contrast, say_capped, say_tuned
 from robustbench_rec.errors import counted
 
 
@@ -21,27 +21,25 @@ from robustbench_rec.errors import counted
 def status(run: str, as_json: bool) -> None:
     """Say how RUN stands: cells done, failed with reasons, left, and the time."""
     from robustbench_rec.cli.progress import duration
-    from robustbench_rec.records.frames import summary
 
-    held = summary(run_folder(run), warn)
+    held = opened(run).summary
     if as_json:
-        click.echo(json.dumps(held, indent=1))
+        click.echo(json.dumps(held.model_dump(), indent=1))
         return
-    spent = held["seconds"]
-    told = "tables alone" if spent is None else f"{duration(spent)} of training"
+    told = "tables alone" if held.seconds is None else f"{duration(held.seconds)} of training"
     click.echo(
-        f"suite {held['suite']}: {held['done']} of {held['cells']} cells done, "
-        f"{len(held['failed'])} failed, {held['left']} left, {told}"
+        f"suite {held.suite}: {held.done} of {held.cells} cells done, "
+        f"{len(held.failed)} failed, {held.left} left, {told}"
     )
-    if held["cells"] < held["suite_cells"]:
-        click.echo(f"a part: the whole suite has {held['suite_cells']} cells")
-    for part in held["parts"]:
-        started = part["started"].replace("T", " ")[:16]
-        click.echo(f"of these {counted(len(part['cells']), 'cell')}: {part['command']} ({started})")
-    for title, error in held["failed"].values():
+    if held.cells < held.suite_cells:
+        click.echo(f"a part: the whole suite has {held.suite_cells} cells")
+    for part in held.parts:
+        started = part.started.replace("T", " ")[:16]
+        click.echo(f"of these {counted(len(part.cells), 'cell')}: {part.command} ({started})")
+    for title, error in held.failed.values():
         click.echo(f"failed: {title}: {error}")
-    say_tuned(held["tuning"])
-    say_unsettled(held["unsettled"])
+    say_tuned(held.tuning)
+    say_capped(held.capped)
 
 
 @click.command()
@@ -57,15 +55,15 @@ def compare(run: str, against: str | None, as_json: bool) -> None:
     With --against, hold RUN's losses against one of them, replicate by replicate: what each has
     more of a metric at the lowest and the highest level, and how much more it keeps up to there.
     """
-    folder = run_folder(run)
+    held = opened(run)
     if against is None:
         from robustbench_rec.analysis.against_published import compare as compared
 
-        found, lines = compared(folder, warn), comparison
+        found, lines = compared(held), comparison
     else:
         from robustbench_rec.analysis.contrasts import contrasts_of
 
-        found, lines = contrasts_of(folder, against, warn), contrast
+        found, lines = contrasts_of(held, against), contrast
     rows = found.astype(object).where(found.notna(), None).to_dict("records")
     if as_json:
         click.echo(json.dumps(rows, indent=1))
@@ -90,13 +88,13 @@ def merge(runs: tuple[str, ...], out: Path, figures: bool) -> None:
     where they were; the joined tables are what status, figures and compare read.
     """
     from robustbench_rec.records.merge import merge as merged
+    from robustbench_rec.records.run import read_run
 
     command = shlex.join(["robustbench-rec", *sys.argv[1:]])
-    folders = [run_folder(run) for run in runs]
-    manifest = merged(folders, out, command, warn)
+    manifest = merged([run_folder(run) for run in runs], out, command, Warned())
     click.echo(
-        f"suite {manifest['suite']}: {len(manifest['cells'])} of its {manifest['suite_cells']} "
+        f"suite {manifest.suite}: {len(manifest.cells)} of its {manifest.suite_cells} "
         f"cells, done in {counted(len(runs), 'run')} -> {out / 'results.csv'}"
     )
-    if figures and manifest["cells"]:
-        draw(out)
+    if figures and manifest.cells:
+        draw(read_run(out, Warned()))

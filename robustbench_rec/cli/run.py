@@ -5,26 +5,29 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import click
 
 from robustbench_rec.cli.drawing import are_drawn, draw
-from robustbench_rec.cli.options import DATA_DIR, GOES_ON, PLUGINS, RUNS
-from robustbench_rec.cli.output import say_tuned, say_unsettled, warn
+from robustbench_rec.cli.options import DATA_DIR, GOES_ON, PLUGINS
+from robustbench_rec.cli.output import Warned, say_capped, say_tuned, warn
 from robustbench_rec.errors import InputError, counted
-from robustbench_rec.running.compute import Compute, available_cores, find_device
+from robustbench_rec.records import RUNS
+from robustbench_rec.running.compute import Compute, available_cores, default_jobs, find_device
+from robustbench_rec.running.engines import engine_names
 
 if TYPE_CHECKING:
-    from robustbench_rec.records.run_folder import RunFolder
+    from robustbench_rec.cli.progress import Display
+    from robustbench_rec.records.run import Run
     from robustbench_rec.running.plan import Plan
     from robustbench_rec.running.pool import Status
+    from robustbench_rec.running.session import Session
 
-GPU_JOBS = 4
-"""Workers that share a GPU unless told otherwise: a guess, not measured yet."""
 FAILED_CELLS = 3
 TERMINATED = 143
 
@@ -55,6 +58,13 @@ TERMINATED = 143
     help="Where models train. With several --jobs a GPU is shared, and its memory must do for all.",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(engine_names()),
+    default="loky",
+    show_default=True,
+    help="What runs the trainings: processes of this machine, or one after the other in this one.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Results folder.  [default: results/runs/SUITE]"
 )
 @DATA_DIR
@@ -66,7 +76,7 @@ TERMINATED = 143
     "replicate=... (from 0). Repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and stop.")
-@click.option("--force", is_flag=True, help="Run done cells again, not what tuned.")
+@click.option("--force", is_flag=True, help="Rerun finished cells; tuning results are kept.")
 @click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
 @PLUGINS
 def run(
@@ -74,6 +84,7 @@ def run(
     jobs: int | None,
     threads: int,
     device: str,
+    engine: str,
     out: Path | None,
     data_dir: Path | None,
     only: tuple[str, ...],
@@ -90,61 +101,54 @@ def run(
     """
     from robustbench_rec.data.catalog import default_data_dir
     from robustbench_rec.experiment.suite_file import load_suite
-    from robustbench_rec.records.frames import unsettled
     from robustbench_rec.records.run_folder import RunFolder
-    from robustbench_rec.running.plan import check_data, make_plan
-    from robustbench_rec.running.run_cells import run_suite
+    from robustbench_rec.running.session import Session
 
     where = data_dir or default_data_dir()
     compute = Compute(threads, find_device(device))
-    jobs = _workers(jobs, compute)
     loaded = load_suite(suite, where, plugins)
-    store = RunFolder(out or RUNS / loaded.name)
-    axes = [_pair(text) for text in only]
-    if not force:
-        store.keep_others(loaded.name)
-    if dry_run:
-        plan = make_plan(loaded, store, where, axes, force, warn)
-        _say_plan(plan, store, jobs, compute)
-        check_data(plan, where)
-        return
-    command = shlex.join(["robustbench-rec", *sys.argv[1:]])
-    with _terminable(), store.locked():
-        plan = make_plan(loaded, store, where, axes, force, warn)
-        _say_plan(plan, store, jobs, compute)
-        check_data(plan, where)
-        if plan.untuned:
-            from robustbench_rec.running.run_trials import run_tuning
-
-            with _display() as watch:
-                run_tuning(plan, store, where, jobs, command, watch, compute, warn)
-            plan = make_plan(loaded, store, where, axes, force, retry=False)
-        with _display() as watch:
-            status = run_suite(plan, store, where, jobs, command, watch, compute)
-    say_tuned(store.tuned(store.manifest(), warn))
-    say_unsettled(unsettled(store.folder).to_dict("records"))
-    _say_end(status, store)
-    if figures and not are_drawn(store.folder) and status.already + status.done:
-        draw(store.folder)
-    if status.failed:
+    with Printed() as events:
+        session = Session(
+            suite=loaded,
+            folder=RunFolder(out or RUNS / loaded.name),
+            data_dir=where,
+            only=[_pair(text) for text in only],
+            force=force,
+            compute=compute,
+            jobs=_workers(jobs, compute, engine),
+            engine=engine,
+            command=shlex.join(["robustbench-rec", *sys.argv[1:]]),
+            events=events,
+        )
+        if dry_run:
+            session.rehearse()
+            return
+        with _terminable():
+            done = session.run()
+    _say_end(done, events.status)
+    if figures and not are_drawn(done.folder) and events.status.finished:
+        draw(done)
+    if events.status.failed:
         sys.exit(FAILED_CELLS)
 
 
-def _workers(jobs: int | None, compute: Compute) -> int:
+def _workers(jobs: int | None, compute: Compute, engine: str) -> int:
     """Return how many workers to run: as asked, else as many as the cores have room for.
 
     Whoever asks for threads asks for speed, which more threads than cores undo: that is refused.
     More jobs than cores are warned of alone; a command then runs on a small machine as on a large.
 
     Raises:
-        InputError: more threads than cores.
+        InputError: more threads than cores, or several jobs where one training runs at a time.
 
     """
     cores, threads = available_cores(), compute.threads
     if threads > cores:
         raise InputError(f"--threads-per-job {threads}: it must be at most {cores}, the cores here")
     if jobs is None:
-        return cores // threads if compute.device == "cpu" else min(cores // threads, GPU_JOBS)
+        return default_jobs(compute)
+    if engine == "serial" and jobs > 1:
+        raise InputError(f"--jobs {jobs}: --engine serial runs one training at a time; give one")
     if threads > 1 and jobs * threads > cores:
         raise InputError(
             f"--jobs {jobs} x --threads-per-job {threads} is {jobs * threads} threads on {cores} "
@@ -177,50 +181,89 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def _display() -> Iterator[Callable[[Status], None]]:
-    from rich.console import Console
+class Printed(Warned):
+    """Prints the plan and warnings, and shows progress: a display of trials, then one of cells."""
 
-    from robustbench_rec.cli.progress import Display
+    status: Status
+    """The last that was heard of cells."""
 
-    with Display(Console(stderr=True, soft_wrap=True)) as display:
-        yield display
+    def __init__(self) -> None:
+        self._displays = ExitStack()
+        self._shown: Display | None = None
+        self._of = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._displays.close()
+
+    def plan(self, plan: Plan, session: Session) -> None:
+        """Print what is to be run."""
+        _say_plan(plan, session)
+
+    def progress(self, status: Status) -> None:
+        """Show how trials or cells stand."""
+        if self._shown is None or status.of != self._of:
+            self._shown, self._of = self._new_display(), status.of
+        self.status = status
+        self._shown(status)
+
+    def _new_display(self) -> Display:
+        from rich.console import Console
+
+        from robustbench_rec.cli.progress import Display
+
+        self._displays.close()
+        return self._displays.enter_context(Display(Console(stderr=True, soft_wrap=True)))
 
 
-def _say_plan(plan: Plan, store: RunFolder, jobs: int, compute: Compute) -> None:
+def _say_plan(plan: Plan, session: Session) -> None:
     from robustbench_rec.cli.progress import duration
 
+    if plan.of_old:
+        warn(plan.of_old)
     if plan.untuned:
         trials = sum(study.budget for study in plan.untuned.values())
-        tried = sum(len(one["trials"]) for id, one in plan.outcomes.items() if id in plan.untuned)
+        tried = sum(len(one.trials) for id, one in plan.outcomes.items() if id in plan.untuned)
         click.echo(
             f"tuning first: {counted(len(plan.untuned), 'study')}, "
             f"at most {counted(trials, 'trial')}, {tried} done; "
             "the cells follow with what these choose"
         )
     left = sum(len(cells) for cells in plan.left.values())
-    workers = counted(jobs, "worker")
+    compute = session.compute
+    workers = counted(session.jobs, "worker")
     workers += f" of {compute.threads} threads" if compute.threads > 1 else ""
     workers += f" on {compute.device}" if compute.device != "cpu" else ""
     click.echo(
         f"suite {plan.suite.name}: {counted(len(plan.cells), 'cell')} "
         f"from {counted(plan.n_trainings, 'training')}, "
-        f"{len(plan.cells) - left} done, {left} to run on {workers} -> {store.folder}"
+        f"{len(plan.cells) - left} done, {left} to run on {workers} -> {session.folder.folder}"
     )
-    estimate = plan.estimate(jobs)
+    estimate = plan.estimate(session.jobs)
     if left and estimate is not None:
         click.echo(f"about {duration(estimate)} by the trainings recorded here")
     elif left:
         click.echo("no time estimate yet: nothing is recorded here; one follows the first cell")
 
 
-def _say_end(status: Status, store: RunFolder) -> None:
+def _say_end(run: Run, status: Status) -> None:
+    """Say what was chosen, what may lack epochs, how many cells are done, and where to look."""
+    summary, folder = run.summary, run.folder
+    say_tuned(summary.tuning)
+    say_capped(summary.capped)
     failed = f", {len(status.failed)} failed" if status.failed else ""
-    done = counted(status.already + status.done, "cell")
-    click.echo(f"{done} done{failed}: {store.folder / 'results.csv'}")
-    if (store.folder / "figures").is_dir() and not status.done:
-        click.echo(f"figures: {store.folder / 'figures'}")
-    if store.manifest().get("references"):
-        click.echo(f"beside published values: robustbench-rec compare {store.folder}")
+    done = counted(status.finished, "cell")
+    click.echo(f"{done} done{failed}: {folder / 'results.csv'}")
+    if (folder / "figures").is_dir() and not status.done:
+        click.echo(f"figures: {folder / 'figures'}")
+    if run.manifest.references:
+        click.echo(f"beside published values: robustbench-rec compare {folder}")
     if status.failed:
-        click.echo(f"reasons: robustbench-rec status {store.folder}; run again to retry them")
+        click.echo(f"reasons: robustbench-rec status {folder}; run again to retry them")

@@ -1,16 +1,18 @@
 """Labels: what results call a component, and what a user who names one may mean.
 
-A label is a component's name, with the settings that tell it apart where a suite holds several of
-that name. Suites, results and published values agree on components by their labels.
+A label is a component's name, with the settings that are not its defaults: the same in every run,
+so that runs can be joined by it. A figure may call it shorter, see `short_names`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
-from robustbench_rec.components.settings import spec
+from robustbench_rec.components.settings import identity_of, shown, spec
 
 AXES = ("dataset", "backbone", "loss", "perturbation")
 """What a cell has a label on."""
@@ -26,6 +28,35 @@ def spec_once(component: Any, without: str = "") -> str:
 def trained(loss: Any, training: Any) -> str:
     """Print a loss with its training among its settings, where these tell two apart."""
     return f"{spec(loss).removesuffix(')')}, {spec(training).partition('(')[2]}"
+
+
+def label_of(component: Any, without: Collection[str] = ()) -> str:
+    """Return the label of a component, some of its settings left out."""
+    defaults = {field.name: field.default for field in fields(component)}
+    given = {
+        key: value
+        for key, value in identity_of(component).items()
+        if key not in without and value != defaults[key]
+    }
+    return f"{component.name}({shown(given)})" if given else str(component.name)
+
+
+def told_apart(labels: Mapping[str, str]) -> dict[str, str]:
+    """Add to labels that several specs share what of these differs.
+
+    So are losses called that differ in their training alone, or in what of them is tuned.
+
+    Args:
+        labels: full spec -> label.
+
+    """
+    found = dict(labels)
+    for label, n in Counter(labels.values()).items():
+        alike = [one for one in labels if labels[one] == label] if n > 1 else []
+        for one, name in short_names(alike).items():
+            parts = dict.fromkeys([*_settings(label), *_settings(name)])
+            found[one] = f"{label.partition('(')[0]}({', '.join(parts)})"
+    return found
 
 
 def short_names(specs: Iterable[str]) -> dict[str, str]:
@@ -48,25 +79,30 @@ def short_names(specs: Iterable[str]) -> dict[str, str]:
 
 
 def _settings(text: str) -> list[str]:
-    return text.partition("(")[2].removesuffix(")").split(", ")
+    return list(filter(None, text.partition("(")[2].removesuffix(")").split(", ")))
 
 
 def meant(asked: str, labels: Mapping[str, str]) -> list[str]:
     """Return the labels that a text may mean: one where it is clear, none where nothing fits.
 
-    A label itself means itself. Else every component of the asked name counts whose settings are
-    all as asked, those that are not asked for whatever they are. Space does not matter, nor how a
-    number is written.
+    Every component of the asked name counts whose settings are all as asked, those that are not
+    asked for whatever they are. Space does not matter, nor how a number is written.
 
     Args:
         asked: as in `psl(activation=relu)` or `psl`.
-        labels: full spec -> label, as `short_names` returns them.
+        labels: full spec -> label.
 
     """
     name, settings = _read(asked)
-    itself = [label for label in labels.values() if _read(label) == (name, settings)]
     full = [(label, *_read(one)) for one, label in labels.items()]
-    return itself or [label for label, other, held in full if other == name and settings <= held]
+    found = [label for label, other, held in full if other == name and settings <= held]
+    return list(dict.fromkeys(found))
+
+
+def one_meant(asked: str, labels: Mapping[str, str]) -> list[str]:
+    """Return the labels that a text may mean where one is wanted: a label means itself alone."""
+    itself = [label for label in labels.values() if _read(label) == _read(asked)]
+    return itself[:1] or meant(asked, labels)
 
 
 def _read(text: str) -> tuple[str, frozenset[str]]:

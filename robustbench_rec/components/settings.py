@@ -128,7 +128,7 @@ def spec(component: Any, without: str = "") -> str:
     setting out, as in a curve over that setting.
     """
     name = getattr(component, "name", "") or type(component).__name__
-    settings = _identity(component)
+    settings = identity_of(component)
     settings.pop(without, None)
     return f"{name}({shown(settings)})"
 
@@ -138,7 +138,8 @@ def shown(settings: typing.Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={printed(value)}" for key, value in settings.items())
 
 
-def _identity(component: Any) -> dict[str, Any]:
+def identity_of(component: Any) -> dict[str, Any]:
+    """Return the settings that tell a component from others, its own ones first."""
     inherited = {
         field.name
         for base in type(component).__mro__[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,12 @@ import numpy as np
 
 from robustbench_rec.components.backbone import BACKBONES, Backbone
 from robustbench_rec.components.dataset import Dataset
+from robustbench_rec.components.labels import spec_once, trained
 from robustbench_rec.components.loss import LOSSES, Loss
-from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation, perturb
+from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation
 from robustbench_rec.components.registry import code_of, make
 from robustbench_rec.components.settings import plain, spec
 from robustbench_rec.data.catalog import resolve
-from robustbench_rec.experiment.search_space import noisy
-from robustbench_rec.interactions import Split
 from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.training.config import PROTOCOL, TrainConfig
 
@@ -101,7 +100,7 @@ class Cell:
     @functools.cached_property
     def trial_id(self) -> str:
         """Digest of a training that tunes: by `fit_id`, but for noisy validation."""
-        return digest(self.fit_id, "noisy validation") if self._carves() else self.fit_id
+        return digest(self.fit_id, "noisy validation") if self.carves_validation else self.fit_id
 
     @property
     def protocol(self) -> str:
@@ -122,8 +121,9 @@ class Cell:
         """Whether the perturbation leaves what is trained on as it is."""
         return self.perturbation.level == 0 or self.perturbation.stage == "test"
 
-    def _carves(self) -> bool:
-        """Say whether a trial's validation is carved from perturbed pairs."""
+    @property
+    def carves_validation(self) -> bool:
+        """Whether a trial's validation is carved from perturbed pairs."""
         return not self.trains_clean and self.perturbation.stage == "train"
 
     @property
@@ -136,16 +136,20 @@ class Cell:
         dataset, name = spec(self.dataset), self.perturbation.name
         return rng_for(self.seed, dataset, name, self.replicate, "perturbation")
 
-    def tuned_on(self, clean: Split) -> Split:
-        """Return what a trial trains on and is selected by; the test pairs are not in it."""
-        blind = replace(clean, test=clean.test.none())
-        if self.trains_clean:
-            return blind
-        if not self._carves():
-            return perturb(self.perturbation, blind, self.perturbation_rng())
+    def noisy_validation_rng(self) -> np.random.Generator:
+        """Return what draws the validation pairs of a trial from perturbed ones."""
         dataset, name = spec(self.dataset), self.perturbation.name
-        carve = rng_for(self.seed, dataset, name, self.replicate, "noisy validation")
-        return noisy(blind, self.perturbation, self.perturbation_rng(), carve)
+        return rng_for(self.seed, dataset, name, self.replicate, "noisy validation")
+
+    @property
+    def specs(self) -> dict[str, str]:
+        """The full spec of each component, as a suite's labels are keyed by it."""
+        return {
+            "dataset": spec_once(self.dataset),
+            "backbone": spec_once(self.backbone),
+            "loss": self.tuned.entry if self.tuned else trained(self.loss, self.training),
+            "perturbation": spec_once(self.perturbation, without="level"),
+        }
 
     def to_plain(self) -> dict[str, Any]:
         """Return the cell as plain data, which a worker turns back with its own classes."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from robustbench_rec.components.labels import AXES, meant
+from robustbench_rec.components.labels import AXES, one_meant
 from robustbench_rec.components.registry import make
 from robustbench_rec.components.settings import Settings, setting
 from robustbench_rec.errors import InputError, nearest, placed
@@ -138,7 +138,7 @@ def _label(row: Reference, axis: str, grid: Grid) -> str:
     asked, labels = getattr(row, axis), grid.labels[axis]
     if axis == "perturbation" and not asked:
         return ""
-    found = meant(asked, labels)
+    found = one_meant(asked, labels)
     if len(found) == 1:
         return found[0]
     if found:

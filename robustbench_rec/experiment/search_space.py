@@ -1,35 +1,28 @@
-"""Tuning: which settings of a loss are tried, and which of those tried is taken.
+"""Search spaces: which settings of a loss may be tried, and which of those tried is taken.
 
 A suite names candidates or ranges for settings of a loss or of its training. All candidates are
-tried where the budget holds them; else, and for ranges, Optuna draws up to the budget. This module
-knows neither cells nor files, and imports Optuna only where it draws.
+tried where the budget holds them; else, and for ranges, Optuna draws up to the budget, see
+`running.search`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
-from robustbench_rec.components.labels import trained
+from robustbench_rec.components.labels import label_of, trained
 from robustbench_rec.components.loss import LOSSES, Loss
-from robustbench_rec.components.perturbation import Perturbation, perturb
 from robustbench_rec.components.registry import make
 from robustbench_rec.components.settings import Settings as Checked
 from robustbench_rec.components.settings import hints, printed, setting
-from robustbench_rec.data.preparation import in_users
 from robustbench_rec.errors import InputError, nearest, placed
-from robustbench_rec.interactions import Split
 from robustbench_rec.training.config import TrainConfig
 
 Settings = dict[str, Any]
 Table = Mapping[str, Any]
-REPEATS = 100
-"""Draws in a row that bring nothing new, after which Optuna is not asked again."""
 CHECKED = 4096
 """Products of candidates up to which every one is built as the suite is read."""
 EDGE = 0.05
@@ -173,6 +166,11 @@ class Entry(NamedTuple):
         """The loss with its training among its settings, and what is searched in their place."""
         text = trained(self.loss, self.training)
         return self.space.within(text) if self.space else text
+
+    @property
+    def label(self) -> str:
+        """The loss's label, without what of it is tuned."""
+        return label_of(self.loss, [name for name, _ in self.space.axes] if self.space else ())
 
     def at(self, settings: Settings) -> tuple[Loss, TrainConfig]:
         """Return loss and training under some of the searched settings.
@@ -346,72 +344,6 @@ def _refuse_combinations(entry: Entry) -> None:
             raise InputError(f"tune would try {shown}: {error}") from None
 
 
-def suggestions(entry: Entry, budget: int, seed: int) -> Generator[Settings, float | None, None]:
-    """Draw settings by Optuna's TPE, each once, up to a budget.
-
-    Each is to be answered, by `send`, with the validation that it reached, or None where it
-    failed. Equal answers get equal draws. What was drawn before, or what the loss refuses, is
-    drawn again; after `REPEATS` of these in a row, what no draw has met of a finite space follows
-    in the file's order.
-
-    Raises:
-        InputError: Optuna is not installed.
-
-    """
-    space = entry.space
-    assert space is not None
-    optuna = import_optuna(entry.loss.name)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    drawn: list[Settings] = []
-    repeats = 0
-    while len(drawn) < budget and repeats < REPEATS:
-        trial = study.ask(_distributions(optuna, space))
-        settings = {
-            name: axis.values[trial.params[name]]
-            if isinstance(axis, Choices)
-            else trial.params[name]
-            for name, axis in space.axes
-        }
-        value, repeats = None, repeats + 1
-        if settings not in drawn and entry.allows(settings):
-            drawn.append(settings)
-            value, repeats = (yield settings), 0
-        if value is None:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        else:
-            study.tell(trial, value)
-    if space.size is not None:
-        rest = (one for one in space.grid() if one not in drawn and entry.allows(one))
-        for _, settings in zip(range(budget - len(drawn)), rest, strict=False):
-            yield settings
-
-
-def import_optuna(loss: str) -> Any:
-    """Import Optuna, or say how to install it."""
-    try:
-        import optuna
-    except ImportError:
-        raise InputError(
-            f"tuning {loss} needs Optuna, which draws where not every candidate is tried: "
-            "pip install 'robustbench_rec[tune]'"
-        ) from None
-    return optuna
-
-
-def _distributions(optuna: Any, space: Space) -> dict[str, Any]:
-    kinds = optuna.distributions
-    return {
-        name: kinds.CategoricalDistribution(range(len(axis.values)))
-        if isinstance(axis, Choices)
-        else (kinds.IntDistribution if axis.whole else kinds.FloatDistribution)(
-            axis.low, axis.high, log=axis.log
-        )
-        for name, axis in space.axes
-    }
-
-
 def best(space: Space, tried: Sequence[tuple[Settings, float | None]]) -> int | None:
     """Return the position of the highest validation, None where all failed.
 
@@ -423,32 +355,3 @@ def best(space: Space, tried: Sequence[tuple[Settings, float | None]]) -> int | 
         if value is not None
     ]
     return min(done)[2] if done else None
-
-
-def noisy(
-    split: Split, perturbation: Perturbation, rng: np.random.Generator, carve: np.random.Generator
-) -> Split:
-    """Return a split whose validation pairs are perturbed as its training pairs are.
-
-    The perturbation meets training and validation pairs alike, as where all that was observed is
-    noisy; of what it leaves, each user's validation is as large as before, though one pair stays
-    to train on. What is held out stays masked. `test` is empty and not looked at; `test_pool`
-    says, as for every training, what no noise may be drawn from.
-
-    Args:
-        split: clean.
-        perturbation: of stage "train".
-        rng: of the perturbation.
-        carve: draws the validation pairs.
-
-    """
-    nothing = split.valid.none()
-    seen = split.seen + split.valid
-    observed = replace(split, train=split.train + split.valid, seen=seen, valid=nothing)
-    perturbed = perturb(perturbation, replace(observed, test=nothing), rng)
-    left = perturbed.train
-    counts = np.minimum(split.valid.user_counts, np.maximum(left.user_counts - 1, 0))
-    chosen = in_users(left, counts, carve)
-    held_out = split.seen.without(split.train).without(left)
-    train = left[~chosen]
-    return replace(perturbed, train=train, valid=left[chosen], seen=train + held_out)

@@ -5,13 +5,68 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple, cast
+
+from pydantic import BaseModel, ConfigDict
 
 from robustbench_rec.experiment.cell import Cell, Tuned, digest
 from robustbench_rec.experiment.search_space import Entry, Settings, Space, Tuning, best
 from robustbench_rec.seeds import seed_for
 
-Plain = dict[str, Any]
+
+class Tried(NamedTuple):
+    """Some settings that were tried, and what came of it.
+
+    `validation` is None where the trial failed; `may_pass` says that it failed by what may not be
+    there another time.
+    """
+
+    settings: Settings
+    validation: float | None
+    error: str = ""
+    failed: bool = False
+    may_pass: bool = False
+
+
+class TriedSettings(BaseModel):
+    """A trial of a study: its id, and the settings."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = ""
+    settings: Settings
+
+
+class StudyOutcome(BaseModel):
+    """How a study stands; without arguments, one that was not begun.
+
+    Attributes:
+        id: of the study.
+        status: "failed" if no trial succeeded.
+        by: "every candidate", or "optuna".
+        space: what is searched.
+        trials: in the order in which they were put.
+        failed, again: how many failed, and how many of these by what may have passed.
+        chosen, best, validation: the best settings, their trial, and its NDCG@20.
+        edges: which chosen settings lie at the edge of what was searched.
+        error: why trials failed.
+
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    status: Literal["running", "done", "failed"] = "running"
+    by: str = ""
+    space: dict[str, Any] = {}
+    trials: tuple[TriedSettings, ...] = ()
+    failed: int = 0
+    again: int = 0
+    chosen: Settings | None = None
+    best: str | None = None
+    validation: float | None = None
+    edges: tuple[str, ...] = ()
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,56 +117,48 @@ class Study:
             training = replace(training, epochs=min(training.epochs, cap))
         return replace(self.base, loss=loss, training=training)
 
-    def settled(self, cell: Cell, outcome: Plain | None) -> Cell:
+    def with_chosen(self, cell: Cell, outcome: StudyOutcome | None) -> Cell:
         """Return a cell with the settings that were chosen, or as it is until these are known."""
-        if outcome is None or outcome["chosen"] is None:
+        if outcome is None or outcome.chosen is None:
             return replace(cell, tuned=Tuned(self.id, self.entry.text))
-        chosen = outcome["chosen"]
-        loss, training = self.entry.at(chosen)
+        loss, training = self.entry.at(outcome.chosen)
         tuned = Tuned(
             study=self.id,
             entry=self.entry.text,
             at="level-0" if self.base.trains_clean else "each-level",
-            trials=len(outcome["trials"]),
-            failed=outcome["failed"],
-            validation=outcome["validation"],
-            chosen=tuple(chosen.items()),
+            trials=len(outcome.trials),
+            failed=outcome.failed,
+            validation=outcome.validation or 0.0,
+            chosen=tuple(outcome.chosen.items()),
         )
         return replace(cell, loss=loss, training=training, tuned=tuned)
 
-    def outcome(self, tried: Mapping[str, tuple[Settings, Plain]], ended: bool) -> Plain:
-        """Describe how the study stands, as JSON holds it.
+    def outcome(self, tried: Mapping[str, Tried], ended: bool) -> StudyOutcome:
+        """Say how the study stands.
 
         Args:
-            tried: id of each trial -> its settings and its record, in the order they were put.
+            tried: id of each trial -> what came of it, in the order they were put.
             ended: whether nothing is left to try.
 
         """
-        ids = list(tried)
-        values = [(settings, record["validation"]) for settings, record in tried.values()]
-        failed = [record for _, record in tried.values() if record["status"] == "failed"]
-        errors = [record["error"] for record in failed]
-        at = best(self.space, values) if ended else None
-        chosen, validation = (None, None) if at is None else values[at]
-        return {
-            "id": self.id,
-            "status": "running" if not ended else "failed" if at is None else "done",
-            "by": "every candidate" if self.is_grid else "optuna",
-            "space": self.space.plain(),
-            "trials": [{"id": id, "settings": settings} for id, (settings, _) in tried.items()],
-            "failed": len(failed),
-            "again": sum(map(may_pass, failed)),
-            "chosen": chosen,
-            "best": None if at is None else ids[at],
-            "validation": validation,
-            "edges": self.entry.edges(chosen) if chosen is not None else [],
-            "error": _why(errors, none=ended and at is None),
-        }
-
-
-def may_pass(record: Plain) -> bool:
-    """Say whether a trial failed by what may have passed; one that diverged would do so again."""
-    return record["status"] == "failed" and not record["error"].startswith("FloatingPointError")
+        ids, trials = list(tried), list(tried.values())
+        at = best(self.space, [(one.settings, one.validation) for one in trials]) if ended else None
+        chosen = None if at is None else trials[at]
+        errors = [one.error for one in trials if one.failed]
+        return StudyOutcome(
+            id=self.id,
+            status="running" if not ended else "failed" if chosen is None else "done",
+            by="every candidate" if self.is_grid else "optuna",
+            space=self.space.plain(),
+            trials=tuple(TriedSettings(id=id, settings=tried[id].settings) for id in ids),
+            failed=len(errors),
+            again=sum(one.may_pass for one in trials),
+            chosen=chosen and chosen.settings,
+            best=None if at is None else ids[at],
+            validation=chosen and chosen.validation,
+            edges=tuple(self.entry.edges(chosen.settings)) if chosen else (),
+            error=_why(errors, none=ended and chosen is None),
+        )
 
 
 def _why(errors: list[str], none: bool) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from robustbench_rec.components.backbone import Backbone
 from robustbench_rec.components.dataset import Dataset
-from robustbench_rec.components.labels import short_names, spec_once
+from robustbench_rec.components.labels import label_of, spec_once, told_apart
 from robustbench_rec.components.loss import LOSSES
 from robustbench_rec.components.perturbation import Perturbation
 from robustbench_rec.evaluation.metrics import Averaging, parse
@@ -75,12 +75,15 @@ class Suite:
     @property
     def labels(self) -> dict[str, dict[str, str]]:
         """What results call each component: axis -> full spec -> label."""
-        perturbations = (spec_once(one, without="level") for one in self.perturbations)
+        losses = {entry.text: entry.label for _, entry in self.trainings}
         return {
-            "dataset": short_names(map(spec_once, self.datasets)),
-            "backbone": short_names(map(spec_once, [*self.backbones, *self.floors])),
-            "loss": short_names(entry.text for _, entry in self.trainings),
-            "perturbation": short_names(perturbations),
+            "dataset": {spec_once(one): label_of(one) for one in self.datasets},
+            "backbone": {spec_once(one): label_of(one) for one in [*self.backbones, *self.floors]},
+            "loss": told_apart(losses),
+            "perturbation": {
+                spec_once(one, without="level"): label_of(one, without=["level"])
+                for one in self.perturbations
+            },
         }
 
     def cells(

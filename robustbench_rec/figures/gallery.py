@@ -3,55 +3,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from itertools import starmap
-from pathlib import Path
 from shutil import rmtree
 
 from robustbench_rec.analysis.against_published import overlay
 from robustbench_rec.analysis.degradation import curves
+from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError
 from robustbench_rec.figures.files import save_all
 from robustbench_rec.figures.mechanism import drawings
 from robustbench_rec.processes import Helper
-from robustbench_rec.records.frames import diagnostics, read
-from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.records.run import Run
 
 OF_OURS = re.compile(r"-([a-z]+_at_[0-9]+|mechanism(_training)?)\.(png|pdf)$")
 """How the figures that we name end; other files in the folder are the user's."""
 
 
-def redraw(
-    folder: Path, helper: Helper | None = None, warn: Callable[[str], None] = lambda _: None
-) -> list[str]:
+def redraw(run: Run, helper: Helper | None = None) -> list[str]:
     """Draw all figures of a run beside the old ones, then replace these.
 
     Args:
-        folder: of the results; the figures go into its folder `figures`.
+        run: whose figures go into the folder `figures` of its own.
         helper: a process that draws half of them.
-        warn: told of each record that cannot be read.
 
     Returns:
         The names of the files, sorted; none where floors alone are done.
 
     Raises:
-        InputError: the folder holds no run or no finished cell, or cannot be written.
+        InputError: there is no finished cell, or the folder cannot be written.
 
     """
-    manifest = RunFolder(folder).manifest()
-    frame = read(folder, warn)
-    frame = frame[frame["metric"].isin(manifest["metrics"])]
+    frame = run.results[run.results["metric"].isin(run.manifest.metrics)]
     if frame.empty:
-        raise InputError(f"{folder}: no finished cell to draw; see robustbench-rec status {folder}")
-    target, fresh = folder / "figures", folder / "figures.new"
+        told = f"{run.folder}: no finished cell to draw"
+        raise InputError(f"{told}; see robustbench-rec status {run.folder}")
+    short = _short_labels(run)
+    shown = frame.replace(short)
+    target, fresh = run.folder / "figures", run.folder / "figures.new"
     try:
         rmtree(fresh, ignore_errors=True)
         drawn = save_all(
-            curves(frame),
+            curves(shown),
             fresh,
             starmap=helper.starmap if helper else starmap,
-            published=overlay(manifest, frame),
-            more=drawings(diagnostics(folder), frame["loss"]),
+            published=overlay(run, frame).replace(short),
+            more=drawings(run.diagnostics.replace(short), shown["loss"]),
         )
         target.mkdir(exist_ok=True)
         names = [path.replace(target / path.name).name for path in drawn]
@@ -62,3 +58,10 @@ def redraw(
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})") from None
     return names
+
+
+def _short_labels(run: Run) -> dict[str, dict[str, str]]:
+    """Return what figures call the components of a run: axis -> label -> shorter."""
+    return {
+        axis: run.manifest.short_labels(axis, list(run.results[axis].unique())) for axis in AXES
+    }

@@ -1,4 +1,4 @@
-"""Records: what is kept of a cell, and of a training that tunes."""
+"""Records: what is kept of a cell, and of a training that tunes, as JSON holds it."""
 
 from __future__ import annotations
 
@@ -6,30 +6,56 @@ import functools
 import platform
 import sysconfig
 import traceback
-from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from pydantic import Field, StrictFloat, StrictInt
+
 from robustbench_rec.components.perturbation import Perturbation
 from robustbench_rec.components.settings import spec
 from robustbench_rec.errors import one_line
 from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.experiment.search_space import Settings
+from robustbench_rec.experiment.study import Tried
+from robustbench_rec.records.manifest import Kept
+
+Number = StrictFloat | StrictInt
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Outcome:
-    """What is kept of any training, as JSON holds it.
+class Component(Kept):
+    """A component of a cell: its name, and its full spec."""
+
+    name: str
+    spec: str
+
+
+class DataSet(Component):
+    """A data set, with the digest of its content."""
+
+    fingerprint: str = ""
+
+
+class Perturbed(Component):
+    """A perturbation, its spec without the level."""
+
+    unit: str
+    stage: str
+    level: float
+
+
+class _Outcome(Kept):
+    """What is kept of any training.
 
     Attributes:
         id: of the cell, or of the trial.
         status: "done" or "failed".
-        dataset, backbone, loss, perturbation: each with its name and full spec; the perturbation
-            with unit, stage and level too.
+        dataset, backbone, loss, perturbation: what met.
         training: the spec of how it was trained.
         seed, replicate: of the suite, of the cell.
-        error: one line, where it failed, and `trace`, where it was raised.
+        error: one line, where it failed; `error_type`, the name of the exception, which decides on
+            a retry; and `trace`, where it was raised.
         best_epoch, history: the selected epoch, and (epoch, validation NDCG@20).
         seconds: of the load (0 where the worker held the data set already), the perturbation and
             the fit.
@@ -41,21 +67,22 @@ class _Outcome:
 
     id: str
     status: Literal["done", "failed"]
-    dataset: dict[str, str]
-    backbone: dict[str, str]
-    loss: dict[str, str]
-    perturbation: dict[str, Any]
+    dataset: DataSet
+    backbone: Component
+    loss: Component
+    perturbation: Perturbed
     training: str
     seed: int
     replicate: int
     error: str = ""
+    error_type: str = ""
     trace: str = ""
     best_epoch: int = 0
     history: tuple[tuple[int, float], ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = Field(default_factory=dict)
     threads: int = 0
     device: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, cell: Cell, status: Literal["done", "failed"], **outcome: Any) -> Self:
@@ -72,12 +99,7 @@ class _Outcome:
         """Return what names it."""
         raise NotImplementedError
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return it as JSON-able data."""
-        return asdict(self)
 
-
-@dataclass(frozen=True, kw_only=True)
 class Record(_Outcome):
     """What is kept of one cell. One that failed is shown and tried again, never counted as done.
 
@@ -91,18 +113,20 @@ class Record(_Outcome):
         users: how many were evaluated, and how many there are.
         realised: what the perturbation achieved.
         diagnostics: how the loss weighs negatives at the best epoch, see
-            `diagnostics.DIAGNOSTICS`.
+            `training.diagnostics.DIAGNOSTICS`.
         diagnostics_history: (epoch, diagnostics) of each evaluation.
+        per_user_bytes: size of the file of per-user metrics beside it; 0 where there is none.
 
     """
 
     fit_id: str
-    tuned: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    users: dict[str, int] = field(default_factory=dict)
-    realised: dict[str, float] = field(default_factory=dict)
-    diagnostics: dict[str, float] = field(default_factory=dict)
+    tuned: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Number] = Field(default_factory=dict)
+    users: dict[str, int] = Field(default_factory=dict)
+    realised: dict[str, float] = Field(default_factory=dict)
+    diagnostics: dict[str, float] = Field(default_factory=dict)
     diagnostics_history: tuple[tuple[int, dict[str, float]], ...] = ()
+    per_user_bytes: int = 0
 
     @classmethod
     def _named(cls, cell: Cell) -> dict[str, Any]:
@@ -110,7 +134,6 @@ class Record(_Outcome):
         return {"id": cell.id, "fit_id": cell.fit_id, "tuned": tuned}
 
 
-@dataclass(frozen=True, kw_only=True)
 class Trial(_Outcome):
     """What is kept of one training that tunes; one that failed counts as tried.
 
@@ -126,6 +149,15 @@ class Trial(_Outcome):
     @classmethod
     def _named(cls, cell: Cell) -> dict[str, Any]:
         return {"id": cell.trial_id}
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it failed by what may have passed; one that diverged would do so again."""
+        return self.status == "failed" and self.error_type != "FloatingPointError"
+
+    def tried(self, settings: Settings) -> Tried:
+        """Return what its study is told of it."""
+        return Tried(settings, self.validation, self.error, self.status == "failed", self.may_pass)
 
 
 def _described(cell: Cell) -> dict[str, Any]:
@@ -148,7 +180,8 @@ def _reason(error: BaseException) -> dict[str, str]:
     """Say why something failed, and where it was raised."""
     raised = (error.__cause__ or error).__traceback__
     where = traceback.format_tb(raised)[-1].strip() if raised else ""
-    return {"error": f"{one_line(error)}{_spot(raised)}", "trace": where}
+    told = f"{one_line(error)}{_spot(raised)}"
+    return {"error": told, "error_type": type(error).__name__, "trace": where}
 
 
 def _spot(raised: TracebackType | None) -> str:
@@ -165,7 +198,7 @@ def _spot(raised: TracebackType | None) -> str:
 @functools.cache
 def _not_of_plugins() -> tuple[Path, ...]:
     """Return where our code, Python's and the libraries' lie."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     libraries = (Path(path) for path in sysconfig.get_paths().values())
     return package, package.parent / "perturbations", *libraries
 

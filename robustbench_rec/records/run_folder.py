@@ -22,22 +22,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
-from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError
+from robustbench_rec.experiment.study import StudyOutcome
+from robustbench_rec.records.events import Events
+from robustbench_rec.records.manifest import Manifest, StudyState
+from robustbench_rec.records.old_forms import manifest_of_today, record_of_today
+from robustbench_rec.records.record import Record, Trial
 
-REQUIRED = frozenset(("id", "status", *AXES, "metrics", "users", "replicate", "per_user_bytes"))
-TRIAL = frozenset(("id", "status", "validation", "best_epoch", "seconds", "error"))
-STUDY = frozenset(
-    ("id", "status", "trials", "failed", "chosen", "best", "validation", "edges", "error")
-)
-MANIFEST = frozenset(
-    ("suite", "suite_text", "suite_cells", "cells", "metrics", "averaging", "data", "process")
-)
-Plain = dict[str, Any]
+TABLES = ("results.csv", "diagnostics.csv", "tuning.csv")
+"""What a run ends with; tuning.csv where it has studies."""
+Written = TypeVar("Written", Record, Trial, StudyOutcome)
 
 
 class RunFolder:
@@ -48,23 +47,20 @@ class RunFolder:
         self.cells = folder / "cells"
         self.tuning = folder / "tuning"
         self.started = folder / "started"
-        self._held = False
+        self.is_locked = False
 
     @property
     def is_without_records(self) -> bool:
         """Whether tables are all that is left of a run, as in results that were published."""
         return (self.folder / "results.csv").is_file() and not self.cells.is_dir()
 
-    def keep_others(self, suite: str) -> None:
+    def refuse_to_replace(self, suite: str) -> None:
         """Raise InputError where a run would replace another's tables, or what none can restore."""
-        try:
-            held = self.manifest()["suite"]
-        except InputError:  # no run, or none that can be read
-            held = suite
+        held = self.manifest_if_any()
         if self.is_without_records:
             what = "the tables of a run without its records"
-        elif held != suite:
-            what = f"the tables of suite {held!r}"
+        elif held and held.suite != suite:
+            what = f"the tables of suite {held.suite!r}"
         else:
             return
         raise InputError(
@@ -98,18 +94,16 @@ class RunFolder:
                 "give another folder with --out"
             ) from None
         try:
-            self._held = True
+            self.is_locked = True
             self._sweep()
             yield
         finally:
-            self._held = False
+            self.is_locked = False
             lock.release()
 
     def _holder(self) -> str:
-        try:
-            return f" (process {self.manifest()['process']})"
-        except (InputError, KeyError):
-            return ""
+        held = self.manifest_if_any()
+        return f" (process {held.process})" if held else ""
 
     def _sweep(self) -> None:
         """Remove what an interrupted run left half written."""
@@ -119,66 +113,88 @@ class RunFolder:
         for leftover in self.started.iterdir():
             leftover.unlink(missing_ok=True)
 
-    def write(self, record: Plain, per_user: Mapping[str, Any]) -> None:
+    def write(self, record: Record, per_user: Mapping[str, Any]) -> None:
         """Keep one record and its per-user metrics."""
+        size = 0
         if per_user:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **per_user)
-            _write(self.cells / f"{record['id']}.npz", buffer.getvalue())
-            record = record | {"per_user_bytes": buffer.tell()}
-        else:
-            record = record | {"per_user_bytes": 0}
-        _write(self.cells / f"{record['id']}.json", _json(record))
+            _write(self.cells / f"{record.id}.npz", buffer.getvalue())
+            size = buffer.tell()
+        kept = record.model_copy(update={"per_user_bytes": size})
+        _write(self.cells / f"{record.id}.json", _json(kept))
 
-    def write_tuning(self, what: Plain) -> None:
+    def write_tuning(self, what: Trial | StudyOutcome) -> None:
         """Keep one trial, or a study as far as it has come."""
         self.tuning.mkdir(exist_ok=True)
-        _write(self.tuning / f"{what['id']}.json", _json(what))
+        _write(self.tuning / f"{what.id}.json", _json(what))
 
-    def begin(self, manifest: Plain) -> None:
+    def begin(self, manifest: Manifest) -> None:
         """Keep what is being run; what was compacted goes until it holds all of it."""
-        for name in ("results.csv", "diagnostics.csv", "tuning.csv"):
+        for name in TABLES:
             (self.folder / name).unlink(missing_ok=True)
         _write(self.folder / "manifest.json", _json(manifest))
 
-    def manifest(self) -> Plain:
-        """Return the manifest; InputError where the folder holds no run."""
+    def manifest(self) -> Manifest:
+        """Return the manifest; InputError where the folder holds no run that can be read."""
         path = self.folder / "manifest.json"
         try:
-            manifest: Plain = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(manifest, dict) or not manifest.keys() >= MANIFEST:
-                raise ValueError("it lacks fields that every run has")
-            if not (isinstance(manifest["cells"], dict) and isinstance(manifest["metrics"], list)):
-                raise ValueError("its cells are no table, or its metrics no list")
+            held = json.loads(path.read_bytes())
+            if not isinstance(held, dict):
+                raise ValueError("it is no table")
+            return Manifest.model_validate(manifest_of_today(held))
         except FileNotFoundError:
             raise InputError(f"{self.folder}: no run here (manifest.json is missing)") from None
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from None
-        return manifest
+            raise InputError(f"{path}: cannot be read ({_unfit(error)})") from None
 
-    def records(self, ids: Iterable[str], warn: Callable[[str], None]) -> dict[str, Plain]:
-        """Read the records of `ids` that exist, and name a corrupt one to `warn`.
+    def manifest_if_any(self) -> Manifest | None:
+        """Return the manifest; None where there is none, or none that can be read."""
+        try:
+            return self.manifest()
+        except InputError:
+            return None
 
-        Who holds the lock sets it aside too; another reader may have met a record half replaced.
+    def read_records(
+        self, ids: Iterable[str], events: Events, set_corrupt_aside: bool = False
+    ) -> dict[str, Record]:
+        """Read the records of `ids` that exist; a corrupt one is left out, and warned of.
+
+        Args:
+            ids: of cells.
+            events: hears of corrupt records.
+            set_corrupt_aside: whether to move them away, for a look. Only who holds the lock may:
+                another reader may have met a record half replaced.
+
         """
-        return self._readable(self.cells, ids, self._record, "its cell", warn)
+        return self._read(self.cells, ids, self._record, "its cell", events, set_corrupt_aside)
 
-    def trials(self, ids: Iterable[str], warn: Callable[[str], None]) -> dict[str, Plain]:
-        """Read the trials of `ids` that exist, as `records` does."""
-        return self._readable(self.tuning, ids, partial(_holding, TRIAL), "its trial", warn)
+    def read_trials(
+        self, ids: Iterable[str], events: Events, set_corrupt_aside: bool = False
+    ) -> dict[str, Trial]:
+        """Read the trials of `ids` that exist, as `read_records` does."""
+        read = partial(_whole, Trial)
+        return self._read(self.tuning, ids, read, "its trial", events, set_corrupt_aside)
 
-    def studies(self, ids: Iterable[str], warn: Callable[[str], None]) -> dict[str, Plain]:
-        """Read the studies of `ids` that were begun, as `records` does."""
-        return self._readable(self.tuning, ids, partial(_holding, STUDY), "its study", warn)
+    def read_studies(
+        self, ids: Iterable[str], events: Events, set_corrupt_aside: bool = False
+    ) -> dict[str, StudyOutcome]:
+        """Read the studies of `ids` that were begun, as `read_records` does."""
+        read = partial(_whole, StudyOutcome)
+        return self._read(self.tuning, ids, read, "its study", events, set_corrupt_aside)
 
-    def _readable(
+    def _read(
         self,
         folder: Path,
         ids: Iterable[str],
-        reader: Callable[[Path], Plain],
+        reader: Callable[[Path], Written],
         whose: str,
-        warn: Callable[[str], None],
-    ) -> dict[str, Plain]:
+        events: Events,
+        set_corrupt_aside: bool,
+    ) -> dict[str, Written]:
+        assert self.is_locked or not set_corrupt_aside
         found = {}
         for id in ids:
             path = folder / f"{id}.json"
@@ -187,21 +203,20 @@ class RunFolder:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except (OSError, ValueError) as error:
-                aside = "set aside, " if self._held else ""
-                warn(f"{path}: corrupt record ({error}); {aside}{whose} counts as not run")
-                if self._held:
+                aside = "set aside, " if set_corrupt_aside else ""
+                events.warning(
+                    f"{path}: corrupt record ({_unfit(error)}); {aside}{whose} counts as not run"
+                )
+                if set_corrupt_aside:
                     self._set_aside(path)
         return found
 
-    def _record(self, path: Path) -> Plain:
-        record = _holding(REQUIRED, path)
-        wanted = record["per_user_bytes"]
+    def _record(self, path: Path) -> Record:
+        record = _whole(Record, path)
         beside = path.with_suffix(".npz")
+        wanted = record.per_user_bytes
         if wanted and (not beside.exists() or beside.stat().st_size != wanted):
             raise ValueError(f"{beside.name} beside it is missing or not whole")
-        for metric, value in record["metrics"].items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"its {metric} is {value!r}, which is no number")
         return record
 
     def _set_aside(self, path: Path) -> None:
@@ -215,18 +230,18 @@ class RunFolder:
         with np.load(self.cells / f"{cell}.npz", allow_pickle=False) as arrays:
             return dict(arrays)
 
-    def mark_started(self, fit: str) -> None:
+    def mark_started(self, training: str) -> None:
         """Say that a training is in flight."""
-        (self.started / fit).touch()
+        (self.started / training).touch()
 
-    def mark_epoch(self, fit: str, epoch: int) -> None:
+    def mark_epoch(self, training: str, epoch: int) -> None:
         """Say how far a training in flight is; no training fails because that cannot be told."""
         with suppress(OSError):
-            (self.started / fit).write_text(str(epoch), encoding="ascii")
+            (self.started / training).write_text(str(epoch), encoding="ascii")
 
-    def mark_ended(self, fit: str) -> None:
+    def mark_ended(self, training: str) -> None:
         """Say that it is not any more."""
-        (self.started / fit).unlink(missing_ok=True)
+        (self.started / training).unlink(missing_ok=True)
 
     def in_flight(self) -> dict[str, int]:
         """Return the trainings that were started and have not ended, and the epoch of each."""
@@ -236,23 +251,26 @@ class RunFolder:
                 found[path.name] = int(path.read_text(encoding="ascii") or 0)
         return found
 
-    def tuned(self, manifest: Plain, warn: Callable[[str], None]) -> list[Plain]:
-        """Return each study that the manifest describes, with what is known of it so far."""
-        described = manifest.get("studies", {})
-        held = self.studies(described, warn)
-        begun: Plain = {"status": "running", "trials": [], "failed": 0, "edges": [], "error": ""}
-        begun |= dict.fromkeys(("chosen", "best", "validation"))
-        return [{"id": id} | begun | one | held.get(id, {}) for id, one in described.items()]
+    def studies_so_far(self, manifest: Manifest, events: Events) -> list[StudyState]:
+        """Return each study that the manifest names, with what is known of it so far."""
+        held = self.read_studies(manifest.studies, events)
+        return [
+            StudyState(**one.model_dump(), **held.get(id, StudyOutcome(id=id)).model_dump())
+            for id, one in manifest.studies.items()
+        ]
 
-    def is_compact(self, manifest: Plain) -> bool:
-        """Say whether results.csv is there and of the same cells of the same suite."""
-        try:
-            held = self.manifest()
-        except InputError:
+    def is_compact(self, manifest: Manifest, before: Manifest | None) -> bool:
+        """Say whether the tables are there, and were made of the same cells of the same suite.
+
+        Args:
+            manifest: what the tables are to be of.
+            before: what the folder holds.
+
+        """
+        if before is None:
             return False
-        same = all(held.get(key) == manifest[key] for key in ("suite_text", "cells"))
-        wanted = ["results.csv", "diagnostics.csv"]
-        wanted += ["tuning.csv"] if manifest.get("studies") else []
+        same = before.suite_text == manifest.suite_text and before.cells == manifest.cells
+        wanted = TABLES if manifest.studies else TABLES[:2]
         return same and all((self.folder / name).is_file() for name in wanted)
 
     def write_tables(self, tables: Mapping[str, str]) -> None:
@@ -260,7 +278,7 @@ class RunFolder:
         for name, text in tables.items():
             _write(self.folder / name, text.encode())
 
-    def publish(self, manifest: Plain, tables: Mapping[str, str]) -> None:
+    def publish(self, manifest: Manifest, tables: Mapping[str, str]) -> None:
         """Write tables and what they are of, without records."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -270,24 +288,28 @@ class RunFolder:
         _write(self.folder / "manifest.json", _json(manifest))
 
 
-def _holding(required: frozenset[str], path: Path) -> Plain:
+def _whole(kind: type[Written], path: Path) -> Written:
     """Read what calls itself as its file is called; ValueError where it is not whole."""
-    record: Plain = json.loads(path.read_bytes())
-    if not isinstance(record, dict) or not record.keys() >= required:
-        raise ValueError("it lacks fields that every record has")
-    if record["id"] != path.stem:
-        raise ValueError(f"it is of cell {record['id']}")
-    return record
+    held = json.loads(path.read_bytes())
+    if not isinstance(held, dict):
+        raise ValueError("it is no table")
+    found = kind.model_validate(record_of_today(held))
+    if found.id != path.stem:
+        raise ValueError(f"it is of cell {found.id}")
+    return found
 
 
-def title(cell: Plain) -> str:
-    """Name a cell of the manifest for a person."""
-    names = " ".join(cell[axis] for axis in AXES)
-    return f"{names} level {cell['level']:g} replicate {cell['replicate']}"
+def _unfit(error: Exception) -> str:
+    """Say on one line why a file is none of ours: the first thing that is wrong with it."""
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())
+    first = error.errors()[0]
+    at = ".".join(map(str, first["loc"]))
+    return f"it lacks {at!r}" if first["type"] == "missing" else f"{at}: {first['msg'].lower()}"
 
 
-def _json(data: Plain) -> bytes:
-    return json.dumps(data, indent=1, allow_nan=False).encode() + b"\n"
+def _json(data: BaseModel) -> bytes:
+    return json.dumps(data.model_dump(), indent=1, allow_nan=False).encode() + b"\n"
 
 
 def _write(path: Path, content: bytes) -> None:

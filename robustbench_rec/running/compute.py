@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from robustbench_rec.errors import InputError
@@ -41,7 +42,7 @@ class Compute:
             "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # what makes its products deterministic
         }
 
-    def take(self) -> None:
+    def configure_libraries(self) -> None:
         """Hold torch and the compiled code to the threads, and to equal bits for equal ones.
 
         Raises:
@@ -76,6 +77,32 @@ def available_cores() -> int:
 
 COMPUTE = Compute()
 """One thread, on the CPU."""
+GPU_JOBS = 4
+"""Workers that share a GPU unless told otherwise: a guess, not measured yet."""
+
+
+def default_jobs(compute: Compute) -> int:
+    """Return as many workers as the cores have room for."""
+    jobs = max(available_cores() // compute.threads, 1)
+    return jobs if compute.device == "cpu" else min(jobs, GPU_JOBS)
+
+
+@contextmanager
+def libraries_as_they_were() -> Iterator[None]:
+    """Restore what `Compute.configure_libraries` sets, on the way out."""
+    import numba
+    import torch
+
+    threads = torch.get_num_threads(), numba.get_num_threads()
+    mode = torch.get_deterministic_debug_mode()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # torch's stubs lack it
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads[0])
+        numba.set_num_threads(threads[1])
+        torch.set_deterministic_debug_mode(mode)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
 def find_device(name: str) -> str:

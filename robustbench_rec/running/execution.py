@@ -1,10 +1,11 @@
-"""Execution: runs the cells of one training, or a trial that tunes, and tells what came of it."""
+"""Execution: one training and the cells that share it, or one trial that tunes."""
 
 from __future__ import annotations
 
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.perturbation import Perturbation, perturb
-from robustbench_rec.data.preparation import load
+from robustbench_rec.data.preparation import in_users, load
 from robustbench_rec.evaluation.ranking import Ranking, evaluate
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.interactions import Split
@@ -32,7 +33,7 @@ def _loaded(dataset: Dataset, data_dir: Path, seed: int) -> Split:
     return load(dataset, data_dir, seed)
 
 
-def run_cells(
+def train_and_test(
     cells: Sequence[Cell],
     data_dir: Path,
     compute: Compute = COMPUTE,
@@ -54,7 +55,7 @@ def run_cells(
         InputError: torch or numba does not take so many threads.
 
     """
-    compute.take()
+    compute.configure_libraries()
     first = cells[0]
     try:
         clean, loading = _timed(_loaded, first.dataset, data_dir, first.seed)
@@ -74,7 +75,7 @@ def run_cells(
             yield Record.failure(cell, error), {}
 
 
-def run_trial(
+def try_settings(
     cell: Cell,
     data_dir: Path,
     compute: Compute = COMPUTE,
@@ -82,16 +83,16 @@ def run_trial(
 ) -> Trial:
     """Train under settings that are tried, and keep the best validation; the test is not met.
 
-    Arguments are those of `run_cells`, with one cell.
+    Arguments are those of `train_and_test`, with one cell.
 
     Raises:
         InputError: torch or numba does not take so many threads.
 
     """
-    compute.take()
+    compute.configure_libraries()
     try:
         clean, loading = _timed(_loaded, cell.dataset, data_dir, cell.seed)
-        split, perturbing = _timed(cell.tuned_on, clean)
+        split, perturbing = _timed(trial_split, cell, clean)
         model, fitting = _timed(_fitted, cell, split, compute.device, split, watch)
     except (Exception, SystemExit) as error:
         return Trial.failure(cell, error)
@@ -168,3 +169,43 @@ def _realised(perturbation: Perturbation, clean: Split, perturbed: Split) -> dic
 def _means(ranking: Ranking) -> dict[str, float]:
     means = {name: float(values.mean()) for name, values in ranking.per_user.items()}
     return means | ranking.lists
+
+
+def trial_split(cell: Cell, clean: Split) -> Split:
+    """Return what a trial trains on and is selected by; the test pairs are not in it."""
+    blind = replace(clean, test=clean.test.none())
+    if cell.trains_clean:
+        return blind
+    if not cell.carves_validation:
+        return perturb(cell.perturbation, blind, cell.perturbation_rng())
+    rngs = cell.perturbation_rng(), cell.noisy_validation_rng()
+    return with_noisy_validation(blind, cell.perturbation, *rngs)
+
+
+def with_noisy_validation(
+    split: Split, perturbation: Perturbation, rng: np.random.Generator, carve: np.random.Generator
+) -> Split:
+    """Return a split whose validation pairs are perturbed as its training pairs are.
+
+    The perturbation meets training and validation pairs alike, as where all that was observed is
+    noisy; of what it leaves, each user's validation is as large as before, though one pair stays
+    to train on. What is held out stays masked. `test` is empty and not looked at; `test_pool`
+    says, as for every training, what no noise may be drawn from.
+
+    Args:
+        split: clean.
+        perturbation: of stage "train".
+        rng: of the perturbation.
+        carve: draws the validation pairs.
+
+    """
+    nothing = split.valid.none()
+    seen = split.seen + split.valid
+    observed = replace(split, train=split.train + split.valid, seen=seen, valid=nothing)
+    perturbed = perturb(perturbation, replace(observed, test=nothing), rng)
+    left = perturbed.train
+    counts = np.minimum(split.valid.user_counts, np.maximum(left.user_counts - 1, 0))
+    chosen = in_users(left, counts, carve)
+    held_out = split.seen.without(split.train).without(left)
+    train = left[~chosen]
+    return replace(perturbed, train=train, valid=left[chosen], seen=train + held_out)

@@ -1,31 +1,66 @@
-"""The pool: runs trainings over processes, and survives what happens to them."""
+"""The pool: runs jobs on an engine, and survives what happens to its workers."""
 
 from __future__ import annotations
 
-import functools
-import gc
-import os
 import time
-from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
-
-from joblib.externals.loky import get_reusable_executor
+from typing import Any
 
 from robustbench_rec.components.registry import load_plugins
 from robustbench_rec.errors import InputError
-from robustbench_rec.processes import start_worker
+from robustbench_rec.records.events import Events
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running.compute import Compute
+from robustbench_rec.running.engines import Engine
 
 DEATHS = 3
 """A training whose worker died so often has failed."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training to run.
+
+    Attributes:
+        id: of the training.
+        function, args: what a worker calls; it marks the training as in flight, see `in_flight`.
+        epochs: how many it may take.
+        cost: what it may cost, in the unit of `Status.costs`.
+
+    """
+
+    id: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    epochs: int
+    cost: float
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where the jobs of a run are done.
+
+    Attributes:
+        folder: of the results.
+        data_dir: where data sets lie.
+        plugins: of the suite.
+        compute: what each worker has.
+        engine: what calls workers.
+        events: who hears how it goes.
+
+    """
+
+    folder: RunFolder
+    data_dir: Path
+    plugins: tuple[str, ...]
+    compute: Compute
+    engine: Engine
+    events: Events
 
 
 @dataclass
@@ -54,6 +89,11 @@ class Status:
         return self.total - self.already - self.done - len(self.failed)
 
     @property
+    def finished(self) -> int:
+        """Those done, now or before."""
+        return self.already + self.done
+
+    @property
     def seconds_left(self) -> float | None:
         """The time that the rest takes at the pace so far; None before there is one."""
         finished, left = self.costs or (self.done + len(self.failed), self.left)
@@ -61,171 +101,112 @@ class Status:
         return (time.monotonic() - self.started) / finished * max(left, 0) if finished else None
 
 
-class Pool(ABC):
-    """Runs trainings over loky's processes, again and again until none is left.
+class Pool:
+    """Runs jobs again and again until none is left.
 
-    When a worker dies, loky gives up the whole pool. Then every training that had started and not
-    ended is charged one death and retried alone, so that only the guilty one fails in the end.
+    When a worker dies, its engine gives up all calls. Then every job that had started and not ended
+    is charged one death and retried alone, so that only the guilty one fails in the end.
 
     Args:
-        fits: ids of the trainings, in the order in which they start; `add` adds others.
-        store: where they mark that they are in flight.
-        jobs: worker processes.
-        compute: what each worker has.
+        place: engine, results folder and events.
         status: kept up to date.
-        watch: called with the status about twice a second.
+        take_up: called with a job and what its worker returned.
+        give_up: called with a job that cannot be run and the reason; records it, and returns what
+            a worker would have.
 
     """
 
-    leaves_workers: ClassVar[bool] = False
-    """Whether workers stay at the end, warm for the next pool."""
-
     def __init__(
         self,
-        fits: Iterable[str],
-        store: RunFolder,
-        jobs: int,
-        compute: Compute,
+        place: Workplace,
         status: Status,
-        watch: Callable[[Status], None],
+        take_up: Callable[[Job, Any], None],
+        give_up: Callable[[Job, Exception], Any],
     ) -> None:
-        self.left = dict.fromkeys(fits)
-        self.store = store
-        self.jobs, self.compute = min(jobs, len(self.left)) or 1, compute
-        self.status, self.watch = status, watch
-        self.executor: Any = None
-        self.waiting: deque[str] = deque()
+        self.engine, self.folder, self.events = place.engine, place.folder, place.events
+        self.status, self.take_up, self.give_up = status, take_up, give_up
+        self.left: dict[str, Job] = {}
+        self.waiting: deque[Job] = deque()
         self.deaths: Counter[str] = Counter()
         self.unexplained = 0
 
-    @abstractmethod
-    def task(self, fit: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Return what a worker calls for a training, and with which arguments."""
-
-    @abstractmethod
-    def length(self, fit: str) -> tuple[int, float]:
-        """Return the epochs that a training may take, and its cost in the unit of the status."""
-
-    @abstractmethod
-    def settle(self, fit: str, result: Any) -> None:
-        """Take up what a worker returned."""
-
-    @abstractmethod
-    def fail(self, fit: str, error: Exception) -> Any:
-        """Record a training that cannot be run, and return what its worker would have."""
+    def add(self, job: Job) -> None:
+        """Put one more job behind those that wait; one that is left already is not added."""
+        if job.id not in self.left:
+            self.left[job.id] = job
+            self.waiting.append(job)
 
     def run(self) -> None:
-        """Run until nothing is left."""
-        try:
-            while self.left:
-                trusted = [fit for fit in self.left if not self.deaths[fit]]
-                self._try(trusted or [next(iter(self.left))])
-        except BaseException:
-            self._stop()
-            raise
-        if not self.leaves_workers:
-            self._stop()
-
-    def _stop(self) -> None:
-        if self.executor is not None:
-            self.executor.shutdown(wait=True, kill_workers=True)
-
-    def add(self, fit: str) -> None:
-        """Put one more training behind those that wait."""
-        self.left[fit] = None
-        self.waiting.append(fit)
-
-    def _try(self, fits: list[str]) -> None:
-        """Run trainings until all have ended or a worker has died."""
-        self.executor = get_reusable_executor(
-            max_workers=self.jobs,
-            timeout=600,
-            initializer=start_worker,
-            initargs=(os.getpid(),),
-            # Without a safe path a worker would import a json.py from the current folder.
-            env=self.compute.environment() | {"PYTHONSAFEPATH": "1"},
-        )
-        self.waiting = deque(fits)
-        try:
-            self._drain()
-        except BrokenProcessPool:
-            self._bury()
+        """Run until nothing is left; KeyboardInterrupt and errors of workers pass through."""
+        while self.left:
+            trusted = [job for job in self.left.values() if not self.deaths[job.id]]
+            self.waiting = deque(trusted or [next(iter(self.left.values()))])
+            try:
+                self._drain()
+            except BrokenExecutor:
+                self._charge_deaths()
 
     def _drain(self) -> None:
-        """Keep two trainings a worker submitted; waiting on thousands would cost more."""
-        futures: dict[Future[Any], str] = {}
+        """Keep two jobs a worker submitted; waiting on thousands would cost more."""
+        futures: dict[Future[Any], Job] = {}
+        workers = self.engine.n_workers
         while futures or self.waiting:
-            while self.waiting and len(futures) < 2 * self.jobs:
-                futures |= self._submit(self.waiting.popleft())
+            while self.waiting and len(futures) < 2 * workers:
+                job = self.waiting.popleft()
+                futures[self.engine.submit(job.function, *job.args)] = job
             ended, _ = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in ended:
                 self._end(futures.pop(future), future.result())
-            self.status.running = min(self.jobs, len(futures) + len(self.waiting))
+            self.status.running = min(workers, len(futures) + len(self.waiting))
             self._look_inside()
-            self.watch(self.status)
+            self.events.progress(self.status)
 
     def _look_inside(self) -> None:
-        """Take up how far the running trainings are."""
-        running = {fit: epoch for fit, epoch in self.store.in_flight().items() if fit in self.left}
-        lengths = {fit: self.length(fit) for fit in running}
-        self.status.epochs = tuple((at, lengths[fit][0]) for fit, at in running.items())
-        shares = (at / lengths[fit][0] * lengths[fit][1] for fit, at in running.items())
-        self.status.under_way = sum(shares)
+        """Take up how far the running jobs are."""
+        epochs = self.folder.in_flight()
+        running = [(self.left[id], at) for id, at in epochs.items() if id in self.left]
+        self.status.epochs = tuple((at, job.epochs) for job, at in running)
+        self.status.under_way = sum(at / job.epochs * job.cost for job, at in running)
 
-    def _submit(self, fit: str) -> dict[Future[Any], str]:
-        function, arguments = self.task(fit)
-        return {self.executor.submit(function, *arguments): fit}
+    def _end(self, job: Job, result: Any) -> None:
+        del self.left[job.id]
+        self.take_up(job, result)
 
-    def _end(self, fit: str, result: Any) -> None:
-        del self.left[fit]
-        self.settle(fit, result)
-
-    def _bury(self) -> None:
-        """Charge each training in flight with a death; the third is its failure."""
-        guilty = self.store.in_flight().keys() & set(self.left)
+    def _charge_deaths(self) -> None:
+        """Charge each job in flight with a death; the third is its failure."""
+        guilty = self.folder.in_flight().keys() & set(self.left)
         self.unexplained = 0 if guilty else self.unexplained + 1
         if self.unexplained == DEATHS:
             raise InputError(
                 f"worker processes died {DEATHS} times before they began; is memory short? "
                 "Try fewer --jobs"
             )
-        for fit in guilty:
-            self.store.mark_ended(fit)
-            self.deaths[fit] += 1
-            if self.deaths[fit] == DEATHS:
+        for id in guilty:
+            self.folder.mark_ended(id)
+            self.deaths[id] += 1
+            if self.deaths[id] == DEATHS:
                 error = RuntimeError(f"its worker died {DEATHS} times (killed, or out of memory)")
-                self._end(fit, self.fail(fit, error))
+                self._end(self.left[id], self.give_up(self.left[id], error))
 
 
 @contextmanager
-def in_flight(folder: str, fit: str, plugins: Iterable[str]) -> Iterator[RunFolder]:
+def in_flight(folder: str, training: str, plugins: Iterable[str]) -> Iterator[RunFolder]:
     """Frame what a worker does for one training: marked while it runs, with plugins at hand.
 
     Args:
         folder: of the results.
-        fit: id of the training.
+        training: its id.
         plugins: of the suite.
 
     Yields:
-        The store of that folder.
+        The results folder.
 
     Raises:
         InputError: a plugin cannot be loaded.
 
     """
-    store = RunFolder(Path(folder))
-    store.mark_started(fit)
+    held = RunFolder(Path(folder))
+    held.mark_started(training)
     load_plugins(plugins)
-    yield store
-    store.mark_ended(fit)
-    _spare_imports()
-
-
-@functools.cache
-def _spare_imports() -> None:
-    """Take what a worker has imported by now out of garbage collection, once.
-
-    loky collects after every task; with all of torch to look through, that takes 0.15 s.
-    """
-    gc.collect()
-    gc.freeze()
+    yield held
+    held.mark_ended(training)

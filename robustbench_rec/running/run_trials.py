@@ -1,42 +1,37 @@
-"""The tuner: runs the studies of a plan, trial by trial, before its cells."""
+"""Trials: runs the studies of a plan, trial by trial, before its cells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from robustbench_rec.components.labels import AXES
 from robustbench_rec.components.settings import shown
 from robustbench_rec.errors import InputError
 from robustbench_rec.experiment.cell import Cell
-from robustbench_rec.experiment.search_space import Settings, import_optuna, suggestions
-from robustbench_rec.experiment.study import Plain, Study, may_pass
+from robustbench_rec.experiment.search_space import Settings
+from robustbench_rec.experiment.study import Study, StudyOutcome, Tried
 from robustbench_rec.records.record import Trial
-from robustbench_rec.records.run_folder import RunFolder
-from robustbench_rec.running.compute import COMPUTE, Compute
-from robustbench_rec.running.execution import run_trial
-from robustbench_rec.running.plan import Plan, manifest
-from robustbench_rec.running.pool import Pool, Status, in_flight
+from robustbench_rec.running.compute import Compute
+from robustbench_rec.running.execution import try_settings
+from robustbench_rec.running.plan import Plan
+from robustbench_rec.running.pool import Job, Pool, Status, Workplace, in_flight
+from robustbench_rec.running.search import import_optuna, suggestions
 
 
-def run_tuning(
-    plan: Plan,
-    store: RunFolder,
-    data_dir: Path,
-    jobs: int,
-    command: str = "",
-    watch: Callable[[Status], None] = lambda _: None,
-    compute: Compute = COMPUTE,
-    warn: Callable[[str], None] = lambda _: None,
-) -> Status:
+def run_trials(plan: Plan, place: Workplace, titles: Mapping[str, str]) -> Status:
     """Run what the studies of a plan leave to try; every trial is on disk as soon as it is known.
 
-    Call it within `store.locked()`, and make the plan anew afterwards. Candidates that are all
-    tried run side by side; those that Optuna draws run one after the other, study beside study. A
-    trial that is recorded is not run again, whichever study it was of, unless it failed by what may
-    have passed. Arguments are those of `run_suite`; `warn` is told of corrupt records.
+    Call it while the folder is locked and its manifest kept, and make the plan anew afterwards.
+    Candidates that are all tried run side by side; those that Optuna draws run one after the
+    other, study beside study. A trial that is recorded is not run again, whichever study it was of,
+    unless it failed by what may have passed.
+
+    Args:
+        plan: from `make_plan`.
+        place: where to run it.
+        titles: study id -> its name for a person.
 
     Raises:
         InputError: results cannot be written, Optuna is wanted and not installed, or torch or
@@ -46,20 +41,10 @@ def run_tuning(
     for study in plan.untuned.values():
         if not study.is_grid:
             import_optuna(study.entry.loss.name)
-    described = manifest(plan, store, command)
-    store.begin(described)
-    titles = {id: study_title(study) for id, study in described["studies"].items()}
-    courses = [_Course(study, titles[id]) for id, study in plan.untuned.items()]
-    trials = _Trials(plan, courses, store, data_dir, jobs, compute, watch, warn)
-    trials.run()
-    watch(trials.status)
+    trials = _Trials([_Course(study, titles[id]) for id, study in plan.untuned.items()], place)
+    trials.pool.run()
+    place.events.progress(trials.status)
     return trials.status
-
-
-def study_title(study: Plain) -> str:
-    """Name a study of the manifest for a person."""
-    place = f" level {study['level']:g}" if study["perturbation"] else ""
-    return " ".join(study[axis] for axis in AXES if study[axis]) + place
 
 
 class _Course:
@@ -69,14 +54,14 @@ class _Course:
         study: what is run.
         title: for a person.
         open: id of each trial that is put and not answered -> its settings.
-        tried: id of each that is answered -> settings and record.
+        tried: id of each that is answered -> what came of it.
 
     """
 
     def __init__(self, study: Study, title: str) -> None:
         self.study, self.title = study, title
         self.open: dict[str, Settings] = {}
-        self.tried: dict[str, tuple[Settings, Plain]] = {}
+        self.tried: dict[str, Tried] = {}
         self._order: list[str] = []
         self._draws = None
         if study.is_grid:
@@ -99,98 +84,86 @@ class _Course:
         except StopIteration:
             return
 
-    def tell(self, id: str, record: Plain) -> None:
+    def tell(self, trial: Trial) -> None:
         """Take up the record of a trial that is open."""
-        self.tried[id] = (self.open.pop(id), record)
+        self.tried[trial.id] = trial.tried(self.open.pop(trial.id))
         if self._draws is not None:
-            self._draw(record["validation"])
+            self._draw(trial.validation)
 
     @property
     def to_come(self) -> int:
         """How many trials may follow those that are put."""
         return self.study.budget - len(self.tried) - len(self.open) if self.open else 0
 
-    def outcome(self) -> Plain:
+    def outcome(self) -> StudyOutcome:
         """Return how the study stands; see `Study.outcome`."""
         tried = {id: self.tried[id] for id in self._order if id in self.tried}
         return self.study.outcome(tried, ended=not self.open)
 
 
-class _Trials(Pool):
-    """Runs what courses wait for, and tells each what is known."""
+class _Trials:
+    """Puts to a pool what courses wait for, and tells each course what is known."""
 
-    leaves_workers = True
-
-    def __init__(
-        self,
-        plan: Plan,
-        courses: list[_Course],
-        store: RunFolder,
-        data_dir: Path,
-        jobs: int,
-        compute: Compute,
-        watch: Callable[[Status], None],
-        warn: Callable[[str], None],
-    ) -> None:
-        self.store, self.courses, self.warn = store, courses, warn
-        self.plugins, self.data_dir = plan.suite.plugins, data_dir
-        self.answered: dict[str, Plain] = {}
+    def __init__(self, courses: list[_Course], place: Workplace) -> None:
+        self.courses, self.place = courses, place
+        self.answered: dict[str, Trial] = {}
         self.looked_for: set[str] = set()
         self.cells: dict[str, Cell] = {}
         self.titles: dict[str, str] = {}
-        wanted = [id for course in courses for id in self._advance(course)]
-        status = Status(total=0, already=len(self.answered), of="trials")
-        super().__init__(wanted, store, jobs, compute, status, watch)
+        self.status = Status(total=0, already=0, of="trials")
+        self.pool = Pool(place, self.status, self.take_up, self.give_up)
+        for course in courses:
+            self._advance(course)
+        self.status.already = len(self.answered)
         self._count()
 
-    def _advance(self, course: _Course) -> list[str]:
-        """Tell a course what is known, keep how it stands, and return what it waits for."""
+    def _advance(self, course: _Course) -> None:
+        """Tell a course what is known, keep how it stands, and put what it waits for."""
         while known := self._known(course.open):
-            for id, record in known.items():
-                course.tell(id, record)
-        self.store.write_tuning(course.outcome())
+            for trial in known:
+                course.tell(trial)
+        self.place.folder.write_tuning(course.outcome())
         for id, settings in course.open.items():
             if id not in self.cells:
                 self.titles[id] = f"tuning {course.title} with {shown(settings)}"
                 self.cells[id] = course.study.trial(settings)
-        return list(course.open)
+            self.pool.add(self._job(id))
 
-    def _known(self, ids: Iterable[str]) -> dict[str, Plain]:
+    def _known(self, ids: Iterable[str]) -> list[Trial]:
         """Return the records of the trials that have one, each looked for on disk once."""
         fresh = set(ids) - self.looked_for
         self.looked_for |= fresh
-        held = self.store.trials(fresh, self.warn)
-        self.answered |= {id: record for id, record in held.items() if not may_pass(record)}
-        return {id: self.answered[id] for id in ids if id in self.answered}
+        held = self.place.folder.read_trials(fresh, self.place.events, set_corrupt_aside=True)
+        self.answered |= {id: trial for id, trial in held.items() if not trial.may_pass}
+        return [self.answered[id] for id in ids if id in self.answered]
+
+    def _job(self, id: str) -> Job:
+        place, cell = self.place, self.cells[id]
+        where = (str(place.folder.folder), str(place.data_dir))
+        args = (*where, id, cell.to_plain(), place.plugins, place.compute)
+        return Job(id, run_one, args, cell.training.epochs, 1.0)
 
     def _count(self) -> None:
-        status = self.status
         put = self.answered.keys() | self.cells.keys()
-        status.total = len(put) + sum(course.to_come for course in self.courses)
-        status.done = len(self.answered) - status.already - len(status.failed)
+        self.status.total = len(put) + sum(course.to_come for course in self.courses)
+        failed = len(self.status.failed)
+        self.status.done = len(self.answered) - self.status.already - failed
 
-    def task(self, fit: str) -> tuple[Callable[..., Plain], tuple[Any, ...]]:
-        folders = (str(self.store.folder), str(self.data_dir))
-        return run_one, (*folders, fit, self.cells[fit].to_plain(), self.plugins, self.compute)
-
-    def length(self, fit: str) -> tuple[int, float]:
-        return self.cells[fit].training.epochs, 1.0
-
-    def settle(self, fit: str, result: Plain) -> None:
-        self.answered[fit] = result
-        if result["status"] == "failed":
-            self.status.failed[fit] = (self.titles[fit], result["error"])
+    def take_up(self, job: Job, trial: Trial) -> None:
+        """Tell every course that waits for a trial what came of it."""
+        self.answered[job.id] = trial
+        if trial.status == "failed":
+            self.status.failed[job.id] = (self.titles[job.id], trial.error)
         for course in self.courses:
-            if fit in course.open:
-                for id in self._advance(course):
-                    if id not in self.left:
-                        self.add(id)
+            if job.id in course.open:
+                self._advance(course)
         self._count()
 
-    def fail(self, fit: str, error: Exception) -> Plain:
-        record = Trial.failure(self.cells[fit], error).to_plain()
-        self.store.write_tuning(record)
-        return record
+    def give_up(self, job: Job, error: Exception) -> Trial:
+        """Record a trial that cannot be run."""
+        trial = Trial.failure(self.cells[job.id], error)
+        self.place.folder.write_tuning(trial)
+        return trial
 
 
 def run_one(
@@ -200,7 +173,7 @@ def run_one(
     cell: Mapping[str, Any],
     plugins: Iterable[str],
     compute: Compute,
-) -> Plain:
+) -> Trial:
     """Run one trial in a worker, from a cell as plain data, and write and return its record.
 
     Raises:
@@ -208,11 +181,11 @@ def run_one(
             takes no such number of threads.
 
     """
-    with in_flight(folder, trial, plugins) as store:
+    with in_flight(folder, trial, plugins) as results:
         rebuilt = Cell.from_plain(cell, Path(data_dir))
         if rebuilt.trial_id != trial:
             raise InputError(f"the code behind {rebuilt} changed while it ran; run again")
-        watch = partial(store.mark_epoch, trial)
-        record = run_trial(rebuilt, Path(data_dir), compute, watch).to_plain()
-        store.write_tuning(record)
+        watch = partial(results.mark_epoch, trial)
+        record = try_settings(rebuilt, Path(data_dir), compute, watch)
+        results.write_tuning(record)
     return record

@@ -1,0 +1,111 @@
+"""Selections: the part of a suite that `--only` names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from robustbench_rec.components.dataset import Dataset
+from robustbench_rec.components.labels import AXES, meant, spec_once
+from robustbench_rec.errors import InputError, nearest
+from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.experiment.suite import Suite
+
+NUMBERS = ("level", "replicate")
+SELECTABLE = (*AXES, *NUMBERS)
+"""What `--only` restricts."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which cells of a suite are kept. Floors stay, whatever the loss and the backbone.
+
+    Attributes:
+        suite: whose cells these are.
+        names: axis -> the labels or numbers that are kept; an axis that is missing keeps all.
+
+    """
+
+    suite: Suite
+    names: Mapping[str, frozenset[str]]
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """The data sets that are kept."""
+        labels, names = self.suite.labels["dataset"], self.names.get("dataset")
+        return tuple(
+            one for one in self.suite.datasets if names is None or labels[spec_once(one)] in names
+        )
+
+    def of(self, cells: Iterable[Cell]) -> tuple[Cell, ...]:
+        """Return the cells that are kept, in their order."""
+        labels = self.suite.labels
+        return tuple(cell for cell in cells if self._keeps(cell, labels))
+
+    def _keeps(self, cell: Cell, labels: Mapping[str, Mapping[str, str]]) -> bool:
+        called = {axis: labels[axis][spec] for axis, spec in cell.specs.items()}
+        called |= {"level": _number(cell.perturbation.level), "replicate": str(cell.replicate)}
+        free = () if cell.backbone.learns else ("backbone", "loss")
+        return all(called[axis] in names for axis, names in self.names.items() if axis not in free)
+
+
+def select(suite: Suite, only: Iterable[tuple[str, str]] = ()) -> Selection:
+    """Return the part of a suite that names on its axes mean.
+
+    Args:
+        suite: the whole.
+        only: (axis, name) of what to keep, as in [("dataset", "synthetic"), ("replicate", "0")];
+            several of one axis are all kept.
+
+    Raises:
+        InputError: an axis or a name that the suite does not have, with the nearest.
+
+    """
+    names: dict[str, set[str]] = {}
+    for axis, name in only:
+        names.setdefault(axis, set()).update(_meant(suite, axis, name))
+    return Selection(suite, {axis: frozenset(found) for axis, found in names.items()})
+
+
+def _meant(suite: Suite, axis: str, name: str) -> list[str]:
+    """Return the labels or numbers that a name means."""
+    if axis not in SELECTABLE:
+        raise InputError(
+            f"--only {axis}={name}: no axis {axis!r}{nearest(axis, SELECTABLE)} "
+            f"(axes: {', '.join(SELECTABLE)})"
+        )
+    known = _known(suite, axis)
+    found = _numbered(name, known) if axis in NUMBERS else meant(name, suite.labels[axis])
+    found = [one for one in found if one in known]
+    if not found:
+        raise InputError(
+            f"--only {axis}={name}: suite {suite.name!r} has no such {axis}"
+            f"{nearest(name, known)} (it has: {', '.join(known)})"
+        )
+    return found
+
+
+def _known(suite: Suite, axis: str) -> list[str]:
+    """Return what can be named on an axis: not floors, which cannot be left out."""
+    if axis == "level":
+        return list(dict.fromkeys(_number(one.level) for one in suite.perturbations))
+    if axis == "replicate":
+        return [_number(one) for one in suite.replicates]
+    labels = suite.labels[axis]
+    if axis == "loss":
+        return [labels[entry.text] for entry in suite.losses]
+    if axis == "backbone":
+        return [labels[spec_once(one)] for one in suite.backbones]
+    return list(dict.fromkeys(labels.values()))
+
+
+def _numbered(name: str, known: Iterable[str]) -> list[str]:
+    with suppress(ValueError):
+        name = _number(float(name))
+    return [name] if name in known else []
+
+
+def _number(value: float) -> str:
+    """Print a level or replicate, in as many digits as tell any two apart."""
+    return f"{value:.12g}"

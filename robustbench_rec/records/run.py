@@ -1,0 +1,183 @@
+"""A run: what its folder holds, read once, from its records or from the tables these became."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robustbench_rec.components.labels import AXES
+from robustbench_rec.errors import InputError
+from robustbench_rec.evaluation.metrics import Averaging
+from robustbench_rec.records import frames
+from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
+from robustbench_rec.records.manifest import CappedLoss, StudyState, Summary
+from robustbench_rec.records.record import Record
+from robustbench_rec.records.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_run(folder: Path | str, events: Events = TOLD_AS_WARNINGS) -> Run:
+    """Return what a results folder holds.
+
+    Args:
+        folder: of the run, as `robustbench-rec run` says where it is.
+        events: hears of records that cannot be read; they count as not run.
+
+    Raises:
+        InputError: the folder holds no run, or one of a format that is not known here.
+
+    """
+    return Run(RunFolder(Path(folder)), events)
+
+
+class Run:
+    """What a run has come to. Every file is read once, when it is first asked for.
+
+    A component is called by its label, as the manifest has it; `manifest.specs` says what a label
+    stands for. Only finished cells have rows.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what was run.
+
+    """
+
+    def __init__(self, folder: RunFolder, events: Events = TOLD_AS_WARNINGS) -> None:
+        self.folder = folder.folder
+        self.manifest = folder.manifest()
+        self._folder, self._events = folder, events
+        self._of_records = folder.cells.is_dir()
+
+    def __repr__(self) -> str:
+        summary = self.summary
+        return (
+            f"Run({self.manifest.suite}: {summary.done} of {summary.cells} cells done, "
+            f"{len(summary.failed)} failed; {self.folder})"
+        )
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """Id of a cell -> its record, failed ones too; none where tables alone are left."""
+        if not self._of_records:
+            return {}
+        return self._folder.read_records(self.manifest.cells, self._events)
+
+    @cached_property
+    def _done(self) -> list[Record]:
+        return [record for record in self.records.values() if record.status == "done"]
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """The results, one row a cell and metric, in the suite's order.
+
+        Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, metric,
+        value, evaluated. `evaluated` is the share of all users who have a test item, in (0, 1]; a
+        table of a run of old may lack it, then it is NaN.
+
+        Raises:
+            InputError: a table that is not whole.
+
+        """
+        if self._of_records:
+            return frames.results_frame(self.manifest, self._done)
+        return frames.read_results(self.folder)
+
+    def results_over(self, averaging: Averaging) -> pd.DataFrame:
+        """Return the results over users with a test item, or over all, the others counting 0.
+
+        Raises:
+            InputError: as `results`, or the table does not say how many users were evaluated.
+
+        """
+        held = self.manifest.averaging
+        frame = self.results.assign(value=frames.averaged(self.results, held, averaging))
+        if frame["value"].isna().any():
+            raise InputError(
+                f"{self.folder}: cannot be averaged over {averaging}; its results.csv does not say "
+                "how many users were evaluated, and its records are gone"
+            )
+        return frame
+
+    @cached_property
+    def evaluations(self) -> pd.DataFrame:
+        """How each loss weighed its negatives during training, one row an evaluation.
+
+        Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, epoch, best
+        (where the model was kept), and one for each of `training.diagnostics.DIAGNOSTICS`. Cells
+        that share a training have the same rows.
+        """
+        if self._of_records:
+            return frames.evaluations_frame(self.manifest, self._done)
+        return frames.read_evaluations(self.folder)
+
+    @cached_property
+    def diagnostics(self) -> pd.DataFrame:
+        """The evaluations, one row a diagnostic that is defined there: `diagnostic`, `value`."""
+        return frames.diagnostics_frame(self.evaluations)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """The trials of each study, in the order in which they were put.
+
+        Columns: dataset, backbone, loss, perturbation ("" where the clean control chose), level,
+        trial, settings (JSON), validation, best_epoch, seconds, status, chosen, edges (where what
+        was chosen stands at the end of what was tried).
+        """
+        if not self._of_records:
+            return frames.read_trials_table(self.folder)
+        put = [trial.id for study in self.studies for trial in study.trials]
+        return frames.trials_frame(self.studies, self._folder.read_trials(put, self._events))
+
+    @cached_property
+    def studies(self) -> list[StudyState]:
+        """The studies of the suite, and how they stand."""
+        if self._of_records:
+            return self._folder.studies_so_far(self.manifest, self._events)
+        return frames.studies_of_tables(self.manifest, self.trials)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """How many cells are done, failed and left, and what is told of the run."""
+        manifest, cells = self.manifest, self.manifest.cells
+        failed = [one for one in self.records.values() if one.status == "failed"]
+        done = self._n_done()
+        return Summary(
+            suite=manifest.suite,
+            cells=len(cells),
+            suite_cells=manifest.suite_cells,
+            done=done,
+            failed={one.id: (cells[one.id].title, one.error) for one in failed},
+            left=len(cells) - done - len(failed),
+            seconds=self._seconds() if self._of_records else None,
+            tuning=tuple(self.studies),
+            parts=manifest.parts,
+            capped=self._capped(),
+        )
+
+    def _n_done(self) -> int:
+        if self._of_records:
+            return len(self._done)
+        return len(self.results.drop_duplicates([*AXES, "level", "replicate"]))
+
+    def _seconds(self) -> float:
+        return sum({record.fit_id: record.seconds["fit"] for record in self._done}.values())
+
+    def _capped(self) -> tuple[CappedLoss, ...]:
+        """Count capped cells; what is done is known all the same where diagnostics are damaged."""
+        try:
+            rows = frames.capped_frame(self.evaluations).to_dict("records")
+        except InputError as error:
+            self._events.warning(str(error))
+            return ()
+        return tuple(CappedLoss(**{str(key): value for key, value in row.items()}) for row in rows)
+
+
+def compact(folder: RunFolder, events: Events = TOLD_AS_WARNINGS) -> Run:
+    """Write what was measured into the tables of a run, and return it."""
+    run = Run(folder, events)
+    tried = run.trials if run.manifest.studies else None
+    folder.write_tables(frames.tables(run.results, run.evaluations, tried))
+    return run

@@ -1,0 +1,70 @@
+"""The loky engine: processes of this machine, which may die without taking the run along."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Future
+from typing import Any
+
+from joblib.externals.loky import get_reusable_executor
+
+from robustbench_rec.processes import start_worker
+from robustbench_rec.running.compute import Compute
+
+
+def start(n_workers: int, compute: Compute) -> Loky:
+    """Start it; its processes start with the first call."""
+    return Loky(n_workers, compute)
+
+
+class Loky:
+    """Runs calls in processes that end with this one, and that Ctrl-C reaches through it alone."""
+
+    def __init__(self, n_workers: int, compute: Compute) -> None:
+        self.n_workers = n_workers
+        # Without a safe path a worker would import a json.py from the current folder.
+        self._environment = compute.environment() | {"PYTHONSAFEPATH": "1"}
+        self._executor: Any = None
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Call a function in a process; new ones are started where the old ones have died."""
+        try:
+            return self._started().submit(_called, function, args)  # type: ignore[no-any-return]  # loky has no types
+        except BrokenExecutor:
+            self._executor = None
+            return self._started().submit(_called, function, args)  # type: ignore[no-any-return]
+
+    def _started(self) -> Any:
+        if self._executor is None:
+            self._executor = get_reusable_executor(
+                max_workers=self.n_workers,
+                timeout=600,
+                initializer=start_worker,
+                initargs=(os.getpid(),),
+                env=self._environment,
+            )
+        return self._executor
+
+    def close(self) -> None:
+        """Kill the processes."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, kill_workers=True)
+
+
+def _called(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    result = function(*args)
+    _spare_imports()
+    return result
+
+
+@functools.cache
+def _spare_imports() -> None:
+    """Take what a worker has imported by now out of garbage collection, once.
+
+    loky collects after every task; with all of torch to look through, that takes 0.15 s.
+    """
+    gc.collect()
+    gc.freeze()

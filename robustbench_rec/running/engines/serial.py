@@ -1,0 +1,38 @@
+"""The serial engine: one call after the other, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
+from typing import Any
+
+from robustbench_rec.running.compute import Compute, libraries_as_they_were
+
+
+def start(n_workers: int, compute: Compute) -> Serial:
+    """Start it; it has one worker, this process, whatever is asked."""
+    return Serial()
+
+
+class Serial:
+    """Runs a call as it is submitted. What kills a worker kills this process."""
+
+    n_workers = 1
+
+    def __init__(self) -> None:
+        self._libraries = ExitStack()
+        self._libraries.enter_context(libraries_as_they_were())
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Call a function, and return its result as a future that is done."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def close(self) -> None:
+        """Give torch and the compiled code back the threads that they had."""
+        self._libraries.close()

@@ -1,0 +1,99 @@
+"""The manifest of a plan: how a run was asked for, and what its cells are called."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from robustbench_rec.components.labels import spec_once
+from robustbench_rec.experiment.study import Study
+from robustbench_rec.records.manifest import Manifest, PlannedCell, PlannedStudy
+from robustbench_rec.records.record import versions
+from robustbench_rec.running.plan import Plan
+
+Labels = Mapping[str, Mapping[str, str]]
+
+
+def manifest_of(plan: Plan, command: str = "") -> Manifest:
+    """Describe a run; what an earlier call of the same suite planned stays in it.
+
+    Args:
+        plan: what is run.
+        command: what the user typed.
+
+    """
+    suite, before = plan.suite, plan.before
+    again = before is not None and before.suite_text == suite.text
+    held = before if again else None
+    labels = suite.labels
+    return Manifest(
+        suite=suite.name,
+        about=suite.about,
+        protocol=tuple(sorted({cell.protocol for cell in plan.cells})),
+        metrics=suite.metrics,
+        averaging=suite.averaging,
+        replicates=len(suite.replicates),
+        versions=versions(),
+        platform=f"{platform.system()} {platform.machine()}",
+        data=(held.data if held else {}) | dict(plan.fingerprints),
+        plugins=suite.plugins,
+        command=command,
+        process=os.getpid(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        suite_text=suite.text,
+        suite_cells=suite.n_cells,
+        references=suite.references,
+        tuning=asdict(suite.tune) | {"selected_by": "validation ndcg@20"},
+        specs={axis: {label: spec for spec, label in of.items()} for axis, of in labels.items()},
+        studies=_studies(plan, held.studies if held else {}, labels),
+        cells=_cells(plan, held.cells if held else {}, labels),
+    )
+
+
+def _cells(plan: Plan, before: Mapping[str, PlannedCell], labels: Labels) -> dict[str, PlannedCell]:
+    """Name the planned cells by id, and those planned before, as far as they still stand.
+
+    A cell planned before stands if the suite still has it, or if its data set is not here now.
+    """
+    planned = {cell.id for cell in plan.cells} | before.keys()
+    named = {
+        cell.id: PlannedCell(
+            **_called(cell.specs, labels),
+            level=cell.perturbation.level,
+            replicate=cell.replicate,
+        )
+        for cell in plan.all_cells
+        if cell.id in planned
+    }
+    here = _datasets_here(plan, labels)
+    return named | {id: cell for id, cell in before.items() if cell.dataset not in here}
+
+
+def _studies(
+    plan: Plan, before: Mapping[str, PlannedStudy], labels: Labels
+) -> dict[str, PlannedStudy]:
+    """Name the studies by id, as `_cells` does the cells that rest on them."""
+    planned = plan.studies.keys() | before.keys()
+    every = plan.all_studies.items()
+    named = {id: _study(study, labels) for id, study in every if id in planned}
+    here = _datasets_here(plan, labels)
+    return named | {id: study for id, study in before.items() if study.dataset not in here}
+
+
+def _study(study: Study, labels: Labels) -> PlannedStudy:
+    called = _called(study.base.specs | {"loss": study.entry.text}, labels)
+    if study.base.trains_clean:
+        called["perturbation"] = ""
+    return PlannedStudy(**called, level=study.base.perturbation.level, budget=study.budget)
+
+
+def _called(specs: Mapping[str, str], labels: Labels) -> dict[str, Any]:
+    return {axis: labels[axis][spec] for axis, spec in specs.items()}
+
+
+def _datasets_here(plan: Plan, labels: Labels) -> set[str]:
+    return {labels["dataset"][spec_once(cell.dataset)] for cell in plan.all_cells}

@@ -1,0 +1,156 @@
+"""A session: one call that runs what is left of a suite, from the plan to the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robustbench_rec.data.catalog import default_data_dir
+from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.experiment.suite_file import load_suite
+from robustbench_rec.records import RUNS
+from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
+from robustbench_rec.records.run import Run, compact
+from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.running.compute import COMPUTE, Compute, default_jobs, find_device
+from robustbench_rec.running.engines import Engine, start_engine
+from robustbench_rec.running.manifest import manifest_of
+from robustbench_rec.running.plan import Plan, check_data, make_plan
+from robustbench_rec.running.pool import Workplace
+
+
+def run(
+    suite: str | Path | Suite,
+    out: Path | str | None = None,
+    *,
+    data_dir: Path | str | None = None,
+    only: Sequence[tuple[str, str]] = (),
+    force: bool = False,
+    jobs: int | None = None,
+    threads: int = 1,
+    device: str = "cpu",
+    engine: str = "loky",
+    plugins: Sequence[str] = (),
+    events: Events = TOLD_AS_WARNINGS,
+) -> Run:
+    """Run what is left of a suite, its tuning first, and return what the run has come to.
+
+    The same call goes on where it was stopped, and has nothing to do once all is done. A cell that
+    fails does not stop the others: it has its reason in `Run.summary.failed`, and is tried again by
+    the next call.
+
+    Args:
+        suite: its name, the path of its .toml file, or the suite itself.
+        out: the results folder; `results/runs/SUITE` if None.
+        data_dir: where data sets lie; the default folder if None.
+        only: (axis, name) of the part to run, as in [("loss", "softmax"), ("replicate", "0")].
+        force: run done cells again; what tuning chose is kept.
+        jobs: workers; as many as the cores have room for if None.
+        threads: of each worker. Equal bits need equal threads, and with them any number of jobs.
+        device: "cpu", "auto", "cuda" or "cuda:1".
+        engine: "loky", processes of this machine, or "serial", one training after the other in
+            this process.
+        plugins: files or modules that register components of yours, besides those of the suite.
+        events: hears of the plan, of progress and of warnings.
+
+    Raises:
+        InputError: anything wrong with what is asked, with the data or with the folder, on one
+            line.
+
+    """
+    where = Path(data_dir) if data_dir else default_data_dir()
+    loaded = suite if isinstance(suite, Suite) else load_suite(str(suite), where, plugins)
+    compute = Compute(threads, find_device(device))
+    return Session(
+        suite=loaded,
+        folder=RunFolder(Path(out) if out else RUNS / loaded.name),
+        data_dir=where,
+        only=tuple(only),
+        force=force,
+        compute=compute,
+        jobs=jobs or default_jobs(compute),
+        engine=engine,
+        events=events,
+    ).run()
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of a suite; attributes are the arguments of `run`, resolved.
+
+    Attributes:
+        command: what the user typed, for the manifest.
+
+    """
+
+    suite: Suite
+    folder: RunFolder
+    data_dir: Path
+    only: Sequence[tuple[str, str]] = ()
+    force: bool = False
+    compute: Compute = COMPUTE
+    jobs: int = 1
+    engine: str = "loky"
+    command: str = ""
+    events: Events = field(default=TOLD_AS_WARNINGS)
+
+    def plan(self, retry: bool = True) -> Plan:
+        """Find out what is to be run, as the folder stands now."""
+        what = (self.suite, self.folder, self.data_dir)
+        return make_plan(*what, self.only, self.force, self.events, retry)
+
+    def rehearse(self) -> None:
+        """Tell the plan, and whether the data fit; run nothing."""
+        self._refuse_to_replace()
+        plan = self.plan()
+        self.events.plan(plan, self)
+        check_data(plan, self.data_dir)
+
+    def run(self) -> Run:
+        """Run what is left."""
+        self._refuse_to_replace()
+        with self.folder.locked():
+            plan = self.plan()
+            self.events.plan(plan, self)
+            check_data(plan, self.data_dir)
+            workers = max(min(self.jobs, plan.n_to_run), 1)
+            with closing(start_engine(self.engine, workers, self.compute)) as engine:
+                if plan.untuned:
+                    self._run_trials(plan, engine)
+                    plan = self.plan(retry=False)
+                return self._run_cells(plan, engine)
+
+    def _refuse_to_replace(self) -> None:
+        if not self.force:
+            self.folder.refuse_to_replace(self.suite.name)
+
+    def _run_trials(self, plan: Plan, engine: Engine) -> None:
+        from robustbench_rec.running.run_trials import run_trials
+
+        manifest = manifest_of(plan, self.command)
+        self.folder.begin(manifest)
+        titles = {id: study.title for id, study in manifest.studies.items()}
+        run_trials(plan, self._workplace(engine), titles)
+
+    def _run_cells(self, plan: Plan, engine: Engine) -> Run:
+        from robustbench_rec.running.run_cells import run_cells
+
+        manifest = manifest_of(plan, self.command)
+        is_new = bool(plan.left) or not self.folder.is_compact(manifest, plan.before)
+        if is_new:
+            self.folder.begin(manifest)
+        titles = {id: cell.title for id, cell in manifest.cells.items()}
+        run_cells(plan, self._workplace(engine), titles)
+        return compact(self.folder, self.events) if is_new else Run(self.folder, self.events)
+
+    def _workplace(self, engine: Engine) -> Workplace:
+        return Workplace(
+            self.folder,
+            self.data_dir,
+            self.suite.plugins,
+            self.compute,
+            engine,
+            self.events,
+        )
