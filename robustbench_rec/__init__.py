@@ -1,6 +1,9 @@
 """A robustness benchmark for the loss functions of recommender systems."""
 
+from importlib import import_module as _import_module
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from robustbench_rec.components.backbone import BACKBONES, Backbone
 from robustbench_rec.components.dataset import DATASETS, Dataset, Raw, Table
@@ -14,12 +17,29 @@ from robustbench_rec.components.loss import (
     Objective,
     View,
 )
-from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation, Stage
+from robustbench_rec.components.perturbation import (
+    PERTURBATIONS,
+    Perturbation,
+    Stage,
+    perturb,
+    perturbation_rng,
+)
 from robustbench_rec.components.settings import setting, spec
 from robustbench_rec.data.catalog import FileDataset
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import IntArray, Interactions, Split
 from robustbench_rec.seeds import rng_for
+
+if _TYPE_CHECKING:
+    from robustbench_rec.data.preparation import load_dataset
+    from robustbench_rec.evaluation.ranking import Ranking, evaluate
+    from robustbench_rec.experiment.suite import Suite
+    from robustbench_rec.experiment.suite_file import load_suite
+    from robustbench_rec.records.events import Events
+    from robustbench_rec.records.run import Run, read_run
+    from robustbench_rec.running.session import run
+    from robustbench_rec.training.config import TrainConfig
+    from robustbench_rec.training.fit import Fit, fit
 
 __version__ = "0.1.0"
 
@@ -33,7 +53,9 @@ __all__ = [
     "Bound",
     "Dataset",
     "Estimate",
+    "Events",
     "FileDataset",
+    "Fit",
     "InputError",
     "IntArray",
     "Interactions",
@@ -41,16 +63,55 @@ __all__ = [
     "Move",
     "Objective",
     "Perturbation",
+    "Ranking",
     "Raw",
+    "Run",
     "Split",
     "Stage",
+    "Suite",
     "Table",
+    "TrainConfig",
     "View",
     "__version__",
+    "evaluate",
+    "fit",
+    "load_dataset",
+    "load_suite",
+    "perturb",
+    "perturbation_rng",
+    "read_run",
     "rng_for",
+    "run",
     "setting",
     "spec",
 ]
+
+_LATE = {
+    "Events": "records.events",
+    "Fit": "training.fit",
+    "Ranking": "evaluation.ranking",
+    "Run": "records.run",
+    "Suite": "experiment.suite",
+    "TrainConfig": "training.config",
+    "evaluate": "evaluation.ranking",
+    "fit": "training.fit",
+    "load_dataset": "data.preparation",
+    "load_suite": "experiment.suite_file",
+    "read_run": "records.run",
+    "run": "running.session",
+}
+"""Public names that are imported when they are first asked for: most bring torch or pandas."""
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_import_module(f"{__name__}.{_LATE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})
+
 
 _package = _Path(__file__).resolve().parent
 if not (_package / "perturbations").is_dir():

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from robustbench_rec.seeds import rng_for
+
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+
+
+class Frame(Protocol):
+    """A table with named columns, such as a pandas frame."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """Return a column."""
 
 
 def _frozen(values: ArrayLike, dtype: type[np.generic]) -> NDArray[Any]:
@@ -28,7 +37,7 @@ def _ids(values: ArrayLike, name: str) -> IntArray:
     return ids.astype(np.int64, copy=False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Interactions:
     """A set of (user, item) pairs over a fixed catalogue, sorted by user, then item.
 
@@ -97,6 +106,11 @@ class Interactions:
             for values in (timestamps, ratings)
         )
         return cls(user_ids[order], item_ids[order], n_users, n_items, times, stars)
+
+    def __repr__(self) -> str:
+        return (
+            f"Interactions({len(self):,} pairs of {self.n_users:,} users, {self.n_items:,} items)"
+        )
 
     def none(self) -> Interactions:
         """Return an empty set over the same catalogue."""
@@ -167,8 +181,22 @@ class Interactions:
         """Return the pairs that `other` does not hold."""
         return self[~other.holds(self.users, self.items)]
 
+    def drawn(self, counts: IntArray, rng: np.random.Generator) -> BoolArray:
+        """Return a mask (n,) that chooses `counts[u]` pairs of each user u at random."""
+        shuffled = np.lexsort((rng.random(len(self)), self.users))
+        rank = np.empty(len(self), dtype=np.int64)
+        rank[shuffled] = np.arange(len(self))
+        return np.asarray(rank - self.starts[self.users] < counts[self.users])
 
-@dataclass(frozen=True, eq=False)
+    def share_of_each_user(self, share: float) -> IntArray:
+        """Return a share of each user's pairs, (n_users,): max(int(share n), 1), never all."""
+        if share == 0:
+            return np.zeros(self.n_users, dtype=np.int64)
+        counts = np.maximum(np.floor(share * self.user_counts + 1e-9).astype(np.int64), 1)
+        return np.asarray(np.minimum(counts, np.maximum(self.user_counts - 1, 0)))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """What one cell trains on, is selected by, and is tested on.
 
@@ -252,6 +280,56 @@ class Split:
             item_ids=item_ids,
         )
 
+    @classmethod
+    def from_frames(
+        cls,
+        train: Frame,
+        test: Frame,
+        valid: Frame | None = None,
+        *,
+        user: str = "user",
+        item: str = "item",
+        valid_share: float = 0.1,
+        seed: int = 0,
+    ) -> Split:
+        """Make a clean split of data of one's own: pandas frames, or anything with columns.
+
+        Args:
+            train: the training pairs, one a row, in any order; ids are whole numbers or texts. They
+                are numbered from 0 in the order of their values, see `user_ids` and `item_ids`.
+            test: the test pairs.
+            valid: the validation pairs; without them they are taken from `train`.
+            user: name of the column of users.
+            item: name of the column of items.
+            valid_share: of each user's training pairs, one at least and never all, where `valid`
+                is not given.
+            seed: of that draw.
+
+        Raises:
+            KeyError: a frame lacks a column.
+            ValueError: a pair stands twice, in one frame or in two; ids that are neither whole
+                numbers in all frames nor texts in all.
+
+        """
+        given = [train, test, *([] if valid is None else [valid])]
+        user_ids, users = _numbered([frame[user] for frame in given], user)
+        item_ids, items = _numbered([frame[item] for frame in given], item)
+        sizes = len(user_ids), len(item_ids)
+        parts = [Interactions.of(*ids, *sizes) for ids in zip(users, items, strict=True)]
+        if valid is None:
+            counts = parts[0].share_of_each_user(valid_share)
+            chosen = parts[0].drawn(counts, rng_for(seed, "valid"))
+            parts = [parts[0][~chosen], parts[1], parts[0][chosen]]
+        return cls.of(parts[0], parts[2], parts[1], user_ids=user_ids, item_ids=item_ids)
+
+    def __repr__(self) -> str:
+        density = len(self.seen) / max(self.n_users * self.n_items, 1)
+        return (
+            f"Split({self.n_users:,} users, {self.n_items:,} items, "
+            f"{len(self.train):,} + {len(self.valid):,} + {len(self.test):,} "
+            f"training, validation and test pairs, density {density:.2%})"
+        )
+
     @property
     def n_users(self) -> int:
         """Users in the catalogue."""
@@ -268,3 +346,19 @@ class Split:
         keys = np.unique(np.concatenate([part.keys for part in parts]))
         users, items = np.divmod(keys, np.int64(self.n_items))
         return Interactions(users, items, self.n_users, self.n_items)
+
+
+def _numbered(columns: list[ArrayLike], name: str) -> tuple[NDArray[Any], list[IntArray]]:
+    """Number ids from 0: return the original ones, ascending, and each column in numbers."""
+    arrays = [np.asarray(column) for column in columns]
+    whole = all(array.dtype.kind in "iu" for array in arrays)
+    if not whole:
+        arrays = [np.asarray(array, dtype=object) for array in arrays]
+        for one in np.concatenate(arrays):
+            if not isinstance(one, str):
+                raise ValueError(
+                    f"column {name!r} holds {one!r}; ids are whole numbers in all frames, "
+                    "or texts in all"
+                )
+    ids, numbers = np.unique(np.concatenate(arrays), return_inverse=True)
+    return ids, np.split(numbers.astype(np.int64), np.cumsum([len(a) for a in arrays])[:-1])

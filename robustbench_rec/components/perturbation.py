@@ -10,9 +10,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from robustbench_rec.components.registry import Registry
-from robustbench_rec.components.settings import Component, setting
+from robustbench_rec.components.settings import Component, setting, spec
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Interactions, Split
+from robustbench_rec.seeds import rng_for
 
 Stage = Literal["train", "negatives", "test"]
 
@@ -71,6 +72,22 @@ class Perturbation(Component):
 
 
 PERTURBATIONS: Registry[Perturbation] = Registry("perturbation", "robustbench_rec.perturbations")
+
+
+def perturbation_rng(
+    perturbation: Perturbation, dataset: Component | str, seed: int = 0, replicate: int = 0
+) -> np.random.Generator:
+    """Return the generator that a suite perturbs by: the same for every loss and every level.
+
+    Args:
+        perturbation: what is applied; its level does not matter.
+        dataset: what it is applied to, or any name for data of one's own.
+        seed: of the suite.
+        replicate: which repetition, from 0.
+
+    """
+    called = dataset if isinstance(dataset, str) else spec(dataset)
+    return rng_for(seed, called, perturbation.name, replicate, "perturbation")
 
 
 def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) -> Split:

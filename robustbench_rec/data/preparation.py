@@ -11,9 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_rec.components.dataset import Dataset, Raw, Table
+from robustbench_rec.data.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import BoolArray, IntArray, Interactions, Split
 from robustbench_rec.seeds import rng_for
+
+
+def load_dataset(
+    name: str, data_dir: Path | str | None = None, seed: int = 0, **settings: Any
+) -> Split:
+    """Return the clean split of a data set, as a suite of the same seed trains on it.
+
+    Args:
+        name: of a data set that `robustbench-rec data list` tells of, or of one's own.
+        data_dir: where data sets lie; the default folder if None.
+        seed: of splitting, validation and sampling; a suite's.
+        settings: as in a suite's `[[dataset]]` table, such as `hold_out=0.1` or `path="mine.csv"`.
+
+    Raises:
+        InputError: no such data, an unknown setting, or data that are unfit; one line.
+
+    """
+    where = Path(data_dir) if data_dir else default_data_dir()
+    return load(resolve({"name": name, **settings}, where, Path.cwd()), where, seed)
 
 
 def load(dataset: Dataset, data_dir: Path, seed: int) -> Split:
@@ -56,9 +76,9 @@ def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
         train, test = _split(_filtered(train, dataset), dataset, rng("split"))
     valid = parts.valid
     if valid is None:
-        chosen = in_users(train, _of_each_user(train, dataset.valid), rng("valid"))
+        chosen = train.drawn(train.share_of_each_user(dataset.valid), rng("valid"))
         train, valid = train[~chosen], train[chosen]
-    held = in_users(train, _of_each_user(train, dataset.hold_out), rng("hold_out"))
+    held = train.drawn(train.share_of_each_user(dataset.hold_out), rng("hold_out"))
     never_observed = parts.unobserved.without(train).without(valid).without(test)
     split = Split.of(
         train[~held],
@@ -234,7 +254,7 @@ def _split(
         has_past = train.user_counts[log.users] > 0
         test = log[tested & has_past]
     else:
-        tested = in_users(log, _test_counts(log, dataset.test), rng)
+        tested = log.drawn(_test_counts(log, dataset.test), rng)
         train, test = log[~tested], log[tested]
     if not len(test):
         raise InputError(
@@ -264,22 +284,6 @@ def _test_counts(log: Interactions, share: float) -> IntArray:
     """
     counts = np.ceil(share * log.user_counts - 1e-9).astype(np.int64)
     return np.asarray(np.minimum(counts, np.maximum(log.user_counts - 1, 0)))
-
-
-def _of_each_user(train: Interactions, share: float) -> IntArray:
-    """Return a share of each user's number of pairs, max(int(share n), 1), never all; 0 of 0."""
-    if share == 0:
-        return np.zeros(train.n_users, dtype=np.int64)
-    counts = np.maximum(np.floor(share * train.user_counts + 1e-9).astype(np.int64), 1)
-    return np.asarray(np.minimum(counts, np.maximum(train.user_counts - 1, 0)))
-
-
-def in_users(pairs: Interactions, counts: IntArray, rng: np.random.Generator) -> BoolArray:
-    """Return a mask (n,) that chooses `counts[u]` pairs of each user u at random."""
-    shuffled = np.lexsort((rng.random(len(pairs)), pairs.users))
-    rank = np.empty(len(pairs), dtype=np.int64)
-    rank[shuffled] = np.arange(len(pairs))
-    return np.asarray(rank - pairs.starts[pairs.users] < counts[pairs.users])
 
 
 def _sample(test: Interactions, share: float, rng: np.random.Generator) -> Interactions:

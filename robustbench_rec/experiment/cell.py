@@ -15,7 +15,7 @@ from robustbench_rec.components.backbone import BACKBONES, Backbone
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.labels import spec_once, trained
 from robustbench_rec.components.loss import LOSSES, Loss
-from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation
+from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation, perturbation_rng
 from robustbench_rec.components.registry import code_of, make
 from robustbench_rec.components.settings import plain, spec
 from robustbench_rec.data.catalog import resolve
@@ -133,8 +133,7 @@ class Cell:
 
     def perturbation_rng(self) -> np.random.Generator:
         """Return the perturbation's generator: the same for every loss and every level."""
-        dataset, name = spec(self.dataset), self.perturbation.name
-        return rng_for(self.seed, dataset, name, self.replicate, "perturbation")
+        return perturbation_rng(self.perturbation, self.dataset, self.seed, self.replicate)
 
     def noisy_validation_rng(self) -> np.random.Generator:
         """Return what draws the validation pairs of a trial from perturbed ones."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.perturbation import Perturbation, perturb
-from robustbench_rec.data.preparation import in_users, load
+from robustbench_rec.data.preparation import load
 from robustbench_rec.evaluation.ranking import Ranking, evaluate
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.interactions import Split
@@ -205,7 +205,7 @@ def with_noisy_validation(
     perturbed = perturb(perturbation, replace(observed, test=nothing), rng)
     left = perturbed.train
     counts = np.minimum(split.valid.user_counts, np.maximum(left.user_counts - 1, 0))
-    chosen = in_users(left, counts, carve)
+    chosen = left.drawn(counts, carve)
     held_out = split.seen.without(split.train).without(left)
     train = left[~chosen]
     return replace(perturbed, train=train, valid=left[chosen], seen=train + held_out)
