@@ -9,7 +9,10 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # before numba: threads.MOST, o
 import numba
 import pytest
 import threads
+from click.testing import CliRunner
 from commands import command_line
+
+from robustbench_rec.cli.main import main
 
 numba.set_num_threads(1)
 
@@ -46,6 +49,26 @@ def command(tmp_path):
         return subprocess.run(
             command_line(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300
         )
+
+    return run
+
+
+@pytest.fixture
+def in_process(tmp_path, monkeypatch):
+    """Return a function as `command` does, that runs in this process, trainings too.
+
+    It takes no plugin: that would stay registered.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        words = [str(word) for word in arguments]
+        words += ["--engine", "serial"] if words[0] == "run" else []
+        monkeypatch.setattr("sys.argv", ["robustbench-rec", *words])
+        done = CliRunner().invoke(main, words)
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
     return run
 

@@ -29,13 +29,21 @@ def manifest_of_today(manifest: Plain) -> Plain:
     """
     version = manifest.get("format", 1)
     if version == 1:
-        return SINCE_FORMAT_1 | manifest | {"format": FORMAT}
+        old = SINCE_FORMAT_1 | manifest
+        parts = [_with_protocols(part) for part in old["parts"]]
+        return _with_protocols(old) | {"format": FORMAT, "parts": parts}
     if version != FORMAT:
         raise InputError(
             f"it is of format {version!r}; this robustbench_rec reads formats 1 to {FORMAT}, "
             "so use the version that wrote it, or a newer one"
         )
     return manifest
+
+
+def _with_protocols(told: Plain) -> Plain:
+    """Return it with a list of protocols, where a single one stood once, or ""."""
+    held = told["protocol"] or []
+    return told | {"protocol": [held] if isinstance(held, str) else held}
 
 
 def record_of_today(record: Plain) -> Plain:

@@ -1,16 +1,16 @@
 """Published values: beside ours under the source's own averaging, and in figures."""
 
-import json
 import math
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import runs
 
 from robustbench_rec import InputError
 from robustbench_rec.analysis.against_published import DRAWN, compare, overlay
-from robustbench_rec.records.frames import compact, read
+from robustbench_rec.records.run import compact, read_run
 from robustbench_rec.records.run_folder import RunFolder
 
 LOSSES = ("bpr", "softmax")
@@ -31,16 +31,13 @@ def reference(**changes):
 
 
 def record(id, loss, perturbation, level, replicate):
-    return {
-        "id": id,
-        "fit_id": id,
-        "status": "done",
-        **{axis: {"name": axis} for axis in ("dataset", "backbone", "loss")},
-        "perturbation": {"unit": "share", "level": level},
-        "replicate": replicate,
-        "metrics": {"ndcg@20": value_of(loss, level, replicate), "coverage@20": 0.25},
-        "users": {"evaluated": EVALUATED[level], "all": 10},
-    }
+    return runs.record(
+        id,
+        level=level,
+        replicate=replicate,
+        metrics={"ndcg@20": value_of(loss, level, replicate), "coverage@20": 0.25},
+        users={"evaluated": EVALUATED[level], "all": 10},
+    )
 
 
 @pytest.fixture
@@ -60,16 +57,12 @@ def run(tmp_path):
             f"c{at}": {"dataset": "toy", "backbone": "mf", **dict(zip(names, point, strict=True))}
             for at, point in enumerate(points)
         }
-        manifest = dict.fromkeys(("suite_text", "data", "process"), "") | {
-            "suite": "s",
-            "suite_cells": len(cells),
-            "averaging": averaging,
-            "metrics": ["ndcg@20"],
-            "cells": cells,
-        }
+        manifest = runs.manifest(
+            averaging=averaging, cells=cells, suite_cells=len(cells), references=references
+        )
         store = RunFolder(tmp_path / "run")
         with store.locked():
-            store.begin(manifest | ({"references": list(references)} if references else {}))
+            store.begin(manifest)
             for id, cell in cells.items():
                 if cell["perturbation"] not in without:
                     store.write(record(id, *(cell[name] for name in names)), {})
@@ -78,8 +71,13 @@ def run(tmp_path):
     return write
 
 
+def overlaid(folder: Path):
+    read = read_run(folder)
+    return overlay(read, read.results)
+
+
 def one(folder: Path):
-    found = compare(folder)
+    found = compare(read_run(folder))
     assert len(found) == 1
     return found.iloc[0]
 
@@ -127,7 +125,7 @@ def test_ours_is_averaged_as_the_source_averages(run, held, level, averaging, ou
     row = reference(perturbation="shift", level=level, averaging=averaging, value=1.0)
     folder = run(row, averaging=held)
     if compacted:
-        compact(folder)
+        compact(RunFolder(folder))
         shutil.rmtree(folder / "cells")
     assert one(folder)["ours"] == pytest.approx(ours)
 
@@ -139,7 +137,8 @@ def test_a_metric_of_all_lists_has_one_averaging(run):
 
 def test_what_was_not_run_says_so(run):
     missing = reference(perturbation="shift", level=1.0)
-    found = compare(run(missing, reference(loss="mse"), reference(), without=["shift"]))
+    folder = run(missing, reference(loss="mse"), reference(), without=["shift"])
+    found = compare(read_run(folder))
     assert found["verdict"].tolist() == ["not run", "not run", "within"]
     assert found["n"].tolist() == [0, 0, 2]
     assert found["ours"].isna().tolist() == [True, True, False]
@@ -153,20 +152,20 @@ def test_a_run_without_a_finished_cell_compares_nothing(run):
 
 def test_an_old_compacted_run_compares_under_its_own_averaging_alone(run):
     folder = run(reference(), reference(averaging="all-users"))
-    read(folder).drop(columns="evaluated").to_csv(folder / "results.csv", index=False)
+    results = read_run(folder).results
+    results.drop(columns="evaluated").to_csv(folder / "results.csv", index=False)
     shutil.rmtree(folder / "cells")
-    found = compare(folder)
+    found = compare(read_run(folder))
     assert found["verdict"].tolist() == ["within", "needs records"]
     assert found["n"].tolist() == [2, 2]
-    drawn = overlay(RunFolder(folder).manifest(), read(folder))
+    drawn = overlaid(folder)
     assert drawn["value"].tolist() == [0.52, 0.52]  # one a perturbation, of the first row alone
 
 
 def test_a_run_without_references_tells_how_to_add_them(run):
     folder = run()
-    assert "references" not in json.loads((folder / "manifest.json").read_text())
     with pytest.raises(InputError) as caught:
-        compare(folder)
+        compare(read_run(folder))
     message = str(caught.value)
     assert message.startswith(f"{folder}: suite 's' has no published value; add tables to the ")
     assert "[[reference]]" in message
@@ -175,7 +174,7 @@ def test_a_run_without_references_tells_how_to_add_them(run):
 
 def test_the_clean_control_is_drawn_for_every_perturbation_and_a_level_for_its_own(run):
     folder = run(reference(), reference(perturbation="noise", level=0.1, value=0.4))
-    found = overlay(RunFolder(folder).manifest(), read(folder))
+    found = overlaid(folder)
     assert list(found.columns) == DRAWN
     rows = [tuple(row) for row in found[["perturbation", "level", "value"]].to_numpy()]
     assert rows == [("noise", 0.0, 0.52), ("shift", 0.0, 0.52), ("noise", 0.1, 0.4)]
@@ -187,16 +186,16 @@ def test_values_are_drawn_under_the_run_s_averaging(run):
         for level in (0.0, 1.0)
     ]
     folder = run(*rows, reference(metric="coverage@20", averaging="all-users", value=0.3))
-    found = overlay(RunFolder(folder).manifest(), read(folder))
+    found = overlaid(folder)
     # eight of ten users have a test item at level 0, six at level 1; coverage is of all lists
     np.testing.assert_allclose(found["value"], [0.3 / 0.8, 0.3 / 0.6, 0.3, 0.3])
     folder = run(reference(value=0.3), averaging="all-users")
-    found = overlay(RunFolder(folder).manifest(), read(folder))
+    found = overlaid(folder)
     np.testing.assert_allclose(found["value"], [0.24, 0.24])
 
 
 def test_nothing_is_drawn_of_a_run_without_references(run):
     folder = run()
-    found = overlay(RunFolder(folder).manifest(), read(folder))
+    found = overlaid(folder)
     assert list(found.columns) == DRAWN
     assert found.empty

@@ -10,7 +10,7 @@ import pytest
 
 from robustbench_rec.experiment.cell import HOLDING_OUT
 from robustbench_rec.experiment.suite_file import load_suite
-from robustbench_rec.running.execution import run_cells
+from robustbench_rec.running.execution import train_and_test
 from robustbench_rec.training.config import PROTOCOL
 
 EXPECTED = {
@@ -46,14 +46,12 @@ def records():
         if cell.replicate == 0 and cell.backbone.learns:
             short = dataclasses.replace(cell, training=dataclasses.replace(cell.training, epochs=2))
             groups.setdefault(short.fit_id, []).append(short)
-    return [record for group in groups.values() for record, _ in run_cells(group, Path())]
+    return [record for group in groups.values() for record, _ in train_and_test(group, Path())]
 
 
 def test_smoke_gives_what_it_gave_under_this_protocol(records):
     got = {
-        f"{r.loss['name']} {r.perturbation['name']} {r.perturbation['level']:g}": r.metrics[
-            "ndcg@20"
-        ]
+        f"{r.loss.name} {r.perturbation.name} {r.perturbation.level:g}": r.metrics["ndcg@20"]
         for r in records
     }
     # Sums may round otherwise elsewhere, and then two ranks may swap; a change of what is drawn

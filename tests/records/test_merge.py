@@ -6,32 +6,19 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import runs
 
 from robustbench_rec import InputError
-from robustbench_rec.components.labels import AXES
-from robustbench_rec.records.frames import compact, diagnostics, read, summary, trials
+from robustbench_rec.experiment.study import StudyOutcome
+from robustbench_rec.records.manifest import PlannedCell, PlannedStudy
 from robustbench_rec.records.merge import merge
+from robustbench_rec.records.run import compact, read_run
 from robustbench_rec.records.run_folder import RunFolder
 
-MANIFEST = {
-    "suite": "s",
-    "suite_text": "name = 's'",
-    "suite_cells": 4,
-    "metrics": ["ndcg@20"],
-    "averaging": "test-users",
-    "protocol": ["2"],
-    "data": {"toy()": "f0"},
-    "process": 1,
-    "command": "robustbench-rec run s",
-    "started": "2026-01-02T03:04:05+00:00",
-}
-EDGES = ["lr=1 is the largest that was tried", "k=2 the least"]
+MANIFEST = {"suite_cells": 4, "protocol": ["2"], "data": {"toy()": "f0"}}
+EDGES = ("lr=1 is the largest that was tried", "k=2 the least")
+NO_WARNING = runs.NoWarning()
 PER_USER = {"users": np.arange(3), "ndcg@20": np.array([0.25, 0.5, 0.75])}
-
-
-def cell(loss: str, level: float = 0.0) -> dict:
-    names = {"dataset": "toy", "backbone": "mf", "loss": loss, "perturbation": "noise"}
-    return names | {"level": level, "replicate": 0}
 
 
 @pytest.fixture
@@ -39,36 +26,26 @@ def run(tmp_path):
     """Return a function that makes a run of (id, loss, level, value) cells."""
 
     def make(name, *cells, **manifest):
-        store = RunFolder(tmp_path / name)
-        planned = {id: cell(loss, level) for id, loss, level, _ in cells}
-        with store.locked():
-            store.begin(MANIFEST | {"cells": planned} | manifest)
-            for id, loss, level, value in cells:
+        folder = RunFolder(tmp_path / name)
+        planned = {id: runs.cell(loss, level) for id, loss, level, _ in cells}
+        with folder.locked():
+            folder.begin(runs.manifest(cells=planned, **MANIFEST | manifest))
+            for id, _, level, value in cells:
                 if value is None:  # planned alone
                     continue
-                record = {
-                    **{axis: {"name": called, "spec": called} for axis, called in _axes(loss)},
-                    "id": id,
-                    "fit_id": id,
-                    "status": "done",
-                    "perturbation": {"name": "noise", "unit": "share", "level": level},
-                    "replicate": 0,
-                    "metrics": {"ndcg@20": value},
-                    "users": {"evaluated": 3, "all": 4},
-                    "seconds": {"fit": 1.0},
-                    "best_epoch": 5,
-                    "diagnostics_history": [[5, {"kl": value}], [10, {"kl": 2 * value}]],
-                    "error": "",
-                }
-                store.write(record, PER_USER)
-            compact(store.folder)
-        return store.folder
+                history = [[5, {"kl": value}], [10, {"kl": 2 * value}]]
+                measured = {"best_epoch": 5, "diagnostics_history": history}
+                kept = runs.record(id, level=level, metrics={"ndcg@20": value}, **measured)
+                folder.write(kept, PER_USER)
+            compact(folder)
+        return folder.folder
 
     return make
 
 
-def _axes(loss):
-    return [(axis, cell(loss)[axis]) for axis in AXES]
+def named(*cells):
+    """Return cells as a manifest names them."""
+    return {id: PlannedCell(**called) for id, called in dict(cells).items()}
 
 
 def tables_alone(folder):
@@ -78,7 +55,7 @@ def tables_alone(folder):
 
 
 def values(folder) -> list[tuple]:
-    frame = read(folder)
+    frame = read_run(folder).results
     return list(frame[["loss", "level", "value"]].itertuples(index=False, name=None))
 
 
@@ -94,9 +71,9 @@ def test_parts_come_to_what_one_run_gives(tmp_path, run, compacted):
         assert (tmp_path / "out" / table).read_bytes() == (whole / table).read_bytes()
     assert not (tmp_path / "out" / "tuning.csv").exists()
     merged = RunFolder(tmp_path / "out").manifest()
-    assert merged["cells"] == RunFolder(whole).manifest()["cells"]
-    assert [part["cells"] for part in merged["parts"]] == [["a", "b"], ["c"]]
-    assert summary(tmp_path / "out", pytest.fail)["done"] == 3
+    assert merged.cells == RunFolder(whole).manifest().cells
+    assert [part.cells for part in merged.parts] == [("a", "b"), ("c",)]
+    assert read_run(tmp_path / "out", NO_WARNING).summary.done == 3
 
 
 def test_of_a_cell_that_several_have_the_last_counts_in_the_place_of_the_first(tmp_path, run):
@@ -104,12 +81,12 @@ def test_of_a_cell_that_several_have_the_last_counts_in_the_place_of_the_first(t
     other = run("other", ("z", "bpr", 0.0, 0.75), command="second")
     merged = merge([one, other], tmp_path / "out", "merge one other")
     assert values(tmp_path / "out") == [("bpr", 0.0, 0.75), ("mse", 0.0, 0.4)]
-    kl = diagnostics(tmp_path / "out")
+    kl = read_run(tmp_path / "out").diagnostics
     assert kl["value"].tolist() == [0.75, 1.5, 0.4, 0.8]
-    assert merged["cells"] == {"z": cell("bpr"), "b": cell("mse")}
-    told = [(part["command"], part["cells"]) for part in merged["parts"]]
-    assert told == [("first", ["b"]), ("second", ["z"])]
-    assert merged["command"] == "merge one other"
+    assert merged.cells == named(("z", runs.cell("bpr")), ("b", runs.cell("mse")))
+    told = [(part.command, part.cells) for part in merged.parts]
+    assert told == [("first", ("b",)), ("second", ("z",))]
+    assert merged.command == "merge one other"
 
 
 def test_what_a_later_run_has_only_planned_replaces_nothing(tmp_path, run):
@@ -117,20 +94,19 @@ def test_what_a_later_run_has_only_planned_replaces_nothing(tmp_path, run):
     other = run("other", ("z", "bpr", 0.0, None), ("y", "mse", 0.0, 0.25))
     merged = merge([one, other], tmp_path / "out")
     assert values(tmp_path / "out") == [("bpr", 0.0, 0.5), ("mse", 0.0, 0.25)]
-    assert merged["cells"] == {"a": cell("bpr"), "y": cell("mse")}
+    assert merged.cells == named(("a", runs.cell("bpr")), ("y", runs.cell("mse")))
 
 
 def test_failed_cells_are_left_out_and_told(tmp_path, run):
     one, other = run("one", ("a", "bpr", 0.0, 0.5)), run("other", ("b", "mse", 0.0, 0.25))
-    record = RunFolder(other).records(["b"], pytest.fail)["b"]
     with RunFolder(other).locked():
-        RunFolder(other).write(record | {"status": "failed", "error": "diverged"}, {})
-    said = []
-    merge([one, other], tmp_path / "out", warn=said.append)
+        RunFolder(other).write(runs.record("b", status="failed", error="diverged"), {})
+    heard = runs.Heard()
+    merge([one, other], tmp_path / "out", events=heard)
     assert values(tmp_path / "out") == [("bpr", 0.0, 0.5)]
-    assert said == [f"{other}: 1 failed cell left out; run again to retry"]
+    assert heard.warnings == [f"{other}: 1 failed cell left out; run again to retry"]
     again = run("again", ("z", "mse", 0.0, 0.75))
-    merge([one, again, other], tmp_path / "whole", warn=pytest.fail)
+    merge([one, again, other], tmp_path / "whole", events=NO_WARNING)
     assert values(tmp_path / "whole") == [("bpr", 0.0, 0.5), ("mse", 0.0, 0.75)]
 
 
@@ -141,8 +117,8 @@ def test_published_tables_grow_in_place_and_again_alike(tmp_path, run):
     held = [(published / name).read_bytes() for name in ("results.csv", "diagnostics.csv")]
     merged = merge([published, more], published, "again")
     assert [(published / n).read_bytes() for n in ("results.csv", "diagnostics.csv")] == held
-    told = [(part["command"], part["cells"]) for part in merged["parts"]]
-    assert told == [("first", ["a"]), ("second", ["b"])]
+    told = [(part.command, part.cells) for part in merged.parts]
+    assert told == [("first", ("a",)), ("second", ("b",))]
     assert values(more) == [("mse", 0.0, 0.25)]
 
 
@@ -181,25 +157,26 @@ def test_what_was_merged_before_may_be_merged_again(tmp_path, run):
 
 def tuned(folder, study, loss, *validations):
     """Give a run a study whose best trial is the last."""
-    store = RunFolder(folder)
-    manifest = store.manifest()
-    called = dict(_axes(loss)) | {"perturbation": ""}
-    manifest["studies"] = {study: called | {"level": 0.0, "budget": 9}}
-    store.begin(manifest)
+    held = RunFolder(folder)
+    called = runs.cell(loss, perturbation="", budget=9)
+    planned = PlannedStudy(**{key: called[key] for key in PlannedStudy.model_fields})
+    held.begin(held.manifest().model_copy(update={"studies": {study: planned}}))
     put = [{"id": f"{study}{at}", "settings": {"lr": at}} for at in range(len(validations))]
     for one, validation in zip(put, validations, strict=True):
-        rest = {"best_epoch": 5, "seconds": {"fit": 1.5}, "error": ""}
-        status = "done" if validation is not None else "failed"
-        store.write_tuning(
-            {"id": one["id"], "status": status, "validation": validation, **rest}
-            | ({} if validation is not None else {"best_epoch": None})
-        )
-    store.write_tuning(
-        {"id": study, "status": "done", "trials": put, "failed": validations.count(None)}
-        | {"chosen": put[-1]["settings"], "best": put[-1]["id"], "validation": validations[-1]}
-        | {"edges": EDGES, "error": ""}
+        spent = {"best_epoch": 5, "seconds": {"fit": 1.5}}
+        held.write_tuning(runs.trial(one["id"], validation, **spent))
+    outcome = StudyOutcome(
+        id=study,
+        status="done",
+        trials=put,
+        failed=validations.count(None),
+        chosen=put[-1]["settings"],
+        best=put[-1]["id"],
+        validation=validations[-1],
+        edges=EDGES,
     )
-    compact(store.folder)
+    held.write_tuning(outcome)
+    compact(held)
     return folder
 
 
@@ -208,31 +185,35 @@ def test_trials_are_those_of_the_study_that_chose_last(tmp_path, run):
     other = tuned(run("other", ("b", "mse", 0.0, 0.25)), "t", "mse", 0.5)
     again = tuned(run("again", ("z", "bpr", 0.0, 0.75)), "u", "bpr", 0.125, 0.375)
     pd.testing.assert_frame_equal(
-        trials(one), trials(tables_alone(one)), check_dtype=False, check_exact=True
+        read_run(one).trials,
+        read_run(tables_alone(one)).trials,
+        check_dtype=False,
+        check_exact=True,
     )
     merged = merge([one, other, again], tmp_path / "out")
-    table = trials(tmp_path / "out")
+    table = read_run(tmp_path / "out").trials
     told = table[["loss", "settings", "validation", "chosen"]].to_numpy().tolist()
     assert told == [
         ["bpr", '{"lr": 0}', 0.125, False],
         ["bpr", '{"lr": 1}', 0.375, True],
         ["mse", '{"lr": 0}', 0.5, True],
     ]
-    assert list(merged["studies"]) == ["u", "t"]
-    held = summary(tmp_path / "out", pytest.fail)
-    told = [(one["loss"], one["chosen"], one["validation"]) for one in held["tuning"]]
+    assert list(merged.studies) == ["u", "t"]
+    tuning = read_run(tmp_path / "out", NO_WARNING).summary.tuning
+    told = [(one.loss, one.chosen, one.validation) for one in tuning]
     assert told == [("bpr", {"lr": 1}, 0.375), ("mse", {"lr": 0}, 0.5)]
-    assert [len(one["trials"]) for one in held["tuning"]] == [2, 1]
-    assert [one["edges"] for one in held["tuning"]] == [EDGES, EDGES]
+    assert [len(one.trials) for one in tuning] == [2, 1]
+    assert [one.edges for one in tuning] == [EDGES, EDGES]
 
 
 def test_what_was_chosen_is_told_alike_with_and_without_records(run):
     folder = tuned(run("one", ("a", "bpr", 0.0, 0.5)), "s", "bpr", 0.1, None, 0.25)
-    keys = ("id", "loss", "status", "chosen", "validation", "failed", "budget", "edges", "error")
-    (before,) = summary(folder, pytest.fail)["tuning"]
-    (after,) = summary(tables_alone(folder), pytest.fail)["tuning"]
-    assert {key: after[key] for key in keys} == {key: before[key] for key in keys}
-    assert len(after["trials"]) == len(before["trials"]) == 3
+    keys = ["id", "loss", "status", "chosen", "validation", "failed", "budget", "edges", "error"]
+    (before,) = read_run(folder, NO_WARNING).summary.tuning
+    (after,) = read_run(tables_alone(folder), NO_WARNING).summary.tuning
+    told, held = (one.model_dump(include=set(keys)) for one in (after, before))
+    assert told == held
+    assert len(after.trials) == len(before.trials) == 3
 
 
 @pytest.mark.parametrize(

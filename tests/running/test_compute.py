@@ -74,6 +74,7 @@ def test_a_run_on_a_gpu_that_is_not_there_ends_in_one_line(gpus):
 def test_few_workers_share_a_gpu_unless_told_otherwise(gpus, monkeypatch, device, workers):
     gpus(1)
     monkeypatch.setattr("robustbench_rec.cli.run.available_cores", lambda: 9)
+    monkeypatch.setattr("robustbench_rec.running.compute.available_cores", lambda: 9)
     result = CliRunner().invoke(main, ["run", "smoke", "--dry-run", "--device", device])
     assert f"to run on {workers} -> " in result.stdout
 
@@ -81,7 +82,7 @@ def test_few_workers_share_a_gpu_unless_told_otherwise(gpus, monkeypatch, device
 def test_workers_import_no_compiler_of_torch():
     program = (
         "import sys, torch; from robustbench_rec.running.compute import Compute;"
-        "from robustbench_rec.training.fit import Adam; Compute().take();"
+        "from robustbench_rec.training.fit import Adam; Compute().configure_libraries();"
         "one = torch.zeros(2, requires_grad=True); Adam([one], 0.1, 0.0).step([torch.ones(2)]);"
         "assert torch.are_deterministic_algorithms_enabled();"
         "sys.exit('torch._dynamo' in sys.modules)"

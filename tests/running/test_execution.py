@@ -10,7 +10,7 @@ import pytest
 
 from robustbench_rec import Interactions, Loss
 from robustbench_rec.experiment.suite_file import load_suite
-from robustbench_rec.running.execution import run_cells
+from robustbench_rec.running.execution import train_and_test
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def cell():
 
 
 def failure(cell) -> str:
-    ((record, per_user),) = run_cells([cell], Path())
+    ((record, per_user),) = train_and_test([cell], Path())
     assert record.status == "failed"
     assert per_user == {}
     return record.error
@@ -46,7 +46,7 @@ def test_a_user_who_has_met_every_item_is_named(cell, monkeypatch):
         )
         return replace(split, train=train)
 
-    from robustbench_rec import execution as module
+    from robustbench_rec.running import execution as module
 
     load = module.load
     monkeypatch.setattr(module, "load", met_by_one)

@@ -1,20 +1,22 @@
 """Plans: as many cells and trainings as the grid has, at a cost of its components."""
 
-import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+import runs
 
 from robustbench_rec import InputError
 from robustbench_rec.components import settings
 from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.experiment.selection import select
 from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run_folder import RunFolder
-from robustbench_rec.running.plan import Plan, make_plan, manifest
+from robustbench_rec.running.manifest import manifest_of
+from robustbench_rec.running.plan import Plan, make_plan
 from robustbench_rec.running.pool import Status
+from robustbench_rec.training.config import PROTOCOL
 
 SUITE = """
 name = "grid"
@@ -68,10 +70,10 @@ def test_components_are_printed_once_not_once_a_cell(tmp_path, monkeypatch):
     for module in ("components.labels", "experiment.cell"):
         monkeypatch.setattr(f"robustbench_rec.{module}.spec", counted)
     plan = planned(tmp_path)
-    described = manifest(plan, RunFolder(tmp_path / "out"), "command")
-    assert len(described["cells"]) == described["suite_cells"] == 10_000
+    described = manifest_of(plan, "command")
+    assert len(described.cells) == described.suite_cells == 10_000
     assert len(printed) < 200
-    assert json.dumps(described)
+    assert described.model_dump_json()
 
 
 def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
@@ -111,10 +113,10 @@ def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
     assert 3.0 not in other.costs.values()
 
 
-def done(cell: Cell, seconds: float) -> dict[str, Any]:
+def done(cell: Cell, seconds: float) -> Record:
     """Return the least record of a cell whose training took so long."""
-    record = Record.failure(cell, InputError("none")).to_plain()
-    return record | {"status": "done", "seconds": {"fit": seconds}}
+    record = Record.failure(cell, InputError("none"))
+    return record.model_copy(update={"status": "done", "seconds": {"fit": seconds}})
 
 
 def test_the_time_left_is_by_costs_where_they_are_known():
@@ -126,3 +128,44 @@ def test_the_time_left_is_by_costs_where_they_are_known():
     assert status.seconds_left is None
     status.under_way = 10.0
     assert status.seconds_left == pytest.approx(240, abs=1)
+
+
+def test_what_an_earlier_protocol_recorded_is_said_to_run_anew(tmp_path):
+    plan = planned(tmp_path)
+    assert plan.of_old == ""
+    folder = RunFolder(tmp_path / "out")
+    with folder.locked():
+        folder.begin(runs.manifest(protocol=["2", "2, of each user"], suite_text=SUITE))
+        told = planned(tmp_path).of_old
+        assert "recorded here is of protocol 2" in told
+        assert f"under protocol {PROTOCOL} all of them run anew" in told
+        folder.begin(manifest_of(plan))
+        assert planned(tmp_path).of_old == ""
+
+
+@pytest.mark.parametrize(
+    ("only", "says"),
+    [
+        ([("los", "bpr")], "no axis 'los'; did you mean 'loss'"),
+        ([("loss", "bprr")], "suite 'grid' has no such loss; did you mean 'bpr'"),
+        ([("level", "0.15")], "suite 'grid' has no such level"),
+        ([("replicate", "250")], "has no such replicate"),
+        ([("backbone", "popularity")], "has no such backbone"),
+    ],
+)
+def test_a_part_that_the_suite_does_not_have_is_refused(tmp_path, only, says):
+    suite = planned(tmp_path).suite
+    with pytest.raises(InputError, match=says):
+        select(suite, only)
+
+
+def test_a_part_keeps_all_that_its_names_mean_and_floors(tmp_path):
+    (tmp_path / "grid.toml").write_text(SUITE.replace("floors = []\n", ""))
+    suite = load_suite(str(tmp_path / "grid.toml"), tmp_path)
+    cells = suite.cells(dict.fromkeys(suite.datasets, "any"))
+    only = [("loss", "bpr"), ("level", "0.10"), ("level", ".5"), ("replicate", "7")]
+    kept = select(suite, only).of(cells)
+    assert {cell.loss.name for cell in kept} == {"bpr", "untrained"}
+    assert {cell.perturbation.level for cell in kept} == {0.1, 0.5}
+    assert {cell.replicate for cell in kept} == {7}
+    assert len(kept) == (2 + 2) * 2

@@ -8,25 +8,28 @@ import sys
 import time
 from pathlib import Path
 
+import numba
 import pandas as pd
 import pytest
+import runs
+import torch
 from commands import command_line
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.experiment.suite_file import load_suite
-from robustbench_rec.records.frames import read
 from robustbench_rec.records.merge import CELL, merge
+from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running.compute import THREAD_VARIABLES, Compute
-from robustbench_rec.running.execution import run_cells
-from robustbench_rec.running.plan import make_plan
-from robustbench_rec.running.run_cells import run_suite
+from robustbench_rec.running.engines import engine_names
+from robustbench_rec.running.execution import train_and_test
+from robustbench_rec.running.session import Session, run
 from robustbench_rec.training.config import PROTOCOL
 
 SECONDS = 120
 
 
-SMOKE = Path(__file__).parents[1] / "suites" / "smoke.toml"
+SMOKE = Path(__file__).parents[2] / "suites" / "smoke.toml"
 LONG_SMOKE = SMOKE.read_text().replace("epochs = 6", "epochs = 36")
 """The suite `smoke`, long enough to be in the middle of."""
 
@@ -37,7 +40,7 @@ def undisturbed(tmp_path_factory) -> pd.DataFrame:
     folder = tmp_path_factory.mktemp("undisturbed")
     done = subprocess.run(smoke(folder), capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
-    return read(folder)
+    return read_run(folder).results
 
 
 def smoke(folder: Path, *arguments: object) -> list[str]:
@@ -91,7 +94,7 @@ def finish(folder: Path, expected: pd.DataFrame) -> None:
     """Give the same command again, and compare with the undisturbed run, bit for bit."""
     again = subprocess.run(smoke(folder), capture_output=True, text=True, timeout=SECONDS)
     assert again.returncode == 0, again.stderr
-    pd.testing.assert_frame_equal(read(folder), expected, check_exact=True)
+    pd.testing.assert_frame_equal(read_run(folder).results, expected, check_exact=True)
     assert (folder / "results.csv").read_text() == expected.to_csv(index=False)
     assert not list(folder.rglob("*.part"))
 
@@ -99,7 +102,7 @@ def finish(folder: Path, expected: pd.DataFrame) -> None:
 def test_results_do_not_depend_on_the_number_of_jobs(tmp_path, undisturbed):
     done = subprocess.run(smoke(tmp_path, "--jobs", 1), capture_output=True, timeout=SECONDS)
     assert done.returncode == 0
-    pd.testing.assert_frame_equal(read(tmp_path), undisturbed, check_exact=True)
+    pd.testing.assert_frame_equal(read_run(tmp_path).results, undisturbed, check_exact=True)
 
 
 def test_kill_9_of_the_parent_loses_at_most_the_cells_in_flight(tmp_path, undisturbed):
@@ -123,7 +126,7 @@ def test_kill_9_of_a_worker_is_survived_within_the_run(tmp_path, undisturbed):
     os.kill(children(run.pid)[0], signal.SIGKILL)
     _, errors = run.communicate(timeout=SECONDS)
     assert run.returncode == 0, errors
-    pd.testing.assert_frame_equal(read(tmp_path), undisturbed, check_exact=True)
+    pd.testing.assert_frame_equal(read_run(tmp_path).results, undisturbed, check_exact=True)
     finish(tmp_path, undisturbed)
 
 
@@ -201,7 +204,7 @@ def test_a_cell_that_keeps_killing_its_worker_fails_alone(tmp_path, command):
     done = command("run", suite, "--no-figures", "--out", "out")
     assert done.returncode == 3
     assert "deadly level 0.5 replicate 0: RuntimeError: its worker died 3 times" in done.stderr
-    assert len(read(tmp_path / "out")) == 4 * 9 * 1
+    assert len(read_run(tmp_path / "out").results) == 4 * 9 * 1
     told = command("status", "out")
     assert "4 of 5 cells done, 1 failed, 0 left" in told.stdout
 
@@ -242,143 +245,158 @@ def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, comm
     assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
 
 
-def test_only_runs_a_part_and_the_rest_joins_later(tmp_path, command):
+def test_only_runs_a_part_and_the_rest_joins_later(tmp_path, in_process):
     tail = '[[perturbation]]\nname = "false_positives"\nlevel = [0.0, 0.2]'
     suite = write_suite(tmp_path, tail=tail)
     only = ("--only", "perturbation=false_positives")
-    part = command("run", suite, "--no-figures", "--out", "out", *only)
+    part = in_process("run", suite, "--no-figures", "--out", "out", *only)
     assert part.returncode == 0, part.stderr
-    assert read(tmp_path / "out")["perturbation"].unique().tolist() == ["false_positives"]
-    assert command("run", suite, "--no-figures", "--out", "out").returncode == 0
-    names = set(read(tmp_path / "out")["perturbation"])
+    assert read_run(tmp_path / "out").results["perturbation"].unique().tolist() == [
+        "false_positives"
+    ]
+    assert in_process("run", suite, "--no-figures", "--out", "out").returncode == 0
+    names = set(read_run(tmp_path / "out").results["perturbation"])
     assert names == {"false_positives", "hidden_positives"}
 
 
-def test_replicates_run_apart_come_to_what_one_run_gives(tmp_path, command):
+def test_replicates_run_apart_come_to_what_one_run_gives(tmp_path, in_process):
     suite = write_suite(tmp_path, "replicates = 2")
     for out, *only in (["whole"], ["0", "--only", "replicate=0"], ["1", "--only", "replicate=1"]):
-        assert command("run", suite, "--no-figures", "--out", out, *only).returncode == 0
+        assert in_process("run", suite, "--no-figures", "--out", out, *only).returncode == 0
     for replicate in (0, 1):
-        assert read(tmp_path / str(replicate))["replicate"].unique().tolist() == [replicate]
+        assert read_run(tmp_path / str(replicate)).results["replicate"].unique().tolist() == [
+            replicate
+        ]
     merge([tmp_path / "1", tmp_path / "0"], tmp_path / "joined")
     whole, joined = (
-        read(tmp_path / name).sort_values([*CELL, "metric"], ignore_index=True)
+        read_run(tmp_path / name).results.sort_values([*CELL, "metric"], ignore_index=True)
         for name in ("whole", "joined")
     )
     pd.testing.assert_frame_equal(joined, whole, check_exact=True)
 
 
-def test_force_runs_again_what_is_done(tmp_path, command):
+def test_force_runs_again_what_is_done(tmp_path, in_process):
     suite = write_suite(tmp_path)
-    command("run", suite, "--no-figures", "--out", "out")
-    before = read(tmp_path / "out")
-    forced = command("run", suite, "--no-figures", "--out", "out", "--force")
+    in_process("run", suite, "--no-figures", "--out", "out")
+    before = read_run(tmp_path / "out").results
+    forced = in_process("run", suite, "--no-figures", "--out", "out", "--force")
     assert "0 done, 3 to run" in forced.stdout
-    pd.testing.assert_frame_equal(read(tmp_path / "out"), before, check_exact=True)
+    pd.testing.assert_frame_equal(read_run(tmp_path / "out").results, before, check_exact=True)
 
 
-def test_a_corrupt_record_is_named_and_computed_again(tmp_path, command):
+def test_a_corrupt_record_is_named_and_computed_again(tmp_path, in_process):
     suite = write_suite(tmp_path)
-    command("run", suite, "--no-figures", "--out", "out")
-    before = read(tmp_path / "out")
+    in_process("run", suite, "--no-figures", "--out", "out")
+    before = read_run(tmp_path / "out").results
     victim = records(tmp_path / "out")[0]
     victim.write_bytes(victim.read_bytes()[:50])
-    again = command("run", suite, "--no-figures", "--out", "out")
+    again = in_process("run", suite, "--no-figures", "--out", "out")
     assert again.returncode == 0
     assert f"{Path('out') / 'cells' / victim.name}: corrupt record" in again.stderr
     assert "2 done, 1 to run" in again.stdout
-    pd.testing.assert_frame_equal(read(tmp_path / "out"), before, check_exact=True)
+    pd.testing.assert_frame_equal(read_run(tmp_path / "out").results, before, check_exact=True)
 
 
-def test_one_loss_under_two_trainings_is_two_curves(tmp_path, command):
+def test_one_loss_under_two_trainings_is_two_curves(tmp_path, in_process):
     tail = '[[loss]]\nname = "bpr"\ntraining = { lr = 1e-2 }'
     suite = write_suite(tmp_path, tail=tail)
-    done = command("run", suite, "--out", "out")  # figures too: they need distinct labels
+    done = in_process("run", suite, "--out", "out")  # figures too: they need distinct labels
     assert done.returncode == 0, done.stderr
-    assert set(read(tmp_path / "out")["loss"]) == {"bpr(lr=0.001)", "bpr(lr=0.01)"}
+    assert set(read_run(tmp_path / "out").results["loss"]) == {"bpr(lr=0.001)", "bpr(lr=0.01)"}
 
 
-def test_failed_cells_of_one_name_are_counted_each(tmp_path, command):
+def test_failed_cells_of_one_name_are_counted_each(tmp_path, in_process):
     tail = '[[loss]]\nname = "mse"\ntraining = { lr = 1e30 }'
     suite = write_suite(tmp_path, tail=tail)
-    done = command("run", suite, "--no-figures", "--out", "out")
+    done = in_process("run", suite, "--no-figures", "--out", "out")
     assert done.returncode == 3
     assert done.stderr.count("mse hidden_positives level") == 3
-    assert "3 failed, 0 left" in command("status", "out").stdout
+    assert "3 failed, 0 left" in in_process("status", "out").stdout
 
 
-def test_results_that_an_interrupt_left_stale_are_written_again(tmp_path, command):
+def test_results_that_an_interrupt_left_stale_are_written_again(tmp_path, in_process):
     suite = write_suite(tmp_path)
-    command("run", suite, "--no-figures", "--out", "out")
+    in_process("run", suite, "--no-figures", "--out", "out")
     csv = tmp_path / "out" / "results.csv"
     whole = csv.read_text()
     csv.unlink()  # as a run leaves it that is killed before its end
-    again = command("run", suite, "--no-figures", "--out", "out")
+    again = in_process("run", suite, "--no-figures", "--out", "out")
     assert "3 done, 0 to run" in again.stdout
     assert csv.read_text() == whole
 
 
-def test_figures_are_drawn_where_a_killed_drawing_left_its_files(tmp_path, command):
+def test_figures_are_drawn_where_a_killed_drawing_left_its_files(tmp_path, in_process):
     suite = write_suite(tmp_path)
     part = tmp_path / "out" / "figures.new"
     part.mkdir(parents=True)
     (part / "old.png").touch()
-    done = command("run", suite, "--out", "out")
+    done = in_process("run", suite, "--out", "out")
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
     kinds = ("mechanism", "mechanism_training", "ndcg_at_20", "recall_at_20")
     stem = "synthetic-mf-hidden_positives"
     assert names == [f"{stem}-{kind}.{s}" for kind in kinds for s in ("pdf", "png")]
     assert not part.exists()
-    again = command("run", suite, "--out", "out")
+    again = in_process("run", suite, "--out", "out")
     assert "figures: out/figures" in again.stdout
 
 
-def test_bad_data_are_told_once_before_anything_runs(tmp_path, command):
+def test_bad_data_are_told_once_before_anything_runs(tmp_path, in_process):
     (tmp_path / "log.csv").write_text("user,item\n1,1\n1,1\n")
     suite = write_suite(tmp_path)
     made = 'name = "synthetic"\nn_users = 60\nn_items = 50\npositives = 20'
     text = suite.read_text().replace(made, 'name = "log"\npath = "log.csv"')
     suite.write_text(text)
-    done = command("run", suite, "--out", "out")
+    done = in_process("run", suite, "--out", "out")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "log.csv" in done.stderr
     assert not records(tmp_path / "out")
 
 
-def test_figures_of_an_earlier_version_of_the_suite_go_and_the_user_s_stay(tmp_path, command):
+def test_figures_of_an_earlier_version_of_the_suite_go_and_the_user_s_stay(tmp_path, in_process):
     suite = write_suite(tmp_path)
     figures = tmp_path / "out" / "figures"
     figures.mkdir(parents=True)
     for name in ("synthetic-mf-gone-ndcg_at_20.png", "mine.png"):
         (figures / name).touch()
-    command("run", suite, "--out", "out", "--only", "loss=bpr")
+    in_process("run", suite, "--out", "out", "--only", "loss=bpr")
     assert not (figures / "synthetic-mf-gone-ndcg_at_20.png").exists()
     assert (figures / "mine.png").exists()
 
 
 def test_what_is_done_and_what_is_left_are_counted_by_cost(tmp_path):
-    suite, store = load_suite(str(write_suite(tmp_path))), RunFolder(tmp_path / "out")
-    seen = []
-    with store.locked():
-        plan = make_plan(suite, store, tmp_path)
-        run_suite(plan, store, tmp_path, 1, watch=lambda status: seen.append(status.costs))
+    heard = Costs()
+    run(write_suite(tmp_path), tmp_path / "out", data_dir=tmp_path, engine="serial", events=heard)
+    (plan,) = heard.plans
     total = sum(plan.costs.values())
     assert total == sum(cells[0].backbone.learns for cells in plan.left.values()) > 1
-    assert all(done + left == pytest.approx(total) for done, left in seen)
-    assert seen[-1] == pytest.approx((total, 0))
+    assert all(done + left == pytest.approx(total) for done, left in heard.costs)
+    assert heard.costs[-1] == pytest.approx((total, 0))
 
 
-def test_the_manifest_tells_what_was_run(tmp_path, command):
+class Costs(runs.Heard):
+    """Keeps the costs that a status tells, as the status itself changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.costs, self.inside = [], []
+
+    def progress(self, status):
+        self.costs.append(status.costs)
+        self.inside.append((status.epochs, status.under_way))
+
+
+def test_the_manifest_tells_what_was_run(tmp_path, in_process):
     suite = write_suite(tmp_path)
-    command("run", suite, "--no-figures", "--out", "out")
+    in_process("run", suite, "--no-figures", "--out", "out")
     manifest = RunFolder(tmp_path / "out").manifest()
-    assert manifest["suite_text"] == suite.read_text()
-    assert manifest["command"].startswith("robustbench-rec run")
-    assert {"numpy", "torch", "python", "robustbench_rec"} <= manifest["versions"].keys()
-    assert manifest["protocol"] == [PROTOCOL]
-    (name,) = manifest["data"]
+    assert manifest.suite_text == suite.read_text()
+    assert manifest.command.startswith("robustbench-rec run")
+    assert {"numpy", "torch", "python", "robustbench_rec"} <= manifest.versions.keys()
+    assert manifest.protocol == (PROTOCOL,)
+    assert list(manifest.specs["loss"]) == ["bpr"]
+    (name,) = manifest.data
     assert name.startswith("synthetic(")
 
 
@@ -469,26 +487,49 @@ def test_a_number_of_threads_that_torch_does_not_take_is_refused(monkeypatch):
     monkeypatch.setattr("torch.set_num_threads", lambda threads: None)
     monkeypatch.setattr("torch.get_num_threads", lambda: 7)
     with pytest.raises(InputError, match="torch runs 7 threads where 2 were asked for"):
-        next(run_cells([], Path(), Compute(threads=2)))
+        next(train_and_test([], Path(), Compute(threads=2)))
 
 
 def test_a_run_tells_how_far_its_trainings_are(tmp_path):
     text = SMOKE.read_text().replace("replicates = 2", "replicates = 1")
     (tmp_path / "long.toml").write_text(text.replace("epochs = 6", "epochs = 300"))
-    suite = load_suite(str(tmp_path / "long.toml"), tmp_path)
-    store = RunFolder(tmp_path / "run")
     only = [("loss", "bpr"), ("perturbation", "hidden_positives"), ("level", "0")]
-    seen = []
-
-    def watch(status):
-        seen.append((status.epochs, status.under_way))
-
-    with store.locked():
-        plan = make_plan(suite, store, tmp_path, only)
-        run_suite(plan, store, tmp_path, 1, watch=watch)
+    heard = Costs()
+    run(
+        tmp_path / "long.toml", tmp_path / "run", data_dir=tmp_path, only=only, jobs=1, events=heard
+    )
+    seen = heard.inside
     inside = [(epochs[0][0], share) for epochs, share in seen if epochs and epochs[0][0]]
     assert inside
     assert all(0 < at <= 300 and at % 2 == 0 for at, _ in inside)
     assert [at for at, _ in inside] == sorted(at for at, _ in inside)
     assert [share for _, share in inside] == pytest.approx([at / 300 for at, _ in inside])
     assert seen[-1] == ((), 0)
+
+
+def test_both_engines_give_the_same_bits_and_leave_the_libraries_as_they_were(tmp_path):
+    before = torch.get_num_threads(), numba.get_num_threads(), torch.get_deterministic_debug_mode()
+    suite = write_suite(tmp_path, "replicates = 2")
+    for engine in engine_names():
+        run(suite, tmp_path / engine, data_dir=tmp_path, jobs=2, engine=engine)
+    after = torch.get_num_threads(), numba.get_num_threads(), torch.get_deterministic_debug_mode()
+    assert after == before
+    serial, loky = (read_run(tmp_path / engine) for engine in ("serial", "loky"))
+    pd.testing.assert_frame_equal(serial.results, loky.results, check_exact=True)
+    assert serial.records.keys() == loky.records.keys()
+
+
+def test_an_engine_that_is_not_there_gets_the_nearest_name(tmp_path):
+    with pytest.raises(InputError, match="no engine 'locky'; did you mean 'loky'"):
+        run(write_suite(tmp_path), tmp_path / "out", data_dir=tmp_path, engine="locky")
+
+
+def test_a_run_is_what_read_run_reads(tmp_path):
+    suite = load_suite(str(write_suite(tmp_path)), tmp_path)
+    done = run(suite, tmp_path / "out", engine="serial")
+    assert (done.summary.done, done.summary.left) == (3, 0)
+    read = read_run(tmp_path / "out")
+    pd.testing.assert_frame_equal(done.results, read.results, check_exact=True)
+    assert done.manifest == read.manifest
+    part = Session(suite, RunFolder(tmp_path / "out"), tmp_path, only=[("level", "0.2")]).plan()
+    assert (len(part.cells), len(part.left)) == (1, 0)

@@ -1,0 +1,394 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import runs
+
+from robustbench_rec import InputError
+from robustbench_rec.records.frames import COLUMNS, TRAINING, averaged
+from robustbench_rec.records.run import Run, compact, read_run
+from robustbench_rec.records.run_folder import RunFolder
+
+NO_WARNING = runs.NoWarning()
+HISTORY = [
+    [2, {"kl": 0.123456789, "active_rows": 1.0}],
+    [4, {"active_rows": 0.0}],
+]
+PER_USER = {"users": np.arange(3), "ndcg@20": np.array([0.25, 0.5, 0.75])}
+
+
+METRICS = {"ndcg@20": 0.5, "coverage@20": 0.25}
+CELLS = {"a1": runs.cell("softmax"), "a2": runs.cell("bpr")}
+
+
+def record(id="a1", **changes):
+    return runs.record(id, metrics=METRICS, **changes)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    held = RunFolder(tmp_path / "run")
+    with held.locked():
+        held.begin(runs.manifest(cells=CELLS))
+        held.write(record(), PER_USER)
+        held.write(record("a2"), PER_USER)
+    return held
+
+
+def opened(folder, events=NO_WARNING):
+    return Run(folder, events)
+
+
+def only_tables(folder):
+    """Compact a run, and take its records."""
+    compact(folder)
+    shutil.rmtree(folder.cells)
+    return folder
+
+
+def test_a_record_comes_back_with_its_per_user_metrics(folder):
+    records = folder.read_records(["a1", "absent"], NO_WARNING)
+    assert records.keys() == {"a1"}
+    assert records["a1"].metrics == METRICS
+    np.testing.assert_array_equal(folder.per_user("a1")["ndcg@20"], PER_USER["ndcg@20"])
+
+
+def test_read_gives_the_tidy_frame_in_the_suite_s_order(folder):
+    frame = opened(folder).results
+    assert tuple(frame.columns) == COLUMNS
+    assert frame["loss"].tolist() == ["softmax", "softmax", "bpr", "bpr"]
+    assert frame.loc[0, "value"] == 0.5
+
+
+def test_a_compacted_run_reads_the_same(folder):
+    before = opened(folder).results
+    only_tables(folder)
+    pd.testing.assert_frame_equal(
+        opened(folder).results, before, check_exact=True, check_dtype=False
+    )
+
+
+def test_a_compacted_run_keeps_an_empty_unit_and_a_name_that_reads_like_nothing(folder):
+    folder.begin(runs.manifest(cells={"a1": runs.cell("None", backbone="1")}))
+    folder.write(record(unit="", best_epoch=2, diagnostics_history=HISTORY), PER_USER)
+    only_tables(folder)
+    for frame in (opened(folder).results, opened(folder).diagnostics):
+        assert set(frame["unit"]) == {""}
+        assert set(frame["loss"]) == {"None"}
+        assert set(frame["backbone"]) == {"1"}
+
+
+@pytest.fixture
+def measured(folder):
+    """Return a folder of one cell whose loss was measured, and one whose was not."""
+    folder.write(record(best_epoch=2, diagnostics_history=HISTORY), PER_USER)
+    return folder
+
+
+def test_diagnostics_have_a_row_each_that_is_defined_and_say_which_epoch_was_kept(measured):
+    frame = opened(measured).diagnostics
+    assert tuple(frame.columns) == (*TRAINING, "diagnostic", "value")
+    assert frame[["epoch", "best", "diagnostic", "value"]].to_numpy().tolist() == [
+        [2, True, "kl", 0.123456789],
+        [2, True, "active_rows", 1.0],
+        [4, False, "active_rows", 0.0],
+    ]
+    told = frame[["suite", "dataset", "backbone", "loss", "perturbation", "unit"]]
+    assert set(told.itertuples(index=False, name=None)) == {
+        ("s", "toy", "mf", "softmax", "noise", "share")
+    }
+    assert set(frame["level"]) == {0.0}
+    assert set(frame["replicate"]) == {0}
+
+
+def test_compacted_diagnostics_read_the_same_to_six_digits(measured):
+    before = opened(measured).diagnostics
+    only_tables(measured)
+    after = opened(measured).diagnostics
+    assert after["value"].tolist() == [0.123457, 1.0, 0.0]
+    pd.testing.assert_frame_equal(
+        after.drop(columns="value"), before.drop(columns="value"), check_dtype=False
+    )
+
+
+def test_a_run_without_diagnostics_has_none(folder):
+    assert len(opened(folder).diagnostics) == 0  # its records are older than diagnostics
+    only_tables(folder)
+    compacted = opened(folder).diagnostics
+    (folder.folder / "diagnostics.csv").unlink()
+    for frame in (compacted, opened(folder).diagnostics):
+        assert len(frame) == 0
+        assert tuple(frame.columns) == (*TRAINING, "diagnostic", "value")
+
+
+def test_cells_that_were_best_at_their_last_epoch_are_counted(measured):
+    where = {"dataset": "toy", "backbone": "mf", "cells": 1}
+    best_at_2 = {"loss": "softmax", "capped": 0} | where
+    assert [one.model_dump() for one in opened(measured).summary.capped] == [best_at_2]
+    measured.write(record("a2", best_epoch=4, diagnostics_history=HISTORY), PER_USER)
+    rows = [one.model_dump() for one in opened(measured).summary.capped]
+    assert rows == [best_at_2, {"loss": "bpr", "capped": 1} | where]
+    only_tables(measured)
+    assert [one.model_dump() for one in opened(measured).summary.capped] == rows
+
+
+def test_what_was_compacted_goes_when_more_is_run(measured):
+    compact(measured)
+    measured.begin(runs.manifest(cells=CELLS))
+    assert not list(measured.folder.glob("*.csv"))
+
+
+def test_all_users_averaging_scales_per_user_metrics_only(folder):
+    folder.begin(runs.manifest(averaging="all-users", cells={"a1": CELLS["a1"]}))
+    values = opened(folder).results.set_index("metric")["value"]
+    assert values["ndcg@20"] == 0.5 * 3 / 4
+    assert values["coverage@20"] == 0.25
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+@pytest.mark.parametrize(
+    ("held", "wanted", "ndcg"),
+    # three of four users have a test item, and 0.5 is over these: 0.5 * 3 / 4 over all
+    [
+        ("test-users", "all-users", 0.375),
+        ("test-users", "test-users", 0.5),
+        ("all-users", "test-users", 0.5),
+        ("all-users", "all-users", 0.375),
+    ],
+)
+def test_either_averaging_is_read_from_either(folder, held, wanted, ndcg, compacted):
+    folder.begin(runs.manifest(averaging=held, cells=CELLS))
+    if compacted:
+        only_tables(folder)
+    frame = opened(folder).results_over(wanted)
+    assert frame["evaluated"].tolist() == [0.75] * 4
+    values = frame[frame["loss"] == "softmax"].set_index("metric")["value"]
+    assert values["ndcg@20"] == pytest.approx(ndcg)
+    assert values["coverage@20"] == 0.25
+
+
+def test_an_old_compacted_run_reads_under_its_own_averaging_alone(folder):
+    old = opened(folder).results.drop(columns="evaluated")
+    old.to_csv(folder.folder / "results.csv", index=False)
+    shutil.rmtree(folder.cells)
+    frame = opened(folder).results_over("test-users")
+    assert tuple(frame.columns) == COLUMNS
+    pd.testing.assert_frame_equal(frame.drop(columns="evaluated"), old, check_dtype=False)
+    assert frame["evaluated"].isna().all()
+    other = averaged(frame, "test-users", "all-users")
+    assert other.isna().tolist() == [True, False, True, False]  # coverage is of all lists together
+    with pytest.raises(InputError, match="cannot be averaged over all-users; its results"):
+        opened(folder).results_over("all-users")
+
+
+def test_compact_writes_what_read_gives(folder):
+    run = compact(folder)
+    frame = pd.read_csv(folder.folder / "results.csv")
+    pd.testing.assert_frame_equal(frame, run.results, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda json_path, npz_path: json_path.write_bytes(b""), "Expecting value"),
+        (lambda json_path, npz_path: json_path.write_bytes(json_path.read_bytes()[:90]), "char"),
+        (lambda json_path, npz_path: json_path.write_bytes(b"\x7b\xff\x80"), "decode"),
+        (lambda json_path, npz_path: json_path.write_text("[]"), "it is no table"),
+        (lambda json_path, npz_path: json_path.write_text("{}"), "it lacks 'id'"),
+        (lambda json_path, npz_path: npz_path.unlink(), "a1.npz beside it is missing"),
+        (lambda json_path, npz_path: npz_path.write_bytes(b"PK"), "not whole"),
+        (
+            lambda json_path, npz_path: json_path.write_bytes(
+                json_path.read_bytes().replace(b'"a1"', b'"zz"')
+            ),
+            "it is of cell zz",
+        ),
+    ],
+)
+def test_a_corrupt_record_is_named_set_aside_and_not_counted(folder, damage, says):
+    path = folder.cells / "a1.json"
+    damage(path, folder.cells / "a1.npz")
+    heard = runs.Heard()
+    assert folder.read_records(["a1", "a2"], heard).keys() == {"a2"}
+    assert path.exists()  # who does not hold the lock moves nothing
+    with folder.locked():
+        assert folder.read_records(["a1", "a2"], heard, set_corrupt_aside=True).keys() == {"a2"}
+    warnings = heard.warnings
+    for warning in warnings:
+        assert str(path) in warning
+        assert says in warning
+    assert "set aside" not in warnings[0]
+    assert "set aside" in warnings[1]
+    assert (folder.folder / "set-aside" / "a1.json").exists()
+    assert folder.read_records(["a1"], NO_WARNING) == {}
+
+
+def test_the_second_runner_is_refused_until_the_first_lets_go(folder):
+    with folder.locked(), pytest.raises(InputError, match="another run is writing here"):
+        RunFolder(folder.folder).locked().__enter__()
+    with RunFolder(folder.folder).locked():
+        pass
+
+
+def test_what_an_interrupted_run_left_half_written_is_swept(folder):
+    (folder.cells / "a9.json.123.part").write_text("{")
+    folder.mark_started("f9")
+    with folder.locked():
+        assert not list(folder.cells.glob("*.part"))
+        assert folder.in_flight() == {}
+
+
+def test_a_training_in_flight_tells_how_far_it_is(folder):
+    folder.mark_started("f9")
+    assert folder.in_flight() == {"f9": 0}
+    folder.mark_epoch("f9", 15)
+    assert folder.in_flight() == {"f9": 15}
+    folder.mark_ended("f9")
+    assert folder.in_flight() == {}
+    shutil.rmtree(folder.started)
+    folder.mark_epoch("f9", 20)  # cannot be told, and nothing fails
+    assert folder.in_flight() == {}
+
+
+def test_no_pickle_is_read(folder):
+    np.savez(folder.cells / "a1.npz", users=np.array([object()], dtype=object))
+    with pytest.raises(ValueError, match="pickle"):
+        folder.per_user("a1")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no run here"):
+        read_run(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_run(tmp_path)
+
+
+def test_records_are_plain_json_for_other_tools(folder):
+    assert json.loads((folder.cells / "a1.json").read_text())["status"] == "done"
+
+
+def test_a_compacted_run_is_counted_by_its_table(checkout):
+    held = read_run(checkout / "results" / "reference" / "health", NO_WARNING).summary
+    assert held.done == held.cells > 0
+    assert (held.left, held.failed) == (0, {})
+
+
+@pytest.fixture
+def tables(folder):
+    """Return a folder whose records are gone."""
+    only_tables(folder)
+    return folder
+
+
+def test_tables_without_records_are_not_run_over(tables):
+    with pytest.raises(InputError, match=r"tables of a run without its records.*another folder"):
+        tables.refuse_to_replace("s")
+    tables.cells.mkdir()
+    tables.refuse_to_replace("s")
+
+
+def test_the_tables_of_another_suite_are_not_run_over(folder, tmp_path):
+    folder.refuse_to_replace("s")
+    with pytest.raises(InputError, match=r"holds the tables of suite 's'.*another folder"):
+        folder.refuse_to_replace("t")
+    RunFolder(tmp_path / "new").refuse_to_replace("t")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("results.csv", "", r"results\.csv: cannot be read \(No columns"),
+        ("results.csv", "hello\nworld\n", r"results\.csv: not whole; it has no column 'suite'"),
+        ("diagnostics.csv", "a,b\n1,2\n", r"diagnostics\.csv: not whole; it has no column"),
+    ],
+)
+def test_a_damaged_table_is_named(tables, name, text, says):
+    (tables.folder / name).write_text(text)
+    run = opened(tables)
+    with pytest.raises(InputError, match=says):
+        getattr(run, name.removesuffix(".csv"))
+
+
+def test_a_table_cut_in_a_line_is_named_with_the_line(tables):
+    path = tables.folder / "results.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:3], lines[3][:12]]))
+    with pytest.raises(InputError, match=r"results\.csv: not whole; line 4 lacks '"):
+        _ = opened(tables).results
+
+
+def test_a_table_that_is_missing_is_named(tables):
+    (tables.folder / "results.csv").unlink()
+    with pytest.raises(InputError, match=r"results\.csv: missing, and no records"):
+        _ = opened(tables).results
+
+
+@pytest.mark.parametrize(("value", "shown"), [("x", "valid number"), (True, "valid number")])
+def test_a_record_whose_metric_is_no_number_is_corrupt(folder, value, shown):
+    path = folder.cells / "a1.json"
+    held = json.loads(path.read_text())
+    path.write_text(json.dumps(held | {"metrics": {"ndcg@20": value}}))
+    heard = runs.Heard()
+    assert folder.read_records(["a1"], heard) == {}
+    assert "metrics.ndcg@20" in heard.warnings[0]
+    assert shown in heard.warnings[0]
+
+
+def test_a_manifest_of_an_unknown_format_is_refused_on_one_line(folder):
+    path = folder.folder / "manifest.json"
+    held = json.loads(path.read_text())
+    path.write_text(json.dumps(held | {"format": 7}))
+    with pytest.raises(InputError, match=r"manifest.json: it is of format 7; .*reads formats 1 to"):
+        read_run(folder.folder)
+    del held["suite"]
+    path.write_text(json.dumps(held))
+    with pytest.raises(InputError, match=r"manifest.json: cannot be read \(it lacks 'suite'\)"):
+        read_run(folder.folder)
+
+
+@pytest.mark.parametrize("name", ["drrl", "health", "psl-electronic"])
+def test_tables_of_protocol_2_are_read(checkout, name):
+    run = read_run(checkout / "results" / "reference" / name, NO_WARNING)
+    assert run.manifest.format == 2
+    assert run.manifest.protocol == ("2",)
+    assert len(run.results) > 0
+    assert run.summary.done == len(run.manifest.cells)
+    assert f"Run({name}: {run.summary.done} of {run.summary.cells} cells done" in repr(run)
+
+
+def test_records_of_protocol_2_are_read(folder):
+    """As they were written before records told the type of an error, and had a format."""
+    path = folder.folder / "manifest.json"
+    old = json.loads(path.read_text())
+    for key in ("format", "specs", "references", "studies", "tuning", "parts", "plugins"):
+        del old[key]
+    path.write_text(json.dumps(old))
+    path = folder.cells / "a1.json"
+    held = json.loads(path.read_text())
+    del held["error_type"]
+    failed = {"status": "failed", "error": "FloatingPointError: it diverged", "per_user_bytes": 0}
+    path.write_text(json.dumps(held | failed))
+    run = opened(folder)
+    assert run.manifest.specs == {}
+    assert run.records["a1"].error_type == "FloatingPointError"
+    assert run.summary.failed == {"a1": (run.manifest.cells["a1"].title, failed["error"])}
+
+
+def test_every_file_is_read_once(folder, monkeypatch):
+    opened_files = []
+    read_bytes = Path.read_bytes
+
+    def counted(path):
+        opened_files.append(path.name)
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    run = opened(folder)
+    for what in ("results", "evaluations", "diagnostics", "trials", "studies", "summary"):
+        getattr(run, what)
+    assert run.results_over("all-users") is not None
+    assert sorted(opened_files) == ["a1.json", "a2.json", "manifest.json"]
