@@ -56,6 +56,7 @@ def test_a_user_who_has_met_every_item_is_named(cell, monkeypatch):
 
 
 ERRING = """
+from robustbench_rec import Loss
 
 class Erring(Loss):
     name = "erring"
