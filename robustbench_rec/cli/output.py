@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_rec.components.labels import AXES
 from robustbench_rec.records.events import Events
 
 if TYPE_CHECKING:
-    from robustbench_rec.records.manifest import CappedLoss, StudyState
+    from robustbench_rec.records.manifest import StudyState
+    from robustbench_rec.records.run import Run
 
 MANY = 0.25
 """From which share of a loss's cells on too few epochs are warned of."""
@@ -142,11 +144,14 @@ def print_table(rows: Iterable[tuple[str, ...]]) -> None:
         click.echo(line)
 
 
-def say_tuned(studies: Iterable[StudyState]) -> None:
+def say_tuned(run: Run) -> None:
     """Say of each study what was tried and chosen; warn where the best may lie beyond."""
-    for study in studies:
-        place = f"{study.perturbation} level {study.level:g}" if study.perturbation else ""
-        name = " ".join(filter(None, (study.loss, "on", study.dataset, study.backbone, place)))
+    for study in run.summary.tuning:
+        dataset, backbone, loss, perturbation = (
+            run.manifest.short(axis, getattr(study, axis)) for axis in AXES
+        )
+        place = f"{perturbation} level {study.level:g}" if perturbation else ""
+        name = " ".join(filter(None, (loss, "on", dataset, backbone, place)))
         click.echo(_tuned(study, name))
         for edge in study.edges:
             warn(f"{name}: {edge}; the optimum may lie beyond")
@@ -167,11 +172,11 @@ def _tuned(study: StudyState, name: str) -> str:
     )
 
 
-def say_capped(rows: Iterable[CappedLoss]) -> None:
+def say_capped(run: Run) -> None:
     """Warn of losses that had too few epochs: what they lack may be mere speed."""
     losses: dict[str, list[int]] = {}
-    for row in rows:
-        held = losses.setdefault(row.loss, [0, 0])
+    for row in run.summary.capped:
+        held = losses.setdefault(run.manifest.short("loss", row.loss), [0, 0])
         held[:] = held[0] + row.capped, held[1] + row.cells
     shares = {loss: n / cells for loss, (n, cells) in losses.items() if n / cells >= MANY}
     if shares:

@@ -6,13 +6,18 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from robustbench_rec.cli.drawing import draw
 from robustbench_rec.cli.options import AS_JSON, opened, run_folder
 from robustbench_rec.cli.output import Warned, comparison, contrast, say_capped, say_tuned
+from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import counted
+
+if TYPE_CHECKING:
+    from robustbench_rec.records.run import Run
 
 
 @click.command()
@@ -22,7 +27,8 @@ def status(run: str, as_json: bool) -> None:
     """Say how RUN stands: cells done, failed with reasons, left, and the time."""
     from robustbench_rec.cli.progress import duration
 
-    held = opened(run).summary
+    read = opened(run)
+    held = read.summary
     if as_json:
         click.echo(json.dumps(held.model_dump(), indent=1))
         return
@@ -38,8 +44,8 @@ def status(run: str, as_json: bool) -> None:
         click.echo(f"of these {counted(len(part.cells), 'cell')}: {part.command} ({started})")
     for title, error in held.failed.values():
         click.echo(f"failed: {title}: {error}")
-    say_tuned(held.tuning)
-    say_capped(held.capped)
+    say_tuned(read)
+    say_capped(read)
 
 
 @click.command()
@@ -68,8 +74,15 @@ def compare(run: str, against: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
-    for line in lines(rows):
+    for line in lines([_with_short_labels(row, held) for row in rows]):
         click.echo(line)
+
+
+def _with_short_labels(row: dict[Any, Any], run: Run) -> dict[Any, Any]:
+    """Return a row of a comparison as it is printed."""
+    axes = {axis: axis for axis in AXES} | {"against": "loss"}
+    named = {key: run.manifest.short(axis, row[key]) for key, axis in axes.items() if key in row}
+    return row | named
 
 
 @click.command()

@@ -255,9 +255,9 @@ def _say_plan(plan: Plan, session: Session) -> None:
 
 def _say_end(run: Run, status: Status) -> None:
     """Say what was chosen, what may lack epochs, how many cells are done, and where to look."""
-    summary, folder = run.summary, run.folder
-    say_tuned(summary.tuning)
-    say_capped(summary.capped)
+    folder = run.folder
+    say_tuned(run)
+    say_capped(run)
     failed = f", {len(status.failed)} failed" if status.failed else ""
     done = counted(status.finished, "cell")
     click.echo(f"{done} done{failed}: {folder / 'results.csv'}")

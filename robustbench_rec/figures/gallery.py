@@ -8,7 +8,6 @@ from shutil import rmtree
 
 from robustbench_rec.analysis.against_published import overlay
 from robustbench_rec.analysis.degradation import curves
-from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError
 from robustbench_rec.figures.files import save_all
 from robustbench_rec.figures.mechanism import drawings
@@ -37,7 +36,7 @@ def redraw(run: Run, helper: Helper | None = None) -> list[str]:
     if frame.empty:
         told = f"{run.folder}: no finished cell to draw"
         raise InputError(f"{told}; see robustbench-rec status {run.folder}")
-    short = _short_labels(run)
+    short = run.manifest.short_labels
     shown = frame.replace(short)
     target, fresh = run.folder / "figures", run.folder / "figures.new"
     try:
@@ -58,10 +57,3 @@ def redraw(run: Run, helper: Helper | None = None) -> list[str]:
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})") from None
     return names
-
-
-def _short_labels(run: Run) -> dict[str, dict[str, str]]:
-    """Return what figures call the components of a run: axis -> label -> shorter."""
-    return {
-        axis: run.manifest.short_labels(axis, list(run.results[axis].unique())) for axis in AXES
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -35,12 +35,6 @@ class PlannedStudy(Kept):
     level: float
     budget: int
 
-    @property
-    def title(self) -> str:
-        """Its name for a person."""
-        place = f" level {self.level:g}" if self.perturbation else ""
-        return " ".join(getattr(self, axis) for axis in AXES if getattr(self, axis)) + place
-
 
 class PlannedCell(Kept):
     """What a cell is called: labels, level and replicate, which tell it from others of its run."""
@@ -51,12 +45,6 @@ class PlannedCell(Kept):
     perturbation: str
     level: float
     replicate: int
-
-    @property
-    def title(self) -> str:
-        """Its name for a person."""
-        names = " ".join(getattr(self, axis) for axis in AXES)
-        return f"{names} level {self.level:g} replicate {self.replicate}"
 
 
 class Part(Kept):
@@ -113,14 +101,29 @@ class Manifest(Kept):
     cells: dict[str, PlannedCell]
     parts: tuple[Part, ...] = ()
 
-    def short_labels(self, axis: str, shown: Sequence[str]) -> dict[str, str]:
-        """Return what a figure calls each of the labels that it shows on an axis.
+    @cached_property
+    def short_labels(self) -> dict[str, dict[str, str]]:
+        """What figures and messages call components: axis -> label -> the name alone.
 
-        The name alone, or with the settings that differ among those shown.
+        It has the settings that differ among those of its name. In a run of old, whose labels are
+        short themselves, there are none.
         """
-        specs = self.specs.get(axis, {})
-        short = short_names(specs.get(label, label) for label in shown)
-        return {label: short[specs.get(label, label)] for label in shown}
+        short = {axis: short_names(of.values()) for axis, of in self.specs.items()}
+        return {
+            axis: {label: short[axis][spec] for label, spec in of.items()}
+            for axis, of in self.specs.items()
+        }
+
+    def short(self, axis: str, label: str) -> str:
+        """Return what a figure or a message calls a component."""
+        return self.short_labels.get(axis, {}).get(label, label)
+
+    def title(self, one: PlannedCell | PlannedStudy) -> str:
+        """Return the name of a cell, or of a study, for a person."""
+        names = " ".join(self.short(axis, getattr(one, axis)) for axis in AXES).strip()
+        if isinstance(one, PlannedCell):
+            return f"{names} level {one.level:g} replicate {one.replicate}"
+        return f"{names} level {one.level:g}" if one.perturbation else names
 
 
 class StudyState(PlannedStudy, StudyOutcome):

@@ -149,7 +149,7 @@ class Run:
             cells=len(cells),
             suite_cells=manifest.suite_cells,
             done=done,
-            failed={one.id: (cells[one.id].title, one.error) for one in failed},
+            failed={one.id: (manifest.title(cells[one.id]), one.error) for one in failed},
             left=len(cells) - done - len(failed),
             seconds=self._seconds() if self._of_records else None,
             tuning=tuple(self.studies),

@@ -131,7 +131,7 @@ class Session:
 
         manifest = manifest_of(plan, self.command)
         self.folder.begin(manifest)
-        titles = {id: study.title for id, study in manifest.studies.items()}
+        titles = {id: manifest.title(study) for id, study in manifest.studies.items()}
         run_trials(plan, self._workplace(engine), titles)
 
     def _run_cells(self, plan: Plan, engine: Engine) -> Run:
@@ -141,7 +141,7 @@ class Session:
         is_new = bool(plan.left) or not self.folder.is_compact(manifest, plan.before)
         if is_new:
             self.folder.begin(manifest)
-        titles = {id: cell.title for id, cell in manifest.cells.items()}
+        titles = {id: manifest.title(cell) for id, cell in manifest.cells.items()}
         run_cells(plan, self._workplace(engine), titles)
         return compact(self.folder, self.events) if is_new else Run(self.folder, self.events)
 

@@ -30,15 +30,17 @@ from robustbench_rec.experiment.search_space import (
     Range,
     Space,
     best,
-    noisy,
-    suggestions,
 )
+from robustbench_rec.experiment.study import StudyOutcome, TriedSettings
 from robustbench_rec.experiment.suite_file import load_suite
-from robustbench_rec.records.frames import TUNING_COLUMNS, read
+from robustbench_rec.records.frames import TUNING_COLUMNS
+from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running import execution
-from robustbench_rec.running.execution import run_trial
-from robustbench_rec.running.plan import Plan, make_plan, manifest
+from robustbench_rec.running.execution import try_settings, with_noisy_validation
+from robustbench_rec.running.manifest import manifest_of
+from robustbench_rec.running.plan import Plan, make_plan
+from robustbench_rec.running.search import suggestions
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training.fit import TrainConfig
@@ -80,6 +82,10 @@ name = "softmax"
 n_negatives = 8
 tune = { tau = { low = 0.05, high = 1, log = true } }
 """
+
+
+SOFTMAX = "softmax(n_negatives=8)"
+"""Its label in results."""
 
 
 def write_suite(folder: Path, losses: str = TWO, tail: str = "[tune]\ntrials = 4") -> Path:
@@ -254,7 +260,9 @@ def test_what_ends_with_the_domain_and_what_has_no_order_has_no_edge():
 
 
 def noised(name: str, level: float, split: Split) -> Split:
-    return noisy(split, PERTURBATIONS[name](level=level), rng_for("noise"), rng_for("carve"))
+    return with_noisy_validation(
+        split, PERTURBATIONS[name](level=level), rng_for("noise"), rng_for("carve")
+    )
 
 
 @pytest.mark.parametrize("name", ["hidden_positives", "false_positives"])
@@ -290,7 +298,8 @@ def test_the_carving_does_not_follow_the_noise_s_generator():
     clean = toy_split()
     perturbation = PERTURBATIONS["hidden_positives"](level=0.2)
     one, two = (
-        noisy(clean, perturbation, rng_for("noise"), rng_for(carve)) for carve in ("a", "b")
+        with_noisy_validation(clean, perturbation, rng_for("noise"), rng_for(carve))
+        for carve in ("a", "b")
     )
     assert one.train + one.valid == two.train + two.valid
     assert one.valid != two.valid
@@ -390,9 +399,9 @@ def trial_of(plan: Plan, name: str, level: float) -> Cell:
 def test_a_poisoned_test_changes_no_trial(tmp_path, poisoned, name, level, change):
     trial = trial_of(planned(tmp_path, tail=MORE + EACH), name, level)
     poisoned(lambda split: split)
-    honest = run_trial(trial, tmp_path)
+    honest = try_settings(trial, tmp_path)
     poisoned(change)
-    blind = run_trial(trial, tmp_path)
+    blind = try_settings(trial, tmp_path)
     assert honest.status == "done", honest.error
     assert 0 < honest.validation < 1
     assert (blind.validation, blind.history) == (honest.validation, honest.history)
@@ -400,7 +409,7 @@ def test_a_poisoned_test_changes_no_trial(tmp_path, poisoned, name, level, chang
 
 def test_a_trial_knows_no_test_metric(tmp_path):
     plan = planned(tmp_path, tail=EACH)
-    kept = run_trial(trial_of(plan, "hidden_positives", 0.0), tmp_path).to_plain()
+    kept = try_settings(trial_of(plan, "hidden_positives", 0.0), tmp_path).model_dump()
     assert "ndcg@20" not in json.dumps(kept)
     assert not kept.keys() & {"metrics", "users", "realised"}
     assert kept["validation"] == max(value for _, value in kept["history"])
@@ -443,9 +452,9 @@ def test_a_part_has_its_studies_and_the_rest_join_later(tmp_path):
         plan = make_plan(suite, store, tmp_path, [("loss", loss)])
         assert [study.entry.loss.name for study in plan.untuned.values()] == [loss]
         with store.locked():
-            store.begin(manifest(plan, store, ""))
-        described.append([one["loss"] for one in store.manifest()["studies"].values()])
-    assert described == [["softmax"], ["bpr", "softmax"]]
+            store.begin(manifest_of(plan))
+        described.append([one.loss for one in store.manifest().studies.values()])
+    assert described == [[SOFTMAX], ["bpr", SOFTMAX]]
 
 
 def test_a_tuned_cell_survives_json_and_differs_from_a_given_one_by_its_id_alone(tmp_path):
@@ -453,14 +462,16 @@ def test_a_tuned_cell_survives_json_and_differs_from_a_given_one_by_its_id_alone
     plan = planned(tmp_path, losses)
     (study,) = (one for one in plan.studies.values() if one.entry.loss.name == "bpr")
     given = next(cell for cell in plan.cells if cell.tuned is None)
-    outcome = {
-        "trials": [{}, {}, {}],
-        "failed": 1,
-        "chosen": {"lr": 1e-2},
-        "validation": 0.25,
-        "status": "done",
-    }
-    tuned = study.settled(given, outcome)
+    tried = TriedSettings(settings={})
+    outcome = StudyOutcome(
+        id=study.id,
+        status="done",
+        trials=(tried, tried, tried),
+        failed=1,
+        chosen={"lr": 1e-2},
+        validation=0.25,
+    )
+    tuned = study.with_chosen(given, outcome)
     assert tuned.id != given.id
     assert tuned.fit_id == given.fit_id
     assert Cell.from_plain(json.loads(json.dumps(tuned.to_plain())), tmp_path) == tuned
@@ -566,7 +577,7 @@ def test_a_run_tunes_first_and_its_cells_take_what_was_chosen(finished):
         best_trial = trials[study["best"]]
         assert record["loss"]["spec"] == best_trial["loss"]["spec"]
         assert record["training"] == best_trial["training"]
-    assert set(read(out)["loss"]) == {"bpr", "softmax"}
+    assert set(read_run(out).results["loss"]) == {"bpr", SOFTMAX}
     rows = table(out)
     assert tuple(rows[0]) == TUNING_COLUMNS
     assert [row["trial"] for row in rows] == ["1", "2", "3", "1", "2", "3", "4"]
@@ -586,13 +597,13 @@ def test_a_run_tunes_first_and_its_cells_take_what_was_chosen(finished):
         assert "tuned bpr on synthetic mf: lr=" in said
         assert "(4 of 4 trials, 0 failed)" in said
     manifest = RunFolder(out).manifest()
-    assert manifest["tuning"] == {
+    assert manifest.tuning == {
         "trials": 4,
         "at": "level-0",
         "epochs": 0,
         "selected_by": "validation ndcg@20",
     }
-    assert [one["loss"] for one in manifest["studies"].values()] == ["bpr", "softmax"]
+    assert [one.loss for one in manifest.studies.values()] == ["bpr", SOFTMAX]
 
 
 def settings_of(put: dict) -> str:
@@ -808,7 +819,7 @@ def test_entries_of_one_loss_are_curves_of_their_own_though_they_come_to_the_sam
     out = tmp_path / "out"
     done = run(write_suite(tmp_path, losses), out)
     assert done.returncode == 0, done.stderr
-    frame = read(out)
+    frame = read_run(out).results
     assert set(frame["loss"]) == {"bpr(lr=[0.01])", "bpr(lr=0.01)", "bpr(lr=[1e-30|0.01])"}
     by_loss = {loss: part["value"].tolist() for loss, part in frame.groupby("loss")}
     assert by_loss["bpr(lr=[0.01])"] == by_loss["bpr(lr=0.01)"] == by_loss["bpr(lr=[1e-30|0.01])"]

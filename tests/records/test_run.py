@@ -375,7 +375,9 @@ def test_records_of_protocol_2_are_read(folder):
     run = opened(folder)
     assert run.manifest.specs == {}
     assert run.records["a1"].error_type == "FloatingPointError"
-    assert run.summary.failed == {"a1": (run.manifest.cells["a1"].title, failed["error"])}
+    assert run.summary.failed == {
+        "a1": (run.manifest.title(run.manifest.cells["a1"]), failed["error"])
+    }
 
 
 def test_every_file_is_read_once(folder, monkeypatch):
