@@ -7,9 +7,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree, ignore_patterns, rmtree
+from types import SimpleNamespace
 
 import click
 import pytest
+import runs
 from click.testing import CliRunner, Result
 
 from robustbench_rec import (
@@ -25,7 +27,8 @@ from robustbench_rec.cli import drawing, output
 from robustbench_rec.cli.main import main
 from robustbench_rec.experiment.suite_file import load_suite, shipped
 from robustbench_rec.figures.files import save_all
-from robustbench_rec.records.frames import read
+from robustbench_rec.records.manifest import CappedLoss
+from robustbench_rec.records.run import read_run
 
 REGISTRIES = {
     "perturbations": PERTURBATIONS,
@@ -209,7 +212,7 @@ def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, checkout, refe
     drawn = sorted(place.iterdir())
     assert [f"  {path}" for path in drawn if path.suffix == ".png"] == said[1:]
     assert not Path("reference", "figures.new").exists()
-    alone = save_all(curves(read(reference)), tmp_path / "alone")
+    alone = save_all(curves(read_run(reference).results), tmp_path / "alone")
     assert {path.name for path in drawn} <= {path.name for path in alone}
     for path in drawn:
         assert path.read_bytes() == (tmp_path / "alone" / path.name).read_bytes()
@@ -287,6 +290,7 @@ def tiny(tmp_path) -> Path:
 def four_cores(monkeypatch) -> None:
     """Make believe that this machine has four cores."""
     monkeypatch.setattr("robustbench_rec.cli.run.available_cores", lambda: 4)
+    monkeypatch.setattr("robustbench_rec.running.compute.available_cores", lambda: 4)
 
 
 REFERENCES = """
@@ -325,7 +329,7 @@ def test_compare_prints_published_values_beside_ours(tmp_path, beside, command):
     place = Path("results", "runs", "beside")
     assert f"beside published values: robustbench-rec compare {place}" in done.stdout
     drawn = place / "figures" / "synthetic-mf-hidden_positives-ndcg_at_20.png"
-    alone = save_all(curves(read(place)), tmp_path / "alone", kinds=("png",))
+    alone = save_all(curves(read_run(place).results), tmp_path / "alone", kinds=("png",))
     assert drawn.name in {path.name for path in alone}
     assert drawn.read_bytes() != (tmp_path / "alone" / drawn.name).read_bytes()
     lines = told("compare", "beside").splitlines()
@@ -337,7 +341,7 @@ def test_compare_prints_published_values_beside_ours(tmp_path, beside, command):
         "  bpr       0  recall@20     1.0000       -  0           -  not run  [1]",
         "  bpr       0    ndcg@20     1.0000       -  0           -  not run  [1]",
     ]
-    frame = read(place).set_index(["metric", "level"])
+    frame = read_run(place).results.set_index(["metric", "level"])
     ours = frame.loc[("ndcg@20", 0.5), "value"]
     less = f"{100 * ours - 100:.1f}%"
     assert lines[4:] == [
@@ -376,7 +380,7 @@ def test_references_that_are_added_later_need_no_training(tmp_path, tiny, comman
 def test_compare_says_how_many_need_records(beside, command):
     assert command("run", beside, "--jobs", 1, "--no-figures").returncode == 0
     place = Path("results", "runs", "beside")
-    read(place).drop(columns="evaluated").to_csv(place / "results.csv", index=False)
+    read_run(place).results.drop(columns="evaluated").to_csv(place / "results.csv", index=False)
     rmtree(place / "cells")
     said = told("compare", place)
     assert said.count("needs records  [1]") == 2
@@ -387,7 +391,7 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, comma
     tiny.write_text(SUITE.replace("epochs = 1", "epochs = 3, lr = 0.1"))
     assert command("run", tiny, "--jobs", 1, "--no-figures").returncode == 0
     place = Path("results", "runs", "tiny")
-    values = read(place).set_index(["metric", "loss", "level"])["value"]
+    values = read_run(place).results.set_index(["metric", "loss", "level"])["value"]
     at_0, at_half = (
         values["ndcg@20", "mse", level] - values["ndcg@20", "bpr", level] for level in (0.0, 0.5)
     )
@@ -411,10 +415,12 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, comma
 def test_losses_with_too_few_epochs_are_told_over_all_backbones_the_worst_first(capsys):
     counts = {("mf", "bpr"): 2, ("xsimgcl", "bpr"): 1, ("mf", "mse"): 0, ("xsimgcl", "mse"): 4}
     counts |= {("mf", "ccl"): 1, ("xsimgcl", "ccl"): 0}
-    output.say_unsettled(
-        {"dataset": "toy", "backbone": backbone, "loss": loss, "unsettled": n, "cells": 4}
+    rows = [
+        CappedLoss(dataset="toy", backbone=backbone, loss=loss, capped=n, cells=4)
         for (backbone, loss), n in counts.items()
-    )
+    ]
+    run = SimpleNamespace(summary=SimpleNamespace(capped=rows), manifest=runs.manifest())
+    output.say_capped(run)
     line = capsys.readouterr().err
     assert "best at the last epoch allowed (mse 4 of 8, bpr 3 of 8): " in line  # ccl 1 of 8 is few
 
