@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def test_the_readme_s_plugin_passes_the_readme_s_test(checkout, readme_plugin, tmp_path):
     text = (checkout / "README.md").read_text(encoding="utf-8")
@@ -37,3 +39,20 @@ def test_the_readme_s_loss_passes_the_contract(checkout, tmp_path):
         [sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("said", ["Split.from_frames(train, test)", 'run("smoke", '])
+def test_what_the_readme_says_of_python_runs_as_it_stands(checkout, tmp_path, said):
+    text = (checkout / "README.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
+    (code,) = (block for block in blocks if said in block)
+    pairs = [(f"u{user}", 7 * user + k * k) for user in range(60) for k in range(6)]
+    for name, part in (("train", pairs), ("test", [(user, item + 30) for user, item in pairs])):
+        rows = [f"{user},{item % 50}" for user, item in part]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["user,item", *dict.fromkeys(rows)]))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert len(code.strip().splitlines()) <= 15
