@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from robustbench_rec.components.labels import UNTRAINED
+
 if TYPE_CHECKING:
     from pandas.api.typing import SeriesGroupBy
 
@@ -21,8 +23,6 @@ PANEL = ["dataset", "backbone", "perturbation", "unit", "metric"]
 """What one panel of a figure holds constant."""
 CURVE = ["dataset", "backbone", "loss", "perturbation", "unit", "metric"]
 """What tells curves apart; a curve runs over `level`."""
-UNTRAINED = "untrained"
-"""The loss of a floor: of a backbone that trains nothing."""
 T_FROM = 6
 """Replicates from which a t interval is drawn."""
 

@@ -69,16 +69,16 @@ class Display:
 
     def _draw(self, status: Status) -> None:
         if self._task is None:
-            name = "tuning" if status.of == "trials" else status.of
+            name = "tuning" if status.counting == "trials" else status.counting
             self._task = self._bar.add_task(name, total=status.total, rest="")
         finished = status.total - status.left
         self._bar.update(self._task, total=status.total, completed=finished, rest=_rest(status))
 
 
 def _counted(status: Status, finished: int) -> str:
-    if status.of == "trials":
+    if status.counting == "trials":
         return f"tuning {finished} of {status.total} trials"
-    return f"{finished}/{status.total} {status.of}"
+    return f"{finished}/{status.total} {status.counting}"
 
 
 def _rest(status: Status) -> str:

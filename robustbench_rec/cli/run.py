@@ -190,7 +190,7 @@ class Printed(Warned):
     def __init__(self) -> None:
         self._displays = ExitStack()
         self._shown: Display | None = None
-        self._of = ""
+        self._counting = ""
 
     def __enter__(self) -> Self:
         return self
@@ -209,8 +209,8 @@ class Printed(Warned):
 
     def progress(self, status: Status) -> None:
         """Show how trials or cells stand."""
-        if self._shown is None or status.of != self._of:
-            self._shown, self._of = self._new_display(), status.of
+        if self._shown is None or status.counting != self._counting:
+            self._shown, self._counting = self._new_display(), status.counting
         self.status = status
         self._shown(status)
 

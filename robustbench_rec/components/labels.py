@@ -16,6 +16,8 @@ from robustbench_rec.components.settings import identity_of, shown, spec
 
 AXES = ("dataset", "backbone", "loss", "perturbation")
 """What a cell has a label on."""
+UNTRAINED = "untrained"
+"""The loss of a floor: the name of what trains nothing."""
 
 
 @lru_cache(maxsize=4096)

@@ -9,7 +9,7 @@ from typing import Any
 
 from robustbench_rec.components.backbone import Backbone
 from robustbench_rec.components.dataset import Dataset
-from robustbench_rec.components.labels import label_of, spec_once, told_apart
+from robustbench_rec.components.labels import UNTRAINED, label_of, spec_once, told_apart
 from robustbench_rec.components.loss import LOSSES
 from robustbench_rec.components.perturbation import Perturbation
 from robustbench_rec.evaluation.metrics import Averaging, parse
@@ -69,7 +69,7 @@ class Suite:
     @property
     def trainings(self) -> list[tuple[Backbone, Entry]]:
         """What is trained, and by what: each backbone by each loss, then the floors."""
-        nothing = Entry(LOSSES["untrained"](), TrainConfig())
+        nothing = Entry(LOSSES[UNTRAINED](), TrainConfig())
         return [*product(self.backbones, self.losses), *product(self.floors, [nothing])]
 
     @property

@@ -110,8 +110,8 @@ class Plan:
         """
         usual = fmean(self.seconds.values()) if self.seconds else 1.0
         return {
-            fit: self.seconds.get(_kind(cells[0]), usual) if cells[0].backbone.learns else 0.0
-            for fit, cells in self.left.items()
+            training: self.seconds.get(_kind(cells[0]), usual) if cells[0].backbone.learns else 0.0
+            for training, cells in self.left.items()
         }
 
     @property

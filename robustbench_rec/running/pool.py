@@ -74,7 +74,7 @@ class Status:
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Id of each failed cell -> its title and why."""
     started: float = field(default_factory=time.monotonic)
-    of: str = "cells"
+    counting: str = "cells"
     """What is counted: "cells", or the "trials" that tune."""
     costs: tuple[float, float] | None = None
     """What the finished and what the rest may cost, in one unit; None where all cost the same."""

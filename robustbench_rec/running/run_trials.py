@@ -110,7 +110,7 @@ class _Trials:
         self.looked_for: set[str] = set()
         self.cells: dict[str, Cell] = {}
         self.titles: dict[str, str] = {}
-        self.status = Status(total=0, already=0, of="trials")
+        self.status = Status(total=0, already=0, counting="trials")
         self.pool = Pool(place, self.status, self.take_up, self.give_up)
         for course in courses:
             self._advance(course)
