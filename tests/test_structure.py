@@ -12,7 +12,8 @@ import robustbench_rec
 PACKAGE = Path(robustbench_rec.__file__).parent
 ROOT = "robustbench_rec"
 ORDER = (
-    "errors seeds interactions kernels processes",
+    "errors seeds kernels processes",
+    "interactions",
     "components",
     "data evaluation",
     ROOT,  # the public names
@@ -45,7 +46,7 @@ FILES = module_files()
 def imports(tree: ast.AST) -> Iterator[str]:
     """Yield the dotted name of all that is imported, in functions too; not for types alone."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
