@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS
 from robustbench_rec.cli.options import AS_JSON, DATA_DIR, PLUGINS
 from robustbench_rec.cli.output import print_table, warn
-from robustbench_rec.errors import InputError
-
-if TYPE_CHECKING:
-    from robustbench_rec.components.registry import Registry
-    from robustbench_rec.data.catalog import Listing
+from robustbench_rec.components.registry import Registry, load_plugins
+from robustbench_rec.components.settings import described
+from robustbench_rec.data.catalog import Listing, default_data_dir, inventory
+from robustbench_rec.data.fetch import fetch
+from robustbench_rec.errors import InputError, nearest
 
 KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
 
@@ -28,8 +30,6 @@ KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
 @AS_JSON
 def list_(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List what is there: suites, perturbations, losses, backbones, datasets; all without KIND."""
-    from robustbench_rec.components.registry import load_plugins
-
     load_plugins(plugins)
     rows = {one: _entries(one) for one in ((kind,) if kind else KINDS)}
     if as_json:
@@ -57,8 +57,6 @@ def _entries(kind: str) -> dict[str, str]:
 
 
 def _registries() -> Mapping[str, Registry[Any]]:
-    from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS
-
     return {
         "perturbations": PERTURBATIONS,
         "losses": LOSSES,
@@ -80,8 +78,6 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 
     A suite may be called as a loss is: then both are shown, in JSON as a list of the two.
     """
-    from robustbench_rec.components.registry import load_plugins
-    from robustbench_rec.errors import nearest
     from robustbench_rec.experiment.suite_file import shipped
 
     load_plugins(plugins)
@@ -105,16 +101,12 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 
 def _facts(kind: str, cls: Any) -> dict[str, Any]:
     """Return what is known of a component's class."""
-    from robustbench_rec.components.settings import described
-
     names = ("stage", "unit", "max_level", "source", "licence", "how_to_get")
     facts = {name: getattr(cls, name) for name in names if getattr(cls, name, "")}
     return {"name": cls.name, "kind": kind, **facts, "settings": described(cls)}
 
 
 def _show(kind: str, cls: Any) -> None:
-    import inspect
-
     facts = _facts(kind, cls)
     del facts["name"], facts["kind"]
     settings = facts.pop("settings")
@@ -139,8 +131,6 @@ def data() -> None:
 @AS_JSON
 def data_list(data_dir: Path | None, as_json: bool) -> None:
     """Say what is known, what is present and where, and how to get what is missing."""
-    from robustbench_rec.data.catalog import default_data_dir, inventory
-
     where = data_dir or default_data_dir()
     rows = inventory(where)
     if as_json:
@@ -161,7 +151,4 @@ def _presence(row: Listing) -> str:
 @DATA_DIR
 def data_fetch(name: str, data_dir: Path | None) -> None:
     """Bring the data set NAME, and show its terms."""
-    from robustbench_rec.data.catalog import default_data_dir
-    from robustbench_rec.data.fetch import fetch
-
     fetch(name, data_dir or default_data_dir(), click.echo)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_rec.components.labels import AXES
+from robustbench_rec.components.settings import shown
 from robustbench_rec.records.events import Events
 
 if TYPE_CHECKING:
@@ -31,6 +32,16 @@ class Warned(Events):
     def warning(self, message: str) -> None:
         """Print a warning on the error stream."""
         warn(message)
+
+
+def duration(seconds: float) -> str:
+    """Print seconds for a person: `42 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def aligned(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> list[str]:
@@ -159,8 +170,6 @@ def say_tuned(run: Run) -> None:
 
 def _tuned(study: StudyState, name: str) -> str:
     """Say how a study stands."""
-    from robustbench_rec.components.settings import shown
-
     if study.status == "failed":
         return f"not tuned: {name}: {study.error}"
     tried = f"{len(study.trials)} of {study.budget} trials, {study.failed} failed"

@@ -12,7 +12,7 @@ import click
 
 from robustbench_rec.cli.drawing import draw
 from robustbench_rec.cli.options import AS_JSON, opened, run_folder
-from robustbench_rec.cli.output import Warned, comparison, contrast, say_capped, say_tuned
+from robustbench_rec.cli.output import Warned, comparison, contrast, duration, say_capped, say_tuned
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import counted
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 @AS_JSON
 def status(run: str, as_json: bool) -> None:
     """Say how RUN stands: cells done, failed with reasons, left, and the time."""
-    from robustbench_rec.cli.progress import duration
-
     read = opened(run)
     held = read.summary
     if as_json:

@@ -15,7 +15,8 @@ import click
 
 from robustbench_rec.cli.drawing import are_drawn, draw
 from robustbench_rec.cli.options import DATA_DIR, GOES_ON, PLUGINS
-from robustbench_rec.cli.output import Warned, say_capped, say_tuned, warn
+from robustbench_rec.cli.output import Warned, duration, say_capped, say_tuned, warn
+from robustbench_rec.data.catalog import default_data_dir
 from robustbench_rec.errors import InputError, counted
 from robustbench_rec.records import RUNS
 from robustbench_rec.running.compute import Compute, available_cores, default_jobs, find_device
@@ -99,7 +100,6 @@ def run(
     do. What failed is tried again. Losses that the suite tunes are tuned first; settings whose
     training diverged count as tried. To tune anew, remove the folder tuning/ from the results.
     """
-    from robustbench_rec.data.catalog import default_data_dir
     from robustbench_rec.experiment.suite_file import load_suite
     from robustbench_rec.records.run_folder import RunFolder
     from robustbench_rec.running.session import Session
@@ -224,8 +224,6 @@ class Printed(Warned):
 
 
 def _say_plan(plan: Plan, session: Session) -> None:
-    from robustbench_rec.cli.progress import duration
-
     if plan.of_old:
         warn(plan.of_old)
     if plan.untuned:

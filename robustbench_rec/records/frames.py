@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError
@@ -15,9 +16,6 @@ from robustbench_rec.evaluation.metrics import Averaging, is_per_user
 from robustbench_rec.experiment.study import TriedSettings
 from robustbench_rec.records.manifest import Manifest, PlannedStudy, StudyState
 from robustbench_rec.records.record import Record, Trial
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = (
     "suite",
@@ -57,8 +55,6 @@ def results_frame(manifest: Manifest, records: Iterable[Record]) -> pd.DataFrame
 
     Values are under the averaging of the suite.
     """
-    import pandas as pd
-
     rows = [
         (
             *_point(manifest, record),
@@ -75,8 +71,6 @@ def results_frame(manifest: Manifest, records: Iterable[Record]) -> pd.DataFrame
 
 def evaluations_frame(manifest: Manifest, records: Iterable[Record]) -> pd.DataFrame:
     """Return the evaluations of finished records, one a row: `TRAINING` and the diagnostics."""
-    import pandas as pd
-
     rows = [
         (*_point(manifest, record), epoch, epoch == record.best_epoch, found)
         for record in records
@@ -100,8 +94,6 @@ def _point(manifest: Manifest, record: Record) -> tuple[Any, ...]:
 
 def trials_frame(studies: Iterable[StudyState], held: Mapping[str, Trial]) -> pd.DataFrame:
     """Return the trials of studies, one a row: `TUNING_COLUMNS`."""
-    import pandas as pd
-
     rows = [
         (
             *(getattr(study, axis) for axis in (*AXES, "level")),
@@ -152,16 +144,12 @@ def read_results(folder: Path) -> pd.DataFrame:
 
 def read_evaluations(folder: Path) -> pd.DataFrame:
     """Read diagnostics.csv; without that file there are no rows."""
-    import pandas as pd
-
     path = folder / "diagnostics.csv"
     return read_table(path, TRAINING) if path.is_file() else pd.DataFrame(columns=list(TRAINING))
 
 
 def read_trials_table(folder: Path) -> pd.DataFrame:
     """Read tuning.csv; without that file there are no rows."""
-    import pandas as pd
-
     path = folder / "tuning.csv"
     if not path.is_file():
         return pd.DataFrame(columns=list(TUNING_COLUMNS))
@@ -178,8 +166,6 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         InputError: there is none, or it is not whole.
 
     """
-    import pandas as pd
-
     try:
         # A loss may be called "None", or "1".
         names = dict.fromkeys((*AXES, "unit", "edges"), str)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError
@@ -14,9 +15,6 @@ from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.manifest import CappedLoss, StudyState, Summary
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def read_run(folder: Path | str, events: Events = TOLD_AS_WARNINGS) -> Run:

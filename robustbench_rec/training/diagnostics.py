@@ -7,17 +7,13 @@ distributionally robust optimisation, the worst case that it guards against.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from robustbench_rec.components.loss import Batch, Objective
 from robustbench_rec.interactions import BoolArray, IntArray, Split
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from robustbench_rec.components.loss import Batch, Objective
 
 PROBE = (512, 500)
 """Rows and negatives of the probe batch: the same for every loss, whatever N it trains with.
@@ -83,8 +79,6 @@ def implied_weights(objective: Objective, batch: Batch) -> NDArray[np.float32] |
         batch: whose `neg` requires a gradient.
 
     """
-    import torch
-
     value = objective(batch)
     if not value.requires_grad:
         return None

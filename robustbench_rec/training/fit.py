@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from robustbench_rec.components.backbone import Backbone
 from robustbench_rec.components.loss import Batch, Estimate, Loss, bound
 from robustbench_rec.evaluation.ranking import evaluate
 from robustbench_rec.interactions import BoolArray, IntArray, Split
+from robustbench_rec.kernels import gathered_scores
 from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.training.config import SELECT_AT, TrainConfig
 from robustbench_rec.training.diagnostics import (
@@ -22,9 +25,7 @@ from robustbench_rec.training.diagnostics import (
     probed_rows,
 )
 from robustbench_rec.training.optimizers import Adam, Mover
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+from robustbench_rec.training.sampling import NegativeSampler
 
 PAIRS_AT_ONCE = 1 << 16
 """Pairs scored together where a loss asks for many; of 64 dimensions they take 3 x 16 MiB."""
@@ -80,8 +81,6 @@ def fit(
         ValueError: there is nothing to train on or to select by.
 
     """
-    import torch
-
     if not len(split.valid) or not len(split.train):
         raise ValueError("training needs at least one training and one validation pair")
     generator = torch.Generator().manual_seed(seed_for(seed, "init") >> 1)
@@ -132,7 +131,6 @@ class Trainer:
         seed: int,
         clean: Split | None = None,
     ) -> None:
-        from robustbench_rec.training.sampling import NegativeSampler
 
         self.module, self.loss, self.config = module, loss, config
         self.train = split.train
@@ -158,9 +156,6 @@ class Trainer:
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Return the embeddings, without gradients, whose dot product is the loss's score."""
-        import torch
-        from torch.nn.functional import normalize
-
         self.module.eval()
         with torch.no_grad():
             users, items = self.module()
@@ -189,8 +184,6 @@ class Trainer:
 
     def run_epoch(self, epoch: int) -> None:
         """Estimate what is due, take a step for each batch of a pass, then the passes apart."""
-        import torch
-
         for estimate in self.estimates:
             if (epoch - 1) % estimate.every == 0:
                 estimate.update(_Still(self, epoch))
@@ -225,8 +218,6 @@ class Trainer:
 
     def step(self, epoch: int, rows: IntArray) -> Tensor:
         """Take one step, and return whether scores and loss were finite: (2,) bool."""
-        import torch
-
         cosine = self.loss.score == "cosine"
         batch = self.batch(epoch, rows, self.module(), self.loss.n_negatives, cosine)
         for mover in self._moving("before"):
@@ -258,10 +249,6 @@ class Trainer:
         self, epoch: int, rows: IntArray, tables: tuple[Tensor, Tensor], n: int, cosine: bool
     ) -> Batch:
         """Return the training pairs at `rows` with n negatives each, scored by the tables."""
-        import torch
-
-        from robustbench_rec.kernels import gathered_scores
-
         index = torch.from_numpy(self.sampler.draw(epoch, rows, n)).to(self.device)
         who = torch.from_numpy(self.train.users[rows]).to(self.device)
         users, items = tables
@@ -281,8 +268,6 @@ class Trainer:
 
     def _move_alone(self, mover: Mover, batch: Batch) -> None:
         """Let a part of the objective take a step while the model is held fixed."""
-        import torch
-
         value = self._value(batch.detached())
         gradients = torch.autograd.grad(value, mover.parameters, materialize_grads=True)
         mover.step(gradients, len(batch.users))
@@ -303,7 +288,6 @@ class _Still:
         self.tables = trainer.embeddings()
 
     def scores(self, users: IntArray, items: IntArray) -> Tensor:
-        import torch
 
         found = torch.empty(len(users), device=self.tables[0].device)
         for first in range(0, len(users), PAIRS_AT_ONCE):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
 
 from robustbench_rec.components.loss import Bound, Move
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Adam:
@@ -24,7 +24,6 @@ class Adam:
         weight_decay: float = 0.0,
         eps: float = 1e-8,
     ) -> None:
-        import torch
 
         self.parameters, self.lr, self.weight_decay, self.eps = parameters, lr, weight_decay, eps
         self.means = [torch.zeros_like(parameter) for parameter in parameters]
@@ -33,9 +32,6 @@ class Adam:
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Move each parameter against its gradient."""
-        import torch
-        from torch.optim.adam import adam
-
         with torch.no_grad():
             adam(
                 list(self.parameters),
@@ -60,8 +56,6 @@ def _laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
 
     A sum, for one, has a gradient of a single number that only looks like a table.
     """
-    import torch
-
     if gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)
@@ -75,8 +69,6 @@ class SGD:
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Move each parameter against its gradient."""
-        import torch
-
         with torch.no_grad():
             for parameter, gradient in zip(self.parameters, gradients, strict=True):
                 parameter.sub_(gradient, alpha=self.lr)
@@ -100,8 +92,6 @@ class Mover:
 
     def step(self, gradients: Sequence[Tensor], n_rows: int) -> None:
         """Move by the gradients of a mean over `n_rows`."""
-        import torch
-
         sign = -1 if self.move.ascend else 1
         factor = sign * (n_rows if self.move.rows == "sum" else 1)
         self.optimizer.step([factor * gradient for gradient in gradients])
