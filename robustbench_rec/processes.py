@@ -34,7 +34,7 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def load(*modules: str) -> None:
+def import_without_gc(*modules: str) -> None:
     """Import modules without looking for garbage, now or later, among what they hold for good."""
     gc.disable()
     try:
@@ -117,7 +117,7 @@ def serve() -> None:
     start_worker(parent)
     # Whatever fails here fails in the parent too, which does then what was left, and tells.
     with suppress(Exception):
-        load(*modules)
+        import_without_gc(*modules)
         function, jobs = pickle.load(sys.stdin.buffer)  # noqa: S301
         done = [function(*job) for job in jobs]
         sys.stdout.flush()  # once the results are there, the parent may end us

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +29,13 @@ def figures(run: str) -> None:
 
 def draw(run: Run) -> None:
     """Draw the figures of a run, and say where they are."""
-    from robustbench_rec.processes import load
+    from robustbench_rec.processes import import_without_gc
 
     with _drawing_helper() as helper:
-        load(DRAWING)
+        import_without_gc(DRAWING)
         from robustbench_rec.figures.gallery import redraw
 
-        names = redraw(run, helper)
+        names = redraw(run, helper.starmap if helper else starmap)
     target = run.folder / "figures"
     click.echo(f"{len(names)} files in {target}:" if names else "no figure: floors alone are done")
     for name in names:
@@ -50,6 +51,7 @@ def _drawing_helper() -> AbstractContextManager[Helper | None]:
 
 
 def are_drawn(folder: Path) -> bool:
-    """Say whether the figures are newer than the results; they move there once all are drawn."""
-    figures, results = folder / "figures", folder / "results.csv"
-    return figures.is_dir() and figures.stat().st_mtime_ns >= results.stat().st_mtime_ns
+    """Say whether all figures of a run are there, and newer than its results."""
+    from robustbench_rec.figures.drawn import are_newer
+
+    return are_newer(folder / "figures", folder / "results.csv")

@@ -35,6 +35,9 @@ def status(run: str, as_json: bool) -> None:
         f"suite {held.suite}: {held.done} of {held.cells} cells done, "
         f"{len(held.failed)} failed, {held.left} left, {told}"
     )
+    if old := protocol_of(read.manifest.protocol) - {PROTOCOL}:
+        told = ", ".join(sorted(old))
+        click.echo(f"of protocol {told}: what a cell means has changed since, to protocol {PROTOCOL}")
     if held.cells < held.suite_cells:
         click.echo(f"a part: the whole suite has {held.suite_cells} cells")
     for part in held.parts:

@@ -1,104 +1,111 @@
-"""Saving: the figures of many panels, drawn and written under names that tell them apart."""
+"""Files: figures drawn into bytes, under names that tell them apart."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import chain, starmap
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
 from matplotlib.figure import Figure
 
-from robustbench_rec.analysis.degradation import split_floors
-from robustbench_rec.figures.curves import FIGURE, draw_figure, page_style
-from robustbench_rec.figures.rankings import draw_ranking
+from robustbench_rec.figures.kind import Drawing
+from robustbench_rec.figures.panel import page_style
 
-Kind = Literal["png", "pdf"]
+Format = Literal["png", "pdf"]
+FORMATS: tuple[Format, ...] = ("png", "pdf")
 STEM = 120
 """Longest file name, without its suffix."""
-SAVE: dict[Kind, dict[str, Any]] = {
+SAVE: dict[Format, dict[str, Any]] = {
     "png": {"pil_kwargs": {"compress_level": 3}},  # twice as fast as 6, and 3% larger
     "pdf": {"metadata": {"CreationDate": None}},
 }
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure that is still to be drawn: by `draw(*arguments)`, into files called `stem`."""
-
-    stem: str
-    draw: Callable[..., Figure]
-    arguments: tuple[Any, ...]
+Starmap = Callable[..., Iterable[Any]]
+"""Calls a function with each of several tuples of arguments, perhaps in processes beside this one,
+and returns the results in order; like `itertools.starmap`."""
 
 
 def save_all(
-    curves: pd.DataFrame,
+    drawings: Iterable[Drawing],
     folder: Path,
-    kinds: Sequence[Kind] = ("png", "pdf"),
-    starmap: Callable[..., Iterable[list[Path]]] = starmap,
-    published: pd.DataFrame | None = None,
-    more: Iterable[Drawing] = (),
+    formats: Sequence[Format] = FORMATS,
+    starmap: Starmap = starmap,
 ) -> list[Path]:
-    """Draw and save a figure for each dataset, trained backbone, perturbation and metric.
+    """Draw and save figures.
 
     Args:
-        curves: as `degradation.curves` returns them; floors go into each figure of their data set
-            and perturbation.
-        folder: where DATASET-BACKBONE-PERTURBATION-METRIC.png (200 dpi) and .pdf go; made where it
-            is missing. Files of those names are replaced; equal curves give equal bytes.
-        kinds: of file; most of the time goes into the fonts of a PDF.
-        starmap: calls a function with each of several tuples of arguments, perhaps in processes
-            beside this one, and returns the results in order.
-        published: as for `draw_curves`, of any panels.
-        more: figures to draw and save with these.
+        drawings: no two of one key.
+        folder: where STEM.png (200 dpi) and STEM.pdf go, STEM made of a drawing's key; made where
+            it is missing. Files of those names are replaced; equal data give equal bytes.
+        formats: of files; most of the time goes into the fonts of a PDF.
+        starmap: see `Starmap`.
 
     Returns:
         The files written, in the order of their names.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
-    trained, floors = split_floors(curves)
-    among = sorted(trained["loss"].unique())
-    panels = {
-        tuple(str(part) for part in key): _with_floors(panel, floors)
-        for key, panel in trained.groupby(FIGURE, sort=True)
-    }
-    stems = file_stems(panels)
-    drawings = [
-        Drawing(stems[key], draw_figure if _has_levels(panel) else draw_ranking, arguments)
-        for key, panel in panels.items()
-        for arguments in [(panel, among, published)]
-    ]
-    # Sorted, large and small ones alternate, so that either half of them takes as long.
-    drawings = sorted([*drawings, *more], key=lambda drawing: drawing.stem)
-    jobs = [(drawing, folder, kinds) for drawing in drawings]
-    return list(chain.from_iterable(starmap(_draw_and_save, jobs)))
+    contents = rendered(by_stem(drawings), formats, starmap)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in contents]
 
 
-def _has_levels(panel: pd.DataFrame) -> bool:
-    return bool(panel["level"].nunique() > 1)
+def by_stem(drawings: Iterable[Drawing]) -> dict[str, Drawing]:
+    """Return drawings by the names of their files, without suffix; sorted by these."""
+    keyed: dict[tuple[str, ...], Drawing] = {}
+    for drawing in drawings:
+        assert drawing.key not in keyed, f"two figures are called {drawing.key}"
+        keyed[drawing.key] = drawing
+    stems = file_stems(keyed)
+    return {stems[key]: keyed[key] for key in sorted(keyed, key=stems.__getitem__)}
 
 
-def _with_floors(panel: pd.DataFrame, floors: pd.DataFrame) -> pd.DataFrame:
-    """Add the floors that stand beside the losses of a panel."""
-    shared = [column for column in FIGURE if column != "backbone"]
-    return pd.concat([panel, floors[(floors[shared] == panel[shared].iloc[0]).all(axis=1)]])
+def file_names(stems: Iterable[str], formats: Sequence[Format] = FORMATS) -> list[str]:
+    """Return the names of the files of figures."""
+    return [f"{stem}.{format}" for stem in stems for format in formats]
 
 
-def _draw_and_save(drawing: Drawing, folder: Path, kinds: Sequence[Kind]) -> list[Path]:
-    """Write a file of each kind; the layout is computed once, for the first."""
+def rendered(
+    drawings: dict[str, Drawing],
+    formats: Sequence[Format] = FORMATS,
+    starmap: Starmap = starmap,
+) -> dict[str, bytes]:
+    """Draw figures, and return the content of each file by its name, in the order of the stems.
+
+    Nothing is written: whoever stops it midway leaves no file half done.
+
+    Args:
+        drawings: by their stems. Sorted, large and small ones alternate, so that either half takes
+            as long.
+        formats: of files.
+        starmap: see `Starmap`.
+
+    """
+    contents = starmap(_render, [(drawing, formats) for drawing in drawings.values()])
+    flat = [content for of_drawing in contents for content in of_drawing]
+    return dict(zip(file_names(drawings, formats), flat, strict=True))
+
+
+def _render(drawing: Drawing, formats: Sequence[Format]) -> list[bytes]:
+    """Return the content of a file of each format; the layout is computed once, for the first."""
     figure = drawing.draw(*drawing.arguments)
-    paths = [folder / f"{drawing.stem}.{kind}" for kind in kinds]
-    for kind, path in zip(kinds, paths, strict=True):
-        with page_style():
-            figure.savefig(path, **SAVE[kind])
+    contents = []
+    for format in formats:
+        contents.append(_saved(figure, format))
         figure.set_layout_engine("none")
-    return paths
+    return contents
+
+
+def _saved(figure: Figure, format: Format) -> bytes:
+    buffer = io.BytesIO()
+    with page_style():
+        figure.savefig(buffer, format=format, **SAVE[format])
+    return buffer.getvalue()
 
 
 def file_stems(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:

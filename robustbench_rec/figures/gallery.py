@@ -2,58 +2,58 @@
 
 from __future__ import annotations
 
-import re
-from itertools import starmap
-from shutil import rmtree
+from collections.abc import Sequence
+from itertools import chain, starmap
 
+from robustbench_rec.analysis import degradation
 from robustbench_rec.analysis.against_published import overlay
-from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.errors import InputError
-from robustbench_rec.figures.files import save_all
-from robustbench_rec.figures.mechanism import drawings
-from robustbench_rec.processes import Helper
+from robustbench_rec.figures import curves, mechanism, rankings
+from robustbench_rec.figures.drawn import refuse_others, replace_drawn
+from robustbench_rec.figures.files import Starmap, by_stem, file_names, rendered
+from robustbench_rec.figures.kind import Frames, Kind
 from robustbench_rec.records.run import Run
 
-OF_OURS = re.compile(r"-([a-z]+_at_[0-9]+|mechanism(_training)?)\.(png|pdf)$")
-"""How the figures that we name end; other files in the folder are the user's."""
+KINDS: tuple[Kind, ...] = (curves, rankings, mechanism)
+"""Every kind of figure: a new one is a new module here."""
 
 
-def redraw(run: Run, helper: Helper | None = None) -> list[str]:
-    """Draw all figures of a run beside the old ones, then replace these.
+def redraw(run: Run, starmap: Starmap = starmap, kinds: Sequence[Kind] = KINDS) -> list[str]:
+    """Draw all figures of a run, then replace those that were drawn before; see `drawn`.
 
     Args:
         run: whose figures go into the folder `figures` of its own.
-        helper: a process that draws half of them.
+        starmap: see `files.Starmap`.
+        kinds: of figures.
 
     Returns:
         The names of the files, sorted; none where floors alone are done.
 
     Raises:
-        InputError: there is no finished cell, or the folder cannot be written.
+        InputError: there is no finished cell, or the folder cannot be written; or a file that we
+            did not draw has the name of a figure, or the list of what we drew is damaged.
 
     """
-    frame = run.results[run.results["metric"].isin(run.manifest.metrics)]
-    if frame.empty:
+    target = run.folder / "figures"
+    shown = frames_of(run)
+    drawings = by_stem(chain.from_iterable(kind.drawings(shown) for kind in kinds))
+    refuse_others(target, file_names(drawings))  # before the slow part
+    files = rendered(drawings, starmap=starmap)
+    replace_drawn(target, files)
+    return list(files)
+
+
+def frames_of(run: Run) -> Frames:
+    """Return what of a run is drawn, in the metrics that its suite names, with short labels.
+
+    Raises:
+        InputError: there is no finished cell.
+
+    """
+    results = run.results[run.results["metric"].isin(run.manifest.metrics)]
+    if results.empty:
         told = f"{run.folder}: no finished cell to draw"
         raise InputError(f"{told}; see robustbench-rec status {run.folder}")
-    short = run.manifest.short_labels
-    shown = frame.replace(short)
-    target, fresh = run.folder / "figures", run.folder / "figures.new"
-    try:
-        rmtree(fresh, ignore_errors=True)
-        drawn = save_all(
-            curves(shown),
-            fresh,
-            starmap=helper.starmap if helper else starmap,
-            published=overlay(run, frame).replace(short),
-            more=drawings(run.diagnostics.replace(short), shown["loss"]),
-        )
-        target.mkdir(exist_ok=True)
-        names = [path.replace(target / path.name).name for path in drawn]
-        fresh.rmdir()
-        for path in target.iterdir():
-            if OF_OURS.search(path.name) and path.name not in names:
-                path.unlink()  # of an earlier version of the suite
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror})") from None
-    return names
+    parts = results, run.diagnostics, overlay(run, results)
+    shown, measured, published = (part.replace(run.manifest.short_labels) for part in parts)
+    return Frames(degradation.curves(shown), measured, published)

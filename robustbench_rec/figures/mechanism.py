@@ -7,17 +7,20 @@ negatives it trains with. Effective share and divergences are of the rows that h
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from robustbench_rec.analysis import degradation
-from robustbench_rec.figures.curves import (
+from robustbench_rec.figures.kind import Drawing, Frames
+from robustbench_rec.figures.panel import (
     HEIGHT,
     WIDTH,
     draw_legend,
@@ -34,7 +37,6 @@ from robustbench_rec.figures.curves import (
     set_value_axis,
     wrapped,
 )
-from robustbench_rec.figures.files import Drawing, file_stems
 from robustbench_rec.figures.style import GREY, Look, looks
 
 FIGURE = ["dataset", "backbone", "perturbation"]
@@ -62,43 +64,50 @@ EVEN_LINE: dict[str, Any] = {
     "linestyle": (0, (4, 2.5)),
     "linewidth": 0.9,
     "zorder": 1.6,
-    "gid": "even",
     "label": "even weights",
 }
 
 
-def drawings(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> list[Drawing]:
-    """Return what there is to draw for each dataset, backbone and perturbation.
+class Weights(NamedTuple):
+    """What stands on a panel: a line a loss, and what even weights would give where it is known."""
+
+    losses: list[Line2D]
+    even: list[Line2D]
+
+
+def drawings(frames: Frames) -> list[Drawing]:
+    """Return what there is to draw for each dataset, backbone and perturbation that was diagnosed.
 
     Where training is the same at all levels, as it is on clean data and for a perturbation of the
     test, the first has the losses as rows in place of levels, and the other shows one level alone.
-
-    Args:
-        diagnostics: as `store.diagnostics` returns them.
-        among: all losses that figures beside these show; see `figures.draw_curves`.
 
     Returns:
         DATASET-BACKBONE-PERTURBATION-mechanism, and -mechanism_training.
 
     """
-    beside = sorted({*diagnostics["loss"], *among})
-    panels: dict[tuple[str, ...], tuple[Callable[..., Figure], pd.DataFrame]] = {}
-    for key, panel in diagnostics.groupby(FIGURE, sort=True):
-        name = tuple(str(part) for part in key)
-        drawn = panel[panel["diagnostic"].isin(BY_LEVEL)]  # nothing where no negative has a weight
-        ends = {drawn["level"].min()}
-        if _differs(drawn):
-            ends.add(drawn["level"].max())
-            kept, draw = panel["best"], draw_by_level
-        else:
-            kept, draw = panel["best"] & panel["level"].isin(ends), draw_by_loss
-        if drawn["best"].any():
-            panels[*name, "mechanism"] = draw, _of(panel, kept, BY_LEVEL)
-        if drawn["diagnostic"].isin(ALONG_TRAINING).any():
-            shown = _of(panel, panel["level"].isin(ends), ALONG_TRAINING)
-            panels[*name, "mechanism_training"] = draw_along_training, shown
-    stems = file_stems(panels)
-    return [Drawing(stems[key], draw, (rows, beside)) for key, (draw, rows) in panels.items()]
+    if frames.diagnostics is None:
+        return []
+    return [
+        Drawing((*(str(part) for part in key), name), draw, (rows, frames.losses))
+        for key, panel in frames.diagnostics.groupby(FIGURE, sort=True)
+        for name, draw, rows in _figures(panel)
+    ]
+
+
+def _figures(panel: pd.DataFrame) -> Iterator[tuple[str, Callable[..., Figure], pd.DataFrame]]:
+    """Yield what a panel has to draw: the name, the function, and the rows for it."""
+    drawn = panel[panel["diagnostic"].isin(BY_LEVEL)]  # nothing where no negative has a weight
+    ends = {drawn["level"].min()}
+    if _differs(drawn):
+        ends.add(drawn["level"].max())
+        kept, draw = panel["best"], draw_by_level
+    else:
+        kept, draw = panel["best"] & panel["level"].isin(ends), draw_by_loss
+    if drawn["best"].any():
+        yield "mechanism", draw, _of(panel, kept, BY_LEVEL)
+    if drawn["diagnostic"].isin(ALONG_TRAINING).any():
+        shown = _of(panel, panel["level"].isin(ends), ALONG_TRAINING)
+        yield "mechanism_training", draw_along_training, shown
 
 
 def _differs(panel: pd.DataFrame) -> bool:
@@ -127,13 +136,16 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
         axes = figure.subplots(3, 2, sharex=True)
         for ax in axes[-1]:
             set_level_axis(ax, found)
+        drawn = []
         for ax, (name, title) in zip(axes.flat, BY_LEVEL.items(), strict=True):
-            for loss, rows in found[found["metric"] == name].groupby("loss", sort=True):
+            lines = [
                 draw_line(ax, rows, "mean", styles[str(loss)], places[str(loss)], str(loss))
+                for loss, rows in found[found["metric"] == name].groupby("loss", sort=True)
+            ]
             _dress(ax, name, title)
-        _draw_even(axes[0, 0], found)
+            drawn.append(Weights(lines, _draw_even(ax, found) if name == ON_FALSE else []))
         bars = interval_note("Bars", found["n"])
-        _finish(figure, found, f"{bars}. Models of the best epochs.")
+        _finish(figure, drawn, found, f"{bars}. Models of the best epochs.")
     return figure
 
 
@@ -157,18 +169,17 @@ def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure
         axes[0, 0].set_yticks(range(len(losses)), wrapped(losses))
         for ax, (name, title) in zip(axes.flat, BY_LEVEL.items(), strict=True):
             for row in measured[measured["metric"] == name].to_dict("records"):
-                draw_row(ax, row, losses.index(row["loss"]), styles[row["loss"]])
+                mark = draw_row(ax, row, losses.index(row["loss"]), styles[row["loss"]])
+                mark.set_clip_on(False)
             ax.set_title(title, loc="left")
             set_value_axis(ax.xaxis, percent=name not in IN_NATS)
         rates = found.loc[found["metric"] == EVEN, "mean"]
         if len(rates):
-            axes[0, 0].axvline(rates.mean(), **EVEN_LINE)
-            figure.legend(handles=axes[0, 0].lines[-1:], loc="outside upper right", frameon=False)
+            even = axes[0, 0].axvline(rates.mean(), **EVEN_LINE)
+            figure.legend(handles=[even], loc="outside upper right", frameon=False)
         for ax in figure.axes:
             ax.margins(y=0.7 / len(losses))
             ax.set_xlim(left=0)
-            for line in ax.get_lines():
-                line.set_clip_on(line.get_gid() is not None)
         set_heading(figure, found.iloc[0])
         bars = interval_note("Bars", measured["n"])
         _tell(figure, f"{bars}. Models of the best epochs.")
@@ -193,30 +204,45 @@ def draw_along_training(diagnostics: pd.DataFrame, among: Iterable[str] = ()) ->
         for ax in axes.flat[-columns:]:
             ax.set_xlabel("epoch")
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        counts = [
-            _draw_courses(column, diagnostics[diagnostics["level"] == level], styles, not alone)
-            for level, column in zip(levels, axes.reshape(2, -1).T, strict=True)
-        ]
+        drawn, counts = [], []
+        for level, column in zip(levels, axes.reshape(2, -1).T, strict=True):
+            rows_of_level = diagnostics[diagnostics["level"] == level]
+            found = _courses(rows_of_level)
+            counts.append(found["n"])
+            drawn += _draw_courses(column, found, rows_of_level, styles, not alone)
         bands = interval_note("Bands", pd.concat(counts))
-        _finish(figure, diagnostics, f"{bands}. Markers: best epochs.")
+        _finish(figure, drawn, diagnostics, f"{bands}. Markers: best epochs.")
     return figure
 
 
 def _draw_courses(
-    axes: Iterable[Axes], diagnostics: pd.DataFrame, styles: Mapping[str, Look], say_level: bool
-) -> pd.Series[int]:
-    """Draw what happens at one level, an axis a diagnostic, and return over how many replicates."""
+    axes: Iterable[Axes],
+    found: pd.DataFrame,
+    diagnostics: pd.DataFrame,
+    styles: Mapping[str, Look],
+    say_level: bool,
+) -> list[Weights]:
+    """Draw what happens at one level, an axis a diagnostic, and return the lines of each axis.
+
+    Args:
+        axes: one for each of ALONG_TRAINING.
+        found: `_courses` of the diagnostics.
+        diagnostics: of one level.
+        styles: of all losses.
+        say_level: in the titles.
+
+    """
     suffix = f", level {diagnostics['level'].iloc[0]:g}" if say_level else ""
     best = diagnostics[diagnostics["best"]]
-    found = _courses(diagnostics)
+    drawn = []
     for ax, name in zip(axes, ALONG_TRAINING, strict=True):
+        lines = []
         for loss, course in found[found["metric"] == name].groupby("loss", sort=True):
             kept = best.loc[best["loss"] == loss, "epoch"]
-            _draw_course(ax, course, kept, styles[str(loss)], str(loss))
-        if name == ON_FALSE:
-            _draw_even(ax, found)
+            lines.append(_draw_course(ax, course, kept, styles[str(loss)], str(loss)))
+        drawn.append(Weights(lines, _draw_even(ax, found) if name == ON_FALSE else []))
         _dress(ax, name, BY_LEVEL[name] + suffix)
-    return found["n"]
+    return drawn
 
 
 def _courses(diagnostics: pd.DataFrame) -> pd.DataFrame:
@@ -229,20 +255,25 @@ def _courses(diagnostics: pd.DataFrame) -> pd.DataFrame:
 
 def _draw_course(
     ax: Axes, course: pd.DataFrame, kept: pd.Series[int], style: Look, loss: str
-) -> None:
-    """Draw a loss over epochs, with a marker at those of the models that were kept."""
+) -> Line2D:
+    """Draw a loss over epochs, with a marker at those of the models kept; return its line."""
     ax.fill_between(
         course["level"], course["low"], course["high"], color=style.color, alpha=0.18, linewidth=0
     )
     marked = np.flatnonzero(course["level"].isin(kept)).tolist()
-    ax.plot(course["level"], course["mean"], **line_style(style, loss), markevery=marked)
+    (line,) = ax.plot(course["level"], course["mean"], **line_style(style, loss), markevery=marked)
+    return line
 
 
-def _draw_even(ax: Axes, found: pd.DataFrame) -> None:
-    """Draw the share of known false negatives among the negatives, which is equal for losses."""
+def _draw_even(ax: Axes, found: pd.DataFrame) -> list[Line2D]:
+    """Draw the share of known false negatives among the negatives, which is equal for losses.
+
+    Returns:
+        The line; none where the share is not known.
+
+    """
     rates = found[found["metric"] == EVEN].groupby("level")["mean"].mean()
-    if len(rates):
-        ax.plot(rates.index, rates, **EVEN_LINE)
+    return ax.plot(rates.index, rates, **EVEN_LINE) if len(rates) else []
 
 
 def _dress(ax: Axes, name: str, title: str) -> None:
@@ -250,13 +281,22 @@ def _dress(ax: Axes, name: str, title: str) -> None:
     set_value_axis(ax.yaxis, percent=name not in IN_NATS)
 
 
-def _finish(figure: Figure, rows: pd.DataFrame, note: str) -> None:
-    """Add legend, heading and, below, what is drawn."""
+def _finish(figure: Figure, drawn: Sequence[Weights], rows: pd.DataFrame, note: str) -> None:
+    """Add legend, heading and, below, what is drawn.
+
+    Args:
+        figure: of the panels.
+        drawn: what stands on each of them.
+        rows: what they show; all of one data set, backbone and perturbation.
+        note: what to say of it.
+
+    """
     for ax in figure.axes:
         ax.set_ylim(bottom=0)  # once all is drawn, for it ends the scaling
-        for line in ax.get_lines():
-            line.set_clip_on(False)  # markers at 0 and 100% are shown whole
-    draw_legend(figure, max(figure.axes, key=lambda ax: len(ax.get_lines())))
+    for line in chain.from_iterable(panel.losses + panel.even for panel in drawn):
+        line.set_clip_on(False)  # markers at 0 and 100% are shown whole
+    fullest = max(drawn, key=lambda panel: len(panel.losses) + len(panel.even))
+    draw_legend(figure, fullest.losses, fullest.even)
     set_heading(figure, rows.iloc[0])
     _tell(figure, note)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,17 +16,19 @@ from matplotlib.ticker import MaxNLocator
 
 from robustbench_rec.analysis.degradation import split_floors
 from robustbench_rec.evaluation.metrics import label
-from robustbench_rec.figures.curves import (
+from robustbench_rec.figures.kind import Drawing, Frames
+from robustbench_rec.figures.panel import (
     LEGEND_LINE,
     PANEL_WIDTH,
-    PUBLISHED,
     check_one_panel,
+    draw_published,
     draw_row,
     interval_note,
     new_figure,
     of_panel,
     page_style,
-    published_marks,
+    panels,
+    published_sample,
     rows_height,
     set_heading,
     wrapped,
@@ -37,6 +39,29 @@ MARGIN = 0.08
 """Share of a ranking's axis on either side of what it shows."""
 FLOOR_NAME = 0.65
 """Inches that the name of a floor takes along its line."""
+
+
+class Ranking(NamedTuple):
+    """A ranking, and what stands in it."""
+
+    figure: Figure
+    losses: list[Line2D]
+    """A marker a loss, from the lowest row."""
+    published: list[Line2D]
+    floors: dict[str, Line2D]
+    """The line of each floor, by its name, on whichever axis it stands."""
+
+
+def drawings(frames: Frames) -> list[Drawing]:
+    """Return a figure for each dataset, trained backbone, perturbation and metric of one level.
+
+    Floors go into each figure of their data set and perturbation.
+    """
+    return [
+        Drawing(key, draw_ranking, (panel, frames.losses, frames.published))
+        for key, panel in panels(frames.curves).items()
+        if panel["level"].nunique() == 1
+    ]
 
 
 def draw_ranking(
@@ -53,41 +78,66 @@ def draw_ranking(
         published: as for `draw_curves`.
 
     """
+    return rank(curves, among, published).figure
+
+
+def rank(
+    curves: pd.DataFrame, among: Iterable[str] = (), published: pd.DataFrame | None = None
+) -> Ranking:
+    """Draw what `draw_ranking` does, and return its lines too.
+
+    Args:
+        curves: as for `draw_ranking`.
+        among: as for `draw_ranking`.
+        published: as for `draw_ranking`.
+
+    """
     check_one_panel(curves)
     trained, floors = split_floors(curves)
     ranked = trained.sort_values(["mean", "loss"], ascending=[True, False], ignore_index=True)
-    styles = looks([*ranked["loss"], *among])
     beside = [of_panel(published, ranked.iloc[[at]])["value"] for at in range(len(ranked))]
-    low, high = _shown(ranked, pd.concat(beside))
     with page_style():
         rows = max(rows_height(ranked["loss"], 1.3), FLOOR_NAME)
         figure = new_figure(PANEL_WIDTH, rows + 6 * LEGEND_LINE)
         ax = figure.add_subplot()
-        for at in range(len(ranked)):
-            row = ranked.iloc[at]
-            style = styles[row["loss"]]
-            draw_row(ax, row, at, style)
-            for value in beside[at]:
-                for mark in published_marks("o", style.color):
-                    ax.plot(value, at, label=PUBLISHED, **mark)
-        ax.set_xlim(low, high)
-        ax.margins(y=0.7 / len(ranked))
-        ax.set_yticks(range(len(ranked)), wrapped(ranked["loss"]))
-        _draw_floors_across(ax, floors[floors["mean"].between(low, high)])
-        first = _break_off(ax, floors[floors["mean"] < low], floors[floors["mean"] > high])
-        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        ax.grid(axis="x", linewidth=0.4, color="0.88")
-        ax.set_axisbelow(True)
-        notes = [label(ranked["metric"].iloc[0]), *_floors_in_words(floors)]
-        ax.set_xlabel("\n".join(notes), loc="center" if len(figure.axes) == 1 else "right")
+        losses, marks = _draw_rows(ax, ranked, beside, among)
+        ax.set_xlim(*_shown(ranked, pd.concat(beside)))
+        first, lines = _draw_floors(ax, floors)
+        _dress(ax, ranked, floors)
         first.set_title(interval_note("Bars", ranked["n"]), loc="left", color=GREY)
-        if any(line.get_label() == PUBLISHED for line in ax.get_lines()):
-            pair: Any = tuple(Line2D([], [], **mark) for mark in published_marks("o", GREY))
+        if marks:
+            sample: Any = published_sample()
             names = ["published"]
-            figure.legend(handles=[pair], labels=names, loc="outside lower right", frameon=False)
+            figure.legend(handles=[sample], labels=names, loc="outside lower right", frameon=False)
         level = ranked["level"].iloc[0]
         set_heading(figure, ranked.iloc[0], f", level {level:g}" if level else "")
-    return figure
+    return Ranking(figure, losses, marks, lines)
+
+
+def _draw_rows(
+    ax: Axes, ranked: pd.DataFrame, beside: Sequence[pd.Series[float]], among: Iterable[str]
+) -> tuple[list[Line2D], list[Line2D]]:
+    """Draw a row a loss with published values beside it; return the marks of both."""
+    styles = looks([*ranked["loss"], *among])
+    losses, marks = [], []
+    for at, values in enumerate(beside):
+        row = ranked.iloc[at]
+        style = styles[row["loss"]]
+        losses.append(draw_row(ax, row, at, style))
+        for value in values:
+            marks += draw_published(ax, value, at, "o", style.color)
+    return losses, marks
+
+
+def _dress(ax: Axes, ranked: pd.DataFrame, floors: pd.DataFrame) -> None:
+    """Name rows and values, and say below what the floors reach."""
+    ax.margins(y=0.7 / len(ranked))
+    ax.set_yticks(range(len(ranked)), wrapped(ranked["loss"]))
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    ax.grid(axis="x", linewidth=0.4, color="0.88")
+    ax.set_axisbelow(True)
+    notes = [label(ranked["metric"].iloc[0]), *_floors_in_words(floors)]
+    ax.set_xlabel("\n".join(notes), loc="center" if len(ax.figure.axes) == 1 else "right")
 
 
 def _shown(ranked: pd.DataFrame, beside: pd.Series[float]) -> tuple[float, float]:
@@ -98,22 +148,60 @@ def _shown(ranked: pd.DataFrame, beside: pd.Series[float]) -> tuple[float, float
     return least - room, most + room
 
 
-def _draw_floors_across(ax: Axes, floors: pd.DataFrame) -> None:
+def _draw_floors(ax: Axes, floors: pd.DataFrame) -> tuple[Axes, dict[str, Line2D]]:
+    """Draw floors across the rows, those beyond `ax` on short axes beside it.
+
+    Returns:
+        The leftmost axis, and the line of each floor.
+
+    """
+    low, high = ax.get_xlim()
+    lines = _draw_floors_across(ax, floors[floors["mean"].between(low, high)])
+    below, above = floors[floors["mean"] < low], floors[floors["mean"] > high]
+    widths = [1] * (not below.empty) + [6] + [1] * (not above.empty)
+    grid = ax.figure.add_gridspec(1, len(widths), width_ratios=widths)
+    at, first = widths.index(6), ax
+    ax.set_subplotspec(grid[at])
+    if not above.empty:
+        last = _add_axis(ax, grid[at + 1])
+        lines |= _draw_floors_alone(last, above)
+        _mark_break(ax, last)
+    if not below.empty:
+        first = _add_axis(ax, grid[0])
+        lines |= _draw_floors_alone(first, below)
+        _mark_break(first, ax)
+    return first, lines
+
+
+def _add_axis(ax: Axes, place: SubplotSpec) -> Axes:
+    return ax.figure.add_subplot(place, sharey=ax)
+
+
+def _draw_floors_alone(ax: Axes, floors: pd.DataFrame) -> dict[str, Line2D]:
+    """Draw floors on an axis that shows nothing else, and return the line of each."""
+    lines = _draw_floors_across(ax, floors)
+    least, most = float(floors["mean"].min()), float(floors["mean"].max())
+    room = 0.6 * ((most - least) or abs(most) or 1.0)
+    ax.set_xlim(least - room, most + room)
+    ax.set_xticks([most], [f"{most:.2g}"])
+    return lines
+
+
+def _draw_floors_across(ax: Axes, floors: pd.DataFrame) -> dict[str, Line2D]:
     """Draw floors as lines across the rows of losses, each with its name along it.
 
     The name of the lowest stands left of its line, those of others right of theirs.
+
+    Returns:
+        The line of each floor, by its name.
+
     """
-    ordered = floors.sort_values("mean")
+    ordered, lines = floors.sort_values("mean"), {}
     for at, (name, value) in enumerate(zip(ordered["backbone"], ordered["mean"], strict=True)):
         style = floor_look(str(name))
-        ax.axvline(
-            value,
-            color=style.color,
-            linestyle=style.linestyle,
-            linewidth=0.9,
-            zorder=1,
-            gid="floor",
-        )
+        line = ax.axvline(value, color=style.color, linestyle=style.linestyle, linewidth=0.9)
+        line.set_zorder(1)
+        lines[str(name)] = line
         ax.annotate(
             str(name),
             (value, 1),
@@ -126,32 +214,7 @@ def _draw_floors_across(ax: Axes, floors: pd.DataFrame) -> None:
             fontsize=6.5,
             color=style.color,
         )
-
-
-def _break_off(ax: Axes, below: pd.DataFrame, above: pd.DataFrame) -> Axes:
-    """Draw floors beyond `ax` on short axes beside it, and return the leftmost axis."""
-    widths = [1] * (not below.empty) + [6] + [1] * (not above.empty)
-    grid = ax.figure.add_gridspec(1, len(widths), width_ratios=widths)
-    at = widths.index(6)
-    ax.set_subplotspec(grid[at])
-    if not above.empty:
-        _mark_break(ax, _floors_alone(ax, grid[at + 1], above))
-    if below.empty:
-        return ax
-    first = _floors_alone(ax, grid[0], below)
-    _mark_break(first, ax)
-    return first
-
-
-def _floors_alone(ax: Axes, place: SubplotSpec, floors: pd.DataFrame) -> Axes:
-    """Return an axis beside `ax` of nothing but floors."""
-    aside = ax.figure.add_subplot(place, sharey=ax)
-    _draw_floors_across(aside, floors)
-    least, most = float(floors["mean"].min()), float(floors["mean"].max())
-    room = 0.6 * ((most - least) or abs(most) or 1.0)
-    aside.set_xlim(least - room, most + room)
-    aside.set_xticks([most], [f"{most:.2g}"])
-    return aside
+    return lines
 
 
 def _mark_break(left: Axes, right: Axes) -> None:
@@ -160,7 +223,7 @@ def _mark_break(left: Axes, right: Axes) -> None:
     right.spines["left"].set_visible(False)
     stroke: dict[str, Any] = {"marker": [(-1, -2), (1, 2)], "markersize": 6, "color": "black"}
     for one, edge in ((left, 1), (right, 0)):
-        one.plot([edge], [0], transform=one.transAxes, clip_on=False, label="_break", **stroke)
+        one.plot([edge], [0], transform=one.transAxes, clip_on=False, **stroke)
 
 
 def _floors_in_words(floors: pd.DataFrame) -> list[str]:
