@@ -43,6 +43,7 @@ def python(code: str, folder: Path, **settings: str) -> subprocess.Popen[str]:
 
 PIDS = """
 import os, time
+from robustbench_rec.processes import helper
 with helper("json") as other:
     print(*other.starmap(os.getpid, [()] * 2), flush=True)
 """

@@ -35,7 +35,7 @@ def listed(folder: Path) -> frozenset[str] | None:
         names = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError("it is no list of file names")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(

@@ -1,16 +1,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+from panels import drawings_of
 
 from robustbench_rec.analysis.degradation import curves
-from robustbench_rec.figures.files import save_all
+from robustbench_rec.figures import mechanism
+from robustbench_rec.figures.files import by_stem, save_all
+from robustbench_rec.figures.kind import Frames
 from robustbench_rec.figures.mechanism import (
     BY_LEVEL,
     EVEN,
     draw_along_training,
     draw_by_level,
     draw_by_loss,
-    drawings,
 )
 from robustbench_rec.figures.style import LOOKS
 from robustbench_rec.processes import helper
@@ -41,6 +43,11 @@ def measured(losses=LOSSES, replicates=2, perturbation="noise", slope=1.0):
         for name in (*BY_LEVEL, EVEN)
     ]
     return pd.DataFrame(rows, columns=[*TRAINING, "diagnostic", "value"])
+
+
+def drawings(diagnostics):
+    """Return the figures of diagnostics, as of a run of nothing else."""
+    return mechanism.drawings(Frames(pd.DataFrame(columns=["loss"]), diagnostics))
 
 
 def best(frame):
@@ -130,7 +137,7 @@ def test_one_replicate_draws_and_says_so():
 def test_each_panel_has_a_figure_by_level_and_one_along_training():
     frame = pd.concat([measured(), measured(perturbation="other")])
     found = drawings(frame)
-    assert [drawing.stem for drawing in found] == [
+    assert [*by_stem(found)] == [
         f"toy-mf-{name}-{kind}"
         for name in ("noise", "other")
         for kind in ("mechanism", "mechanism_training")
@@ -143,7 +150,7 @@ def test_each_panel_has_a_figure_by_level_and_one_along_training():
 
 def test_a_perturbation_that_training_does_not_see_has_one_level_of_training_alone():
     kept, training = drawings(measured(slope=0.0))
-    assert [kept.stem, training.stem] == [f"{STEM}-mechanism", f"{STEM}-mechanism_training"]
+    assert [*by_stem([kept, training])] == [f"{STEM}-mechanism", f"{STEM}-mechanism_training"]
     figure = kept.draw(*kept.arguments)
     assert titles(figure) == list(BY_LEVEL.values())
     figure = training.draw(*training.arguments)
@@ -175,7 +182,7 @@ def test_nothing_measured_has_no_figure():
     assert drawings(frame.iloc[:0]) == []
     assert drawings(frame[frame["diagnostic"] == EVEN]) == []
     (only,) = drawings(frame[frame["diagnostic"] == "kl"])
-    assert only.stem == f"{STEM}-mechanism"
+    assert [*by_stem([only])] == [f"{STEM}-mechanism"]
 
 
 def test_a_panel_without_known_false_negatives_still_draws():
@@ -188,7 +195,7 @@ def test_a_panel_without_known_false_negatives_still_draws():
 def test_files_are_the_same_with_a_helper_and_stand_in_order(tmp_path):
     rows = measured().query("best").rename(columns={"diagnostic": "metric"})
     found = curves(rows[rows["metric"] == "kl"].assign(metric="ndcg@20"))
-    alone = save_all(found, tmp_path / "alone", more=drawings(measured()))
+    alone = save_all(drawings_of(found, measured()), tmp_path / "alone")
     assert [path.name for path in alone] == [
         f"{STEM}-{kind}.{suffix}"
         for kind in ("mechanism", "mechanism_training", "ndcg_at_20")
@@ -196,7 +203,6 @@ def test_files_are_the_same_with_a_helper_and_stand_in_order(tmp_path):
     ]
     shuffled = measured().sample(frac=1, random_state=0)
     with helper("robustbench_rec.figures.mechanism") as other:
-        shared = save_all(
-            found, tmp_path / "shared", starmap=other.starmap, more=drawings(shuffled)
-        )
+        drawings = drawings_of(found, shuffled)
+        shared = save_all(drawings, tmp_path / "shared", starmap=other.starmap)
     assert [path.read_bytes() for path in shared] == [path.read_bytes() for path in alone]

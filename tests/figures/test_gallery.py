@@ -1,0 +1,99 @@
+"""The gallery: its list of kinds, and what becomes of files when a run is drawn again."""
+
+import ast
+import json
+import pkgutil
+from importlib import import_module
+from itertools import starmap
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from types import SimpleNamespace
+
+import pytest
+from matplotlib.figure import Figure
+
+from robustbench_rec import figures
+from robustbench_rec.errors import InputError
+from robustbench_rec.figures import files, gallery
+from robustbench_rec.figures.kind import Drawing
+
+
+@pytest.fixture
+def run(tmp_path, checkout):
+    """Return a copy of a run without figures."""
+    kept = checkout / "results" / "reference" / "false-negatives"
+    return copytree(kept, tmp_path / "run", ignore=ignore_patterns("figures"))
+
+
+def toy(name="toy", metric="ndcg@20"):
+    """Make a kind of one empty figure for each data set of a run."""
+
+    def drawings(frames):
+        datasets = frames.curves["dataset"].unique()
+        return [Drawing((dataset, name, metric), Figure, ()) for dataset in datasets]
+
+    return SimpleNamespace(drawings=drawings)
+
+
+def present(run):
+    return {path.name for path in (run / "figures").iterdir()}
+
+
+def test_a_new_kind_is_drawn_and_listed_and_goes_when_its_kind_goes(run):
+    names = gallery.redraw(run, kinds=(toy(), toy("other")))
+    toys = ["movielens-100k-toy-ndcg_at_20.png", "movielens-100k-toy-ndcg_at_20.pdf"]
+    others = ["movielens-100k-other-ndcg_at_20.png", "movielens-100k-other-ndcg_at_20.pdf"]
+    assert names == [*others, *toys]
+    assert present(run) == {*names, "drawn.json"}
+    listed = json.loads((run / "figures" / "drawn.json").read_text())
+    assert listed == sorted(names)
+    assert gallery.redraw(run, kinds=(toy("other"),)) == others
+    assert present(run) == {*others, "drawn.json"}
+
+
+def test_a_stale_figure_of_any_metric_goes_and_a_user_s_of_any_name_stays(run):
+    gallery.redraw(run, kinds=(toy(metric="hit_rate@20"), toy(metric="ndcg@20")))
+    theirs = run / "figures" / "paper-ndcg_at_20.pdf"
+    theirs.write_text("of the user")
+    gallery.redraw(run, kinds=(toy(metric="ndcg@20"),))
+    assert present(run) == {
+        "drawn.json",
+        "movielens-100k-toy-ndcg_at_20.pdf",
+        "movielens-100k-toy-ndcg_at_20.png",
+        "paper-ndcg_at_20.pdf",
+    }
+    assert theirs.read_text() == "of the user"
+
+
+def test_a_user_s_file_in_a_figure_s_place_is_refused_before_anything_is_drawn(run):
+    gallery.redraw(run, kinds=(toy(),))
+    theirs = run / "figures" / "movielens-100k-other-ndcg_at_20.png"
+    theirs.write_text("of the user")
+    drawn = []
+    with pytest.raises(InputError, match=r"other-ndcg_at_20\.png: not drawn by"):
+        gallery.redraw(run, starmap=drawn.append, kinds=(toy("other"),))
+    assert drawn == []
+    assert theirs.read_text() == "of the user"
+
+
+def test_equal_results_give_equal_bytes(run):
+    def drawn():
+        gallery.redraw(run, starmap=first_of_each, kinds=gallery.KINDS[:1])
+        return {path.name: path.read_bytes() for path in (run / "figures").iterdir()}
+
+    def first_of_each(function, jobs):
+        contents = next(starmap(function, jobs))
+        return [contents for _ in jobs]
+
+    assert drawn() == drawn()
+
+
+def test_every_module_that_says_what_it_draws_is_in_the_list_and_knows_no_other_kind():
+    found = {f"{figures.__name__}.{one.name}" for one in pkgutil.iter_modules(figures.__path__)}
+    modules = {name: import_module(name) for name in found}
+    kinds = {name for name, module in modules.items() if hasattr(module, "drawings")}
+    assert kinds == {kind.__name__ for kind in gallery.KINDS}
+    for kind in gallery.KINDS:
+        tree = ast.parse(Path(kind.__file__).read_text(encoding="utf-8"))
+        known = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not known & (kinds | {files.__name__, gallery.__name__})

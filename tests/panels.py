@@ -1,0 +1,55 @@
+"""Curves, floors and published values made by hand, and what is drawn of them."""
+
+from itertools import chain
+
+import pandas as pd
+
+from robustbench_rec.analysis.degradation import curves
+from robustbench_rec.figures.gallery import KINDS
+from robustbench_rec.figures.kind import Frames
+from robustbench_rec.records.frames import COLUMNS
+
+SIX = ("bpr", "bce", "mse", "softmax", "ccl", "drrl")
+PERTURBATION = "negative_contamination(pool=own)"
+
+
+def world(losses=SIX, replicates=2, metric="ndcg@20", perturbation=PERTURBATION):
+    """Make curves that fall, each at its own rate."""
+    rows = [
+        (
+            *("s", "toy", "mf", loss, perturbation, "share of negatives", level, r, metric),
+            (0.3 + 0.01 * r) * (1 - level * (i + 1) / 10),
+            0.9,
+        )
+        for i, loss in enumerate(losses)
+        for level in (0.0, 0.1, 0.2, 0.4)
+        for r in range(replicates)
+    ]
+    return curves(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def floors(names=("popularity", "random"), **options):
+    """Make curves of floors: 0.1 x (i + 1) of what the i-th loss has."""
+    frame = world(names, **options).assign(backbone=lambda rows: rows["loss"], loss="untrained")
+    columns = ["mean", "low", "high"]
+    return frame.assign(**(frame[columns] / 10))
+
+
+def lines(ax):
+    return {
+        line.get_label(): line for line in ax.get_lines() if not line.get_label().startswith("_")
+    }
+
+
+def published(*rows, perturbation=PERTURBATION, metric="ndcg@20"):
+    """Make published values of (loss, level, value, source) rows."""
+    columns = ["dataset", "backbone", "perturbation", "metric", "loss", "level", "value", "source"]
+    return pd.DataFrame(
+        [("toy", "mf", perturbation, metric, *row) for row in rows], columns=columns
+    )
+
+
+def drawings_of(found, diagnostics=None, published=None, kinds=KINDS):
+    """Return every figure of a run of such curves."""
+    frames = Frames(found, diagnostics, published)
+    return list(chain.from_iterable(kind.drawings(frames) for kind in kinds))
