@@ -13,6 +13,7 @@ import click
 import pytest
 import runs
 from click.testing import CliRunner, Result
+from panels import drawings_of
 
 from robustbench_rec import (
     BACKBONES,
@@ -209,10 +210,13 @@ def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, checkout, refe
     said = done.stdout.splitlines()
     place = Path("reference", "figures")
     assert said[0] == f"12 files in {place}:"
-    drawn = sorted(place.iterdir())
+    drawn = sorted(place.glob("*.p*"))
+    listed = json.loads((place / "drawn.json").read_text())
+    assert listed == [path.name for path in drawn]
+    assert {path.name for path in place.iterdir()} == {*listed, "drawn.json"}
     assert [f"  {path}" for path in drawn if path.suffix == ".png"] == said[1:]
-    assert not Path("reference", "figures.new").exists()
-    alone = save_all(curves(read_run(reference).results), tmp_path / "alone")
+    assert not [path for path in Path("reference").iterdir() if path.name.startswith("figures.")]
+    alone = save_all(drawings_of(curves(read_run(reference).results)), tmp_path / "alone")
     assert {path.name for path in drawn} <= {path.name for path in alone}
     for path in drawn:
         assert path.read_bytes() == (tmp_path / "alone" / path.name).read_bytes()
@@ -235,11 +239,27 @@ def test_figures_show_the_mechanism_where_it_was_measured_and_no_longer_where_no
     assert told("figures", reference).startswith("16 files in ")
     drawn = {path.name for path in (reference / "figures").iterdir()}
     assert drawn >= MECHANISM
-    (reference / "figures" / "my-mechanism.txt").write_text("of the user")
+    theirs = {"my-mechanism.png", "paper-ndcg_at_20.pdf"}
+    for name in theirs:
+        (reference / "figures" / name).write_text("of the user")
     (reference / "diagnostics.csv").unlink()
     assert told("figures", reference).startswith("12 files in ")
     left = {path.name for path in (reference / "figures").iterdir()}
-    assert left == drawn - MECHANISM | {"my-mechanism.txt"}
+    assert left == drawn - MECHANISM | theirs
+
+
+def test_figures_refuse_to_replace_a_user_s_file_before_they_draw(reference):
+    theirs = reference / "figures" / "movielens-100k-mf-hidden_positives-ndcg_at_20.pdf"
+    theirs.parent.mkdir()
+    theirs.write_text("of the user")
+    assert refused("figures", reference) == (
+        f"{theirs}: not drawn by robustbench-rec, and a figure of this run has that name; "
+        "move or rename it"
+    )
+    assert [*theirs.parent.iterdir()] == [theirs]
+    (theirs.parent / "drawn.json").write_text("{")
+    assert refused("figures", reference).startswith(f"{theirs.parent / 'drawn.json'}: cannot be")
+    assert theirs.read_text() == "of the user"
 
 
 def test_figures_of_floors_alone_are_none(reference):

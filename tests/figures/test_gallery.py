@@ -76,16 +76,32 @@ def test_a_user_s_file_in_a_figure_s_place_is_refused_before_anything_is_drawn(r
     assert theirs.read_text() == "of the user"
 
 
+def first_of_each(function, jobs):
+    """Call a function with the first of several tuples of arguments alone, and return it for all.
+
+    Drawing all takes long.
+    """
+    contents = next(starmap(function, jobs))
+    return [contents for _ in jobs]
+
+
 def test_equal_results_give_equal_bytes(run):
     def drawn():
         gallery.redraw(run, starmap=first_of_each, kinds=gallery.KINDS[:1])
         return {path.name: path.read_bytes() for path in (run / "figures").iterdir()}
 
-    def first_of_each(function, jobs):
-        contents = next(starmap(function, jobs))
-        return [contents for _ in jobs]
-
     assert drawn() == drawn()
+
+
+def test_a_run_with_the_figures_of_an_earlier_version_is_drawn_again_and_loses_none(run, checkout):
+    kept = checkout / "results" / "reference" / "false-negatives" / "figures"
+    copytree(kept, run / "figures")
+    before = present(run)
+    names = gallery.redraw(run, starmap=first_of_each)
+    assert present(run) == {*before, "drawn.json"}
+    assert {*names} == before
+    gallery.redraw(run, starmap=first_of_each, kinds=gallery.KINDS[:1])
+    assert {name for name in before if "mechanism" not in name} | {"drawn.json"} == present(run)
 
 
 def test_every_module_that_says_what_it_draws_is_in_the_list_and_knows_no_other_kind():

@@ -325,20 +325,18 @@ def test_results_that_an_interrupt_left_stale_are_written_again(tmp_path, in_pro
     assert csv.read_text() == whole
 
 
-def test_figures_are_drawn_where_a_killed_drawing_left_its_files(tmp_path, in_process):
+def test_figures_are_drawn_at_the_end_and_once(tmp_path, in_process):
     suite = write_suite(tmp_path)
-    part = tmp_path / "out" / "figures.new"
-    part.mkdir(parents=True)
-    (part / "old.png").touch()
     done = in_process("run", suite, "--out", "out")
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
     kinds = ("mechanism", "mechanism_training", "ndcg_at_20", "recall_at_20")
     stem = "synthetic-mf-hidden_positives"
-    assert names == [f"{stem}-{kind}.{s}" for kind in kinds for s in ("pdf", "png")]
-    assert not part.exists()
+    files = [f"{stem}-{kind}.{s}" for kind in kinds for s in ("pdf", "png")]
+    assert names == ["drawn.json", *files]
     again = in_process("run", suite, "--out", "out")
     assert "figures: out/figures" in again.stdout
+    assert "files in" not in again.stdout
 
 
 def test_bad_data_are_told_once_before_anything_runs(tmp_path, in_process):
@@ -358,11 +356,14 @@ def test_figures_of_an_earlier_version_of_the_suite_go_and_the_user_s_stay(tmp_p
     suite = write_suite(tmp_path)
     figures = tmp_path / "out" / "figures"
     figures.mkdir(parents=True)
-    for name in ("synthetic-mf-gone-ndcg_at_20.png", "mine.png"):
+    gone = "synthetic-mf-gone-hit_rate_at_20.png"
+    for name in (gone, "mine-ndcg_at_20.png"):
         (figures / name).touch()
+    (figures / "drawn.json").write_text(json.dumps([gone]))
     in_process("run", suite, "--out", "out", "--only", "loss=bpr")
-    assert not (figures / "synthetic-mf-gone-ndcg_at_20.png").exists()
-    assert (figures / "mine.png").exists()
+    assert (figures / "synthetic-mf-hidden_positives-ndcg_at_20.png").exists()
+    assert not (figures / gone).exists()
+    assert (figures / "mine-ndcg_at_20.png").exists()
 
 
 def test_what_is_done_and_what_is_left_are_counted_by_cost(tmp_path):
