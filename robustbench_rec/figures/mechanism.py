@@ -222,15 +222,9 @@ def _draw_courses(
     styles: Mapping[str, Look],
     say_level: bool,
 ) -> list[Weights]:
-    """Draw what happens at one level, an axis a diagnostic, and return the lines of each axis.
+    """Draw the courses of one level, an axis for each of ALONG_TRAINING; return each axis's lines.
 
-    Args:
-        axes: one for each of ALONG_TRAINING.
-        found: `_courses` of the diagnostics.
-        diagnostics: of one level.
-        styles: of all losses.
-        say_level: in the titles.
-
+    `found` is `_courses` of the diagnostics.
     """
     suffix = f", level {diagnostics['level'].iloc[0]:g}" if say_level else ""
     best = diagnostics[diagnostics["best"]]

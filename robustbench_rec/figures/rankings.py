@@ -151,9 +151,7 @@ def _shown(ranked: pd.DataFrame, beside: pd.Series[float]) -> tuple[float, float
 def _draw_floors(ax: Axes, floors: pd.DataFrame) -> tuple[Axes, dict[str, Line2D]]:
     """Draw floors across the rows, those beyond `ax` on short axes beside it.
 
-    Returns:
-        The leftmost axis, and the line of each floor.
-
+    Returns the leftmost axis, and the line of each floor by its name.
     """
     low, high = ax.get_xlim()
     lines = _draw_floors_across(ax, floors[floors["mean"].between(low, high)])
@@ -188,13 +186,9 @@ def _draw_floors_alone(ax: Axes, floors: pd.DataFrame) -> dict[str, Line2D]:
 
 
 def _draw_floors_across(ax: Axes, floors: pd.DataFrame) -> dict[str, Line2D]:
-    """Draw floors as lines across the rows of losses, each with its name along it.
+    """Draw floors as lines across the rows of losses, and return these by the names of floors.
 
     The name of the lowest stands left of its line, those of others right of theirs.
-
-    Returns:
-        The line of each floor, by its name.
-
     """
     ordered, lines = floors.sort_values("mean"), {}
     for at, (name, value) in enumerate(zip(ordered["backbone"], ordered["mean"], strict=True)):
