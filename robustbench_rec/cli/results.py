@@ -15,6 +15,7 @@ from robustbench_rec.cli.options import AS_JSON, opened, run_folder
 from robustbench_rec.cli.output import Warned, comparison, contrast, duration, say_capped, say_tuned
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import counted
+from robustbench_rec.training.config import PROTOCOL
 
 if TYPE_CHECKING:
     from robustbench_rec.records.run import Run
@@ -35,9 +36,9 @@ def status(run: str, as_json: bool) -> None:
         f"suite {held.suite}: {held.done} of {held.cells} cells done, "
         f"{len(held.failed)} failed, {held.left} left, {told}"
     )
-    if old := protocol_of(read.manifest.protocol) - {PROTOCOL}:
+    if old := read.manifest.protocols - {PROTOCOL}:
         told = ", ".join(sorted(old))
-        click.echo(f"of protocol {told}: what a cell means has changed since, to protocol {PROTOCOL}")
+        click.echo(f"of protocol {told}, not of today's {PROTOCOL}: cells mean another thing now")
     if held.cells < held.suite_cells:
         click.echo(f"a part: the whole suite has {held.suite_cells} cells")
     for part in held.parts:

@@ -101,6 +101,11 @@ class Manifest(Kept):
     cells: dict[str, PlannedCell]
     parts: tuple[Part, ...] = ()
 
+    @property
+    def protocols(self) -> frozenset[str]:
+        """The versions of the protocol that its cells are of, whatever data sets they are of."""
+        return frozenset(entry.partition(",")[0] for entry in self.protocol)
+
     @cached_property
     def short_labels(self) -> dict[str, dict[str, str]]:
         """What figures and messages call components: axis -> label -> the name alone.

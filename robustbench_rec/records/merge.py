@@ -79,7 +79,7 @@ def _check(runs: Sequence[Run]) -> None:
     for run in others:
         for what, one, other in (
             ("of suite", first.manifest.suite, run.manifest.suite),
-            ("of protocol", _protocol(first.manifest), _protocol(run.manifest)),
+            ("of protocol", *(", ".join(sorted(one.manifest.protocols)) for one in (first, run))),
         ):
             if one != other:
                 raise InputError(f"{run.folder} is {what} {other!r}, {first.folder} {what} {one!r}")
@@ -109,11 +109,6 @@ def _check_data(runs: Sequence[Run]) -> None:
                 raise InputError(
                     f"{run.folder} and {where} were run on different data for {dataset}"
                 )
-
-
-def _protocol(manifest: Manifest) -> str:
-    """Return the protocol of a run's cells, whatever data sets they are of."""
-    return ", ".join(sorted({one.partition(",")[0] for one in manifest.protocol}))
 
 
 def _shown(value: object) -> str:

@@ -23,6 +23,7 @@ from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.manifest import Manifest
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.training.config import PROTOCOL
 
 OURS = f"{PERTURBATIONS.package}."
 """How the modules of our own perturbations begin."""
@@ -117,12 +118,12 @@ class Plan:
     @property
     def of_old(self) -> str:
         """Say why what an earlier version recorded here is run anew; nothing where it is not."""
-        today = {cell.protocol for cell in self.cells}
-        if self.before is None or not self.before.protocol or today & set(self.before.protocol):
+        old = self.before.protocols - {PROTOCOL} if self.before else None
+        if not old:
             return ""
         return (
-            f"what is recorded here is of protocol {_named(self.before.protocol)}, under which "
-            f"cells meant something else; under protocol {_named(today)} all of them run anew"
+            f"what is recorded here is of protocol {', '.join(sorted(old))}, under which cells "
+            f"meant something else; under protocol {PROTOCOL} all of them run anew"
         )
 
     def estimate(self, jobs: int) -> float | None:
@@ -135,10 +136,6 @@ def _kind(cell: Cell) -> tuple[object, ...]:
     training = cell.training
     parts = map(spec_once, (cell.dataset, cell.backbone, cell.loss))
     return *parts, training.epochs, training.batch_size, training.patience
-
-
-def _named(protocols: Iterable[str]) -> str:
-    return ", ".join(sorted({one.partition(",")[0] for one in protocols}))
 
 
 def make_plan(

@@ -16,13 +16,14 @@ from robustbench_rec import figures
 from robustbench_rec.errors import InputError
 from robustbench_rec.figures import files, gallery
 from robustbench_rec.figures.kind import Drawing
+from robustbench_rec.records.run import read_run
 
 
 @pytest.fixture
 def run(tmp_path, checkout):
     """Return a copy of a run without figures."""
     kept = checkout / "results" / "reference" / "false-negatives"
-    return copytree(kept, tmp_path / "run", ignore=ignore_patterns("figures"))
+    return read_run(copytree(kept, tmp_path / "run", ignore=ignore_patterns("figures")))
 
 
 def toy(name="toy", metric="ndcg@20"):
@@ -36,7 +37,7 @@ def toy(name="toy", metric="ndcg@20"):
 
 
 def present(run):
-    return {path.name for path in (run / "figures").iterdir()}
+    return {path.name for path in (run.folder / "figures").iterdir()}
 
 
 def test_a_new_kind_is_drawn_and_listed_and_goes_when_its_kind_goes(run):
@@ -45,7 +46,7 @@ def test_a_new_kind_is_drawn_and_listed_and_goes_when_its_kind_goes(run):
     others = ["movielens-100k-other-ndcg_at_20.png", "movielens-100k-other-ndcg_at_20.pdf"]
     assert names == [*others, *toys]
     assert present(run) == {*names, "drawn.json"}
-    listed = json.loads((run / "figures" / "drawn.json").read_text())
+    listed = json.loads((run.folder / "figures" / "drawn.json").read_text())
     assert listed == sorted(names)
     assert gallery.redraw(run, kinds=(toy("other"),)) == others
     assert present(run) == {*others, "drawn.json"}
@@ -53,7 +54,7 @@ def test_a_new_kind_is_drawn_and_listed_and_goes_when_its_kind_goes(run):
 
 def test_a_stale_figure_of_any_metric_goes_and_a_user_s_of_any_name_stays(run):
     gallery.redraw(run, kinds=(toy(metric="hit_rate@20"), toy(metric="ndcg@20")))
-    theirs = run / "figures" / "paper-ndcg_at_20.pdf"
+    theirs = run.folder / "figures" / "paper-ndcg_at_20.pdf"
     theirs.write_text("of the user")
     gallery.redraw(run, kinds=(toy(metric="ndcg@20"),))
     assert present(run) == {
@@ -67,7 +68,7 @@ def test_a_stale_figure_of_any_metric_goes_and_a_user_s_of_any_name_stays(run):
 
 def test_a_user_s_file_in_a_figure_s_place_is_refused_before_anything_is_drawn(run):
     gallery.redraw(run, kinds=(toy(),))
-    theirs = run / "figures" / "movielens-100k-other-ndcg_at_20.png"
+    theirs = run.folder / "figures" / "movielens-100k-other-ndcg_at_20.png"
     theirs.write_text("of the user")
     drawn = []
     with pytest.raises(InputError, match=r"other-ndcg_at_20\.png: not drawn by"):
@@ -88,14 +89,14 @@ def first_of_each(function, jobs):
 def test_equal_results_give_equal_bytes(run):
     def drawn():
         gallery.redraw(run, starmap=first_of_each, kinds=gallery.KINDS[:1])
-        return {path.name: path.read_bytes() for path in (run / "figures").iterdir()}
+        return {path.name: path.read_bytes() for path in (run.folder / "figures").iterdir()}
 
     assert drawn() == drawn()
 
 
 def test_a_run_with_the_figures_of_an_earlier_version_is_drawn_again_and_loses_none(run, checkout):
     kept = checkout / "results" / "reference" / "false-negatives" / "figures"
-    copytree(kept, run / "figures")
+    copytree(kept, run.folder / "figures")
     before = present(run)
     names = gallery.redraw(run, starmap=first_of_each)
     assert present(run) == {*before, "drawn.json"}
