@@ -1,4 +1,4 @@
-"""Contracts for perturbations and losses; plugin authors test theirs by the same classes.
+"""Contracts for perturbations, losses, metrics; plugin authors test theirs by the same classes.
 
 from robustbench_rec import PERTURBATIONS
 from robustbench_rec.testing import PerturbationContract
@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 
 from robustbench_rec.components.loss import Batch, Loss, bound
+from robustbench_rec.components.metric import FloatArray, ListMetric, Metric, Ranks
 from robustbench_rec.components.perturbation import MAY_CHANGE, Perturbation, perturb
-from robustbench_rec.interactions import Interactions, Split
+from robustbench_rec.evaluation.metrics import list_values, user_values
+from robustbench_rec.interactions import IntArray, Interactions, Split
 from robustbench_rec.seeds import rng_for
 
 if TYPE_CHECKING:
@@ -253,3 +255,110 @@ class LossContract:
         doubled: dict[str, Any] = {part: torch.cat([getattr(once, part)] * 2) for part in parts}
         twice = replace(once, **doubled)
         assert torch.allclose(objective(once), objective(twice))
+
+
+class MetricContract:
+    """What every metric of users must hold; subclass it and name yours.
+
+    Attributes:
+        metric: the class under test.
+
+    """
+
+    metric: ClassVar[type[Metric | ListMetric]]
+
+    def value(self, found: Ranks, k: int) -> FloatArray:
+        """Return the metric at k, (U,), checked as an evaluation checks it."""
+        return user_values(found, [k], [self.metric.name])[f"{self.metric.name}@{k}"]
+
+    def ranks(self, depth: int = 30, weighted: bool = False, order: slice = slice(None)) -> Ranks:
+        """Return ranks in random lists of 40 users; the first finds nothing.
+
+        Args:
+            depth: how long the lists are, at most 30.
+            weighted: whether the test items count for several amounts.
+            order: of the users.
+
+        """
+        rng = rng_for(0, "ranks")
+        hits = rng.random((40, 30)) < rng.uniform(0, 0.8, (40, 1))
+        hits[0] = False
+        counts = hits.sum(axis=1) + rng.integers(1, 9, 40)
+        weights = rng.uniform(0.1, 1, counts.sum()) if weighted else None
+        return Ranks.of(hits[order, :depth], counts[order], weights)
+
+    def test_says_what_it_is(self) -> None:
+        assert self.metric.name, "register it: @METRICS.add(name)"
+        assert issubclass(self.metric, Metric), "one of all lists has its ListMetricContract"
+        assert self.metric.__doc__
+
+    @pytest.mark.parametrize("k", [1, 10, 50])
+    def test_is_a_finite_number_for_each_user(self, k: int) -> None:
+        for depth in (1, 30):
+            for weighted in (False, True):
+                assert self.value(self.ranks(depth, weighted), k).shape == (40,)
+        assert self.value(self.ranks(order=slice(0)), k).shape == (0,)
+
+    def test_places_after_k_do_not_count(self) -> None:
+        for k in (1, 10):
+            np.testing.assert_array_equal(
+                self.value(self.ranks(), k), self.value(self.ranks(depth=k), k)
+            )
+
+    def test_the_order_of_users_does_not_matter(self) -> None:
+        turned = self.value(self.ranks(order=slice(None, None, -1)), 10)
+        np.testing.assert_array_equal(self.value(self.ranks(), 10), turned[::-1])
+
+    def test_a_perfect_list_is_at_least_as_good_as_any_other(self) -> None:
+        for weighted in (False, True):
+            found = self.ranks(weighted=weighted)
+            for k in (1, 10):
+                best, value = self.value(found.best, k), self.value(found, k)
+                assert np.all(best >= value - 1e-12)
+                assert np.any(best > value)
+
+    def test_a_sum_over_test_items_is_the_sum_of_its_parts(self) -> None:
+        if not self.metric.additive:
+            pytest.skip("it says that it is no sum over test items")
+        for weighted in (False, True):
+            found = self.ranks(weighted=weighted)
+            part = rng_for(0, "parts").integers(3, size=found.user.size)
+            parts = [self.value(found.finding(part == one), 10) for one in range(3)]
+            np.testing.assert_allclose(sum(parts), self.value(found, 10), rtol=1e-9, atol=1e-12)
+
+
+class ListMetricContract:
+    """What every metric of all lists together must hold; subclass it and name yours.
+
+    Attributes:
+        metric: the class under test.
+
+    """
+
+    metric: ClassVar[type[Metric | ListMetric]]
+
+    def lists(self) -> IntArray:
+        """Return the lists (40, 12) of 30 items; some end before their end."""
+        rng = rng_for(0, "lists")
+        lists = np.argsort(rng.random((40, 30)), axis=1)[:, :12]
+        return np.where(np.arange(12) < rng.integers(3, 13, (40, 1)), lists, -1)
+
+    def value(self, recommended: IntArray, k: int) -> float:
+        """Return the metric at k, checked as an evaluation checks it."""
+        name, popularity = self.metric.name, np.arange(30)
+        return list_values(recommended, popularity, [k], [name])[f"{name}@{k}"]
+
+    def test_says_what_it_is(self) -> None:
+        assert self.metric.name, "register it: @METRICS.add(name)"
+        assert issubclass(self.metric, ListMetric), "one of users has its MetricContract"
+        assert self.metric.__doc__
+
+    @pytest.mark.parametrize("k", [1, 10, 50])
+    def test_is_a_finite_number(self, k: int) -> None:
+        assert np.isfinite(self.value(self.lists(), k))
+
+    def test_places_after_k_do_not_count(self) -> None:
+        assert self.value(self.lists(), 5) == self.value(self.lists()[:, :5], 5)
+
+    def test_the_order_of_users_does_not_matter(self) -> None:
+        assert self.value(self.lists(), 5) == self.value(self.lists()[::-1], 5)

@@ -17,7 +17,7 @@ ORDER = (
     "components",
     "data evaluation",
     ROOT,  # the public names
-    "losses backbones datasets perturbations suites training",
+    "losses backbones datasets metrics perturbations suites training",
     "experiment",
     "records",
     "running analysis",
@@ -27,7 +27,7 @@ ORDER = (
 )
 """Each row may know those above it; whatever stands in one row knows nothing of its neighbours."""
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
-PLUGINS = ("losses", "backbones", "datasets", "perturbations")
+PLUGINS = ("losses", "backbones", "datasets", "metrics", "perturbations")
 
 
 def module_files() -> dict[str, Path]:

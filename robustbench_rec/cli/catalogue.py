@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from robustbench_rec import BACKBONES, DATASETS, LOSSES, PERTURBATIONS
+from robustbench_rec import BACKBONES, DATASETS, LOSSES, METRICS, PERTURBATIONS
 from robustbench_rec.cli.options import AS_JSON, DATA_DIR, PLUGINS
 from robustbench_rec.cli.output import print_table, warn
 from robustbench_rec.components.registry import Registry, load_plugins
@@ -21,7 +21,7 @@ from robustbench_rec.data.catalog import Listing, default_data_dir, inventory
 from robustbench_rec.data.fetch import fetch
 from robustbench_rec.errors import InputError, nearest
 
-KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
+KINDS = ("suites", "perturbations", "losses", "metrics", "backbones", "datasets")
 
 
 @click.command("list")
@@ -29,7 +29,7 @@ KINDS = ("suites", "perturbations", "losses", "backbones", "datasets")
 @PLUGINS
 @AS_JSON
 def list_(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
-    """List what is there: suites, perturbations, losses, backbones, datasets; all without KIND."""
+    """List what is there: suites, perturbations, losses, metrics, ...; all of it without KIND."""
     load_plugins(plugins)
     rows = {one: _entries(one) for one in ((kind,) if kind else KINDS)}
     if as_json:
@@ -60,6 +60,7 @@ def _registries() -> Mapping[str, Registry[Any]]:
     return {
         "perturbations": PERTURBATIONS,
         "losses": LOSSES,
+        "metrics": METRICS,
         "backbones": BACKBONES,
         "datasets": DATASETS,
     }
@@ -101,7 +102,7 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 
 def _facts(kind: str, cls: Any) -> dict[str, Any]:
     """Return what is known of a component's class."""
-    names = ("stage", "unit", "max_level", "source", "licence", "how_to_get")
+    names = ("stage", "unit", "max_level", "symbol", "additive", "source", "licence", "how_to_get")
     facts = {name: getattr(cls, name) for name in names if getattr(cls, name, "")}
     return {"name": cls.name, "kind": kind, **facts, "settings": described(cls)}
 

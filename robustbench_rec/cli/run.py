@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -244,11 +244,21 @@ def _say_plan(plan: Plan, session: Session) -> None:
         f"from {counted(plan.n_trainings, 'training')}, "
         f"{len(plan.cells) - left} done, {left} to run on {workers} -> {session.folder.folder}"
     )
+    if plan.outdated:
+        click.echo(_outdated(*plan.again))
     estimate = plan.estimate(session.jobs)
     if left and estimate is not None:
         click.echo(f"about {duration(estimate)} by the trainings recorded here")
     elif left:
         click.echo("no time estimate yet: nothing is recorded here; one follows the first cell")
+
+
+def _outdated(metrics: Sequence[str], floors: int, trained: int) -> str:
+    """Say why cells that were done are run again."""
+    named = f"metric {metrics[0]} is" if len(metrics) == 1 else f"metrics {', '.join(metrics)} are"
+    ranked = f"{counted(floors, 'floor')} {'is' if floors == 1 else 'are'} ranked again"
+    run = f"{counted(trained, 'cell')} {'runs' if trained == 1 else 'run'} again"
+    return f"{named} new or changed: {', '.join([ranked] * bool(floors) + [run] * bool(trained))}"
 
 
 def _say_end(run: Run, status: Status) -> None:

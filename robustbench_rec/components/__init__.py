@@ -1,1 +1,1 @@
-"""What a plugin is: a loss, a perturbation, a backbone, a data set, and their settings."""
+"""What a plugin is: a loss, a perturbation, a backbone, a data set, a metric; and settings."""

@@ -59,7 +59,7 @@ class Registry(Generic[C]):
             parameters = cls.__dict__.get("__dataclass_params__")
             if parameters is None or not parameters.frozen:
                 raise TypeError(f"{cls.__qualname__} must stand under @dataclass(frozen=True)")
-            if not cls.__module__.startswith(f"{self.package}."):
+            if not self._is_ours(cls):
                 self._scan()  # so that a plugin meets the names that are taken
             held = self._classes.get(name)
             if held is not None and _address(held) != _address(cls):
@@ -72,6 +72,14 @@ class Registry(Generic[C]):
             return cls
 
         return register
+
+    def _is_ours(self, cls: type[Any]) -> bool:
+        return cls.__module__.startswith(f"{self.package}.")
+
+    @property
+    def ours(self) -> tuple[str, ...]:
+        """The names of what our own package holds, in order; no plugin is among them."""
+        return tuple(name for name in self if self._is_ours(self._classes[name]))
 
     def _scan(self) -> None:
         if self._scanned:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from robustbench_rec.evaluation.metrics import list_metrics, ranking_metrics
+from robustbench_rec.components.metric import METRICS, FloatArray, Ranks
+from robustbench_rec.evaluation.metrics import list_values, user_values
 from robustbench_rec.interactions import IntArray, Interactions
 
 if TYPE_CHECKING:
@@ -32,23 +32,29 @@ class Ranking:
 
     Attributes:
         users: (U,) the users with a held-out item, who are evaluated.
-        per_user: metric@k -> (U,) float64.
-        lists: metric@k of all lists together: coverage, gini, popularity.
+        per_user: metric@k -> (U,) float64, of each `Metric`.
+        lists: metric@k of all lists together, of each `ListMetric`: coverage, gini, popularity.
 
     """
 
     users: IntArray
-    per_user: dict[str, NDArray[np.float64]]
+    per_user: dict[str, FloatArray]
     lists: dict[str, float]
 
 
 def evaluate(
-    users: Tensor, items: Tensor, held_out: Interactions, seen: Interactions, ks: Sequence[int]
+    users: Tensor,
+    items: Tensor,
+    held_out: Interactions,
+    seen: Interactions,
+    ks: Sequence[int],
+    metrics: Iterable[str] | None = None,
+    weights: FloatArray | None = None,
 ) -> Ranking:
     """Rank the whole catalogue for every user with a held-out item, `seen` items masked.
 
     One pass over the scores gives all metrics at all `ks`. Memory: as `top_items`, and what is
-    linear in U max(ks).
+    linear in U max(ks) and in the held-out pairs.
 
     Args:
         users: (n_users, dim) embeddings.
@@ -56,16 +62,34 @@ def evaluate(
         held_out: the positives to find.
         seen: the clean training positives.
         ks: lengths of the list.
+        metrics: names of what to compute; every metric of ours if None.
+        weights: (n,) what each held-out pair counts for, in metrics that weigh; ones if None.
 
     Raises:
         FloatingPointError: as `top_items`.
+        ValueError: as `metrics.user_values` and `metrics.list_values`.
 
     """
+    names = METRICS.ours if metrics is None else tuple(metrics)
     evaluated = np.flatnonzero(held_out.user_counts)
     recommended = top_items(users, items, evaluated, seen, max(ks))
+    found = _ranks(held_out, evaluated, recommended, weights)
+    per_user = user_values(found, ks, names, evaluated)
+    return Ranking(evaluated, per_user, list_values(recommended, seen.item_counts, ks, names))
+
+
+def _ranks(
+    held_out: Interactions, evaluated: IntArray, recommended: IntArray, weights: FloatArray | None
+) -> Ranks:
+    """Return where the held-out items stand in the lists (U, K) of the users (U,) who have any."""
     hits = held_out.holds(evaluated[:, None], recommended) & (recommended >= 0)
-    per_user = ranking_metrics(hits, held_out.user_counts[evaluated], ks)
-    return Ranking(evaluated, per_user, list_metrics(recommended, seen.item_counts, ks))
+    if weights is not None:
+        listed = evaluated[:, None] * np.int64(held_out.n_items) + recommended
+        at = np.searchsorted(held_out.keys, listed[hits])
+        missed = np.setdiff1d(np.arange(len(held_out)), at)
+        pairs = np.concatenate([at, missed])
+        weights = weights[pairs[np.argsort(held_out.users[pairs], kind="stable")]]
+    return Ranks.of(hits, held_out.user_counts[evaluated], weights)
 
 
 def top_items(

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustbench_rec.components.labels import AXES, one_meant
+from robustbench_rec.components.metric import METRICS
 from robustbench_rec.components.registry import make
 from robustbench_rec.components.settings import Settings, setting
 from robustbench_rec.errors import InputError, nearest, placed
-from robustbench_rec.evaluation.metrics import METRICS, Averaging, parse
+from robustbench_rec.evaluation.metrics import Averaging, parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +177,8 @@ def _check_value(metric: str, value: float, grid: Grid) -> None:
         )
     if not (math.isfinite(value) and value > 0):
         raise InputError(f"values: {metric} is {value:g}; it must be finite and above 0")
-    if METRICS[name].per_user and value > 1:
+    is_share = METRICS[name].per_user and name in METRICS.ours  # a plugin's may be anything
+    if is_share and value > 1:
         raise InputError(
             f"values: {metric} is {value:g}; it must be at most 1, a share and not a percentage"
         )

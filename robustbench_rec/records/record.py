@@ -110,6 +110,7 @@ class Record(_Outcome):
             ndcg@20", chosen, study; else empty.
         metrics: metric@k, the mean over the users with a test item; coverage, gini and popularity
             are of all lists together.
+        metric_code: name of each metric, without its k -> digest of its code; not in the id.
         users: how many were evaluated, and how many there are.
         realised: what the perturbation achieved.
         diagnostics: how the loss weighs negatives at the best epoch, see
@@ -122,6 +123,7 @@ class Record(_Outcome):
     fit_id: str
     tuned: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Number] = Field(default_factory=dict)
+    metric_code: dict[str, str] = Field(default_factory=dict)
     users: dict[str, int] = Field(default_factory=dict)
     realised: dict[str, float] = Field(default_factory=dict)
     diagnostics: dict[str, float] = Field(default_factory=dict)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.perturbation import Perturbation, perturb
 from robustbench_rec.data.preparation import load
+from robustbench_rec.evaluation.metrics import recorded
 from robustbench_rec.evaluation.ranking import Ranking, evaluate
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.interactions import Split
@@ -38,6 +39,7 @@ def train_and_test(
     data_dir: Path,
     compute: Compute = COMPUTE,
     watch: Callable[[int], None] = lambda _: None,
+    metrics: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Record, PerUser]]:
     """Run cells that share one training; a cell that fails yields a failed record.
 
@@ -46,6 +48,8 @@ def train_and_test(
         data_dir: where data sets lie.
         compute: threads and device.
         watch: called with each epoch of the training that was evaluated.
+        metrics: what to record, name -> digest of its code, as `metrics.recorded` returns it; every
+            metric of ours if None.
 
     Yields:
         Each record as soon as it is known, with the per-user metrics beside it: `users` (U,) and
@@ -56,7 +60,7 @@ def train_and_test(
 
     """
     compute.configure_libraries()
-    first = cells[0]
+    first, metrics = cells[0], recorded(()) if metrics is None else metrics
     try:
         clean, loading = _timed(_loaded, first.dataset, data_dir, first.seed)
         trained_on, perturbing = _timed(_trained_on, first, clean)
@@ -70,7 +74,7 @@ def train_and_test(
             if cell.perturbation.stage == "test":
                 perturbed, seconds = _timed(_perturbed, cell, clean)
             spent = {"load": loading, "perturbation": seconds, "fit": fitting}
-            yield _evaluated(cell, clean, perturbed, model, spent, compute)
+            yield _evaluated(cell, clean, perturbed, model, spent, compute, metrics)
         except (Exception, SystemExit) as error:
             yield Record.failure(cell, error), {}
 
@@ -136,14 +140,16 @@ def _evaluated(
     model: Fit,
     spent: Mapping[str, float],
     compute: Compute,
+    metrics: Mapping[str, str],
 ) -> tuple[Record, PerUser]:
     ranking, evaluating = _timed(
-        evaluate, model.users, model.items, perturbed.test, clean.seen, cell.ks
+        evaluate, model.users, model.items, perturbed.test, clean.seen, cell.ks, metrics
     )
     record = Record.of(
         cell,
         "done",
         metrics=_means(ranking),
+        metric_code=dict(metrics),
         users={"evaluated": int(ranking.users.size), "all": clean.n_users},
         realised=_realised(cell.perturbation, clean, perturbed),
         best_epoch=model.best_epoch,

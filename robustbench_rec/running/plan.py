@@ -14,6 +14,7 @@ from robustbench_rec.components.labels import spec_once
 from robustbench_rec.components.perturbation import PERTURBATIONS, perturb
 from robustbench_rec.data.preparation import load
 from robustbench_rec.errors import InputError
+from robustbench_rec.evaluation.metrics import recorded, up_to_date
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.search_space import Entry
 from robustbench_rec.experiment.selection import select
@@ -48,6 +49,9 @@ class Plan:
         all_studies: of the whole suite, as `all_cells`.
         retry: whether studies are run again of which trials failed by what may have passed.
         before: the manifest that the folder holds; None where there is none.
+        metrics: what a cell records, name -> digest of its code.
+        outdated: cells that were done, by id -> the `name@k` of the suite that their records lack,
+            or have by other code than today's. They are not `done`.
 
     """
 
@@ -62,6 +66,8 @@ class Plan:
     all_studies: Mapping[str, Study] = field(default_factory=dict)
     retry: bool = True
     before: Manifest | None = None
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    outdated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def untuned(self) -> dict[str, Study]:
@@ -92,6 +98,14 @@ class Plan:
             if cell.id not in self.done and cell.id not in self.blocked:
                 groups.setdefault(cell.fit_id, []).append(cell)
         return groups
+
+    @cached_property
+    def again(self) -> tuple[tuple[str, ...], int, int]:
+        """Why cells that were done are run again: the metrics, and how many floors and others."""
+        names = {metric for metrics in self.outdated.values() for metric in metrics}
+        floors = [not cell.backbone.learns for cell in self.cells if cell.id in self.outdated]
+        asked = tuple(metric for metric in self.suite.metrics if metric in names)
+        return asked, sum(floors), len(floors) - sum(floors)
 
     @property
     def n_trainings(self) -> int:
@@ -170,20 +184,41 @@ def make_plan(
     here = _fingerprints(suite.datasets, data_dir) if only else prints
     every = tuple(suite.cells(here, outcomes.choose)) if only else cells
     records = folder.read_records((cell.id for cell in cells), events, folder.is_locked)
-    done = {id for id, record in records.items() if record.status == "done"}
+    ended = {id: record for id, record in records.items() if record.status == "done"}
+    metrics = recorded(suite.metrics)
+    outdated = {} if force else _outdated(ended, suite.metrics, metrics)
     return Plan(
         suite=suite,
         cells=cells,
         all_cells=every,
         fingerprints={str(dataset): digest for dataset, digest in prints.items()},
-        done=frozenset() if force else frozenset(done),
-        seconds=_seconds(cells, {id: records[id] for id in done}),
+        done=frozenset() if force else frozenset(ended.keys() - outdated.keys()),
+        seconds=_seconds(cells, ended),
         studies=studies,
         outcomes=outcomes.held,
         all_studies=outcomes.studies,
         retry=retry,
         before=folder.manifest_if_any(),
+        metrics=metrics,
+        outdated=outdated,
     )
+
+
+def _outdated(
+    records: Mapping[str, Record], asked: Sequence[str], codes: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Return the records that lack what is asked for, or have it by other code, and what that is.
+
+    No model is kept, so such a cell is trained again; a floor, which trains nothing, is as good as
+    ranked again.
+    """
+    lacking = {
+        id: tuple(
+            one for one in asked if not up_to_date(one, record.metrics, record.metric_code, codes)
+        )
+        for id, record in records.items()
+    }
+    return {id: metrics for id, metrics in lacking.items() if metrics}
 
 
 def _seconds(cells: Iterable[Cell], done: Mapping[str, Record]) -> dict[Kind, float]:

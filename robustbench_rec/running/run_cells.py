@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_rec.errors import InputError, one_line
+from robustbench_rec.evaluation.metrics import codes_of
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.records.record import Record
 from robustbench_rec.running.compute import Compute
@@ -63,7 +64,7 @@ class _Cells:
         for training, cells in self.plan.left.items():
             plain = {cell.id: cell.to_plain() for cell in cells}
             where = (str(place.folder.folder), str(place.data_dir))
-            args = (*where, training, plain, place.plugins, place.compute)
+            args = (*where, training, plain, place.plugins, place.compute, self.plan.metrics)
             epochs, cost = cells[0].training.epochs, self.plan.costs[training]
             yield Job(training, run_training, args, epochs, cost)
 
@@ -92,8 +93,11 @@ def run_training(
     cells: Mapping[str, Mapping[str, Any]],
     plugins: Iterable[str],
     compute: Compute,
+    metrics: Mapping[str, str],
 ) -> Outcomes:
     """Run the cells of one training in a worker, from plain data by id, and write their records.
+
+    Arguments from `compute` on are those of `execution.train_and_test`.
 
     Raises:
         InputError: a plugin or its code is not what it was when the run was planned, or torch
@@ -105,8 +109,11 @@ def run_training(
         rebuilt = [Cell.from_plain(cell, Path(data_dir)) for cell in cells.values()]
         if [cell.id for cell in rebuilt] != list(cells):
             raise InputError(f"the code behind {rebuilt[0]} changed while it ran; run again")
+        for name, code in codes_of(metrics).items():
+            if code != metrics[name]:
+                raise InputError(f"the code of metric {name} changed while it ran; run again")
         watch = partial(results.mark_epoch, training)
-        for record, per_user in train_and_test(rebuilt, Path(data_dir), compute, watch):
+        for record, per_user in train_and_test(rebuilt, Path(data_dir), compute, watch, metrics):
             results.write(record, per_user)
             outcomes.append((record.id, record.status, record.error))
     return outcomes

@@ -110,7 +110,7 @@ def fit(
 
 
 def _validation_ndcg(model: Fit, split: Split) -> float:
-    ranking = evaluate(model.users, model.items, split.valid, split.seen, [SELECT_AT])
+    ranking = evaluate(model.users, model.items, split.valid, split.seen, [SELECT_AT], ["ndcg"])
     return float(ranking.per_user[f"ndcg@{SELECT_AT}"].mean())
 
 

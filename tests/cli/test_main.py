@@ -19,6 +19,7 @@ from robustbench_rec import (
     BACKBONES,
     DATASETS,
     LOSSES,
+    METRICS,
     PERTURBATIONS,
     __version__,
 )
@@ -34,6 +35,7 @@ from robustbench_rec.records.run import read_run
 REGISTRIES = {
     "perturbations": PERTURBATIONS,
     "losses": LOSSES,
+    "metrics": METRICS,
     "backbones": BACKBONES,
     "datasets": DATASETS,
 }

@@ -5,12 +5,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, Success, nDCG
 
-from robustbench_rec.errors import InputError
-from robustbench_rec.evaluation.metrics import METRICS, label, list_metrics, parse, ranking_metrics
+from robustbench_rec import METRICS, InputError, ListMetric, Metric, Ranks
+from robustbench_rec.evaluation.metrics import (
+    is_per_user,
+    label,
+    list_values,
+    parse,
+    recorded,
+    up_to_date,
+    user_values,
+)
 
 # Ranks 2 and 5 hit for the first user, rank 1 for the second, none for the third.
 HITS = np.array([[0, 1, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]], dtype=bool)
 N_RELEVANT = np.array([3, 1, 2])
+
+
+def ranking_metrics(hits, n_relevant, ks, weights=None):
+    return user_values(Ranks.of(hits, n_relevant, weights), ks, METRICS.ours)
+
+
+def list_metrics(recommended, item_counts, ks):
+    return list_values(recommended, item_counts, ks, METRICS.ours)
 
 
 def log2(x):
@@ -42,7 +58,8 @@ def test_five_item_lists_by_hand(metric):
 
 def test_every_per_user_metric_is_given_at_every_cutoff():
     values = ranking_metrics(HITS, N_RELEVANT, [2, 5])
-    names = [name for name, metric in METRICS.items() if metric.per_user]
+    names = [name for name in METRICS.ours if METRICS[name].per_user]
+    assert len(names) == 6
     assert set(values) == {f"{name}@{k}" for name in names for k in (2, 5)}
     assert all(v.shape == (3,) and v.dtype == np.float64 for v in values.values())
 
@@ -123,6 +140,67 @@ def test_equal_to_an_independent_library():
         assert mine == pytest.approx(value.value, abs=1e-12), value
 
 
+def formula_of_hits(hits, relevant, ks):
+    """Compute the metrics as we did before they were a registry, from hits alone."""
+    hits = np.pad(hits, ((0, 0), (0, max(max(ks) - hits.shape[1], 0))))
+    ranks = np.arange(1, hits.shape[1] + 1)
+    found = np.cumsum(hits, axis=1)
+    gain = np.cumsum(hits / np.log2(1 + ranks), axis=1)
+    precisions = np.cumsum(hits * found / ranks, axis=1)
+    ideal = np.cumsum(1 / np.log2(1 + ranks))
+    first = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, np.inf)
+    values = {}
+    for k in ks:
+        values[f"recall@{k}"] = found[:, k - 1] / relevant
+        values[f"ndcg@{k}"] = gain[:, k - 1] / ideal[np.minimum(k, relevant) - 1]
+        values[f"precision@{k}"] = found[:, k - 1] / k
+        values[f"hit_rate@{k}"] = (first <= k).astype(np.float64)
+        values[f"mrr@{k}"] = np.where(first <= k, 1 / first, 0.0)
+        values[f"map@{k}"] = precisions[:, k - 1] / relevant
+    return values
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.2, 0.7])
+def test_bits_are_those_of_the_formula_on_hits(rate):
+    rng = np.random.default_rng(3)
+    ks = [1, 2, 3, 5, 7, 10, 20, 33, 50, 100, 120]
+    hits = rng.random((3000, 100)) < rate * rng.random((3000, 1))
+    relevant = np.maximum(hits.sum(axis=1) + rng.integers(0, 30, 3000), 1)
+    ours, before = ranking_metrics(hits, relevant, ks), formula_of_hits(hits, relevant, ks)
+    assert ours.keys() == before.keys()
+    for metric, values in before.items():
+        assert np.array_equal(ours[metric], values), metric
+
+
+def test_weights_by_hand():
+    """Two users: weights 3 and 1 at ranks 2 and nowhere; weights 1, 4 and 2 at 1, 3, nowhere."""
+    hits = np.array([[0, 1, 0], [1, 0, 1]], dtype=bool)
+    values = ranking_metrics(hits, [2, 3], [1, 3], np.array([3.0, 1, 1, 4, 2]))
+    best = [3 + 1 / log2(3), 4 + 2 / log2(3) + 1 / log2(4)]
+    expected = {
+        "recall@3": [3 / 4, 5 / 7],
+        "precision@3": [3 / 3, 5 / 3],
+        "ndcg@3": [3 / log2(3) / best[0], (1 + 4 / log2(4)) / best[1]],
+        "ndcg@1": [0, 1 / 4],
+        "hit_rate@1": [0, 1],  # those that follow do not weigh
+        "mrr@3": [1 / 2, 1],
+        "map@3": [1 / 2 / 2, (1 + 2 / 3) / 3],
+    }
+    for metric, value in expected.items():
+        np.testing.assert_allclose(values[metric], value, rtol=1e-14, err_msg=metric)
+
+
+def test_one_weight_for_all_is_no_weight_but_in_precision():
+    rng = np.random.default_rng(5)
+    hits = rng.random((50, 20)) < 0.3
+    relevant = hits.sum(axis=1) + rng.integers(1, 4, 50)
+    ones = ranking_metrics(hits, relevant, [5, 20])
+    halves = ranking_metrics(hits, relevant, [5, 20], np.full(relevant.sum(), 0.5))
+    for metric, values in ones.items():
+        share = 0.5 if metric.startswith("precision") else 1
+        np.testing.assert_allclose(halves[metric], share * values, rtol=1e-14)
+
+
 RECOMMENDED = np.array([[0, 1], [0, 2]])
 COUNTS = np.array([10, 4, 2, 1, 1])
 
@@ -163,7 +241,7 @@ def test_lists_outside_the_catalogue_are_refused(lists):
         list_metrics(np.array(lists), COUNTS, [2])
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", METRICS.ours)
 def test_every_metric_parses_and_has_a_label(name):
     assert parse(f"{name}@20") == (name, 20)
     assert label(f"{name}@20") == f"{METRICS[name].symbol}@20"
@@ -182,3 +260,100 @@ def test_messages_name_the_form_and_the_nearest():
         parse("ndcg20")
     with pytest.raises(InputError, match=r"no metric named 'ndgc'; did you mean 'ndcg'\?"):
         parse("ndgc@20")
+
+
+def test_what_is_not_known_here_is_printed_as_it_is():
+    assert label("mine@10") == "mine@10"
+    assert is_per_user("mine@10")
+    assert not is_per_user("gini@10")
+    with pytest.raises(InputError, match="must have the form name@k"):
+        label("mine")
+
+
+@pytest.fixture
+def metric(monkeypatch):
+    """Return a function that registers a metric of what a function returns, as `mine`."""
+
+    def made(function, base=Metric):
+        cls = type("Mine", (base,), {"__call__": lambda self, *arguments: function(*arguments)})
+        cls.name = "mine"
+        METRICS["ndcg"]  # so that ours are there
+        monkeypatch.setitem(METRICS._classes, "mine", cls)
+
+    return made
+
+
+BAD = {
+    "NaN": (
+        lambda found, k: np.array([0.5, np.nan, np.nan]),
+        r"^metric 'mine' returned NaN for user 11 and 1 other at k = 5; "
+        "it must return finite numbers$",
+    ),
+    "infinity": (
+        lambda found, k: 1 / np.array([0, 1, 1]),
+        "^metric 'mine' returned inf for user 10 at k = 5; ",
+    ),
+    "minus infinity": (lambda found, k: [1, 2, -np.inf], "returned -inf for user 12 at k = 5;"),
+    "the wrong length": (
+        lambda found, k: np.ones(5),
+        "^metric 'mine' returned 5 values for 3 users$",
+    ),
+    "one of each item": (
+        lambda found, k: np.ones((3, 2)),
+        r"^metric 'mine' returned an array \(3, 2\) of values for 3 users$",
+    ),
+    "nothing": (lambda found, k: None, "mine' returned None; it must return 3 numbers, one a user"),
+    "text": (lambda found, k: ["a", "b", "c"], "mine' returned list of <U1; it must return 3"),
+    "ragged": (lambda found, k: [[1], [1, 2], 3], "mine' returned .*; it must return 3 numbers"),
+    "complex": (lambda found, k: np.ones(3) * 1j, "returned ndarray of complex128; it must"),
+    "an error": (lambda found, k: {}[k], "^metric 'mine' failed: KeyError: 5$"),
+    "what all share": (
+        lambda found, k: found.ranks.sort() or found.first,
+        "^metric 'mine' failed: ValueError: .*read-only",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_a_metric_returns_is_checked(case, metric):
+    function, says = BAD[case]
+    metric(function)
+    with pytest.raises(ValueError, match=says):
+        user_values(Ranks.of(HITS, N_RELEVANT), [5], ["mine"], np.array([10, 11, 12]))
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        (np.nan, "returned NaN for the lists of all users; it must return a finite number"),
+        (np.ones(3), "returned 3 values for all lists"),
+        ("much", "returned 'much'; it must return one number"),
+    ],
+)
+def test_what_a_metric_of_lists_returns_is_checked(returned, says, metric):
+    metric(lambda *_: returned, ListMetric)
+    with pytest.raises(ValueError, match=f"^metric 'mine' {says}"):
+        list_values(RECOMMENDED, COUNTS, [2], ["mine"])
+
+
+def test_numbers_of_other_types_become_float64(metric):
+    for values in ([1, 0, 2], np.array([True, False, True]), np.ones(3, np.float32)):
+        metric(lambda found, k, values=values: values)
+        found = user_values(Ranks.of(HITS, N_RELEVANT), [5], ["mine"])["mine@5"]
+        assert found.dtype == np.float64
+        assert found.tolist() == list(values)
+
+
+def test_a_cell_records_ours_and_what_is_asked_for_of_plugins(metric):
+    assert list(recorded(["ndcg@20"])) == list(METRICS.ours)
+    assert all(len(digest) == 12 for digest in recorded([]).values())
+
+
+def test_a_record_without_digests_has_ours_as_they_are():
+    codes = recorded([])
+    old = {"metrics": {"ndcg@20": 0.5}}
+    assert up_to_date(old, "ndcg@20", codes)
+    assert not up_to_date(old, "ndcg@10", codes)
+    assert up_to_date(old | {"metric_code": codes}, "ndcg@20", codes)
+    changed = codes | {"ndcg": "another"}
+    assert not up_to_date(old | {"metric_code": changed}, "ndcg@20", codes)

@@ -1,0 +1,208 @@
+"""What a metric is: a function of the ranks at which a model lists the test items of each user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from robustbench_rec.components.registry import Registry
+from robustbench_rec.components.settings import Component
+from robustbench_rec.interactions import BoolArray, IntArray
+
+FloatArray = NDArray[np.float64]
+N = TypeVar("N", bound=np.generic)
+
+
+def _read_only(array: NDArray[N]) -> NDArray[N]:
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Where the test items of U users stand in their lists: flat, by user, then rank.
+
+    Attributes:
+        user: (n,) int64, the position of each test item's user, 0 to U - 1; ascending.
+        ranks: (n,) float64, the place of the test item in the user's list, from 1; ascending within
+            a user, inf where the list does not hold it.
+        weights: (n,) float64, what the test item counts for; ones unless a perturbation sets them.
+        n_users: U. Its arrays, and what it computes, are read-only: all metrics share them.
+
+    Raises:
+        ValueError: arrays of several lengths, out of order or out of range.
+
+    """
+
+    user: IntArray
+    ranks: FloatArray
+    weights: FloatArray
+    n_users: int
+
+    def __post_init__(self) -> None:
+        for name in ("user", "ranks", "weights"):
+            object.__setattr__(self, name, _read_only(getattr(self, name)))
+        if not self.user.shape == self.ranks.shape == self.weights.shape == (self.user.size,):
+            raise ValueError("Ranks.user, ranks and weights must be of one length")
+        next_user = self.user[1:] > self.user[:-1]
+        lower = (self.user[1:] == self.user[:-1]) & (self.ranks[1:] >= self.ranks[:-1])
+        if not np.all(next_user | lower):
+            raise ValueError("Ranks must be sorted by user, then by rank")
+        if self.user.size and not 0 <= self.user[0] <= self.user[-1] < self.n_users:
+            raise ValueError(f"Ranks.user must lie in [0, {self.n_users})")
+        if not np.all(self.ranks >= 1):
+            raise ValueError("Ranks.ranks must be at least 1, or inf where the list ends before")
+        if not np.all((self.weights >= 0) & (self.weights < np.inf)):
+            raise ValueError("Ranks.weights must be finite and at least 0")
+
+    @classmethod
+    def of(cls, hits: BoolArray, counts: ArrayLike, weights: FloatArray | None = None) -> Ranks:
+        """Read ranks off lists that are marked where they hit.
+
+        Args:
+            hits: (U, K) bool, in rank order; a list shorter than K ends in misses.
+            counts: (U,) int, how many test items each user has, at least 1.
+            weights: (n,) by user; of each user the found items first, by rank, then the others.
+                Ones if None.
+
+        Raises:
+            ValueError: shapes that do not fit, fewer test items than hits, or a user whose test
+                items all have weight 0.
+
+        """
+        hits, counts = np.asarray(hits, dtype=np.bool_), np.asarray(counts, dtype=np.int64)
+        if hits.ndim != 2 or counts.shape != hits.shape[:1]:
+            raise ValueError(f"hits {hits.shape} and counts {counts.shape} are not (U, K), (U,)")
+        n_hits = hits.sum(axis=1)
+        if np.any(counts < 1) or np.any(n_hits > counts):
+            raise ValueError("counts must be at least 1 and at least the hits of each user")
+        user, place = np.divmod(np.flatnonzero(hits), max(hits.shape[1], 1))
+        before = np.cumsum(counts) - counts - (np.cumsum(n_hits) - n_hits)
+        ranks = np.full(counts.sum(), np.inf)
+        ranks[np.arange(user.size) + before[user]] = place + 1
+        each = np.ones(ranks.size) if weights is None else weights
+        made = cls(np.repeat(np.arange(counts.size), counts), ranks, each, counts.size)
+        if weights is not None and np.any(made.total == 0):
+            raise ValueError(f"all weights of user {int(np.argmin(made.total))} are 0")
+        return made
+
+    def sum(self, values: ArrayLike) -> FloatArray:
+        """Add up one number of each test item, (n,), over the items of each user: (U,)."""
+        of_items = np.asarray(values, dtype=np.float64)
+        return np.bincount(self.user, of_items, self.n_users).astype(np.float64, copy=False)
+
+    @cached_property
+    def counts(self) -> IntArray:
+        """(U,) how many test items each user has."""
+        counts = np.bincount(self.user, minlength=self.n_users).astype(np.int64, copy=False)
+        return _read_only(counts)
+
+    @cached_property
+    def total(self) -> FloatArray:
+        """(U,) the weights of each user's test items, added up."""
+        return _read_only(self.sum(self.weights))
+
+    @cached_property
+    def order(self) -> IntArray:
+        """(n,) from 1, how far down each test item stands among those of its user."""
+        before = np.cumsum(self.counts) - self.counts
+        return _read_only(np.arange(1, self.user.size + 1) - before[self.user])
+
+    @cached_property
+    def first(self) -> FloatArray:
+        """(U,) the best rank of each user, inf where no test item is in the list."""
+        first = np.full(self.n_users, np.inf)
+        first[self.user[::-1]] = self.ranks[::-1]
+        return _read_only(first)
+
+    @cached_property
+    def best(self) -> Ranks:
+        """The same test items in the best list there can be: ranks 1, 2, ..., by weight."""
+        heaviest = np.lexsort((-self.weights, self.user))
+        return Ranks(self.user, self.order.astype(np.float64), self.weights[heaviest], self.n_users)
+
+    def top(self, k: int) -> Ranks:
+        """Return the test items in the first k places alone; made once for each k."""
+        if k not in self._tops:
+            which = self.ranks <= k
+            self._tops[k] = Ranks(
+                self.user[which], self.ranks[which], self.weights[which], self.n_users
+            )
+        return self._tops[k]
+
+    @cached_property
+    def _tops(self) -> dict[int, Ranks]:
+        return {}
+
+    def finding(self, which: BoolArray) -> Ranks:
+        """Return the ranks as if the list held of the test items but `which`, (n,) bool.
+
+        The others stay test items, so that counts and totals are as before; they are not found.
+        """
+        ranks = np.where(which, self.ranks, np.inf)
+        order = np.lexsort((ranks, self.user))
+        return Ranks(self.user, ranks[order], self.weights[order], self.n_users)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Component):
+    """A metric that each user has a value of.
+
+    A subclass is a frozen dataclass, registered under a name, that overrides `__call__`. A suite
+    names it as name@k; its settings, if it has any, have defaults.
+    """
+
+    symbol: ClassVar[str] = ""
+    """How a figure prints it, as NDCG of NDCG@20; its name if empty."""
+    per_user: ClassVar[bool] = True
+    """Whether each user has a value, which is then averaged."""
+    additive: ClassVar[bool] = False
+    """Whether it is a sum over the test items that are found.
+
+    What one of them adds may depend on its own rank and weight, on the number and weights of all
+    test items of the user, and on k, but not on where the others stand. Hence the value is the sum
+    of the values of `Ranks.finding` over any parts of the test items: what each part gives.
+    """
+
+    def __call__(self, found: Ranks, k: int) -> FloatArray:
+        """Return the metric of each user's first k places: (U,) float64, finite.
+
+        Args:
+            found: the ranks of the test items, in lists that may be longer than k, or shorter.
+            k: how many places count, at least 1.
+
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override __call__")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListMetric(Component):
+    """A metric of the lists of all users together, whatever the test items are."""
+
+    symbol: ClassVar[str] = ""
+    """As `Metric.symbol`."""
+    per_user: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
+
+    def __call__(self, recommended: IntArray, item_counts: IntArray, k: int) -> float:
+        """Return the metric, a finite number.
+
+        Args:
+            recommended: (U, K) item ids in rank order; a negative id is an empty place, and a list
+                shorter than k ends there. Places after k do not count.
+            item_counts: (I,) training pairs of each item.
+            k: how many places count, at least 1.
+
+        Raises:
+            ValueError: ids outside the catalogue, or nothing recommended.
+
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override __call__")
+
+
+METRICS: Registry[Metric | ListMetric] = Registry("metric", "robustbench_rec.metrics")
