@@ -19,6 +19,19 @@ def test_the_readme_s_plugin_passes_the_readme_s_test(checkout, readme_plugin, t
     assert "11 passed" in done.stdout
 
 
+def test_the_readme_s_metric_passes_the_contract(checkout, tmp_path):
+    text = (checkout / "README.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
+    metric, contract = (block for block in blocks if "RankBiasedPrecision" in block)
+    (tmp_path / "rbp.py").write_text(metric)
+    (tmp_path / "test_rbp.py").write_text(contract)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    assert "8 passed" in done.stdout
+
+
 def test_every_command_of_the_readme_is_one_of_ours(checkout):
     from robustbench_rec.cli.main import main
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threads import MOST, using
 
-from robustbench_rec import Interactions
+from robustbench_rec import METRICS, Interactions
 from robustbench_rec.data.preparation import load
 from robustbench_rec.evaluation.ranking import _best_in_rows, _best_in_tiles, evaluate, top_items
 from robustbench_rec.experiment.suite_file import load_suite
@@ -269,3 +269,29 @@ def test_a_cell_masks_the_clean_training_items_and_not_those_of_validation(tmp_p
         np.testing.assert_array_equal(per_user["users"], which)
         np.testing.assert_allclose(per_user["recall@20"], recall, rtol=1e-6)
         assert split.valid.holds(which[:, None], lists).any()
+
+
+def test_metrics_are_those_asked_for_with_the_same_bits():
+    split = toy_split()
+    users, items = random_embeddings(split.n_users, split.n_items)
+    everything = evaluate(users, items, split.test, split.seen, [3, 9])
+    assert everything.per_user.keys() | everything.lists.keys() == {
+        f"{name}@{k}" for name in METRICS.ours for k in (3, 9)
+    }
+    one = evaluate(users, items, split.test, split.seen, [3], ["ndcg"])
+    assert list(one.per_user) == ["ndcg@3"]
+    assert one.lists == {}
+    np.testing.assert_array_equal(one.per_user["ndcg@3"], everything.per_user["ndcg@3"])
+
+
+def test_weights_are_those_of_the_held_out_pairs_wherever_these_rank():
+    split = toy_split()
+    users, items = random_embeddings(split.n_users, split.n_items)
+    weights = rng_for(0, "weights").uniform(0.1, 1, len(split.test))
+    ranking = evaluate(users, items, split.test, split.seen, [9], ["recall"], weights)
+    lists = top_items(users, items, ranking.users, split.seen, 9)
+    for user, listed, value in zip(ranking.users, lists, ranking.per_user["recall@9"], strict=True):
+        own = split.test.users == user
+        found = own & np.isin(split.test.items, listed)
+        assert value == pytest.approx(weights[found].sum() / weights[own].sum())
+    assert 0 < ranking.per_user["recall@9"].mean() < 1

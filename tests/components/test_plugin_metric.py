@@ -1,0 +1,216 @@
+"""A metric of one's own: one file, its contract, and a suite run, extended and mended."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robustbench_rec.records.frames import read
+
+MINE = '''
+"""Reciprocal ranks, all of them."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from robustbench_rec import METRICS, Metric, Ranks
+
+
+@METRICS.add("mine")
+@dataclass(frozen=True, kw_only=True)
+class Mine(Metric):
+    """The sum of 1 / rank over the test items in the top k."""
+
+    symbol: ClassVar[str] = "Mine"
+    additive: ClassVar[bool] = True
+
+    def __call__(self, found: Ranks, k: int):
+        top = found.top(k)
+        return top.sum(1 / top.ranks)
+'''
+
+CONTRACT = """
+from robustbench_rec import METRICS
+from robustbench_rec.components.registry import load_plugins
+from robustbench_rec.testing import MetricContract
+
+load_plugins(["mine.py"])
+
+class TestMine(MetricContract):
+    metric = METRICS["mine"]
+"""
+
+SUITE = """
+name = "tiny"
+floors = ["popularity"]
+metrics = ["ndcg@20", "recall@10"]
+training = { epochs = 2, batch_size = 64, lr = 1e-2, eval_every = 1 }
+
+[[dataset]]
+name = "synthetic"
+n_users = 60
+n_items = 50
+positives = 20
+
+[[backbone]]
+name = "mf"
+dim = 4
+
+[[loss]]
+name = "bpr"
+
+[[perturbation]]
+name = "hidden_positives"
+level = [0, 0.3]
+"""
+ASKED = 'plugins = ["mine.py"]\n' + SUITE.replace('"recall@10"', '"recall@10", "mine@10"')
+OUT = ("--out", "out", "--jobs", 1, "--no-figures")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes the plugin and the suite, and returns the suite's path."""
+
+    def written(plugin: str = MINE, suite: str = ASKED) -> Path:
+        (tmp_path / "mine.py").write_text(plugin)
+        (tmp_path / "tiny.toml").write_text(suite)
+        return tmp_path / "tiny.toml"
+
+    return written
+
+
+def records(folder: Path) -> dict[str, dict]:
+    found = (json.loads(path.read_text()) for path in (folder / "cells").glob("*.json"))
+    return {one["id"]: one for one in found}
+
+
+def test_it_meets_the_contract(tmp_path, write):
+    write()
+    (tmp_path / "test_mine.py").write_text(CONTRACT)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    assert "8 passed" in done.stdout
+
+
+def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, command):
+    first = command("run", write(suite=SUITE), *OUT)
+    assert first.returncode == 0, first.stderr
+    before = records(tmp_path / "out")
+    assert not any("mine" in metric for one in before.values() for metric in one["metrics"])
+
+    suite = write()
+    line = "metric mine@10 is new or changed: 2 floors are ranked again, 2 cells run again\n"
+    assert line in command("run", suite, *OUT, "--dry-run").stdout
+    added = command("run", suite, *OUT)
+    assert added.returncode == 0, added.stderr
+    assert line in added.stdout
+    assert "4 cells from 4 trainings, 0 done, 4 to run" in added.stdout
+    after = records(tmp_path / "out")
+    assert after.keys() == before.keys()  # it is in no id
+    for id, record in after.items():
+        kept = {name: record["metrics"][name] for name in before[id]["metrics"]}
+        assert kept == before[id]["metrics"]
+        assert record["metrics"].keys() - kept.keys() == {"mine@10", "mine@20"}
+        assert record["metric_code"].keys() - before[id]["metric_code"].keys() == {"mine"}
+        with np.load(tmp_path / "out" / "cells" / f"{id}.npz") as arrays:
+            assert arrays["mine@10"].mean() == pytest.approx(record["metrics"]["mine@10"])
+    frame = read(tmp_path / "out")
+    assert (frame["metric"] == "mine@10").sum() == 4
+
+    again = command("run", suite, *OUT)
+    assert "4 done, 0 to run" in again.stdout
+    assert "new or changed" not in again.stdout
+
+    write(MINE.replace("1 / top.ranks", "2 / top.ranks"))
+    mended = command("run", suite, *OUT)
+    assert mended.returncode == 0, mended.stderr
+    assert line in mended.stdout
+    for id, record in records(tmp_path / "out").items():
+        assert record["metrics"]["mine@10"] == pytest.approx(2 * after[id]["metrics"]["mine@10"])
+    commented = "# What changes nothing.\n        return top"
+    write(MINE.replace("1 / top.ranks", "2 / top.ranks").replace("return top", commented))
+    assert "4 done, 0 to run" in command("run", suite, *OUT).stdout
+
+
+def test_what_reads_the_run_does_without_the_plugin(tmp_path, write, command):
+    assert command("run", write(), *OUT).returncode == 0
+    (tmp_path / "mine.py").unlink()
+    for words in (["status"], ["figures"]):
+        done = command(*words, "out")
+        assert done.returncode == 0, done.stderr
+    assert any("mine" in path.name for path in (tmp_path / "out" / "figures").iterdir())
+
+
+def test_a_broken_one_that_nobody_asks_for_harms_nobody(write, command):
+    broken = MINE.replace("return top.sum(1 / top.ranks)", "return 1 / 0")
+    suite = write(broken, 'plugins = ["mine.py"]\n' + SUITE)
+    done = command("run", suite, *OUT)
+    assert done.returncode == 0, done.stderr
+
+
+BROKEN = {
+    "NaN": (
+        "1 / top.ranks)",
+        "1 / top.ranks) * float('nan')",
+        "ValueError: metric 'mine' returned NaN for user 0 and ",
+    ),
+    "the wrong length": (
+        "top.sum(1 / top.ranks)",
+        "top.ranks[:5]",
+        "ValueError: metric 'mine' returned 5 values for ",
+    ),
+    "an error": (
+        "1 / top.ranks",
+        "{}[k]",
+        "ValueError: metric 'mine' failed: KeyError: 10 (mine.py, line 20)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_goes_wrong_in_it_fails_the_cells_with_one_line(tmp_path, write, command, case):
+    old, new, reason = BROKEN[case]
+    assert MINE.count(old) == 1
+    done = command("run", write(MINE.replace(old, new)), *OUT)
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "4 failed" in done.stdout
+    for record in records(tmp_path / "out").values():
+        assert record["status"] == "failed"
+        assert record["error"].startswith(reason)
+        assert "\n" not in record["error"]
+        assert record["error"] in done.stderr
+
+
+REFUSED = {
+    "a name that is taken": (
+        ('add("mine")', 'add("ndcg")'),
+        "plugin 'mine.py' did not import: ValueError: metric 'ndcg' is "
+        "robustbench_rec.metrics.ndcg.NDCG already; ",
+    ),
+    "a name that is none": (('add("mine")', 'add("mine@10")'), "metric name 'mine@10' must match"),
+    "another name than is asked for": (
+        ('add("mine")', 'add("mines")'),
+        "no metric named 'mine'; did you mean 'mines'?",
+    ),
+    "a setting without a default": (
+        ("    symbol:", "    p: float\n    symbol:"),
+        "mine needs the setting 'p'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_metric_that_cannot_be_is_one_line_before_anything_runs(tmp_path, write, command, case):
+    (old, new), says = REFUSED[case]
+    assert MINE.count(old) == 1
+    done = command("run", write(MINE.replace(old, new)), *OUT)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert says.replace("'mine.py'", repr(str(tmp_path / "mine.py"))) in line
+    assert not (tmp_path / "out" / "cells").exists()
