@@ -77,7 +77,8 @@ def _first_line(cls: type) -> str:
 def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     """Show NAME, of anything that `list` lists: settings, units, defaults, source.
 
-    A suite may be called as a loss is: then both are shown, in JSON as a list of the two.
+    A name may be of several things, as of a suite and a loss, or of a floor and a metric: then all
+    are shown, in JSON as a list.
     """
     from robustbench_rec.experiment.suite_file import shipped
 
