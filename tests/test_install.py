@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_rec.records.frames import read
+from robustbench_rec.records.run import read_run
 
 PLUGIN_PROJECT = """
 [build-system]
@@ -127,7 +127,10 @@ def test_the_wheel_runs_outside_the_checkout(installed, tmp_path):
     for name in ("smoke", "hidden_positives", "softmax", "lightgcn", "synthetic"):
         assert name in listed
     run(command, "run", "smoke", "--only", "loss=bpr", "--no-figures", cwd=tmp_path)
-    assert set(read(tmp_path / "results" / "runs" / "smoke")["loss"]) == {"bpr", "untrained"}
+    assert set(read_run(tmp_path / "results" / "runs" / "smoke").results["loss"]) == {
+        "bpr",
+        "untrained",
+    }
 
 
 @pytest.mark.parametrize("words", [["list"], ["--version"], ["run", "smoke", "--dry-run"]])
@@ -154,4 +157,4 @@ def test_a_plugin_in_a_package_of_its_own_runs_in_a_suite(installed, tmp_path, r
     (tmp_path / "mine.toml").write_text(PLUGIN_SUITE)
     command = installed / "bin" / "robustbench-rec"
     run(command, "run", "mine.toml", "--no-figures", "--out", "out", cwd=tmp_path)
-    assert read(tmp_path / "out")["level"].unique().tolist() == [0.0, 0.5]
+    assert read_run(tmp_path / "out").results["level"].unique().tolist() == [0.0, 0.5]

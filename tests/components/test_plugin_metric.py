@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robustbench_rec.records.frames import read
+from robustbench_rec.records.run import read_run
 
 MINE = '''
 """Reciprocal ranks, all of them."""
@@ -119,7 +119,7 @@ def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, command):
         assert record["metric_code"].keys() - before[id]["metric_code"].keys() == {"mine"}
         with np.load(tmp_path / "out" / "cells" / f"{id}.npz") as arrays:
             assert arrays["mine@10"].mean() == pytest.approx(record["metrics"]["mine@10"])
-    frame = read(tmp_path / "out")
+    frame = read_run(tmp_path / "out").results
     assert (frame["metric"] == "mine@10").sum() == 4
 
     again = command("run", suite, *OUT)

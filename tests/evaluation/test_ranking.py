@@ -13,7 +13,7 @@ from robustbench_rec import METRICS, Interactions
 from robustbench_rec.data.preparation import load
 from robustbench_rec.evaluation.ranking import _best_in_rows, _best_in_tiles, evaluate, top_items
 from robustbench_rec.experiment.suite_file import load_suite
-from robustbench_rec.running.execution import run_cells
+from robustbench_rec.running.execution import train_and_test
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training.fit import fit
@@ -258,7 +258,7 @@ def test_a_cell_masks_the_clean_training_items_and_not_those_of_validation(tmp_p
     clean_cell, hidden_cell = suite.cells({dataset: dataset.fingerprint(tmp_path)})
     split = load(dataset, tmp_path, suite.seed)
     for cell in (clean_cell, hidden_cell):
-        ((record, per_user),) = run_cells([cell], Path(tmp_path))
+        ((record, per_user),) = train_and_test([cell], Path(tmp_path))
         assert record.error == ""
         trained_on = cell.perturbation.apply(split, cell.perturbation_rng())
         model = fit(trained_on, cell.backbone, cell.loss, cell.training, cell.training_seed)
