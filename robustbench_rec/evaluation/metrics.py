@@ -88,6 +88,26 @@ def up_to_date(
     return metric in held and made_by.get(name) == codes[name]
 
 
+def try_out(asked: Iterable[str]) -> None:
+    """Compute what plugins are asked for, `name@k`, for five made-up users.
+
+    So one that cannot be computed is told before anything runs, and costs no result.
+
+    Raises:
+        InputError: as `parse`, or as `user_values` and `list_values` raise ValueError.
+
+    """
+    metrics = [parse(metric) for metric in asked]
+    names = [name for name, _ in metrics if name not in METRICS.ours]
+    found = Ranks.of(np.tri(5, k=-1, dtype=np.bool_), [2, 3, 3, 5, 9])
+    try:
+        for k in {k for _, k in metrics}:
+            user_values(found, [k], names)
+            list_values(np.arange(25).reshape(5, 5), np.arange(25), [k], names)
+    except ValueError as error:
+        raise InputError(f"{one_line(error).partition(': ')[2]} (five made-up users)") from error
+
+
 def user_values(
     found: Ranks, ks: Sequence[int], names: Iterable[str], users: IntArray | None = None
 ) -> dict[str, FloatArray]:

@@ -22,7 +22,7 @@ from robustbench_rec.components.registry import NAME, load_plugins, make
 from robustbench_rec.components.settings import spec
 from robustbench_rec.data.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError, Place, nearest, placed
-from robustbench_rec.evaluation.metrics import Averaging, parse
+from robustbench_rec.evaluation.metrics import Averaging, try_out
 from robustbench_rec.experiment.reference import Grid, Published, read_reference
 from robustbench_rec.experiment.search_space import Entry, Tuning, read_entry
 from robustbench_rec.experiment.suite import Suite
@@ -217,7 +217,7 @@ class _Reader:
         with placed("plugins"):
             load_plugins(plugins)
         with placed("metrics"):
-            [parse(metric) for metric in file.metrics]
+            try_out(file.metrics)
         with placed("training"):
             make(TrainConfig, file.training, "training")
         with placed("tune"):

@@ -11,6 +11,7 @@ from robustbench_rec.errors import InputError, one_line
 from robustbench_rec.evaluation.metrics import codes_of
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.records.record import Record
+from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running.compute import Compute
 from robustbench_rec.running.execution import train_and_test
 from robustbench_rec.running.plan import Plan
@@ -39,8 +40,6 @@ def run_cells(plan: Plan, place: Workplace, titles: Mapping[str, str]) -> Status
     failed = {id: (titles[id], why) for id, (_, why) in plan.blocked.items()}
     status = Status(total=len(plan.cells), already=already, failed=failed)
     status.costs = (0.0, sum(plan.costs.values()))
-    for cell, why in plan.blocked.values():
-        place.folder.write(Record.failure(cell, InputError(why)), {})
     cells = _Cells(plan, place, status, titles)
     pool = Pool(place, status, cells.take_up, cells.give_up)
     for job in cells.jobs():
@@ -48,6 +47,12 @@ def run_cells(plan: Plan, place: Workplace, titles: Mapping[str, str]) -> Status
     pool.run()
     place.events.progress(status)
     return status
+
+
+def record_blocked(plan: Plan, folder: RunFolder) -> None:
+    """Record the cells whose settings no trial could choose; they fail with the reason."""
+    for cell, why in plan.blocked.values():
+        folder.write(Record.failure(cell, InputError(why)), {})
 
 
 class _Cells:

@@ -135,12 +135,13 @@ class Session:
         run_trials(plan, self._workplace(engine), titles)
 
     def _run_cells(self, plan: Plan, engine: Engine) -> Run:
-        from robustbench_rec.running.run_cells import run_cells
+        from robustbench_rec.running.run_cells import record_blocked, run_cells
 
         manifest = manifest_of(plan, self.command)
         is_new = bool(plan.left) or not self.folder.is_compact(manifest, plan.before)
         if is_new:
             self.folder.begin(manifest)
+            record_blocked(plan, self.folder)
         titles = {id: manifest.title(cell) for id, cell in manifest.cells.items()}
         run_cells(plan, self._workplace(engine), titles)
         return compact(self.folder, self.events) if is_new else Run(self.folder, self.events)

@@ -1,6 +1,7 @@
 import pytest
 
-from robustbench_rec.components.labels import meant, short_names
+import robustbench_rec
+from robustbench_rec.components.labels import label_of, meant, one_meant, short_names, told_apart
 
 PSL = "psl(activation={}, tau={}, n_negatives=200)"
 LOSSES = short_names(
@@ -37,6 +38,28 @@ def test_a_text_means_the_components_that_have_all_its_settings(asked, labels):
     assert meant(asked, LOSSES) == labels
 
 
-def test_a_label_means_itself_though_others_have_its_settings_too():
-    labels = {"a(x=1)": "a", "a(x=1, y=2)": "a(y=2)"}
-    assert meant("a", labels) == ["a"]
+def test_a_name_means_all_of_its_name_and_where_one_is_wanted_a_label_means_itself():
+    labels = {"a(x=1, y=1)": "a", "a(x=1, y=2)": "a(y=2)"}
+    assert meant("a", labels) == ["a", "a(y=2)"]
+    assert one_meant("a", labels) == ["a"]
+    assert one_meant("a(y=1)", labels) == ["a"]
+    assert one_meant("a(x=1)", labels) == ["a", "a(y=2)"]
+
+
+def test_a_label_is_the_name_with_the_settings_that_are_not_its_defaults():
+    softmax, psl = robustbench_rec.LOSSES["softmax"], robustbench_rec.LOSSES["psl"]
+    assert label_of(softmax()) == "softmax"
+    assert label_of(softmax(tau=0.1, n_negatives=1000)) == "softmax(tau=0.1)"
+    assert label_of(psl(tau=0.2, activation="tanh"), without=["tau"]) == "psl(activation=tanh)"
+    pool = robustbench_rec.PERTURBATIONS["negative_contamination"]
+    assert label_of(pool(level=0.5), without=["level"]) == "negative_contamination"
+    assert label_of(pool(pool="held_out")) == "negative_contamination(pool=held_out)"
+
+
+def test_labels_that_several_specs_share_are_told_apart_by_what_differs():
+    labels = {"a(x=1, lr=1)": "a(x=1)", "a(x=1, lr=2)": "a(x=1)", "b(x=1)": "b"}
+    assert told_apart(labels) == {
+        "a(x=1, lr=1)": "a(x=1, lr=1)",
+        "a(x=1, lr=2)": "a(x=1, lr=2)",
+        "b(x=1)": "b",
+    }
