@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from robustbench_rec.components.loss import Batch, Loss, bound
 from robustbench_rec.components.metric import FloatArray, ListMetric, Metric, Ranks
@@ -22,9 +24,6 @@ from robustbench_rec.components.perturbation import MAY_CHANGE, Perturbation, pe
 from robustbench_rec.evaluation.metrics import list_values, user_values
 from robustbench_rec.interactions import IntArray, Interactions, Split
 from robustbench_rec.seeds import rng_for
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 PARTS = ("train", "seen", "valid", "test", "false_negatives", "test_pool", "contamination")
 
@@ -158,8 +157,6 @@ def batch_of(pos: Tensor, neg: Tensor, users: Tensor | None = None, step: int = 
         step: steps taken before.
 
     """
-    import torch
-
     n_rows, n_slots = neg.shape
     rng = rng_for(0, "batch", n_rows, n_slots)
     vectors = torch.as_tensor(rng.normal(size=(2, n_rows, 4)), dtype=pos.dtype)
@@ -187,8 +184,6 @@ class LossContract:
 
     def scores(self, n: int, rows: int = 4) -> tuple[Tensor, Tensor]:
         """Return random cosine-range scores (rows,) and (rows, n) in double precision."""
-        import torch
-
         rng = rng_for(0, "scores", n)
         pos = torch.tensor(rng.uniform(-0.9, 0.9, rows), requires_grad=True)
         neg = torch.tensor(rng.uniform(-0.9, 0.9, (rows, n)), requires_grad=True)
@@ -201,8 +196,6 @@ class LossContract:
 
     def gradients(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return value and gradients with respect to both kinds of score."""
-        import torch
-
         value = self.value(pos, neg)
         by_pos, by_neg = torch.autograd.grad(value, (pos, neg))
         return value, by_pos, by_neg
@@ -222,8 +215,6 @@ class LossContract:
 
     @pytest.mark.parametrize("n", [1, 1000])
     def test_is_finite_at_extreme_scores(self, n: int) -> None:
-        import torch
-
         largest = 1.0 if self.loss.score == "cosine" else 1e4
         for sign in (-1, 1):
             pos = torch.full((2,), -sign * largest, requires_grad=True)
@@ -240,13 +231,9 @@ class LossContract:
         assert by_neg.max() > 0
 
     def test_gradient_is_the_derivative(self) -> None:
-        import torch
-
         assert torch.autograd.gradcheck(self.value, self.scores(5))
 
     def test_rows_are_averaged(self) -> None:
-        import torch
-
         pos, neg = self.scores(3)
         users = torch.arange(4)
         objective = bound(self.loss, n_users=4, n_items=9, seed=0)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from robustbench_rec.components.metric import METRICS, FloatArray, Ranks
 from robustbench_rec.evaluation.metrics import list_values, user_values
+from robustbench_rec.evaluation.topk import keep_best, sort_best
 from robustbench_rec.interactions import IntArray, Interactions
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 TILE = (4096, 2048)
 """Users and items scored at once on a CPU: 32 MiB of float32.
@@ -131,8 +130,6 @@ def top_items(
 
 def _check_range(users: Tensor, items: Tensor) -> None:
     """Refuse embeddings that could give a score that is not finite: |<u, v>| <= |u| |v|."""
-    import torch
-
     most = float(users.norm(dim=1).max()) * float(items.norm(dim=1).max())
     if not most < torch.finfo(users.dtype).max:
         raise FloatingPointError(
@@ -153,10 +150,6 @@ def _best_in_tiles(
 
     Where there are fewer users than a tile has, it is as much wider.
     """
-    import torch
-
-    from robustbench_rec.evaluation.topk import keep_best, sort_best
-
     best = np.full((which.size, k), -1, dtype=np.int64)
     height = max(min(tile[0], which.size), 1)
     width = min(tile[0] * tile[1] // height, len(items))
@@ -181,8 +174,6 @@ def _best_in_rows(
 
     `at_once` bounds the scores held, but for one row.
     """
-    import torch
-
     best = np.empty((which.size, k), dtype=np.int64)
     n_rows = max(at_once // len(items), 1)
     for top in range(0, which.size, n_rows):
@@ -210,8 +201,6 @@ def _order(scores: Tensor) -> Tensor:
     The bits of a float, as an integer, ascend with it if positive and descend if negative; `topk`
     alone would leave the order of equal scores open.
     """
-    import torch
-
     bits = (scores + 0.0).view(torch.int32)  # (R, n); the sum turns -0.0 into 0.0
     ascending = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     items = torch.arange(scores.shape[1], device=scores.device)
