@@ -19,7 +19,7 @@ Labels = Mapping[str, Mapping[str, str]]
 
 
 def manifest_of(plan: Plan, command: str = "") -> Manifest:
-    """Describe a run; what an earlier call of the same suite planned stays in it.
+    """Describe a run; what an earlier call of the same suite and protocol planned stays in it.
 
     Args:
         plan: what is run.
@@ -27,7 +27,7 @@ def manifest_of(plan: Plan, command: str = "") -> Manifest:
 
     """
     suite, before = plan.suite, plan.before
-    again = before is not None and before.suite_text == suite.text
+    again = before is not None and before.suite_text == suite.text and not plan.of_old
     held = before if again else None
     labels = suite.labels
     return Manifest(
