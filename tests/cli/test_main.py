@@ -10,6 +10,7 @@ from shutil import copytree, ignore_patterns, rmtree
 from types import SimpleNamespace
 
 import click
+import numpy as np
 import pytest
 import runs
 from click.testing import CliRunner, Result
@@ -31,6 +32,7 @@ from robustbench_rec.experiment.suite_file import load_suite, shipped
 from robustbench_rec.figures.files import save_all
 from robustbench_rec.records.manifest import CappedLoss
 from robustbench_rec.records.run import read_run
+from robustbench_rec.records.run_folder import RunFolder
 
 REGISTRIES = {
     "perturbations": PERTURBATIONS,
@@ -818,3 +820,28 @@ def test_the_module_is_the_command_line(command):
         "robustbench-rec: nothing of robustbench-rec list is named 'sofmax'; did you mean"
     )
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["status", "--json"], ["compare", "--against", "bpr"], ["figures"]]
+)
+def test_what_reads_a_run_reads_its_manifest_and_each_record_once(tmp_path, monkeypatch, words):
+    folder = RunFolder(tmp_path / "run")
+    cells = {
+        f"c{at}": runs.cell(loss, 0.1 * (at % 2)) for at, loss in enumerate(("bpr", "mse") * 2)
+    }
+    with folder.locked():
+        folder.begin(runs.manifest(cells=cells))
+        for id, cell in cells.items():
+            kept = runs.record(id, level=cell["level"], metrics={"ndcg@20": 0.5})
+            folder.write(kept, {"users": np.arange(3)})
+    read, read_bytes = [], Path.read_bytes
+
+    def counted(path):
+        read.append(path.name)
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    monkeypatch.setattr(drawing, "available_cores", lambda: 1)
+    told(words[0], folder.folder, *words[1:])
+    assert sorted(read) == sorted(["manifest.json", *(f"{id}.json" for id in cells)])
