@@ -827,9 +827,8 @@ def test_the_module_is_the_command_line(command):
 )
 def test_what_reads_a_run_reads_its_manifest_and_each_record_once(tmp_path, monkeypatch, words):
     folder = RunFolder(tmp_path / "run")
-    cells = {
-        f"c{at}": runs.cell(loss, 0.1 * (at % 2)) for at, loss in enumerate(("bpr", "mse") * 2)
-    }
+    points = [(loss, level) for loss in ("bpr", "mse") for level in (0.0, 0.1)]
+    cells = {f"c{at}": runs.cell(*point) for at, point in enumerate(points)}
     with folder.locked():
         folder.begin(runs.manifest(cells=cells))
         for id, cell in cells.items():
