@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,6 +20,7 @@ from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.interactions import Split
 from robustbench_rec.records.record import Record, Trial
 from robustbench_rec.running.compute import COMPUTE, Compute
+from robustbench_rec.running.noisy_validation import trial_split
 from robustbench_rec.training.fit import Fit, fit
 
 PerUser = dict[str, NDArray[Any]]
@@ -175,43 +175,3 @@ def _realised(perturbation: Perturbation, clean: Split, perturbed: Split) -> dic
 def _means(ranking: Ranking) -> dict[str, float]:
     means = {name: float(values.mean()) for name, values in ranking.per_user.items()}
     return means | ranking.lists
-
-
-def trial_split(cell: Cell, clean: Split) -> Split:
-    """Return what a trial trains on and is selected by; the test pairs are not in it."""
-    blind = replace(clean, test=clean.test.none())
-    if cell.trains_clean:
-        return blind
-    if not cell.carves_validation:
-        return perturb(cell.perturbation, blind, cell.perturbation_rng())
-    rngs = cell.perturbation_rng(), cell.noisy_validation_rng()
-    return with_noisy_validation(blind, cell.perturbation, *rngs)
-
-
-def with_noisy_validation(
-    split: Split, perturbation: Perturbation, rng: np.random.Generator, carve: np.random.Generator
-) -> Split:
-    """Return a split whose validation pairs are perturbed as its training pairs are.
-
-    The perturbation meets training and validation pairs alike, as where all that was observed is
-    noisy; of what it leaves, each user's validation is as large as before, though one pair stays
-    to train on. What is held out stays masked. `test` is empty and not looked at; `test_pool`
-    says, as for every training, what no noise may be drawn from.
-
-    Args:
-        split: clean.
-        perturbation: of stage "train".
-        rng: of the perturbation.
-        carve: draws the validation pairs.
-
-    """
-    nothing = split.valid.none()
-    seen = split.seen + split.valid
-    observed = replace(split, train=split.train + split.valid, seen=seen, valid=nothing)
-    perturbed = perturb(perturbation, replace(observed, test=nothing), rng)
-    left = perturbed.train
-    counts = np.minimum(split.valid.user_counts, np.maximum(left.user_counts - 1, 0))
-    chosen = left.drawn(counts, carve)
-    held_out = split.seen.without(split.train).without(left)
-    train = left[~chosen]
-    return replace(perturbed, train=train, valid=left[chosen], seen=train + held_out)

@@ -37,8 +37,9 @@ from robustbench_rec.records.frames import TUNING_COLUMNS
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running import execution
-from robustbench_rec.running.execution import try_settings, with_noisy_validation
+from robustbench_rec.running.execution import try_settings
 from robustbench_rec.running.manifest import manifest_of
+from robustbench_rec.running.noisy_validation import with_noisy_validation
 from robustbench_rec.running.plan import Plan, make_plan
 from robustbench_rec.running.search import suggestions
 from robustbench_rec.seeds import rng_for
