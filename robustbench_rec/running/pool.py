@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from robustbench_rec.records.events import Events
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running.compute import Compute
 from robustbench_rec.running.engines import Engine
+from robustbench_rec.running.plan import Plan
 
 DEATHS = 3
 """A training whose worker died so often has failed."""
@@ -82,6 +83,16 @@ class Status:
     """How far each running training is: its last evaluated epoch, and the last it may come to."""
     under_way: float = 0.0
     """What of the rest the running ones have behind them, in the unit of `costs`."""
+
+    @classmethod
+    def of_cells(cls, plan: Plan, titles: Mapping[str, str]) -> Status:
+        """Return how a plan stands before its cells run; `titles` name them for a person."""
+        return cls(
+            total=len(plan.cells),
+            already=sum(cell.id in plan.done for cell in plan.cells),
+            failed={id: (titles[id], why) for id, (_, why) in plan.blocked.items()},
+            costs=(0.0, sum(plan.costs.values())),
+        )
 
     @property
     def left(self) -> int:

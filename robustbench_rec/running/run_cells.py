@@ -36,10 +36,7 @@ def run_cells(plan: Plan, place: Workplace, titles: Mapping[str, str]) -> Status
         InputError: results cannot be written, or torch or numba takes no such number of threads.
 
     """
-    already = sum(cell.id in plan.done for cell in plan.cells)
-    failed = {id: (titles[id], why) for id, (_, why) in plan.blocked.items()}
-    status = Status(total=len(plan.cells), already=already, failed=failed)
-    status.costs = (0.0, sum(plan.costs.values()))
+    status = Status.of_cells(plan, titles)
     cells = _Cells(plan, place, status, titles)
     pool = Pool(place, status, cells.take_up, cells.give_up)
     for job in cells.jobs():

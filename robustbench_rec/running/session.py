@@ -18,7 +18,7 @@ from robustbench_rec.running.compute import COMPUTE, Compute, default_jobs, find
 from robustbench_rec.running.engines import Engine, start_engine
 from robustbench_rec.running.manifest import manifest_of
 from robustbench_rec.running.plan import Plan, check_data, make_plan
-from robustbench_rec.running.pool import Workplace
+from robustbench_rec.running.pool import Status, Workplace
 
 
 def run(
@@ -135,16 +135,17 @@ class Session:
         run_trials(plan, self._workplace(engine), titles)
 
     def _run_cells(self, plan: Plan, engine: Engine) -> Run:
+        manifest = manifest_of(plan, self.command)
+        titles = {id: manifest.title(cell) for id, cell in manifest.cells.items()}
+        if not plan.left and self.folder.is_compact(manifest, plan.before):
+            self.events.progress(Status.of_cells(plan, titles))
+            return Run(self.folder, self.events)
         from robustbench_rec.running.run_cells import record_blocked, run_cells
 
-        manifest = manifest_of(plan, self.command)
-        is_new = bool(plan.left) or not self.folder.is_compact(manifest, plan.before)
-        if is_new:
-            self.folder.begin(manifest)
-            record_blocked(plan, self.folder)
-        titles = {id: manifest.title(cell) for id, cell in manifest.cells.items()}
+        self.folder.begin(manifest)
+        record_blocked(plan, self.folder)
         run_cells(plan, self._workplace(engine), titles)
-        return compact(self.folder, self.events) if is_new else Run(self.folder, self.events)
+        return compact(self.folder, self.events)
 
     def _workplace(self, engine: Engine) -> Workplace:
         return Workplace(

@@ -6,8 +6,8 @@ import zipfile
 import pytest
 
 from robustbench_rec import InputError
+from robustbench_rec.data import fetch as fetching
 from robustbench_rec.data.fetch import RECIPES, Recipe, canonical, fetch
-from robustbench_rec.datasets import fetch as fetching
 
 CANONICAL = b"user,item,rating,timestamp\n1,5,4,70\n1,9,3,60\n2,5,1,50\n"
 U_DATA = b"2\t5\t1\t50\n1\t9\t3\t60\n1\t5\t4\t70\n"

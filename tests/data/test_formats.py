@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from robustbench_rec import InputError, Table
+from robustbench_rec.data import tables
 from robustbench_rec.data.columns import Columns
 from robustbench_rec.data.formats import files_of, look, parts, read
 from robustbench_rec.data.source import Source
-from robustbench_rec.datasets import tables
 
 PAIRS = {(1, 10), (1, 20), (2, 10), (3, 30)}
 

@@ -21,11 +21,13 @@ class Serial:
     n_workers = 1
 
     def __init__(self) -> None:
-        self._libraries = ExitStack()
-        self._libraries.enter_context(libraries_as_they_were())
+        self._libraries: ExitStack | None = None
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Call a function, and return its result as a future that is done."""
+        if self._libraries is None:  # not before anything runs: it imports torch
+            self._libraries = ExitStack()
+            self._libraries.enter_context(libraries_as_they_were())
         future: Future[Any] = Future()
         try:
             future.set_result(function(*args))
@@ -35,4 +37,5 @@ class Serial:
 
     def close(self) -> None:
         """Give torch and the compiled code back the threads that they had."""
-        self._libraries.close()
+        if self._libraries is not None:
+            self._libraries.close()
