@@ -137,25 +137,39 @@ class RunFolder:
 
     def manifest(self) -> Manifest:
         """Return the manifest; InputError where the folder holds no run that can be read."""
-        path = self.folder / "manifest.json"
         try:
-            held = json.loads(path.read_bytes())
-            if not isinstance(held, dict):
-                raise ValueError("it is no table")
-            return Manifest.model_validate(manifest_of_today(held))
+            return self._manifest()
         except FileNotFoundError:
             raise InputError(f"{self.folder}: no run here (manifest.json is missing)") from None
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+        except InputError:
+            raise
         except (OSError, ValueError) as error:
+            path = self.folder / "manifest.json"
             raise InputError(f"{path}: cannot be read ({_unfit(error)})") from None
 
     def manifest_if_any(self) -> Manifest | None:
-        """Return the manifest; None where there is none, or none that can be read."""
+        """Return the manifest; None where there is none, or none that can be read.
+
+        Raises:
+            InputError: it is of a format that is not known here, so that nobody writes over it.
+
+        """
         try:
-            return self.manifest()
+            return self._manifest()
         except InputError:
+            raise
+        except (OSError, ValueError):
             return None
+
+    def _manifest(self) -> Manifest:
+        path = self.folder / "manifest.json"
+        held = json.loads(path.read_bytes())
+        if not isinstance(held, dict):
+            raise ValueError("it is no table")
+        try:
+            return Manifest.model_validate(manifest_of_today(held))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
     def read_records(
         self, ids: Iterable[str], events: Events, set_corrupt_aside: bool = False

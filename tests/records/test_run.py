@@ -344,6 +344,8 @@ def test_a_manifest_of_an_unknown_format_is_refused_on_one_line(folder):
     path.write_text(json.dumps(held | {"format": 7}))
     with pytest.raises(InputError, match=r"manifest.json: it is of format 7; .*reads formats 1 to"):
         read_run(folder.folder)
+    with pytest.raises(InputError, match="it is of format 7"):
+        folder.refuse_to_replace("s")  # a run must not write over it
     del held["suite"]
     path.write_text(json.dumps(held))
     with pytest.raises(InputError, match=r"manifest.json: cannot be read \(it lacks 'suite'\)"):
