@@ -307,14 +307,19 @@ class Split:
 
         Raises:
             KeyError: a frame lacks a column.
-            ValueError: a pair stands twice, in one frame or in two; ids that are neither whole
-                numbers in all frames nor texts in all.
+            ValueError: a pair stands twice, in one frame or in two, or ids that are neither whole
+                numbers in all frames nor texts in all; the message names the original ids. A
+                share outside (0, 1).
 
         """
+        if not 0 < valid_share < 1:
+            raise ValueError(f"valid_share is {valid_share}; it must lie in (0, 1)")
         given = [train, test, *([] if valid is None else [valid])]
         user_ids, users = _numbered([frame[user] for frame in given], user)
         item_ids, items = _numbered([frame[item] for frame in given], item)
         sizes = len(user_ids), len(item_ids)
+        for pairs in zip(users, items, strict=True):
+            _refuse_repeated(*pairs, user_ids, item_ids)
         parts = [Interactions.of(*ids, *sizes) for ids in zip(users, items, strict=True)]
         if valid is None:
             counts = parts[0].share_of_each_user(valid_share)
@@ -350,15 +355,38 @@ class Split:
 
 def _numbered(columns: list[ArrayLike], name: str) -> tuple[NDArray[Any], list[IntArray]]:
     """Number ids from 0: return the original ones, ascending, and each column in numbers."""
-    arrays = [np.asarray(column) for column in columns]
-    whole = all(array.dtype.kind in "iu" for array in arrays)
-    if not whole:
-        arrays = [np.asarray(array, dtype=object) for array in arrays]
-        for one in np.concatenate(arrays):
-            if not isinstance(one, str):
-                raise ValueError(
-                    f"column {name!r} holds {one!r}; ids are whole numbers in all frames, "
-                    "or texts in all"
-                )
-    ids, numbers = np.unique(np.concatenate(arrays), return_inverse=True)
-    return ids, np.split(numbers.astype(np.int64), np.cumsum([len(a) for a in arrays])[:-1])
+    arrays = [_original_ids(np.asarray(column), name) for column in columns]
+    filled = [array for array in arrays if array.size]
+    if len({array.dtype for array in filled}) > 1:
+        raise ValueError(f"column {name!r} holds whole numbers in one frame and texts in another")
+    joined = np.concatenate(filled) if filled else np.empty(0, dtype=np.int64)
+    ids, numbers = np.unique(joined, return_inverse=True)
+    ends = np.cumsum([array.size for array in arrays])[:-1]
+    return ids, np.split(numbers.astype(np.int64), ends)
+
+
+def _original_ids(column: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return the ids of a column, (n,): int64, or texts as objects."""
+    if column.ndim != 1:
+        raise ValueError(
+            f"column {name!r} has shape {column.shape}; there must be one of that name"
+        )
+    if column.dtype.kind in "iu" and (not column.size or column.max() <= np.iinfo(np.int64).max):
+        return column.astype(np.int64)
+    texts = np.asarray(column, dtype=object)
+    for one in texts:
+        if not isinstance(one, str):
+            raise ValueError(f"column {name!r} holds {one!r}; ids are whole numbers, or texts")
+    return texts
+
+
+def _refuse_repeated(
+    users: IntArray, items: IntArray, user_ids: NDArray[Any], item_ids: NDArray[Any]
+) -> None:
+    """Raise ValueError where a frame holds a pair twice, naming it as the frame does."""
+    pairs = users * np.int64(len(item_ids)) + items
+    _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
+    if np.any(counts > 1):
+        at = first[counts > 1][0]
+        user, item = user_ids[users[at]], item_ids[items[at]]
+        raise ValueError(f"a frame holds the pair (user {user}, item {item}) twice")

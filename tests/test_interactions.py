@@ -102,3 +102,50 @@ def test_met_holds_everything_known_to_be_positive():
     parts = (split.train, split.valid, split.test_pool, split.false_negatives)
     assert len(split.met()) == sum(map(len, parts))
     assert all(split.met().holds(part.users, part.items).all() for part in parts)
+
+
+def frame(users, items):
+    return {"user": np.asarray(users), "item": np.asarray(items)}
+
+
+def test_a_split_of_frames_numbers_ids_by_value_and_carves_validation():
+    train = frame(["b", "b", "b", "a", "a"], [30, 10, 20, 10, 20])
+    split = Split.from_frames(train, frame(["a", "c"], [40, 10]))
+    assert split.user_ids.tolist() == ["a", "b", "c"]
+    assert split.item_ids.tolist() == [10, 20, 30, 40]
+    assert split.test == Interactions.of([0, 2], [3, 0], 3, 4)
+    assert len(split.train) == 3
+    assert split.valid.user_counts.tolist() == [1, 1, 0]
+    again = Split.from_frames(train, frame(["a", "c"], [40, 10]))
+    assert (again.train, again.valid) == (split.train, split.valid)
+    assert repr(split).startswith("Split(3 users, 4 items, 3 + 2 + 2 training, validation and test")
+    assert "\n" not in repr(split)
+
+
+def test_large_ids_of_several_integer_types_stay_apart():
+    large = 2**60
+    train = {"user": np.array([large, large + 1], dtype=np.uint64), "item": np.array([1, 2])}
+    split = Split.from_frames(train, frame([large + 2], [1]), frame([large], [2]))
+    assert split.user_ids.tolist() == [large, large + 1, large + 2]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "says"),
+    [
+        (frame([7, 7], [9, 9]), frame([7], [8]), r"the pair \(user 7, item 9\) twice"),
+        (frame([7.0], [9]), frame([7], [8]), "column 'user' holds 7.0; ids are whole numbers, or"),
+        (frame(["7"], [9]), frame([7], [8]), "'user' holds whole numbers in one frame and texts"),
+        (frame([None], [9]), frame([7], [8]), "column 'user' holds None"),
+        (frame([[7]], [9]), frame([7], [8]), r"column 'user' has shape \(1, 1\)"),
+        ({"user": [2**64 - 1], "item": [1]}, frame([7], [8]), "column 'user' holds 18446744073709"),
+    ],
+)
+def test_frames_that_are_unfit_are_refused(train, test, says):
+    with pytest.raises(ValueError, match=says):
+        Split.from_frames(train, test)
+
+
+@pytest.mark.parametrize("share", [0, 1, -1, 2, float("nan")])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match=r"valid_share is .*; it must lie in \(0, 1\)"):
+        Split.from_frames(frame([7], [9]), frame([7], [8]), valid_share=share)

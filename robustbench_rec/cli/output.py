@@ -63,7 +63,7 @@ def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
     A block for each data set, backbone and perturbation, then the sources, then counts.
 
     Args:
-        rows: of the frame that `references.compare` returns, None where it has NaN.
+        rows: of the frame that `against_published.compare` returns, None where it has NaN.
 
     """
     metrics = list(dict.fromkeys(row["metric"] for row in rows))

@@ -15,10 +15,7 @@ import click
 from robustbench_rec.cli.drawing import are_drawn, draw
 from robustbench_rec.cli.options import DATA_DIR, GOES_ON, PLUGINS
 from robustbench_rec.cli.output import Warned, duration, say_capped, say_tuned, warn
-from robustbench_rec.data.catalog import default_data_dir
 from robustbench_rec.errors import InputError, counted
-from robustbench_rec.records import RUNS
-from robustbench_rec.running.compute import Compute, available_cores, default_jobs, find_device
 from robustbench_rec.running.engines import engine_names
 
 if TYPE_CHECKING:
@@ -99,25 +96,22 @@ def run(
     do. What failed is tried again. Losses that the suite tunes are tuned first; settings whose
     training diverged count as tried. To tune anew, remove the folder tuning/ from the results.
     """
-    from robustbench_rec.experiment.suite_file import load_suite
-    from robustbench_rec.records.run_folder import RunFolder
-    from robustbench_rec.running.session import Session
+    from robustbench_rec.running.session import open_session
 
-    where = data_dir or default_data_dir()
-    compute = Compute(threads, find_device(device))
-    loaded = load_suite(suite, where, plugins)
     with Printed() as events:
-        session = Session(
-            suite=loaded,
-            folder=RunFolder(out or RUNS / loaded.name),
-            data_dir=where,
+        session = open_session(
+            suite,
+            out,
+            data_dir=data_dir,
             only=[_pair(text) for text in only],
             force=force,
-            compute=compute,
-            jobs=_workers(jobs, compute, engine),
+            jobs=jobs,
+            threads=threads,
+            device=device,
             engine=engine,
-            command=shlex.join(["robustbench-rec", *sys.argv[1:]]),
+            plugins=plugins,
             events=events,
+            command=shlex.join(["robustbench-rec", *sys.argv[1:]]),
         )
         if dry_run:
             session.rehearse()
@@ -129,33 +123,6 @@ def run(
         draw(done)
     if events.status.failed:
         sys.exit(FAILED_CELLS)
-
-
-def _workers(jobs: int | None, compute: Compute, engine: str) -> int:
-    """Return how many workers to run: as asked, else as many as the cores have room for.
-
-    Whoever asks for threads asks for speed, which more threads than cores undo: that is refused.
-    More jobs than cores are warned of alone; a command then runs on a small machine as on a large.
-
-    Raises:
-        InputError: more threads than cores, or several jobs where one training runs at a time.
-
-    """
-    cores, threads = available_cores(), compute.threads
-    if threads > cores:
-        raise InputError(f"--threads-per-job {threads}: it must be at most {cores}, the cores here")
-    if jobs is None:
-        return default_jobs(compute)
-    if engine == "serial" and jobs > 1:
-        raise InputError(f"--jobs {jobs}: --engine serial runs one training at a time; give one")
-    if threads > 1 and jobs * threads > cores:
-        raise InputError(
-            f"--jobs {jobs} x --threads-per-job {threads} is {jobs * threads} threads on {cores} "
-            f"cores; give at most --jobs {cores // threads}, or fewer threads"
-        )
-    if jobs > cores:
-        warn(f"--jobs {jobs} on {cores} cores: more workers than cores gain nothing")
-    return jobs
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -190,7 +190,7 @@ def load_plugins(plugins: Iterable[str]) -> None:
         InputError: a file that is missing, or a module that does not import.
 
     """
-    for plugin in plugins:
+    for plugin in [plugins] if isinstance(plugins, str) else plugins:
         try:
             if plugin.endswith(".py"):
                 _import_file(Path(plugin))

@@ -12,6 +12,7 @@ import functools
 import math
 import typing
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 from robustbench_rec.errors import InputError, nearest
@@ -74,14 +75,32 @@ def hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
+KINDS: dict[Any, tuple[Any, str]] = {
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "a text"),
+    bool: (bool, "True or False"),
+}
+"""Type of a setting -> what its value must be an instance of, and what that is called."""
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    """Say whether a value is of the type of its setting; a type not in `KINDS` takes any."""
+    if kind not in KINDS:
+        return True
+    return isinstance(value, KINDS[kind][0]) and (kind is bool or not isinstance(value, bool))
+
+
 def check(settings: Any) -> None:
-    """Raise InputError, naming setting, value and what is allowed, where one is out of bounds."""
+    """Raise InputError, naming setting, value and what is allowed, where one does not fit."""
     cls: Any = type(settings)
     types = hints(cls)
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         where = f"{type(settings).__name__}.{field.name} is {value!r}"
         kind = types[field.name]
+        if not _is_of(kind, value):
+            raise InputError(f"{where}; it must be {KINDS[kind][1]}", (field.name,))
         if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
             allowed = ", ".join(repr(choice) for choice in typing.get_args(kind))
             raise InputError(f"{where}; it must be one of {allowed}", (field.name,))

@@ -78,14 +78,12 @@ def up_to_date(
     Args:
         metric: `name@k`.
         held: its values, by `name@k`.
-        code: name -> digest of the code that gave them; empty before metrics had a digest. It then
-            has those of ours: the protocol, which is in the cell's id, stood for their code.
+        code: name -> digest of the code that gave them.
         codes: name -> digest, as `recorded` returns it.
 
     """
     name, _ = _name_and_k(metric)
-    made_by = code or {ours: codes[ours] for ours in METRICS.ours if ours in codes}
-    return metric in held and made_by.get(name) == codes[name]
+    return metric in held and code.get(name) == codes[name]
 
 
 def try_out(asked: Iterable[str]) -> None:

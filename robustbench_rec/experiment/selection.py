@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.labels import AXES, meant, spec_once
@@ -12,6 +13,8 @@ from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.suite import Suite
 
+Only = Iterable[tuple[str, str]] | Mapping[str, Any]
+"""The part of a suite that is asked for; see `pairs_of`."""
 NUMBERS = ("level", "replicate")
 SELECTABLE = (*AXES, *NUMBERS)
 """What `--only` restricts."""
@@ -48,6 +51,29 @@ class Selection:
         called |= {"level": _number(cell.perturbation.level), "replicate": str(cell.replicate)}
         free = () if cell.backbone.learns else ("backbone", "loss")
         return all(called[axis] in names for axis, names in self.names.items() if axis not in free)
+
+
+def pairs_of(only: Only) -> tuple[tuple[str, str], ...]:
+    """Return what is selected as (axis, name) pairs.
+
+    Args:
+        only: pairs, or axis -> a name or a list of names.
+
+    Raises:
+        InputError: it is neither.
+
+    """
+    items = list(only.items() if isinstance(only, Mapping) else only)
+    if not all(isinstance(one, tuple | list) and len(one) == 2 for one in items):
+        raise InputError(
+            f"only is {only!r}; it must be pairs, as in [('loss', 'softmax')], or a table, "
+            "as in {'loss': ['softmax', 'bpr']}"
+        )
+    return tuple(
+        (str(axis), str(name))
+        for axis, names in items
+        for name in (names if isinstance(names, list | tuple) else [names])
+    )
 
 
 def select(suite: Suite, only: Iterable[tuple[str, str]] = ()) -> Selection:

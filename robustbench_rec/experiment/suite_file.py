@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -56,7 +56,7 @@ class _File(BaseModel):
 
 
 def load_suite(
-    name_or_path: str, data_dir: Path | None = None, plugins: Iterable[str] = ()
+    name_or_path: str | Path, data_dir: Path | None = None, plugins: Sequence[str] = ()
 ) -> Suite:
     """Read a suite by its name or from a .toml file.
 
@@ -70,7 +70,8 @@ def load_suite(
             that is known, what is wrong and what is allowed.
 
     """
-    file = locate_suite_file(name_or_path)
+    load_plugins(plugins)
+    file = locate_suite_file(str(name_or_path))
     with _told_where(file):
         table = _parsed(file)
         return _Reader(table, file, data_dir or default_data_dir()).suite(tuple(plugins))
@@ -213,9 +214,9 @@ class _Reader:
 
     def suite(self, plugins: tuple[str, ...]) -> Suite:
         file = self.file
-        plugins += tuple(self._plugin(plugin) for plugin in file.plugins)
+        own = tuple(self._plugin(plugin) for plugin in file.plugins)
         with placed("plugins"):
-            load_plugins(plugins)
+            load_plugins(own)
         with placed("metrics"):
             try_out(file.metrics)
         with placed("training"):
@@ -236,7 +237,7 @@ class _Reader:
             losses=self._axis("loss", self._loss),
             perturbations=self._axis("perturbation", _levels),
             floors=floors,
-            plugins=plugins,
+            plugins=tuple(plugins) + own,
             text=self.text,
             tune=tune,
         )

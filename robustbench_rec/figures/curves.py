@@ -14,12 +14,12 @@ from matplotlib.lines import Line2D
 from robustbench_rec.analysis.degradation import split_floors
 from robustbench_rec.evaluation.metrics import is_per_user, label
 from robustbench_rec.figures.kind import Drawing, Frames
+from robustbench_rec.figures.legend import draw_legend
 from robustbench_rec.figures.panel import (
     PANEL_WIDTH,
     WIDTH,
     Value,
     check_one_panel,
-    draw_legend,
     draw_line,
     draw_published,
     interval_note,

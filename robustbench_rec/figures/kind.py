@@ -18,7 +18,7 @@ class Frames:
 
     Args:
         curves: as `degradation.curves` returns them, floors among them.
-        diagnostics: as the records' `diagnostics` returns them; None where nothing was measured.
+        diagnostics: as `Run.diagnostics` returns them; None where nothing was measured.
         published: values to draw beside ours, of any panels; see `curves.draw_curves`.
 
     """

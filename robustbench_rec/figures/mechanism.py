@@ -20,10 +20,10 @@ from matplotlib.ticker import MaxNLocator
 
 from robustbench_rec.analysis import degradation
 from robustbench_rec.figures.kind import Drawing, Frames
+from robustbench_rec.figures.legend import draw_legend
 from robustbench_rec.figures.panel import (
     HEIGHT,
     WIDTH,
-    draw_legend,
     draw_line,
     draw_row,
     interval_note,
@@ -124,9 +124,9 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
     """Draw how the models that were kept weigh negatives, against level.
 
     Args:
-        diagnostics: rows of `store.diagnostics` of one dataset, backbone and perturbation, those
+        diagnostics: rows of `Run.diagnostics` of one dataset, backbone and perturbation, those
             of the best epochs.
-        among: as for `figures.draw_curves`.
+        among: as for `curves.draw_curves`.
 
     """
     found = degradation.curves(diagnostics.rename(columns={"diagnostic": "metric"}))
@@ -153,9 +153,9 @@ def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure
     """Draw how the models that were kept weigh negatives, a loss a row, where one training is all.
 
     Args:
-        diagnostics: rows of `store.diagnostics` of one dataset, backbone, perturbation and level,
+        diagnostics: rows of `Run.diagnostics` of one dataset, backbone, perturbation and level,
             those of the best epochs.
-        among: as for `figures.draw_curves`.
+        among: as for `curves.draw_curves`.
 
     """
     found = degradation.curves(diagnostics.rename(columns={"diagnostic": "metric"}))
@@ -190,8 +190,8 @@ def draw_along_training(diagnostics: pd.DataFrame, among: Iterable[str] = ()) ->
     """Draw how losses weigh negatives as training goes on, a column for each level.
 
     Args:
-        diagnostics: rows of `store.diagnostics` of one dataset, backbone and perturbation.
-        among: as for `figures.draw_curves`.
+        diagnostics: rows of `Run.diagnostics` of one dataset, backbone and perturbation.
+        among: as for `curves.draw_curves`.
 
     """
     styles = looks([*diagnostics["loss"], *among])

@@ -15,6 +15,7 @@ from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import Averaging, is_per_user
 from robustbench_rec.experiment.study import TriedSettings
 from robustbench_rec.records.manifest import Manifest, PlannedStudy, StudyState
+from robustbench_rec.records.old_forms import results_of_today, trials_of_today
 from robustbench_rec.records.record import Record, Trial
 
 COLUMNS = (
@@ -138,8 +139,8 @@ def capped_frame(evaluations: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_results(folder: Path) -> pd.DataFrame:
-    """Read results.csv; an old one lacks `evaluated`, which is then NaN."""
-    return read_table(folder / "results.csv", COLUMNS[:-1]).reindex(columns=list(COLUMNS))
+    """Read results.csv."""
+    return results_of_today(read_table(folder / "results.csv", COLUMNS[:-1]), COLUMNS)
 
 
 def read_evaluations(folder: Path) -> pd.DataFrame:
@@ -154,9 +155,20 @@ def read_trials_table(folder: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=list(TUNING_COLUMNS))
     table = read_table(path, [name for name in TUNING_COLUMNS if name not in MAY_BE_EMPTY])
-    if "edges" not in table:  # an old one
-        table = table.assign(edges="")
+    for line, settings in enumerate(table["settings"], 2):
+        _check_settings(path, line, settings)
+    table = trials_of_today(table)
     return table.fillna({"perturbation": "", "edges": ""}).astype({"best_epoch": "Int64"})
+
+
+def _check_settings(path: Path, line: int, text: object) -> None:
+    """Raise InputError unless a cell of tuning.csv holds settings."""
+    try:
+        held = json.loads(str(text))
+    except (ValueError, RecursionError):
+        held = None
+    if not isinstance(held, dict):
+        raise InputError(f"{path}: not whole; line {line} has no table of settings in JSON")
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import pandas as pd
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.records.manifest import FORMAT
@@ -29,9 +32,10 @@ def manifest_of_today(manifest: Plain) -> Plain:
     """
     version = manifest.get("format", 1)
     if version == 1:
-        old = SINCE_FORMAT_1 | manifest
-        parts = [_with_protocols(part) for part in old["parts"]]
-        return _with_protocols(old) | {"format": FORMAT, "parts": parts}
+        old: Plain = _with_protocols(SINCE_FORMAT_1 | manifest)
+        if isinstance(old["parts"], list):
+            old["parts"] = [_with_protocols(part) for part in old["parts"]]
+        return old | {"format": FORMAT}
     if version != FORMAT:
         raise InputError(
             f"it is of format {version!r}; this robustbench_rec reads formats 1 to {FORMAT}, "
@@ -40,10 +44,20 @@ def manifest_of_today(manifest: Plain) -> Plain:
     return manifest
 
 
-def _with_protocols(told: Plain) -> Plain:
-    """Return it with a list of protocols, where a single one stood once, or ""."""
-    held = told["protocol"] or []
-    return told | {"protocol": [held] if isinstance(held, str) else held}
+def _with_protocols(told: Any) -> Any:
+    """Return a table with a list of protocols, where a single one stood once, or ""."""
+    held = told.get("protocol") if isinstance(told, dict) else None
+    return told | {"protocol": [held] if held else []} if isinstance(held, str) else told
+
+
+def results_of_today(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return results.csv with all of today's columns; `evaluated` was once not among them."""
+    return table.reindex(columns=list(columns))
+
+
+def trials_of_today(table: pd.DataFrame) -> pd.DataFrame:
+    """Return tuning.csv with all of today's columns; `edges` was once not among them."""
+    return table if "edges" in table else table.assign(edges="")
 
 
 def record_of_today(record: Plain) -> Plain:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from pydantic import Field, StrictFloat, StrictInt
+from pydantic import Field, StrictFloat, StrictInt, model_validator
 
 from robustbench_rec.components.perturbation import Perturbation
 from robustbench_rec.components.settings import spec
@@ -129,6 +129,17 @@ class Record(_Outcome):
     diagnostics: dict[str, float] = Field(default_factory=dict)
     diagnostics_history: tuple[tuple[int, dict[str, float]], ...] = ()
     per_user_bytes: int = 0
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        """Refuse a finished cell that does not say how long it trained, or of how many users."""
+        if self.status == "done" and "fit" not in self.seconds:
+            raise ValueError("it does not say the seconds of its fit")
+        if self.status == "done" and not 0 < self.users.get("evaluated", 0) <= self.users.get(
+            "all", 0
+        ):
+            raise ValueError("it does not say how many of its users were evaluated")
+        return self
 
     @classmethod
     def _named(cls, cell: Cell) -> dict[str, Any]:

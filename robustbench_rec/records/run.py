@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 
@@ -90,6 +91,9 @@ class Run:
             InputError: as `results`, or the table does not say how many users were evaluated.
 
         """
+        if averaging not in get_args(Averaging):
+            allowed = " or ".join(map(repr, get_args(Averaging)))
+            raise InputError(f"averaging is {averaging!r}; it must be {allowed}")
         held = self.manifest.averaging
         frame = self.results.assign(value=frames.averaged(self.results, held, averaging))
         if frame["value"].isna().any():

@@ -143,7 +143,7 @@ class RunFolder:
             raise InputError(f"{self.folder}: no run here (manifest.json is missing)") from None
         except InputError:
             raise
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             path = self.folder / "manifest.json"
             raise InputError(f"{path}: cannot be read ({_unfit(error)})") from None
 
@@ -158,7 +158,7 @@ class RunFolder:
             return self._manifest()
         except InputError:
             raise
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def _manifest(self) -> Manifest:
@@ -216,7 +216,7 @@ class RunFolder:
                 found[id] = reader(path)
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 aside = "set aside, " if set_corrupt_aside else ""
                 events.warning(
                     f"{path}: corrupt record ({_unfit(error)}); {aside}{whose} counts as not run"

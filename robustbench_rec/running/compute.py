@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from robustbench_rec.errors import InputError
+from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -81,10 +82,43 @@ GPU_JOBS = 4
 """Workers that share a GPU unless told otherwise: a guess, not measured yet."""
 
 
-def default_jobs(compute: Compute) -> int:
-    """Return as many workers as the cores have room for."""
-    jobs = max(available_cores() // compute.threads, 1)
-    return jobs if compute.device == "cpu" else min(jobs, GPU_JOBS)
+def workers_for(
+    jobs: int | None, compute: Compute, most: int | None, events: Events = TOLD_AS_WARNINGS
+) -> int:
+    """Return how many workers to run: as asked, else as many as the cores have room for.
+
+    Whoever asks for threads asks for speed, which more threads than cores undo: that is refused.
+    More jobs than cores are warned of alone; a command then runs on a small machine as on a large.
+
+    Args:
+        jobs: what was asked; None leaves it to the cores.
+        compute: what each worker has.
+        most: how many the engine can have; None where any number goes.
+        events: hears of more jobs than cores.
+
+    Raises:
+        InputError: numbers below 1, more threads than cores, more jobs than the engine can have.
+
+    """
+    cores, threads = available_cores(), compute.threads
+    for name, value in (("--threads-per-job", threads), ("--jobs", 1 if jobs is None else jobs)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} {value!r}: it must be a whole number from 1")
+    if threads > cores:
+        raise InputError(f"--threads-per-job {threads}: it must be at most {cores}, the cores here")
+    if jobs is None:
+        room = cores // threads if compute.device == "cpu" else min(cores // threads, GPU_JOBS)
+        return min(room, most or room)
+    if most is not None and jobs > most:
+        raise InputError(f"--jobs {jobs}: this engine runs {most} at a time; give --jobs {most}")
+    if threads > 1 and jobs * threads > cores:
+        raise InputError(
+            f"--jobs {jobs} x --threads-per-job {threads} is {jobs * threads} threads on {cores} "
+            f"cores; give at most --jobs {cores // threads}, or fewer threads"
+        )
+    if jobs > cores:
+        events.warning(f"--jobs {jobs} on {cores} cores: more workers than cores gain nothing")
+    return jobs
 
 
 @contextmanager

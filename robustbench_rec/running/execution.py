@@ -38,7 +38,7 @@ def train_and_test(
     cells: Sequence[Cell],
     data_dir: Path,
     compute: Compute = COMPUTE,
-    watch: Callable[[int], None] = lambda _: None,
+    after_epoch: Callable[[int], None] = lambda _: None,
     metrics: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Record, PerUser]]:
     """Run cells that share one training; a cell that fails yields a failed record.
@@ -47,7 +47,7 @@ def train_and_test(
         cells: of one `fit_id`.
         data_dir: where data sets lie.
         compute: threads and device.
-        watch: called with each epoch of the training that was evaluated.
+        after_epoch: called with each epoch of the training that was evaluated.
         metrics: what to record, name -> digest of its code, as `metrics.recorded` returns it; every
             metric of ours if None.
 
@@ -64,7 +64,7 @@ def train_and_test(
     try:
         clean, loading = _timed(_loaded, first.dataset, data_dir, first.seed)
         trained_on, perturbing = _timed(_trained_on, first, clean)
-        model, fitting = _timed(_fitted, first, trained_on, compute.device, clean, watch)
+        model, fitting = _timed(_fitted, first, trained_on, compute.device, clean, after_epoch)
     except (Exception, SystemExit) as error:
         yield from ((Record.failure(cell, error), {}) for cell in cells)
         return
@@ -83,7 +83,7 @@ def try_settings(
     cell: Cell,
     data_dir: Path,
     compute: Compute = COMPUTE,
-    watch: Callable[[int], None] = lambda _: None,
+    after_epoch: Callable[[int], None] = lambda _: None,
 ) -> Trial:
     """Train under settings that are tried, and keep the best validation; the test is not met.
 
@@ -97,7 +97,7 @@ def try_settings(
     try:
         clean, loading = _timed(_loaded, cell.dataset, data_dir, cell.seed)
         split, perturbing = _timed(trial_split, cell, clean)
-        model, fitting = _timed(_fitted, cell, split, compute.device, split, watch)
+        model, fitting = _timed(_fitted, cell, split, compute.device, split, after_epoch)
     except (Exception, SystemExit) as error:
         return Trial.failure(cell, error)
     return Trial.of(
@@ -123,10 +123,10 @@ def _trained_on(cell: Cell, clean: Split) -> Split:
 
 
 def _fitted(
-    cell: Cell, split: Split, device: str, clean: Split, watch: Callable[[int], None]
+    cell: Cell, split: Split, device: str, clean: Split, after_epoch: Callable[[int], None]
 ) -> Fit:
     how = cell.training, cell.training_seed
-    return fit(split, cell.backbone, cell.loss, *how, device, clean, watch)
+    return fit(split, cell.backbone, cell.loss, *how, device, clean, after_epoch)
 
 
 def _perturbed(cell: Cell, clean: Split) -> Split:

@@ -114,8 +114,8 @@ def run_training(
         for name, code in codes_of(metrics).items():
             if code != metrics[name]:
                 raise InputError(f"the code of metric {name} changed while it ran; run again")
-        watch = partial(results.mark_epoch, training)
-        for record, per_user in train_and_test(rebuilt, Path(data_dir), compute, watch, metrics):
+        how = Path(data_dir), compute, partial(results.mark_epoch, training), metrics
+        for record, per_user in train_and_test(rebuilt, *how):
             results.write(record, per_user)
             outcomes.append((record.id, record.status, record.error))
     return outcomes

@@ -185,7 +185,7 @@ def run_one(
         rebuilt = Cell.from_plain(cell, Path(data_dir))
         if rebuilt.trial_id != trial:
             raise InputError(f"the code behind {rebuilt} changed while it ran; run again")
-        watch = partial(results.mark_epoch, trial)
-        record = try_settings(rebuilt, Path(data_dir), compute, watch)
+        after_epoch = partial(results.mark_epoch, trial)
+        record = try_settings(rebuilt, Path(data_dir), compute, after_epoch)
         results.write_tuning(record)
     return record

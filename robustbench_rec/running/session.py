@@ -4,37 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from robustbench_rec.components.registry import load_plugins
 from robustbench_rec.data.catalog import default_data_dir
+from robustbench_rec.experiment.selection import Only, pairs_of
 from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.records import RUNS
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.run import Run, compact
 from robustbench_rec.records.run_folder import RunFolder
-from robustbench_rec.running.compute import COMPUTE, Compute, default_jobs, find_device
-from robustbench_rec.running.engines import Engine, start_engine
+from robustbench_rec.running.compute import COMPUTE, Compute, find_device, workers_for
+from robustbench_rec.running.engines import Engine, engine_module
 from robustbench_rec.running.manifest import manifest_of
 from robustbench_rec.running.plan import Plan, check_data, make_plan
 from robustbench_rec.running.pool import Status, Workplace
 
 
-def run(
-    suite: str | Path | Suite,
-    out: Path | str | None = None,
-    *,
-    data_dir: Path | str | None = None,
-    only: Sequence[tuple[str, str]] = (),
-    force: bool = False,
-    jobs: int | None = None,
-    threads: int = 1,
-    device: str = "cpu",
-    engine: str = "loky",
-    plugins: Sequence[str] = (),
-    events: Events = TOLD_AS_WARNINGS,
-) -> Run:
+def run(suite: str | Path | Suite, out: Path | str | None = None, **options: Any) -> Run:
     """Run what is left of a suite, its tuning first, and return what the run has come to.
 
     The same call goes on where it was stopped, and has nothing to do once all is done. A cell that
@@ -44,8 +34,43 @@ def run(
     Args:
         suite: its name, the path of its .toml file, or the suite itself.
         out: the results folder; `results/runs/SUITE` if None.
+        options: the other arguments of `open_session`: data_dir, only, force, jobs, threads,
+            device, engine, plugins, events.
+
+    Returns:
+        What `read_run` returns of the folder.
+
+    Raises:
+        InputError: anything wrong with what is asked, with the data or with the folder, on one
+            line.
+
+    """
+    return open_session(suite, out, **options).run()
+
+
+def open_session(
+    suite: str | Path | Suite,
+    out: Path | str | None = None,
+    *,
+    data_dir: Path | str | None = None,
+    only: Only = (),
+    force: bool = False,
+    jobs: int | None = None,
+    threads: int = 1,
+    device: str = "cpu",
+    engine: str = "loky",
+    plugins: Sequence[str] = (),
+    events: Events = TOLD_AS_WARNINGS,
+    command: str = "",
+) -> Session:
+    """Return a session that can run what is left of a suite, or tell what that is.
+
+    Args:
+        suite: its name, the path of its .toml file, or the suite itself.
+        out: the results folder; `results/runs/SUITE` if None.
         data_dir: where data sets lie; the default folder if None.
-        only: (axis, name) of the part to run, as in [("loss", "softmax"), ("replicate", "0")].
+        only: the part to run: `{"loss": ["softmax", "bpr"], "replicate": 0}`, or pairs as in
+            `[("loss", "softmax")]`.
         force: run done cells again; what tuning chose is kept.
         jobs: workers; as many as the cores have room for if None.
         threads: of each worker. Equal bits need equal threads, and with them any number of jobs.
@@ -54,36 +79,42 @@ def run(
             this process.
         plugins: files or modules that register components of yours, besides those of the suite.
         events: hears of the plan, of progress and of warnings.
+        command: what the user typed, for the manifest.
 
     Raises:
-        InputError: anything wrong with what is asked, with the data or with the folder, on one
-            line.
+        InputError: no such suite, engine or device, a mistake in the suite, numbers of workers or
+            threads that do not fit.
 
     """
-    where = Path(data_dir) if data_dir else default_data_dir()
-    loaded = suite if isinstance(suite, Suite) else load_suite(str(suite), where, plugins)
     compute = Compute(threads, find_device(device))
+    n_workers = workers_for(jobs, compute, engine_module(engine).MOST_WORKERS, events)
+    where = Path(data_dir) if data_dir else default_data_dir()
+    loaded = _loaded(suite, where, plugins)
     return Session(
         suite=loaded,
         folder=RunFolder(Path(out) if out else RUNS / loaded.name),
         data_dir=where,
-        only=tuple(only),
+        only=pairs_of(only),
         force=force,
         compute=compute,
-        jobs=jobs or default_jobs(compute),
+        jobs=n_workers,
         engine=engine,
+        command=command,
         events=events,
-    ).run()
+    )
+
+
+def _loaded(suite: str | Path | Suite, data_dir: Path, plugins: Sequence[str]) -> Suite:
+    """Return the suite with its plugins loaded."""
+    if not isinstance(suite, Suite):
+        return load_suite(suite, data_dir, plugins)
+    load_plugins(plugins)
+    return replace(suite, plugins=tuple(dict.fromkeys([*suite.plugins, *plugins])))
 
 
 @dataclass(frozen=True)
 class Session:
-    """One call of a suite; attributes are the arguments of `run`, resolved.
-
-    Attributes:
-        command: what the user typed, for the manifest.
-
-    """
+    """One call of a suite; attributes are the arguments of `open_session`, resolved."""
 
     suite: Suite
     folder: RunFolder
@@ -116,7 +147,8 @@ class Session:
             self.events.plan(plan, self)
             check_data(plan, self.data_dir)
             workers = max(min(self.jobs, plan.n_to_run), 1)
-            with closing(start_engine(self.engine, workers, self.compute)) as engine:
+            started: Engine = engine_module(self.engine).start(workers, self.compute)
+            with closing(started) as engine:
                 if plan.untuned:
                     self._run_trials(plan, engine)
                     plan = self.plan(retry=False)

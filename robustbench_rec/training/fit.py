@@ -59,7 +59,7 @@ def fit(
     seed: int,
     device: str = "cpu",
     clean: Split | None = None,
-    watch: Callable[[int], None] = lambda _: None,
+    after_epoch: Callable[[int], None] = lambda _: None,
 ) -> Fit:
     """Train a backbone by a loss and return it at its best epoch by validation NDCG@20.
 
@@ -73,7 +73,7 @@ def fit(
         device: where the model is: "cpu", "cuda", "cuda:1".
         clean: what `split` was made of; diagnostics know false negatives by it, and probe the same
             pairs at every level. `split` itself if None.
-        watch: called with each epoch that was evaluated.
+        after_epoch: called with each epoch that was evaluated.
 
     Raises:
         FloatingPointError: scores, loss or what it learns became infinite or not a number; names
@@ -102,7 +102,7 @@ def fit(
         mechanisms.append((epoch, trainer.mechanism(now)))
         if best is None or history[-1][1] > max(value for _, value in history[:-1]):
             best = now
-        watch(epoch)
+        after_epoch(epoch)
         if config.patience and _evaluations_since_best(history) >= config.patience:
             break
     assert best is not None  # the last epoch is always evaluated

@@ -60,13 +60,13 @@ def run(tmp_path):
         manifest = runs.manifest(
             averaging=averaging, cells=cells, suite_cells=len(cells), references=references
         )
-        store = RunFolder(tmp_path / "run")
-        with store.locked():
-            store.begin(manifest)
+        folder = RunFolder(tmp_path / "run")
+        with folder.locked():
+            folder.begin(manifest)
             for id, cell in cells.items():
                 if cell["perturbation"] not in without:
-                    store.write(record(id, *(cell[name] for name in names)), {})
-        return store.folder
+                    folder.write(record(id, *(cell[name] for name in names)), {})
+        return folder.folder
 
     return write
 

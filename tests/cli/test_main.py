@@ -316,7 +316,6 @@ def tiny(tmp_path) -> Path:
 @pytest.fixture
 def four_cores(monkeypatch) -> None:
     """Make believe that this machine has four cores."""
-    monkeypatch.setattr("robustbench_rec.cli.run.available_cores", lambda: 4)
     monkeypatch.setattr("robustbench_rec.running.compute.available_cores", lambda: 4)
 
 

@@ -68,6 +68,20 @@ def test_a_misspelt_setting_gets_the_nearest_in_python_too():
         LOSSES["softmax"](taau=1)
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "says"),
+    [
+        ("softmax", {"tau": "0.1"}, "Softmax.tau is '0.1'; it must be a number"),
+        ("softmax", {"tau": True}, "Softmax.tau is True; it must be a number"),
+        ("softmax", {"n_negatives": 2.5}, "Softmax.n_negatives is 2.5; it must be a whole number"),
+        ("softmax", {"score": "cos"}, "Softmax.score is 'cos'; it must be one of 'cosine', 'dot'"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_in_python_too(name, settings, says):
+    with pytest.raises(InputError, match=says):
+        LOSSES[name](**settings)
+
+
 def test_a_spec_prints_every_setting_own_ones_first():
     loss = LOSSES.build({"name": "softmax", "tau": 0.1})
     assert spec(loss) == "softmax(tau=0.1, positive=outside, n_negatives=1000, score=cosine)"

@@ -349,10 +349,10 @@ def test_a_cell_records_ours_and_what_is_asked_for_of_plugins(metric):
     assert all(len(digest) == 12 for digest in recorded([]).values())
 
 
-def test_a_record_without_digests_has_ours_as_they_are():
+def test_a_record_has_a_metric_by_todays_code_or_not_at_all():
     codes = recorded([])
     held = {"ndcg@20": 0.5}
-    assert up_to_date("ndcg@20", held, {}, codes)
-    assert not up_to_date("ndcg@10", held, {}, codes)
     assert up_to_date("ndcg@20", held, codes, codes)
+    assert not up_to_date("ndcg@10", held, codes, codes)
+    assert not up_to_date("ndcg@20", held, {}, codes)
     assert not up_to_date("ndcg@20", held, codes | {"ndcg": "another"}, codes)

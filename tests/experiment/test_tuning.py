@@ -447,14 +447,14 @@ def test_a_larger_budget_is_another_study_unless_all_was_tried(tmp_path):
 
 def test_a_part_has_its_studies_and_the_rest_join_later(tmp_path):
     suite = load_suite(str(write_suite(tmp_path)), tmp_path)
-    store = RunFolder(tmp_path / "out")
+    folder = RunFolder(tmp_path / "out")
     described: list[list[str]] = []
     for loss in ("softmax", "bpr"):
-        plan = make_plan(suite, store, tmp_path, [("loss", loss)])
+        plan = make_plan(suite, folder, tmp_path, [("loss", loss)])
         assert [study.entry.loss.name for study in plan.untuned.values()] == [loss]
-        with store.locked():
-            store.begin(manifest_of(plan))
-        described.append([one.loss for one in store.manifest().studies.values()])
+        with folder.locked():
+            folder.begin(manifest_of(plan))
+        described.append([one.loss for one in folder.manifest().studies.values()])
     assert described == [[SOFTMAX], ["bpr", SOFTMAX]]
 
 

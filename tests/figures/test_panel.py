@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from panels import floors, lines, world
 
 from robustbench_rec.figures.curves import draw_curves, draw_figure
-from robustbench_rec.figures.panel import PANEL, draw_legend, panels
+from robustbench_rec.figures.legend import draw_legend
+from robustbench_rec.figures.panel import PANEL, panels
 from robustbench_rec.figures.style import LOOKS
 
 

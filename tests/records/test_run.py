@@ -8,7 +8,7 @@ import pytest
 import runs
 
 from robustbench_rec import InputError
-from robustbench_rec.records.frames import COLUMNS, TRAINING, averaged
+from robustbench_rec.records.frames import COLUMNS, TRAINING, TUNING_COLUMNS, averaged
 from robustbench_rec.records.run import Run, compact, read_run
 from robustbench_rec.records.run_folder import RunFolder
 
@@ -396,3 +396,54 @@ def test_every_file_is_read_once(folder, monkeypatch):
         getattr(run, what)
     assert run.results_over("all-users") is not None
     assert sorted(opened_files) == ["a1.json", "a2.json", "manifest.json"]
+
+
+def damaged(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seconds": {}}, {"users": {"evaluated": 0, "all": 0}}, {"users": {}}, {"metrics": 3}],
+)
+def test_a_finished_record_that_lacks_what_tables_need_is_corrupt(folder, changes):
+    damaged(folder.cells / "a1.json", **changes)
+    heard = runs.Heard()
+    run = opened(folder, heard)
+    assert (run.summary.done, run.summary.left) == (1, 1)
+    assert len(run.results) == len(METRICS)
+    (warning,) = heard.warnings
+    assert "a1.json: corrupt record (" in warning
+
+
+@pytest.mark.parametrize("parts", [3, [3], [{"command": "x"}], "x"])
+def test_a_damaged_manifest_of_old_is_one_line(folder, parts):
+    path = folder.folder / "manifest.json"
+    damaged(path, format=1, parts=parts)
+    with pytest.raises(InputError, match=r"manifest\.json: cannot be read \(") as caught:
+        read_run(folder.folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_json_that_is_too_deep_is_no_record_and_no_manifest(folder):
+    deep = "[" * 100_000
+    (folder.cells / "a1.json").write_text(deep)
+    heard = runs.Heard()
+    assert folder.read_records(["a1"], heard) == {}
+    assert len(heard.warnings) == 1
+    (folder.folder / "manifest.json").write_text(deep)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_run(folder.folder)
+
+
+def test_a_cell_of_the_trials_that_holds_no_settings_is_named_with_its_line(tables):
+    header = ",".join(TUNING_COLUMNS)
+    row = 'toy,mf,bpr,,0.0,1,"{",0.5,1,1.0,done,True,'
+    (tables.folder / "tuning.csv").write_text(f"{header}\n{row}\n")
+    with pytest.raises(InputError, match=r"tuning\.csv: not whole; line 2 has no table"):
+        _ = opened(tables).trials
+
+
+def test_an_averaging_that_is_none_is_refused(folder):
+    with pytest.raises(InputError, match="averaging is 'all'; it must be 'test-users' or 'all-u"):
+        opened(folder).results_over("all")

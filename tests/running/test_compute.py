@@ -73,7 +73,6 @@ def test_a_run_on_a_gpu_that_is_not_there_ends_in_one_line(gpus):
 )
 def test_few_workers_share_a_gpu_unless_told_otherwise(gpus, monkeypatch, device, workers):
     gpus(1)
-    monkeypatch.setattr("robustbench_rec.cli.run.available_cores", lambda: 9)
     monkeypatch.setattr("robustbench_rec.running.compute.available_cores", lambda: 9)
     result = CliRunner().invoke(main, ["run", "smoke", "--dry-run", "--device", device])
     assert f"to run on {workers} -> " in result.stdout

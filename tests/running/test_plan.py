@@ -8,6 +8,7 @@ import runs
 
 from robustbench_rec import InputError
 from robustbench_rec.components import settings
+from robustbench_rec.evaluation.metrics import recorded
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.selection import select
 from robustbench_rec.experiment.suite_file import load_suite
@@ -80,8 +81,8 @@ def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
     text = SUITE.replace("replicates = 250", "replicates = 2").replace("floors = []\n", "")
     (tmp_path / "grid.toml").write_text(text)
     suite = load_suite(str(tmp_path / "grid.toml"), tmp_path)
-    store = RunFolder(tmp_path / "out")
-    fresh = make_plan(suite, store, tmp_path)
+    folder = RunFolder(tmp_path / "out")
+    fresh = make_plan(suite, folder, tmp_path)
     assert set(fresh.costs.values()) == {0.0, 1.0}
     assert fresh.estimate(1) is None
     took = {("mf", "bpr"): (2.0, 4.0), ("lightgcn", "softmax"): (30.0,)}
@@ -91,10 +92,10 @@ def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
             for cells in fresh.left.values()
             if (cells[0].backbone.name, cells[0].loss.name) == (backbone, loss)
         ]
-        with store.locked():
+        with folder.locked():
             for cell, spent in zip(alike, seconds, strict=False):
-                store.write(done(cell, spent), {})
-    plan = make_plan(suite, store, tmp_path)
+                folder.write(done(cell, spent), {})
+    plan = make_plan(suite, folder, tmp_path)
     assert len(plan.done) == 3
     expected = {("mf", "bpr"): 3.0, ("lightgcn", "softmax"): 30.0}
     for fit, cells in plan.left.items():
@@ -109,7 +110,7 @@ def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
     assert plan.estimate(2) == seconds / 2
     longer = SUITE.replace('"bpr"', '"bpr"\ntraining = { epochs = 400 }')
     (tmp_path / "grid.toml").write_text(longer)
-    other = make_plan(load_suite(str(tmp_path / "grid.toml"), tmp_path), store, tmp_path)
+    other = make_plan(load_suite(str(tmp_path / "grid.toml"), tmp_path), folder, tmp_path)
     assert 3.0 not in other.costs.values()
 
 
@@ -117,7 +118,9 @@ def done(cell: Cell, seconds: float) -> Record:
     """Return the least record of a cell whose training took so long."""
     record = Record.failure(cell, InputError("none"))
     spent = {"status": "done", "seconds": {"fit": seconds}}
-    return record.model_copy(update=spent | {"metrics": {"ndcg@20": 0.5, "recall@20": 0.5}})
+    values = {"ndcg@20": 0.5, "recall@20": 0.5}
+    measured = {"metrics": values, "metric_code": recorded(values)}
+    return record.model_copy(update=spent | measured | {"users": {"evaluated": 1, "all": 1}})
 
 
 def test_the_time_left_is_by_costs_where_they_are_known():

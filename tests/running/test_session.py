@@ -520,11 +520,6 @@ def test_both_engines_give_the_same_bits_and_leave_the_libraries_as_they_were(tm
     assert serial.records.keys() == loky.records.keys()
 
 
-def test_an_engine_that_is_not_there_gets_the_nearest_name(tmp_path):
-    with pytest.raises(InputError, match="no engine 'locky'; did you mean 'loky'"):
-        run(write_suite(tmp_path), tmp_path / "out", data_dir=tmp_path, engine="locky")
-
-
 def test_a_run_is_what_read_run_reads(tmp_path):
     suite = load_suite(str(write_suite(tmp_path)), tmp_path)
     done = run(suite, tmp_path / "out", engine="serial")
@@ -534,3 +529,35 @@ def test_a_run_is_what_read_run_reads(tmp_path):
     assert done.manifest == read.manifest
     part = Session(suite, RunFolder(tmp_path / "out"), tmp_path, only=[("level", "0.2")]).plan()
     assert (len(part.cells), len(part.left)) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"jobs": 0}, "--jobs 0: it must be a whole number from 1"),
+        ({"jobs": "2"}, "--jobs '2': it must be a whole number from 1"),
+        ({"threads": 0}, "--threads-per-job 0: it must be a whole number from 1"),
+        ({"threads": 10_000}, "--threads-per-job 10000: it must be at most"),
+        ({"engine": "serial", "jobs": 4}, "--jobs 4: this engine runs 1 at a time"),
+        ({"engine": "locky"}, "no engine 'locky'; did you mean 'loky'"),
+        ({"only": "loss=bpr"}, "only is 'loss=bpr'; it must be pairs"),
+        ({"only": {"los": "bpr"}}, "no axis 'los'; did you mean 'loss'"),
+        ({"plugins": ["nope.py"]}, "plugin 'nope.py' did not import: no such file"),
+        ({"device": "gpu"}, "--device gpu: it must be"),
+    ],
+)
+def test_what_python_asks_for_is_checked_as_the_command_line_is(tmp_path, options, says):
+    suite = write_suite(tmp_path)
+    with pytest.raises(InputError) as caught:
+        run(suite, tmp_path / "out", data_dir=tmp_path, **options)
+    assert str(caught.value).startswith(says) or says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "tiny.toml" not in str(caught.value)
+    assert not records(tmp_path / "out")
+
+
+def test_a_part_may_be_a_table(tmp_path):
+    suite = write_suite(tmp_path)
+    part = {"loss": "bpr", "level": [0, 0.2]}
+    done = run(suite, tmp_path / "out", data_dir=tmp_path, only=part, engine="serial")
+    assert sorted(done.results["level"].unique()) == [0.0, 0.2]

@@ -1,4 +1,4 @@
-"""Engines: where trainings run. An engine is one file here, with a function `start`."""
+"""Engines: where trainings run. An engine is one file here; see `engine_module`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from robustbench_rec.errors import InputError, nearest
-from robustbench_rec.running.compute import Compute
 
 
 class Engine(Protocol):
     """Calls functions somewhere, several at once.
 
-    The module of an engine has `start(n_workers, compute) -> Engine`. What it is handed can be
-    pickled, and so can what it returns. A future of a call whose worker died raises
-    `concurrent.futures.BrokenExecutor`; the engine then takes calls as before.
+    What it is handed can be pickled, and so can what it returns. A future of a call whose worker
+    died raises `concurrent.futures.BrokenExecutor`; the engine then takes calls as before.
 
     Attributes:
         n_workers: how many calls it runs at once.
@@ -38,8 +36,10 @@ def engine_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def start_engine(name: str, n_workers: int, compute: Compute) -> Engine:
-    """Start an engine by its name.
+def engine_module(name: str) -> Any:
+    """Import an engine's module by its name.
+
+    It has `start(n_workers, compute) -> Engine`, and `MOST_WORKERS`, None where any number goes.
 
     Raises:
         InputError: there is none of that name.
@@ -48,5 +48,4 @@ def start_engine(name: str, n_workers: int, compute: Compute) -> Engine:
     known = engine_names()
     if name not in known:
         raise InputError(f"no engine {name!r}{nearest(name, known)} (known: {', '.join(known)})")
-    engine: Engine = import_module(f"{__name__}.{name}").start(n_workers, compute)
-    return engine
+    return import_module(f"{__name__}.{name}")

@@ -14,6 +14,8 @@ from joblib.externals.loky import get_reusable_executor
 from robustbench_rec.processes import start_worker
 from robustbench_rec.running.compute import Compute
 
+MOST_WORKERS = None
+
 
 def start(n_workers: int, compute: Compute) -> Loky:
     """Start it; its processes start with the first call."""

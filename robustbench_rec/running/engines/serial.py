@@ -9,6 +9,8 @@ from typing import Any
 
 from robustbench_rec.running.compute import Compute, libraries_as_they_were
 
+MOST_WORKERS = 1
+
 
 def start(n_workers: int, compute: Compute) -> Serial:
     """Start it; it has one worker, this process, whatever is asked."""
