@@ -1,7 +1,8 @@
 """Labels: what results call a component, and what a user who names one may mean.
 
 A label is a component's name, with the settings that are not its defaults: the same in every run,
-so that runs can be joined by it. A figure may call it shorter, see `short_names`.
+so that runs can be joined by it. Two entries of a suite that are one component, trained or tuned in
+two ways, are told apart by that too. A figure may call a component shorter, see `short_names`.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ def label_of(component: Any, without: Collection[str] = ()) -> str:
 
 
 def told_apart(labels: Mapping[str, str]) -> dict[str, str]:
-    """Add to labels that several specs share what of these differs.
+    """Make labels distinct: where specs share one, it gets the settings in which they differ.
 
-    So are losses called that differ in their training alone, or in what of them is tuned.
+    So losses are called that differ in their training alone, or in what of them is tuned.
 
     Args:
         labels: full spec -> label.

@@ -93,6 +93,14 @@ def perturbation_rng(
 def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) -> Split:
     """Apply a perturbation and hold it to its contract.
 
+    Args:
+        perturbation: at its level; level 0 changes nothing.
+        split: the clean split, which stays as it is.
+        rng: its generator; `perturbation_rng` gives the one that a suite uses.
+
+    Returns:
+        The perturbed split.
+
     Raises:
         ValueError: it returned no Split, changed what its stage may not, or drew training noise
             from the validation or test pairs; the message names the perturbation.

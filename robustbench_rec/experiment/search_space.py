@@ -318,7 +318,7 @@ def _axis(key: str, value: Any, kind: Any) -> Choices | Range:
 
 
 def _refuse_given(key: str, given: Table) -> None:
-    """Raise where one value of what is tuned is given besides."""
+    """Raise where a setting is tuned and has a fixed value too."""
     if key in given:
         raise InputError(
             f"tune.{key}: {key} = {given[key]!r} is given besides; "

@@ -141,7 +141,7 @@ def _measured(run: Run) -> Manifest:
 
 
 def _of(table: pd.DataFrame, described: Mapping[str, Called], key: Key) -> dict[str, Called]:
-    """Return what of the described a table has rows of."""
+    """Return the cells, or the studies, that a table has rows of."""
     held = {_plain(at) for at in table[list(key)].itertuples(index=False, name=None)}
     return {id: one for id, one in described.items() if _key(one, key) in held}
 

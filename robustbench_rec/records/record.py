@@ -169,7 +169,7 @@ class Trial(_Outcome):
         return self.status == "failed" and self.error_type != "FloatingPointError"
 
     def tried(self, settings: Settings) -> Tried:
-        """Return what its study is told of it."""
+        """Return its outcome, as its study takes it."""
         return Tried(settings, self.validation, self.error, self.status == "failed", self.may_pass)
 
 

@@ -70,10 +70,10 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one runner; the lock goes with its process, however that ends.
+        """Hold the folder for one run; the lock goes with its process, however that ends.
 
         Raises:
-            InputError: another runner holds it, or the folder cannot be written.
+            InputError: another run holds it, or the folder cannot be written.
 
         """
         from filelock import FileLock, Timeout

@@ -66,7 +66,7 @@ class Workplace:
 
 @dataclass
 class Status:
-    """How a run stands; the runner updates it, whoever shows it reads it."""
+    """How a run stands: the pool's user updates it, and `Events.progress` hears of it."""
 
     total: int
     already: int
