@@ -512,7 +512,7 @@ def test_both_engines_give_the_same_bits_and_leave_the_libraries_as_they_were(tm
     before = torch.get_num_threads(), numba.get_num_threads(), torch.get_deterministic_debug_mode()
     suite = write_suite(tmp_path, "replicates = 2")
     for engine in engine_names():
-        run(suite, tmp_path / engine, data_dir=tmp_path, jobs=2, engine=engine)
+        run(suite, tmp_path / engine, data_dir=tmp_path, engine=engine)
     after = torch.get_num_threads(), numba.get_num_threads(), torch.get_deterministic_debug_mode()
     assert after == before
     serial, loky = (read_run(tmp_path / engine) for engine in ("serial", "loky"))
