@@ -845,3 +845,19 @@ def test_what_reads_a_run_reads_its_manifest_and_each_record_once(tmp_path, monk
     monkeypatch.setattr(drawing, "available_cores", lambda: 1)
     told(words[0], folder.folder, *words[1:])
     assert sorted(read) == sorted(["manifest.json", *(f"{id}.json" for id in cells)])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["list"], ["show", "softmax"], ["status", "R"], ["figures", "R"]],
+    ids=lambda words: words[0],
+)
+def test_what_needs_no_torch_starts_where_torch_is_blocked(reference, words):
+    words = [str(reference) if word == "R" else word for word in words]
+    done = python(
+        "import sys; sys.modules['torch'] = None\n"
+        "from robustbench_rec.cli.main import main\n"
+        f"main({words!r})"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
