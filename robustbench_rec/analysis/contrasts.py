@@ -16,8 +16,8 @@ from robustbench_rec.analysis.degradation import (
     split_floors,
     summary,
 )
-from robustbench_rec.components.labels import one_meant
-from robustbench_rec.errors import InputError, nearest
+from robustbench_rec.components.labels import nearest_label, one_meant
+from robustbench_rec.errors import InputError
 from robustbench_rec.records.run import Run
 
 QUANTITY = [*PANEL, "loss", "quantity", "level"]
@@ -97,7 +97,9 @@ def _named(asked: str, losses: list[str], specs: Mapping[str, str]) -> str:
     if found:
         raise InputError(f"loss {asked!r} may mean {' or '.join(found)}; say which")
     were = ", ".join(losses) or "none"
-    raise InputError(f"loss {asked!r} was not run{nearest(asked, losses)} (these were: {were})")
+    raise InputError(
+        f"loss {asked!r} was not run{nearest_label(asked, losses)} (these were: {were})"
+    )
 
 
 def _differences(panel: pd.DataFrame, against: str, others: list[str]) -> pd.DataFrame:

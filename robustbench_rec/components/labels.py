@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from robustbench_rec.components.settings import identity_of, shown, spec
+from robustbench_rec.errors import nearest
 
 AXES = ("dataset", "backbone", "loss", "perturbation")
 """What a cell has a label on."""
@@ -106,6 +107,12 @@ def one_meant(asked: str, labels: Mapping[str, str]) -> list[str]:
     """Return the labels that a text may mean where one is wanted: a label means itself alone."""
     itself = [label for label in labels.values() if _read(label) == _read(asked)]
     return itself[:1] or meant(asked, labels)
+
+
+def nearest_label(asked: str, labels: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the closest label, or name of one; or nothing."""
+    known = list(labels)
+    return nearest(asked, [*known, *(label.partition("(")[0] for label in known)])
 
 
 def _read(text: str) -> tuple[str, frozenset[str]]:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from robustbench_rec.components.labels import AXES, one_meant
+from robustbench_rec.components.labels import AXES, nearest_label, one_meant
 from robustbench_rec.components.metric import METRICS
 from robustbench_rec.components.registry import make
 from robustbench_rec.components.settings import Settings, setting
-from robustbench_rec.errors import InputError, nearest, placed
+from robustbench_rec.errors import InputError, placed
 from robustbench_rec.evaluation.metrics import Averaging, parse
 
 
@@ -146,10 +146,8 @@ def _label(row: Reference, axis: str, grid: Grid) -> str:
         told = f"{axis} {asked!r} may mean {' or '.join(found)}"
         raise InputError(f"{told}; give the settings that tell them apart", (axis,))
     known = list(dict.fromkeys(labels.values()))
-    raise InputError(
-        f"{axis} {asked!r} is not in the suite{nearest(asked, known)} (it has: {', '.join(known)})",
-        (axis,),
-    )
+    told = f"{axis} {asked!r} is not in the suite{nearest_label(asked, known)}"
+    raise InputError(f"{told} (it has: {', '.join(known)})", (axis,))
 
 
 def _check_level(row: Reference, perturbation: str, grid: Grid) -> None:

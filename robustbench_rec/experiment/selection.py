@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustbench_rec.components.dataset import Dataset
-from robustbench_rec.components.labels import AXES, meant, spec_once
+from robustbench_rec.components.labels import AXES, meant, nearest_label, spec_once
 from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.suite import Suite
@@ -109,7 +109,7 @@ def _meant(suite: Suite, axis: str, name: str) -> list[str]:
     if not found:
         raise InputError(
             f"--only {axis}={name}: suite {suite.name!r} has no such {axis}"
-            f"{nearest(name, known)} (it has: {', '.join(known)})"
+            f"{nearest_label(name, known)} (it has: {', '.join(known)})"
         )
     return found
 

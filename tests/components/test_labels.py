@@ -1,7 +1,14 @@
 import pytest
 
 import robustbench_rec
-from robustbench_rec.components.labels import label_of, meant, one_meant, short_names, told_apart
+from robustbench_rec.components.labels import (
+    label_of,
+    meant,
+    nearest_label,
+    one_meant,
+    short_names,
+    told_apart,
+)
 
 PSL = "psl(activation={}, tau={}, n_negatives=200)"
 LOSSES = short_names(
@@ -63,3 +70,9 @@ def test_labels_that_several_specs_share_are_told_apart_by_what_differs():
         "a(x=1, lr=2)": "a(x=1, lr=2)",
         "b(x=1)": "b",
     }
+
+
+def test_a_mistyped_name_is_told_the_nearest_however_long_the_labels_are():
+    labels = ["bpr", "softmax(tau=0.3, n_negatives=200)"]
+    assert nearest_label("softmx", labels) == "; did you mean 'softmax'?"
+    assert nearest_label("nothing", labels) == ""
