@@ -103,7 +103,7 @@ def try_out(asked: Iterable[str]) -> None:
             user_values(found, [k], names)
             list_values(np.arange(25).reshape(5, 5), np.arange(25), [k], names)
     except ValueError as error:
-        raise InputError(f"{one_line(error).partition(': ')[2]} (five made-up users)") from error
+        raise InputError(f"{' '.join(str(error).split())} (five made-up users)") from error
 
 
 def user_values(
