@@ -121,6 +121,8 @@ def _refuse_to_lose(out: Path, runs: Sequence[Path], cells: Iterable[str]) -> No
     """Raise InputError where tables would replace what they do not hold."""
     if RunFolder(out).cells.is_dir():
         raise InputError(f"{out} holds the records of a run, and tables would hide them")
+    if stray := RunFolder(out).stray_table():
+        raise InputError(f"{out} holds {stray}, which no run wrote; give another --out")
     if not (out / "manifest.json").is_file() or out.resolve() in {run.resolve() for run in runs}:
         return
     if RunFolder(out).manifest().cells.keys() - set(cells):

@@ -33,6 +33,7 @@ from robustbench_rec.records.events import Events
 from robustbench_rec.records.manifest import Manifest, StudyState
 from robustbench_rec.records.old_forms import manifest_of_today, record_of_today
 from robustbench_rec.records.record import Record, Trial
+from robustbench_rec.training.config import PROTOCOL
 
 TABLES = ("results.csv", "diagnostics.csv", "tuning.csv")
 """What a run ends with; tuning.csv where it has studies."""
@@ -54,13 +55,26 @@ class RunFolder:
         """Whether tables are all that is left of a run, as in results that were published."""
         return (self.folder / "results.csv").is_file() and not self.cells.is_dir()
 
+    def stray_table(self) -> str | None:
+        """Return the name of a file that is called as a table of ours where no run is."""
+        if (self.folder / "manifest.json").exists():
+            return None
+        return next((name for name in TABLES if (self.folder / name).exists()), None)
+
     def refuse_to_replace(self, suite: str) -> None:
         """Raise InputError where a run would replace another's tables, or what none can restore."""
         held = self.manifest_if_any()
-        if self.is_without_records:
+        if stray := self.stray_table():
+            what = f"{stray}, which no run wrote"
+        elif self.is_without_records:
             what = "the tables of a run without its records"
         elif held and held.suite != suite:
             what = f"the tables of suite {held.suite!r}"
+        elif held and (old := held.protocols - {PROTOCOL}):
+            what = (
+                f"the tables of protocol {', '.join(sorted(old))}, under which cells meant "
+                f"something else (under today's {PROTOCOL} all of them run anew)"
+            )
         else:
             return
         raise InputError(

@@ -244,3 +244,12 @@ def test_nothing_is_replaced_that_is_not_merged(tmp_path, run):
     with pytest.raises(InputError, match="file: cannot be made"):
         merge([one], tmp_path / "file")
     assert json.loads((one / "manifest.json").read_text())["cells"].keys() == {"a"}
+
+
+def test_a_table_that_no_run_wrote_is_not_merged_over(tmp_path, run):
+    one = run("one", ("a", "bpr", 0.0, 0.5))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.csv").write_text("keep")
+    with pytest.raises(InputError, match=r"out holds results\.csv, which no run wrote"):
+        merge([one], tmp_path / "out")
+    assert (tmp_path / "out" / "results.csv").read_text() == "keep"

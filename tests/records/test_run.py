@@ -447,3 +447,17 @@ def test_a_cell_of_the_trials_that_holds_no_settings_is_named_with_its_line(tabl
 def test_an_averaging_that_is_none_is_refused(folder):
     with pytest.raises(InputError, match="averaging is 'all'; it must be 'test-users' or 'all-u"):
         opened(folder).results_over("all")
+
+
+def test_the_tables_of_an_earlier_protocol_are_not_run_over(folder):
+    folder.begin(runs.manifest(cells=CELLS, protocol=("2", "2, of each user")))
+    told = r"tables of protocol 2, .*\(under today's \d+ all of them run anew\).*another folder"
+    with pytest.raises(InputError, match=told):
+        folder.refuse_to_replace("s")
+
+
+@pytest.mark.parametrize("name", ["results.csv", "diagnostics.csv", "tuning.csv"])
+def test_a_table_that_no_run_wrote_is_the_user_s(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"holds {name}, which no run wrote.*another folder"):
+        RunFolder(tmp_path).refuse_to_replace("s")
