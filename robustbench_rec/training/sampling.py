@@ -7,6 +7,8 @@ of the rows, and levels of contamination share all draws that they do not replac
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
@@ -18,9 +20,28 @@ STEP = np.uint64(0x9E3779B97F4A7C15)
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 """The constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
 LOW = np.uint64(0xFFFFFFFF)
+FIVES, THREES, FIFTEENS, ONES, HIGHEST = (
+    np.uint64(byte * 0x0101010101010101) for byte in (0x55, 0x33, 0x0F, 0x01, 0x80)
+)
+PLACES = np.zeros((256, 8), dtype=np.uint8)
+"""The place of the set bit of each rank in each byte."""
+for _byte in range(256):
+    for _rank, _place in enumerate(place for place in range(8) if _byte >> place & 1):
+        PLACES[_byte, _rank] = _place
 MOST_ITEMS = 2**31 - 1
 
+FEW = 4
+"""So few negatives are looked up among the items that were met; more, in marks of all items."""
+OFTEN = 16
+"""A row that has met more than one in so many items draws many slots again."""
+WORTH = 8
+"""So many words of marks are counted in the time of a search among the items that were met."""
+KEPT_BYTES = 2**20
+"""So much is taken for marks of every user, which then need not be made for each row."""
+
 Index = NDArray[np.int32]
+Marks = NDArray[np.uint64]
+"""A bit an item."""
 
 
 class NegativeSampler:
@@ -28,7 +49,7 @@ class NegativeSampler:
 
     With probability `split.contamination` a slot is drawn from the user's `false_negatives`
     instead; a user who has none draws an ordinary negative. Memory beyond the split: a bit an item
-    for each thread.
+    for each user where that is `KEPT_BYTES` at most, else for each thread.
 
     Args:
         split: the perturbed split; its `train` says what a user has met.
@@ -47,6 +68,11 @@ class NegativeSampler:
         if split.n_items > MOST_ITEMS:
             raise ValueError(f"{split.n_items} items; at most {MOST_ITEMS}")
         self._split, self._seed = split, seed
+        n_words = (split.n_items + 63) >> 6
+        n_kept = split.n_users if 8 * n_words * split.n_users <= KEPT_BYTES else 0
+        self._kept = np.zeros((n_kept, n_words), dtype=np.uint64)
+        if n_kept:
+            _mark_all(split.train.starts, split.train.items, self._kept)
 
     def draw(self, epoch: int, rows: IntArray, n: int) -> Index:
         """Return (B, 1 + n) items: the positive of each of `rows` (B,) of `train`, its negatives.
@@ -63,11 +89,11 @@ class NegativeSampler:
         users = train.users[rows]
         key = np.uint64(seed_for(self._seed, epoch, "negatives"))
         part = (train.starts, train.items, train.n_items)
-        _draw(key, rows, users, *part, get_num_threads(), index)
+        _draw(key, rows, users, *part, self._kept, get_num_threads(), index)
         if self._split.contamination:
             key = np.uint64(seed_for(self._seed, epoch, "contamination"))
-            rate = self._split.contamination
-            _contaminate(key, rows, users, pool.starts, pool.items, rate, index)
+            bound = np.uint64(math.ceil(self._split.contamination * 2**53))
+            _contaminate(key, rows, users, pool.starts, pool.items, bound, index)
         return index
 
 
@@ -98,13 +124,12 @@ def _uneven(n: int) -> np.uint64:
 
 
 @njit(cache=True, inline="always")
-def _below(bits: np.uint64, n: int) -> int:
+def _below(bits: np.uint64, n: int, uneven: np.uint64) -> int:
     """Return an integer uniform on [0, n), without bias, from 64 random bits.
 
     The high half of a product of 32 bits with n (Lemire, TOMACS 2019); where the low half shows
-    that it is one too many for its value, from other bits.
+    that it is one too many for its value, from other bits. `uneven` is `_uneven(n)`.
     """
-    uneven = _uneven(n)
     product = (bits >> np.uint64(32)) * np.uint64(n)
     while (product & LOW) < uneven:
         bits = _mix(bits + STEP)
@@ -120,6 +145,7 @@ def _draw(
     starts: IntArray,
     met: IntArray,
     n_items: int,
+    kept: Marks,
     n_parts: int,
     index: Index,
 ) -> None:
@@ -128,26 +154,152 @@ def _draw(
     A first draw over all items; where it falls on one that was met, or is one of the uneven, a
     second one by rank among the others. Either way each of the others is as likely: exact, with no
     more than two draws, also for a user who has met nearly everything.
+    `kept` has the marks of every user, or of none.
     """
-    uneven = _uneven(n_items)
+    uneven, is_kept = _uneven(n_items), len(kept) > 0
     for part in prange(n_parts):
-        is_met = np.zeros((n_items + 63) >> 6, dtype=np.uint64)
+        marks = np.zeros(kept.shape[1], dtype=np.uint64)
+        counts = np.empty(kept.shape[1], dtype=np.int64)
+        again = np.empty(index.shape[1], dtype=np.int32)
         for b in range(part * rows.size // n_parts, (part + 1) * rows.size // n_parts):
             items = met[starts[users[b]] : starts[users[b] + 1]]
-            for item in items:
-                is_met[item >> 6] |= np.uint64(1) << np.uint64(item & 63)
             state = _state(key, rows[b])
-            for n in range(1, index.shape[1]):  # by itself, so that it is vectorised
-                product = (_bits(state, n) >> np.uint64(32)) * np.uint64(n_items)
-                item = np.int32(product >> np.uint64(32))
-                index[b, n] = np.int32(-1) if (product & LOW) < uneven else item
-            for n in range(1, index.shape[1]):
-                item = index[b, n]
-                if item < 0 or (is_met[item >> 6] >> np.uint64(item & 63)) & np.uint64(1):
-                    rank = _below(_mix(_bits(state, n) + STEP), n_items - items.size)
-                    index[b, n] = _ranked(rank, items)
-            for item in items:
-                is_met[item >> 6] = 0
+            _draw_once(state, n_items, uneven, index[b])
+            if not is_kept and index.shape[1] - 1 <= FEW:
+                n_again = _list_by_search(index[b], items, again)
+                _draw_again(state, n_items, items, again[:n_again], index[b])
+                continue
+            is_met = kept[users[b]] if is_kept else marks
+            if not is_kept:
+                _mark(items, marks)
+            if items.size * OFTEN > n_items:
+                n_again = _list_often(index[b], is_met, again)
+            else:
+                n_again = _list_seldom(index[b], is_met, again)
+            if n_again * WORTH > is_met.size:
+                left = n_items - items.size
+                _draw_by_marks(state, left, is_met, counts, again[:n_again], index[b])
+            else:
+                _draw_again(state, n_items, items, again[:n_again], index[b])
+            if not is_kept:
+                for item in items:
+                    marks[item >> 6] = 0
+
+
+@njit(cache=True)
+def _mark_all(starts: IntArray, items: IntArray, kept: Marks) -> None:
+    for user in range(len(kept)):
+        _mark(items[starts[user] : starts[user + 1]], kept[user])
+
+
+@njit(cache=True)
+def _mark(items: IntArray, marks: Marks) -> None:
+    for item in items:
+        marks[item >> 6] |= np.uint64(1) << np.uint64(item & 63)
+
+
+@njit(cache=True)
+def _draw_once(state: np.uint64, n_items: int, uneven: np.uint64, slots: Index) -> None:
+    """Draw all slots from 1 over all items; -1 where the draw is one of the uneven."""
+    for n in range(1, slots.size):  # by itself, so that it is vectorised
+        product = (_bits(state, n) >> np.uint64(32)) * np.uint64(n_items)
+        item = np.int32(product >> np.uint64(32))
+        slots[n] = np.int32(-1) if (product & LOW) < uneven else item
+
+
+@njit(cache=True)
+def _list_by_search(slots: Index, met: IntArray, again: Index) -> int:
+    """List the slots to draw again, those of items that were met, and return how many."""
+    n_again = 0
+    for n in range(1, slots.size):
+        if slots[n] < 0 or _is_in(slots[n], met):
+            again[n_again] = n
+            n_again += 1
+    return n_again
+
+
+@njit(cache=True)
+def _list_seldom(slots: Index, is_met: Marks, again: Index) -> int:
+    """List the same by marks, where few slots are to be drawn again."""
+    n_again = 0
+    for n in range(1, slots.size):
+        item = slots[n]
+        if item < 0 or (is_met[item >> 6] >> np.uint64(item & 63)) & np.uint64(1):
+            again[n_again] = n
+            n_again += 1
+    return n_again
+
+
+@njit(cache=True)
+def _list_often(slots: Index, is_met: Marks, again: Index) -> int:
+    """List the same where many are: without a branch, as they come at random."""
+    n_again = 0
+    for n in range(1, slots.size):
+        item = slots[n]
+        again[n_again] = n
+        marked = (is_met[item >> 6] >> np.uint64(item & 63)) & np.uint64(1)
+        n_again += int(marked) | (item < 0)
+    return n_again
+
+
+@njit(cache=True)
+def _draw_by_marks(
+    state: np.uint64, n_left: int, is_met: Marks, counts: IntArray, again: Index, slots: Index
+) -> None:
+    """Draw the listed slots by rank among the `n_left` items without a mark."""
+    total = 0
+    for word in range(is_met.size):  # counts: of the items without a mark, up to this word's last
+        total += int(_ones_by_byte(~is_met[word]) >> np.uint64(56))
+        counts[word] = total
+    uneven = _uneven(n_left)
+    for n in again:
+        rank = _below(_mix(_bits(state, n) + STEP), n_left, uneven)
+        word = 0
+        for other in range(is_met.size):
+            word += int(counts[other] <= rank)
+        before = counts[word - 1] if word else 0
+        slots[n] = (word << 6) + _place_of(rank - before, ~is_met[word])
+
+
+@njit(cache=True, inline="always")
+def _ones_by_byte(bits: np.uint64) -> np.uint64:
+    """Return how many bits are set up to each byte of 64 bits, a byte each: all, in the highest."""
+    pairs = bits - ((bits >> np.uint64(1)) & FIVES)
+    fours = (pairs & THREES) + ((pairs >> np.uint64(2)) & THREES)
+    return ((fours + (fours >> np.uint64(4))) & FIFTEENS) * ONES
+
+
+@njit(cache=True, inline="always")
+def _place_of(rank: int, bits: np.uint64) -> int:
+    """Return the place of the set bit of that rank, from 0, among 64 (Vigna, WEA 2008)."""
+    ones = _ones_by_byte(bits)
+    r = np.uint64(rank)
+    full = ((r * ONES | HIGHEST) - ones) & HIGHEST  # bytes up to which there are too few
+    byte = ((full >> np.uint64(7)) * ONES >> np.uint64(56)) << np.uint64(3)  # its first place
+    before = (ones << np.uint64(8)) >> byte & np.uint64(255)
+    return int(byte) + int(PLACES[(bits >> byte) & np.uint64(255), r - before])
+
+
+@njit(cache=True)
+def _draw_again(state: np.uint64, n_items: int, met: IntArray, again: Index, slots: Index) -> None:
+    """Draw the same by rank among the items that were not met, without a list of these."""
+    n_left = n_items - met.size
+    uneven = _uneven(n_left)
+    for n in again:
+        rank = _below(_mix(_bits(state, n) + STEP), n_left, uneven)
+        slots[n] = _ranked(rank, met)
+
+
+@njit(cache=True)
+def _is_in(item: int, met: IntArray) -> bool:
+    low, high = 0, met.size
+    while low < high:
+        middle = (low + high) >> 1
+        if met[middle] < item:
+            low = middle + 1
+        else:
+            high = middle
+    return low < met.size and met[low] == item
 
 
 @njit(cache=True)
@@ -170,16 +322,25 @@ def _contaminate(
     users: IntArray,
     starts: IntArray,
     pool: IntArray,
-    rate: float,
+    bound: np.uint64,
     index: Index,
 ) -> None:
-    """Overwrite each slot, by a draw of its own, with one of the user's false negatives."""
+    """Overwrite each slot, by a draw of its own, with one of the user's false negatives.
+
+    `bound` is the rate times 2^53, rounded up: 53 bits of a draw lie below it just where the number
+    in [0, 1) that they make lies below the rate.
+    """
     for b in prange(rows.size):
         first, last = starts[users[b]], starts[users[b] + 1]
         if first == last:
             continue
         state = _state(key, rows[b])
+        replaced = np.empty(index.shape[1], dtype=np.int32)
+        n_replaced = 0
         for n in range(1, index.shape[1]):
-            bits = _bits(state, n)
-            if np.float64(bits >> np.uint64(11)) * 2.0**-53 < rate:
-                index[b, n] = pool[first + _below(_mix(bits + STEP), last - first)]
+            replaced[n_replaced] = n
+            n_replaced += int((_bits(state, n) >> np.uint64(11)) < bound)
+        uneven = _uneven(last - first)
+        for n in replaced[:n_replaced]:
+            bits = _mix(_bits(state, n) + STEP)
+            index[b, n] = pool[first + _below(bits, last - first, uneven)]

@@ -8,8 +8,9 @@ import threads
 from scipy.stats import chisquare
 
 from robustbench_rec import Interactions, Split
-from robustbench_rec.seeds import rng_for
+from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.testing import toy_split
+from robustbench_rec.training import sampling
 from robustbench_rec.training.sampling import NegativeSampler
 
 UNLIKELY = 1e-3
@@ -184,3 +185,67 @@ def test_a_user_who_has_met_every_item_is_named():
     split = split_of({0: [0], 3: [0, 1, 2]}, n_users=5, n_items=3)
     with pytest.raises(ValueError, match="user 3 has met every item"):
         NegativeSampler(split, 0)
+
+
+MASK = 2**64 - 1
+STEP, MIX = 0x9E3779B97F4A7C15, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+
+
+def mixed(z: int) -> int:
+    """Return SplitMix64's finaliser, in Python's integers."""
+    for shift, factor in ((30, MIX[0]), (27, MIX[1])):
+        z = (z ^ (z >> shift)) * factor & MASK
+    return z ^ (z >> 31)
+
+
+def below(bits: int, n: int) -> int:
+    """Return an integer below n from 64 bits, from others where the first are one too many."""
+    while ((bits >> 32) * n) % 2**32 < 2**32 % n:
+        bits = mixed((bits + STEP) & MASK)
+    return (bits >> 32) * n >> 32
+
+
+def drawn_slowly(split: Split, seed: int, epoch: int, row: int, n: int) -> list[int]:
+    """Return a row's negatives by the definition, slot by slot."""
+    user = split.train.users[row]
+    met = split.train.items[split.train.users == user].tolist()
+    pool = split.false_negatives.items[split.false_negatives.users == user].tolist()
+    left = sorted(set(range(split.n_items)) - set(met))
+    found = []
+    for slot in range(1, n + 1):
+        bits = _bits_of(seed, epoch, "negatives", row, slot)
+        product = (bits >> 32) * split.n_items
+        item = product >> 32
+        if product % 2**32 < 2**32 % split.n_items or item in met:
+            item = left[below(mixed((bits + STEP) & MASK), len(left))]
+        bits = _bits_of(seed, epoch, "contamination", row, slot)
+        if pool and (bits >> 11) * 2.0**-53 < split.contamination:
+            item = pool[below(mixed((bits + STEP) & MASK), len(pool))]
+        found.append(item)
+    return found
+
+
+def _bits_of(seed: int, epoch: int, what: str, row: int, slot: int) -> int:
+    state = mixed(seed_for(seed, epoch, what) ^ mixed((row + STEP) & MASK))
+    return mixed((state + slot * STEP) & MASK)
+
+
+def mixed_world() -> Split:
+    """Return users who have met little, some and nearly all of 200 items, with their pools."""
+    met = {0: [7], 1: list(range(0, 200, 20)), 2: list(range(0, 200, 3)), 3: list(range(198))}
+    pool = {0: [3, 9, 190], 2: [1, 4], 3: [198]}
+    return split_of(met, n_users=4, n_items=200, pool=pool)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("contamination", [0.0, 1 / 3, 1.0])
+@pytest.mark.parametrize("n", [1, 3, sampling.FEW, sampling.FEW + 1, 64, 700])
+def test_every_way_to_draw_gives_what_is_defined(n, contamination, kept, monkeypatch):
+    """Few and many negatives, users who met little and much, marks kept or not: the same."""
+    if not kept:
+        monkeypatch.setattr(sampling, "KEPT_BYTES", 0)
+    split = replace(mixed_world(), contamination=contamination)
+    rows = split.train.starts[:-1]
+    drawn = NegativeSampler(split, 5).draw(2, rows, n)
+    for row, found in zip(rows.tolist(), drawn, strict=True):
+        assert found[1:].tolist() == drawn_slowly(split, 5, 2, row, n)
