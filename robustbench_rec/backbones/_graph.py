@@ -133,8 +133,16 @@ def _multiply(
         total = result[row]
         for k in range(dense.shape[1]):
             total[k] = 0 if base is None else base[row, k]
-        for entry in range(starts[row], starts[row + 1]):
-            weight, other = weights[entry], dense[columns[entry]]
+        first, last = starts[row], starts[row + 1]
+        whole = last - (last - first) % 4
+        for e in range(first, whole, 4):  # their loads overlap, and a sum is stored once for four
+            c0, c1, c2, c3 = columns[e], columns[e + 1], columns[e + 2], columns[e + 3]
+            w0, w1, w2, w3 = weights[e], weights[e + 1], weights[e + 2], weights[e + 3]
+            for k in range(dense.shape[1]):
+                partial = (total[k] + w0 * dense[c0, k]) + w1 * dense[c1, k]
+                total[k] = (partial + w2 * dense[c2, k]) + w3 * dense[c3, k]
+        for e in range(whole, last):
+            weight, other = weights[e], dense[columns[e]]
             for k in range(dense.shape[1]):
                 total[k] += weight * other[k]
         for k in range(dense.shape[1]):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import threads
 import torch
+from numba import njit
 
 from robustbench_rec import BACKBONES, Interactions
 from robustbench_rec.backbones._graph import Graph, Half, layer_mean, noisy_layer_mean
@@ -180,3 +181,24 @@ def test_noise_is_a_constant_to_the_gradient():
         for noise in (0.0, 0.2)
     )
     assert all(torch.equal(*both) for both in zip(plain, moved, strict=True))
+
+
+@njit(fastmath={"contract"})
+def entry_by_entry(starts, columns, weights, dense, sums):
+    """Add each row's entries to its sum, one after another."""
+    for row in range(len(starts) - 1):
+        for entry in range(starts[row], starts[row + 1]):
+            for k in range(dense.shape[1]):
+                sums[row, k] += weights[entry] * dense[columns[entry], k]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_product_adds_entries_in_their_order_however_many_at_a_time(dtype):
+    half = Graph(toy_split().train).to_items
+    dense = torch.randn(60, 13, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    base = torch.randn(40, 13, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    sums = base.clone()
+    arrays = (half.starts, half.columns, half.weights, dense, sums)
+    entry_by_entry(*(part.numpy() for part in arrays))
+    assert torch.equal(half.compiled(dense, base, 1.0), sums)
+    assert set((half.starts.diff() % 4).tolist()) == {0, 1, 2, 3}
