@@ -87,3 +87,17 @@ def test_workers_import_no_compiler_of_torch():
         "sys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted on Linux")
+def test_a_worker_keeps_the_memory_of_its_steps():
+    """Once it has grown, 20 rounds of 16 MiB, taken and freed, ask the system for few pages."""
+    program = (
+        "import resource, torch; from robustbench_rec.running.compute import Compute;"
+        "Compute().configure_libraries(); take = lambda: [torch.ones(2**20) for _ in range(4)];"
+        "[take() for _ in range(80)];"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt;"
+        "before = faults(); [take() for _ in range(20)]; print(faults() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=120, capture_output=True)
+    assert int(done.stdout) < 2 * 2**24 // 4096  # without, each of the 20 rounds takes 2^24 bytes
