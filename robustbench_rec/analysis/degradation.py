@@ -87,6 +87,23 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
     return found.reset_index()
 
 
+def means(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise replicates at each level of each curve, whether there is a level 0 or not.
+
+    Args:
+        frame: as `curves` takes it.
+
+    Returns:
+        The rows of `curves`, with `n`, `mean, low, high` alone.
+
+    Raises:
+        ValueError: as `curves`.
+
+    """
+    groups = _values(frame).groupby([*CURVE, "level"], sort=True)
+    return summary(groups["value"], ["n", "mean", "low", "high"]).reset_index()
+
+
 def paired(frame: pd.DataFrame) -> pd.DataFrame:
     """Put beside each value its drop and its retention against its replicate's level 0.
 
@@ -101,14 +118,20 @@ def paired(frame: pd.DataFrame) -> pd.DataFrame:
         ValueError: as `curves`.
 
     """
-    keys = [*CURVE, "level", "replicate"]
-    values = frame[[*keys, "value"]].dropna(subset="value").sort_values(keys)
-    _check_unique(values, keys)
+    values = _values(frame)
     pair = [*CURVE, "replicate"]
     clean = values[values["level"] == 0].drop(columns="level").rename(columns={"value": "clean"})
     values = values.merge(clean, on=pair, how="left", validate="many_to_one")
     values["drop"] = values["value"] - values["clean"]
     values["retention"] = values["value"] / values["clean"].where(values["clean"] != 0)
+    return values
+
+
+def _values(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the values that are there, sorted; each point has one."""
+    keys = [*CURVE, "level", "replicate"]
+    values = frame[[*keys, "value"]].dropna(subset="value").sort_values(keys)
+    _check_unique(values, keys)
     return values
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable
 from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,10 +14,12 @@ from robustbench_rec.cli.options import opened
 from robustbench_rec.running.compute import available_cores
 
 if TYPE_CHECKING:
-    from robustbench_rec.processes import Helper
     from robustbench_rec.records.run import Run
 
 DRAWING = "robustbench_rec.figures.gallery"
+MANY = 24
+"""Figures from which a helper is worth its start, which takes the time of two or three."""
+Result = TypeVar("Result")
 
 
 @click.command()
@@ -31,11 +33,10 @@ def draw(run: Run) -> None:
     """Draw the figures of a run, and say where they are."""
     from robustbench_rec.processes import import_without_gc
 
-    with _drawing_helper() as helper:
-        import_without_gc(DRAWING)
-        from robustbench_rec.figures.gallery import redraw
+    import_without_gc(DRAWING)
+    from robustbench_rec.figures.gallery import redraw
 
-        names = redraw(run, helper.starmap if helper else starmap)
+    names = redraw(run, _starmap)
     target = run.folder / "figures"
     click.echo(f"{len(names)} files in {target}:" if names else "no figure: floors alone are done")
     for name in names:
@@ -43,11 +44,15 @@ def draw(run: Run) -> None:
             click.echo(f"  {target / name}")
 
 
-def _drawing_helper() -> AbstractContextManager[Helper | None]:
-    """Start a helper where a core is free for it: even one panel has several figures."""
+def _starmap(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> list[Result]:
+    """Call a function for each figure, half of many in a helper where a core is free for it."""
     from robustbench_rec.processes import helper
 
-    return helper(DRAWING) if available_cores() > 1 and sys.platform != "win32" else nullcontext()
+    held = list(jobs)
+    if len(held) < MANY or available_cores() < 2 or sys.platform == "win32":
+        return list(starmap(function, held))
+    with helper(DRAWING) as other:
+        return other.starmap(function, held)
 
 
 def are_drawn(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from robustbench_rec.figures.panel import (
     WIDTH,
     Value,
     check_one_panel,
+    draw_intervals,
     draw_line,
     draw_published,
     interval_note,
@@ -155,18 +156,20 @@ def draw_panel(
     """
     check_one_panel(curves)
     trained, floors = split_floors(curves)
-    styles = looks([*trained["loss"], *among])
+    trained = trained.sort_values("level")
+    styles, places = looks([*trained["loss"].unique(), *among]), offsets(trained)
     drawn = Drawn([], [], [])
     if value == "retention":
         ax.axhline(1, color=GREY, linewidth=0.8, zorder=1)
     else:
         drawn.floors.extend(_draw_floors(ax, floors))
-    for loss, offset in offsets(trained).items():
-        rows = trained[trained["loss"] == loss].sort_values("level")
-        drawn.losses.append(draw_line(ax, rows, value, styles[loss], offset, loss))
+    draw_intervals(ax, trained, value, styles, places)
+    for name, rows in trained.groupby("loss", sort=True):
+        loss = str(name)
+        drawn.losses.append(draw_line(ax, rows, value, styles[loss], places[loss], loss))
         if value == "mean":
             beside = of_panel(published, rows)
-            drawn.published.extend(_draw_sources(ax, beside, styles[loss], offset))
+            drawn.published.extend(_draw_sources(ax, beside, styles[loss], places[loss]))
     _dress(ax, trained, value)
     return drawn
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import starmap
 from pathlib import Path
 from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
+from robustbench_rec.figures.fonts import cut_once
 from robustbench_rec.figures.kind import Drawing
+from robustbench_rec.figures.layout import lay_out
 from robustbench_rec.figures.panel import page_style
 
 Format = Literal["png", "pdf"]
@@ -91,20 +95,31 @@ def rendered(
     return dict(zip(file_names(drawings, formats), flat, strict=True))
 
 
+@contextmanager
+def collected_after() -> Iterator[None]:
+    """Look for garbage once a figure is drawn, and not meanwhile, when there is none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect(0)
+        if enabled:
+            gc.enable()
+
+
+@collected_after()
 def _render(drawing: Drawing, formats: Sequence[Format]) -> list[bytes]:
-    """Return the content of a file of each format; the layout is computed once, for the first."""
+    """Return the content of a file of each format; the layout is computed once, for all."""
     figure = drawing.draw(*drawing.arguments)
-    contents = []
-    for format in formats:
-        contents.append(_saved(figure, format))
-        figure.set_layout_engine("none")
-    return contents
+    with page_style(), cut_once():
+        lay_out(figure)
+        return [_saved(figure, format) for format in formats]
 
 
 def _saved(figure: Figure, format: Format) -> bytes:
     buffer = io.BytesIO()
-    with page_style():
-        figure.savefig(buffer, format=format, **SAVE[format])
+    figure.savefig(buffer, format=format, **SAVE[format])
     return buffer.getvalue()
 
 

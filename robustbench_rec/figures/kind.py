@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import pandas as pd
@@ -27,12 +28,12 @@ class Frames:
     diagnostics: pd.DataFrame | None = None
     published: pd.DataFrame | None = None
 
-    @property
+    @cached_property
     def losses(self) -> list[str]:
         """All losses that any figure shows, sorted; variants of one look alike in all figures."""
         trained, _ = split_floors(self.curves)
-        measured = () if self.diagnostics is None else self.diagnostics["loss"]
-        return sorted({*trained["loss"], *measured})
+        measured = () if self.diagnostics is None else self.diagnostics["loss"].unique()
+        return sorted({*trained["loss"].unique(), *measured})
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from robustbench_rec.figures.legend import draw_legend
 from robustbench_rec.figures.panel import (
     HEIGHT,
     WIDTH,
+    draw_intervals,
     draw_line,
     draw_row,
     interval_note,
@@ -129,8 +130,8 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
         among: as for `curves.draw_curves`.
 
     """
-    found = degradation.curves(diagnostics.rename(columns={"diagnostic": "metric"}))
-    styles, places = looks([*found["loss"], *among]), offsets(found)
+    found = degradation.means(diagnostics.rename(columns={"diagnostic": "metric"}))
+    styles, places = looks([*found["loss"].unique(), *among]), offsets(found)
     with page_style():
         figure = new_figure(WIDTH, THREE_ROWS)
         axes = figure.subplots(3, 2, sharex=True)
@@ -138,9 +139,11 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
             set_level_axis(ax, found)
         drawn = []
         for ax, (name, title) in zip(axes.flat, BY_LEVEL.items(), strict=True):
+            shown = found[found["metric"] == name]
+            draw_intervals(ax, shown, "mean", styles, places)
             lines = [
                 draw_line(ax, rows, "mean", styles[str(loss)], places[str(loss)], str(loss))
-                for loss, rows in found[found["metric"] == name].groupby("loss", sort=True)
+                for loss, rows in shown.groupby("loss", sort=True)
             ]
             _dress(ax, name, title)
             drawn.append(Weights(lines, _draw_even(ax, found) if name == ON_FALSE else []))
@@ -158,9 +161,9 @@ def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure
         among: as for `curves.draw_curves`.
 
     """
-    found = degradation.curves(diagnostics.rename(columns={"diagnostic": "metric"}))
+    found = degradation.means(diagnostics.rename(columns={"diagnostic": "metric"}))
     measured = found[found["metric"].isin(BY_LEVEL)]
-    styles = looks([*measured["loss"], *among])
+    styles = looks([*measured["loss"].unique(), *among])
     losses = sorted(measured["loss"].unique(), reverse=True)
     height = len(BY_LEVEL) / 2 * (rows_height(losses, 1.0) + 0.75)
     with page_style():
@@ -194,7 +197,7 @@ def draw_along_training(diagnostics: pd.DataFrame, among: Iterable[str] = ()) ->
         among: as for `curves.draw_curves`.
 
     """
-    styles = looks([*diagnostics["loss"], *among])
+    styles = looks([*diagnostics["loss"].unique(), *among])
     levels = np.unique(diagnostics["level"])
     alone = len(levels) == 1
     with page_style():
@@ -244,18 +247,17 @@ def _courses(diagnostics: pd.DataFrame) -> pd.DataFrame:
     renamed = diagnostics.drop(columns="level").rename(
         columns={"epoch": "level", "diagnostic": "metric"}
     )
-    return degradation.curves(renamed)
+    return degradation.means(renamed)
 
 
 def _draw_course(
     ax: Axes, course: pd.DataFrame, kept: pd.Series[int], style: Look, loss: str
 ) -> Line2D:
     """Draw a loss over epochs, with a marker at those of the models kept; return its line."""
-    ax.fill_between(
-        course["level"], course["low"], course["high"], color=style.color, alpha=0.18, linewidth=0
-    )
-    marked = np.flatnonzero(course["level"].isin(kept)).tolist()
-    (line,) = ax.plot(course["level"], course["mean"], **line_style(style, loss), markevery=marked)
+    epochs, low, mean, high = (course[of].to_numpy() for of in ("level", "low", "mean", "high"))
+    ax.fill_between(epochs, low, high, color=style.color, alpha=0.18, linewidth=0)
+    marked = np.flatnonzero(np.isin(epochs, kept)).tolist()
+    (line,) = ax.plot(epochs, mean, **line_style(style, loss), markevery=marked)
     return line
 
 

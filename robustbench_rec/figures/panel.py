@@ -91,6 +91,8 @@ def page_style() -> AbstractContextManager[None]:
             "axes.spines.right": False,
             "axes.linewidth": 0.7,
             "figure.dpi": 200,
+            "figure.autolayout": False,
+            "figure.constrained_layout.use": False,  # `new_figure` names its layout
             "pdf.fonttype": 42,  # publishers refuse the default, Type 3
             "svg.hashsalt": "robustbench_rec",
         }
@@ -113,14 +115,34 @@ def offsets(curves: pd.DataFrame) -> dict[str, float]:
     return {loss: float(place) for loss, place in zip(losses, places, strict=True)}
 
 
+def draw_intervals(
+    ax: Axes,
+    curves: pd.DataFrame,
+    value: Value,
+    styles: Mapping[str, Look],
+    places: Mapping[str, float],
+) -> None:
+    """Draw the intervals of all losses of a panel, `places` of these beside the levels."""
+    rows = curves.sort_values(["loss", "level"])
+    low, high = ("low", "high") if value == "mean" else ("retention_low", "retention_high")
+    losses = rows["loss"].tolist()
+    ax.vlines(
+        rows["level"].to_numpy() + [places[loss] for loss in losses],
+        rows[low].to_numpy(),
+        rows[high].to_numpy(),
+        colors=[styles[loss].color for loss in losses],
+        linewidth=1.3,
+        alpha=0.8,
+        zorder=2,
+    )
+
+
 def draw_line(
     ax: Axes, rows: pd.DataFrame, value: Value, style: Look, offset: float, name: str
 ) -> Line2D:
-    """Draw the curve of a loss, with its intervals, `offset` beside its levels; return its line."""
+    """Draw the curve of a loss, `offset` beside its levels; return its line."""
     x = rows["level"].to_numpy(dtype=np.float64) + offset
-    low, high = ("low", "high") if value == "mean" else ("retention_low", "retention_high")
-    ax.vlines(x, rows[low], rows[high], color=style.color, linewidth=1.3, alpha=0.8, zorder=2)
-    (line,) = ax.plot(x, rows[value], **line_style(style, name))
+    (line,) = ax.plot(x, rows[value].to_numpy(), **line_style(style, name))
     return line
 
 

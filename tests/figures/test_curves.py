@@ -15,7 +15,9 @@ def test_one_line_a_loss_with_labels_and_intervals():
     assert ax.get_xlabel() == "share of negatives"
     assert ax.get_ylabel() == "NDCG@20"
     assert ax.get_title(loc="left") == "Bars: range over 2 replicates"
-    assert len(ax.collections) == len(SIX)
+    (bars,) = ax.collections
+    colors = [to_rgb(LOOKS[loss].color) for loss in sorted(SIX) for _ in range(4)]
+    assert [tuple(color) for color in bars.get_colors()[:, :3]] == colors
     assert ax.figure.legends
 
 

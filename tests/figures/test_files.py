@@ -1,3 +1,5 @@
+import gc
+
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -87,3 +89,14 @@ def test_names_tell_the_figures_of_all_kinds_apart():
     assert other.startswith("a-b-")
     with pytest.raises(AssertionError, match="two figures are called"):
         by_stem([*drawings, drawings[0]])
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_callers_garbage_collection_stays(tmp_path, enabled):
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        save_all(drawings_of(world(("bpr",))), tmp_path, ("png",))
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
