@@ -34,15 +34,29 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
+@contextmanager
+def without_gc() -> Iterator[None]:
+    """Put off the search for garbage, which would look through all that is there again and again.
+
+    It goes on at the end if it did before.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@without_gc()
 def import_without_gc(*modules: str) -> None:
     """Import modules without looking for garbage, now or later, among what they hold for good."""
-    gc.disable()
     try:
         for module in modules:
             import_module(module)
     finally:
         gc.freeze()
-        gc.enable()
 
 
 class Helper:

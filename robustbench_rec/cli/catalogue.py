@@ -8,18 +8,18 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_rec import BACKBONES, DATASETS, LOSSES, METRICS, PERTURBATIONS
 from robustbench_rec.cli.options import AS_JSON, DATA_DIR, PLUGINS
 from robustbench_rec.cli.output import print_table, warn
-from robustbench_rec.components.registry import Registry, load_plugins
 from robustbench_rec.components.settings import described
-from robustbench_rec.data.catalog import Listing, default_data_dir, inventory
-from robustbench_rec.data.fetch import fetch
 from robustbench_rec.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from robustbench_rec.components.registry import Registry
+    from robustbench_rec.data.catalog import Listing
 
 KINDS = ("suites", "perturbations", "losses", "metrics", "backbones", "datasets")
 
@@ -30,6 +30,8 @@ KINDS = ("suites", "perturbations", "losses", "metrics", "backbones", "datasets"
 @AS_JSON
 def list_(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List what is there: suites, perturbations, losses, metrics, ...; all of it without KIND."""
+    from robustbench_rec.components.registry import load_plugins
+
     load_plugins(plugins)
     rows = {one: _entries(one) for one in ((kind,) if kind else KINDS)}
     if as_json:
@@ -57,6 +59,8 @@ def _entries(kind: str) -> dict[str, str]:
 
 
 def _registries() -> Mapping[str, Registry[Any]]:
+    from robustbench_rec import BACKBONES, DATASETS, LOSSES, METRICS, PERTURBATIONS
+
     return {
         "perturbations": PERTURBATIONS,
         "losses": LOSSES,
@@ -80,6 +84,7 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     A name may be of several things, as of a suite and a loss, or of a floor and a metric: then all
     are shown, in JSON as a list.
     """
+    from robustbench_rec.components.registry import load_plugins
     from robustbench_rec.experiment.suite_file import shipped
 
     load_plugins(plugins)
@@ -133,6 +138,8 @@ def data() -> None:
 @AS_JSON
 def data_list(data_dir: Path | None, as_json: bool) -> None:
     """Say what is known, what is present and where, and how to get what is missing."""
+    from robustbench_rec.data.catalog import default_data_dir, inventory
+
     where = data_dir or default_data_dir()
     rows = inventory(where)
     if as_json:
@@ -153,4 +160,7 @@ def _presence(row: Listing) -> str:
 @DATA_DIR
 def data_fetch(name: str, data_dir: Path | None) -> None:
     """Bring the data set NAME, and show its terms."""
+    from robustbench_rec.data.catalog import default_data_dir
+    from robustbench_rec.data.fetch import fetch
+
     fetch(name, data_dir or default_data_dir(), click.echo)

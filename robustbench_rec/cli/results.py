@@ -15,6 +15,7 @@ from robustbench_rec.cli.options import AS_JSON, opened, run_folder
 from robustbench_rec.cli.output import Warned, comparison, contrast, duration, say_capped, say_tuned
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import counted
+from robustbench_rec.processes import without_gc
 from robustbench_rec.training.config import PROTOCOL
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run")
 @AS_JSON
+@without_gc()
 def status(run: str, as_json: bool) -> None:
     """Say how RUN stands: cells done, failed with reasons, left, and the time."""
     read = opened(run)

@@ -18,19 +18,9 @@ from robustbench_rec.records.manifest import Manifest, PlannedStudy, StudyState
 from robustbench_rec.records.old_forms import results_of_today, trials_of_today
 from robustbench_rec.records.record import Record, Trial
 
-COLUMNS = (
-    "suite",
-    "dataset",
-    "backbone",
-    "loss",
-    "perturbation",
-    "unit",
-    "level",
-    "replicate",
-    "metric",
-    "value",
-    "evaluated",
-)
+POINT = ("suite", "dataset", "backbone", "loss", "perturbation", "unit", "level", "replicate")
+"""What tells a cell from others, in each table of results."""
+COLUMNS = (*POINT, "metric", "value", "evaluated")
 TUNING_COLUMNS = (
     *AXES,
     "level",
@@ -45,7 +35,7 @@ TUNING_COLUMNS = (
 )
 MAY_BE_EMPTY = ("perturbation", "validation", "best_epoch", "seconds", "status", "edges")
 """What a trial may lack: it failed, was not run yet, was of the clean control, has no edge."""
-TRAINING = (*COLUMNS[: COLUMNS.index("metric")], "epoch", "best")
+TRAINING = (*POINT, "epoch", "best")
 """What tells the evaluations during training apart; `best` where the model was kept."""
 DIGITS = 6
 """Significant digits of a diagnostic in diagnostics.csv."""
@@ -56,33 +46,45 @@ def results_frame(manifest: Manifest, records: Iterable[Record]) -> pd.DataFrame
 
     Values are under the averaging of the suite.
     """
+    records = list(records)
+    points = _points(manifest, records, [len(record.metrics) for record in records])
     rows = [
-        (
-            *_point(manifest, record),
-            metric,
-            value,
-            record.users["evaluated"] / record.users["all"],
-        )
+        (metric, value, record.users["evaluated"] / record.users["all"])
         for record in records
         for metric, value in record.metrics.items()
     ]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = points.join(pd.DataFrame(rows, columns=list(COLUMNS[len(POINT) :])))
     return frame.assign(value=averaged(frame, "test-users", manifest.averaging))
 
 
-def evaluations_frame(manifest: Manifest, records: Iterable[Record]) -> pd.DataFrame:
-    """Return the evaluations of finished records, one a row: `TRAINING` and the diagnostics."""
+def epochs_frame(manifest: Manifest, records: Iterable[Record]) -> pd.DataFrame:
+    """Return the evaluations of finished records without their diagnostics: `TRAINING`."""
+    records = list(records)
+    points = _points(manifest, records, [len(record.diagnostics_history) for record in records])
     rows = [
-        (*_point(manifest, record), epoch, epoch == record.best_epoch, found)
+        (epoch, epoch == record.best_epoch)
         for record in records
-        for epoch, found in record.diagnostics_history
+        for epoch, _ in record.diagnostics_history
     ]
-    where = pd.DataFrame([row[:-1] for row in rows], columns=list(TRAINING))
-    return where.join(pd.DataFrame([row[-1] for row in rows], index=where.index))
+    return points.join(pd.DataFrame(rows, columns=list(TRAINING[len(POINT) :])))
+
+
+def evaluations_frame(epochs: pd.DataFrame, records: Iterable[Record]) -> pd.DataFrame:
+    """Return what `epochs_frame` returns of some records, with a column for each diagnostic."""
+    rows = [found for record in records for _, found in record.diagnostics_history]
+    names = dict.fromkeys(name for found in rows for name in found)
+    columns = {name: [found.get(name, np.nan) for found in rows] for name in names}
+    return epochs.join(pd.DataFrame(columns, index=epochs.index))
+
+
+def _points(manifest: Manifest, records: Sequence[Record], times: Sequence[int]) -> pd.DataFrame:
+    """Return what records are of, each as many times as it has rows: `POINT`."""
+    points = pd.DataFrame([_point(manifest, one) for one in records], columns=list(POINT))
+    return points.take(np.repeat(np.arange(len(points)), times)).reset_index(drop=True)
 
 
 def _point(manifest: Manifest, record: Record) -> tuple[Any, ...]:
-    """Return what a record is of, as the first columns of frames have it."""
+    """Return what a record is of, as `POINT` has it."""
     called = manifest.cells[record.id]
     return (
         manifest.suite,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.records.manifest import FORMAT
+from robustbench_rec.records.manifest import FORMAT, Manifest
+
+if TYPE_CHECKING:
+    from robustbench_rec.experiment.study import StudyOutcome
+    from robustbench_rec.records.record import Record, Trial
 
 Plain = dict[str, Any]
 SINCE_FORMAT_1: Plain = {
@@ -58,6 +62,13 @@ def results_of_today(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFram
 def trials_of_today(table: pd.DataFrame) -> pd.DataFrame:
     """Return tuning.csv with all of today's columns; `edges` was once not among them."""
     return table if "edges" in table else table.assign(edges="")
+
+
+def is_of_today(read: Manifest | Record | Trial | StudyOutcome) -> bool:
+    """Say whether what was read as it stands needs no `manifest_of_today` or `record_of_today`."""
+    if isinstance(read, Manifest):
+        return "format" in read.model_fields_set
+    return read.status != "failed" or "error_type" in read.model_fields_set
 
 
 def record_of_today(record: Plain) -> Plain:

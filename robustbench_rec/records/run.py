@@ -11,6 +11,7 @@ import pandas as pd
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import Averaging
+from robustbench_rec.processes import without_gc
 from robustbench_rec.records import frames
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.manifest import CappedLoss, StudyState, Summary
@@ -112,8 +113,15 @@ class Run:
         that share a training have the same rows.
         """
         if self._of_records:
-            return frames.evaluations_frame(self.manifest, self._done)
+            return frames.evaluations_frame(self._epochs, self._done)
         return frames.read_evaluations(self.folder)
+
+    @cached_property
+    def _epochs(self) -> pd.DataFrame:
+        """The evaluations, of records without their diagnostics, which `summary` does not need."""
+        if self._of_records:
+            return frames.epochs_frame(self.manifest, self._done)
+        return self.evaluations
 
     @cached_property
     def diagnostics(self) -> pd.DataFrame:
@@ -170,13 +178,14 @@ class Run:
     def _capped(self) -> tuple[CappedLoss, ...]:
         """Count capped cells; what is done is known all the same where diagnostics are damaged."""
         try:
-            rows = frames.capped_frame(self.evaluations).to_dict("records")
+            rows = frames.capped_frame(self._epochs).to_dict("records")
         except InputError as error:
             self._events.warning(str(error))
             return ()
         return tuple(CappedLoss(**{str(key): value for key, value in row.items()}) for row in rows)
 
 
+@without_gc()
 def compact(folder: RunFolder, events: Events = TOLD_AS_WARNINGS) -> Run:
     """Write what was measured into the tables of a run, and return it."""
     run = Run(folder, events)

@@ -20,6 +20,7 @@ from robustbench_rec.experiment.search_space import Entry
 from robustbench_rec.experiment.selection import select
 from robustbench_rec.experiment.study import Study, StudyOutcome, study_of
 from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.processes import without_gc
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.manifest import Manifest
 from robustbench_rec.records.record import Record
@@ -152,6 +153,7 @@ def _kind(cell: Cell) -> tuple[object, ...]:
     return *parts, training.epochs, training.batch_size, training.patience
 
 
+@without_gc()
 def make_plan(
     suite: Suite,
     folder: RunFolder,

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import starmap
 from pathlib import Path
 from shutil import copytree, ignore_patterns, rmtree
 from types import SimpleNamespace
@@ -210,6 +212,7 @@ def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, checkout, refe
     done = python(
         "from robustbench_rec.cli import drawing\n"
         f"drawing.available_cores = lambda: {cores}\n"
+        "drawing.MANY = 2\n"
         "from robustbench_rec.cli.main import main\n"
         "main(['figures', 'reference'])"
     )
@@ -277,8 +280,30 @@ def test_figures_of_floors_alone_are_none(reference):
     assert told("figures", reference) == "no figure: floors alone are done\n"
 
 
-def test_figures_refuse_what_is_not_finished_with_a_helper_too(reference, monkeypatch):
+def test_few_figures_start_no_helper_and_many_do(reference, monkeypatch):
+    started = []
+
+    @contextmanager
+    def helper(*modules):
+        started.append(modules)
+        yield SimpleNamespace(starmap=lambda function, jobs: [*starmap(function, jobs)])
+
+    monkeypatch.setattr("robustbench_rec.processes.helper", helper)
+    monkeypatch.setattr(
+        "robustbench_rec.figures.files._render", lambda drawing, formats: [b"", b""]
+    )
     monkeypatch.setattr(drawing, "available_cores", lambda: 2)
+    told("figures", reference)
+    assert started == []
+    monkeypatch.setattr(drawing, "MANY", 6)
+    told("figures", reference)
+    assert started == [(drawing.DRAWING,)]
+    monkeypatch.setattr(drawing, "available_cores", lambda: 1)
+    told("figures", reference)
+    assert len(started) == 1
+
+
+def test_figures_refuse_what_is_not_finished(reference):
     header = (reference / "results.csv").read_text().splitlines()[0]
     (reference / "results.csv").write_text(header)
     assert refused("figures", reference).startswith(f"{reference}: no finished cell to draw; see ")
@@ -774,6 +799,11 @@ def test_a_plugin_that_exits_fails_its_cell_too(tmp_path, tiny, command):
     assert done.returncode == 3, done.stderr
 
 
+LIBRARIES = ("numpy", "pandas", "torch", "numba", "matplotlib", "scipy", "pydantic", "joblib")
+LIBRARIES += ("rich", "optuna", "filelock", "platformdirs")
+"""What takes long to import, and a little more: all that is installed with us but click."""
+
+
 def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
@@ -781,7 +811,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("folder", "slow"),
     [
-        ("cli.main", ("torch", "pandas", "matplotlib", "scipy", "pydantic", "joblib", "rich")),
+        ("cli.main", LIBRARIES),
         ("experiment", ("torch", "pandas", "matplotlib", "scipy", "joblib")),
         ("records", ("torch", "matplotlib", "joblib")),
         ("analysis", ("torch", "matplotlib", "joblib")),
@@ -861,3 +891,14 @@ def test_what_needs_no_torch_starts_where_torch_is_blocked(reference, words):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+@pytest.mark.parametrize("path", [*commands(main)], ids=" ".join)
+def test_help_starts_where_every_library_but_click_is_blocked(path):
+    done = python(
+        f"import sys; sys.modules.update(dict.fromkeys({LIBRARIES}))\n"
+        "from robustbench_rec.cli.main import main\n"
+        f"main({[*path, '--help']})"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: ")

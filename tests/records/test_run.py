@@ -1,5 +1,8 @@
+import gc
 import json
 import shutil
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +11,14 @@ import pytest
 import runs
 
 from robustbench_rec import InputError
+from robustbench_rec.experiment.study import StudyOutcome
+from robustbench_rec.processes import without_gc
 from robustbench_rec.records.frames import COLUMNS, TRAINING, TUNING_COLUMNS, averaged
+from robustbench_rec.records.manifest import Manifest
+from robustbench_rec.records.old_forms import manifest_of_today, record_of_today
+from robustbench_rec.records.record import Record, Trial
 from robustbench_rec.records.run import Run, compact, read_run
-from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.records.run_folder import RunFolder, parsed
 
 NO_WARNING = runs.NoWarning()
 HISTORY = [
@@ -224,6 +232,66 @@ def test_a_corrupt_record_is_named_set_aside_and_not_counted(folder, damage, say
     assert "set aside" in warnings[1]
     assert (folder.folder / "set-aside" / "a1.json").exists()
     assert folder.read_records(["a1"], NO_WARNING) == {}
+
+
+ODD = ["null", "true", "1", "2", "1.5", '"1"', '"x"', '"failed"', "NaN", "1e400"]
+ODD += ["[]", "{}", "[1]", "[[1, 0.5]]", "[[1.0, 2]]", '{"a": 1}', '{"a": "1"}', '{"a": 1, "a": 2}']
+ODD += [
+    "9007199254740993",
+    r'"\ud800"',
+    r'"\u00e9"',
+    "{",
+    "0.10000000000000000555",
+    '{"fit": true}',
+]
+"""JSON that stands where something else should, or reads in several ways."""
+
+
+def outcome(read, text):
+    """Return what reading comes to: a value with its types, or an error's message."""
+    try:
+        return repr(read(text))
+    except (ValueError, InputError) as error:
+        return str(error)
+
+
+def places(table, *at):
+    """Yield the keys that lead to each value of nested tables."""
+    for key, value in table.items():
+        yield *at, key
+        if isinstance(value, dict):
+            yield from places(value, *at, key)
+
+
+@pytest.mark.parametrize(
+    ("kind", "of_today", "held"),
+    [
+        (Record, record_of_today, record(diagnostics={"kl": 0.5}, history=[(1, 0.5)])),
+        (Trial, record_of_today, runs.trial("a1", 0.5)),
+        (StudyOutcome, record_of_today, StudyOutcome(id="a1", chosen={"tau": 0.1})),
+        (Manifest, manifest_of_today, runs.manifest(cells={"a1": runs.cell()})),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_json_read_in_one_go_is_what_it_is_step_by_step(kind, of_today, held):
+    plain = held.model_dump()
+    for *at, last in places(plain):
+        for odd in ODD:
+            changed = json.loads(json.dumps(plain))
+            reduce(getitem, at, changed)[last] = "@"
+            text = json.dumps(changed).replace('"@"', odd).encode()
+            steps = outcome(lambda text: kind.model_validate(of_today(json.loads(text))), text)
+            assert outcome(lambda text: parsed(kind, text, of_today), text) == steps
+
+
+def test_garbage_is_looked_for_again_once_records_are_read(folder):
+    assert gc.isenabled()
+    folder.read_records(["a1"], NO_WARNING)
+    assert gc.isenabled()
+    with without_gc():
+        folder.read_records(["a1"], NO_WARNING)
+        assert not gc.isenabled()  # as whoever stopped it wants it
+    assert gc.isenabled()
 
 
 def test_the_second_runner_is_refused_until_the_first_lets_go(folder):

@@ -508,6 +508,27 @@ def test_a_run_tells_how_far_its_trainings_are(tmp_path):
     assert seen[-1] == ((), 0)
 
 
+class Workers(runs.Heard):
+    """Keeps the worker processes that are there while trials run, and while cells do."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = {"trials": set(), "cells": set()}
+
+    def progress(self, status):
+        self.seen[status.counting].update(children(os.getpid()))
+
+
+def test_the_workers_that_tuned_run_the_cells_too(tmp_path):
+    tail = '[[loss]]\nname = "mse"\ntune = { lr = [1e-3, 1e-2] }\n[tune]\ntrials = 2'
+    heard = Workers()
+    suite = write_suite(tmp_path, tail=tail)
+    done = run(suite, tmp_path / "out", data_dir=tmp_path, jobs=2, events=heard)
+    assert (len(done.trials), done.summary.left) == (2, 0)
+    assert heard.seen["trials"] == heard.seen["cells"]
+    assert len(heard.seen["cells"]) == 2
+
+
 def test_both_engines_give_the_same_bits_and_leave_the_libraries_as_they_were(tmp_path):
     before = torch.get_num_threads(), numba.get_num_threads(), torch.get_deterministic_debug_mode()
     suite = write_suite(tmp_path, "replicates = 2")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable
-from concurrent.futures import Future
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from robustbench_rec.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 class Engine(Protocol):
