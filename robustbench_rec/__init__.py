@@ -5,40 +5,40 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from robustbench_rec.components.backbone import BACKBONES, Backbone
-from robustbench_rec.components.dataset import DATASETS, Dataset, Raw, Table
-from robustbench_rec.components.loss import (
-    LOSSES,
-    Batch,
-    Bound,
-    Estimate,
-    Loss,
-    Move,
-    Objective,
-    View,
-)
-from robustbench_rec.components.metric import METRICS, FloatArray, ListMetric, Metric, Ranks
-from robustbench_rec.components.perturbation import (
-    PERTURBATIONS,
-    Perturbation,
-    Stage,
-    perturb,
-    perturbation_rng,
-)
-from robustbench_rec.components.settings import setting, spec
-from robustbench_rec.data.catalog import FileDataset
-from robustbench_rec.errors import InputError
-from robustbench_rec.interactions import IntArray, Interactions, Split
-from robustbench_rec.seeds import rng_for
-
 if _TYPE_CHECKING:
+    from robustbench_rec.components.backbone import BACKBONES, Backbone
+    from robustbench_rec.components.dataset import DATASETS, Dataset, Raw, Table
+    from robustbench_rec.components.loss import (
+        LOSSES,
+        Batch,
+        Bound,
+        Estimate,
+        Loss,
+        Move,
+        Objective,
+        Rows,
+        View,
+    )
+    from robustbench_rec.components.metric import METRICS, FloatArray, ListMetric, Metric, Ranks
+    from robustbench_rec.components.perturbation import (
+        PERTURBATIONS,
+        Perturbation,
+        Stage,
+        perturb,
+        perturbation_rng,
+    )
+    from robustbench_rec.components.settings import setting, spec
+    from robustbench_rec.data.catalog import FileDataset
     from robustbench_rec.data.preparation import load_dataset
+    from robustbench_rec.errors import InputError
     from robustbench_rec.evaluation.ranking import Ranking, evaluate
     from robustbench_rec.experiment.suite import Suite
     from robustbench_rec.experiment.suite_file import load_suite
+    from robustbench_rec.interactions import IntArray, Interactions, Split
     from robustbench_rec.records.events import Events
     from robustbench_rec.records.run import Run, read_run
     from robustbench_rec.running.session import run
+    from robustbench_rec.seeds import rng_for
     from robustbench_rec.training.config import TrainConfig
     from robustbench_rec.training.fit import Fit, fit
 
@@ -71,6 +71,7 @@ __all__ = [
     "Ranking",
     "Ranks",
     "Raw",
+    "Rows",
     "Run",
     "Split",
     "Stage",
@@ -92,21 +93,48 @@ __all__ = [
     "spec",
 ]
 
-_LATE = {
-    "Events": "records.events",
-    "Fit": "training.fit",
-    "Ranking": "evaluation.ranking",
-    "Run": "records.run",
-    "Suite": "experiment.suite",
-    "TrainConfig": "training.config",
-    "evaluate": "evaluation.ranking",
-    "fit": "training.fit",
-    "load_dataset": "data.preparation",
-    "load_suite": "experiment.suite_file",
-    "read_run": "records.run",
-    "run": "running.session",
+_PUBLIC = {
+    "components.backbone": ("BACKBONES", "Backbone"),
+    "components.dataset": ("DATASETS", "Dataset", "Raw", "Table"),
+    "components.loss": (
+        "LOSSES",
+        "Batch",
+        "Bound",
+        "Estimate",
+        "Loss",
+        "Move",
+        "Objective",
+        "Rows",
+        "View",
+    ),
+    "components.metric": ("METRICS", "FloatArray", "ListMetric", "Metric", "Ranks"),
+    "components.perturbation": (
+        "PERTURBATIONS",
+        "Perturbation",
+        "Stage",
+        "perturb",
+        "perturbation_rng",
+    ),
+    "components.settings": ("setting", "spec"),
+    "data.catalog": ("FileDataset",),
+    "data.preparation": ("load_dataset",),
+    "errors": ("InputError",),
+    "evaluation.ranking": ("Ranking", "evaluate"),
+    "experiment.suite": ("Suite",),
+    "experiment.suite_file": ("load_suite",),
+    "interactions": ("IntArray", "Interactions", "Split"),
+    "records.events": ("Events",),
+    "records.run": ("Run", "read_run"),
+    "running.session": ("run",),
+    "seeds": ("rng_for",),
+    "training.config": ("TrainConfig",),
+    "training.fit": ("Fit", "fit"),
 }
-"""Public names that are imported when they are first asked for: most bring torch or pandas."""
+"""Where public names come from, when they are first asked for: most bring numpy, torch or pandas.
+
+A command's `--help` asks for none of them.
+"""
+_LATE = {name: module for module, names in _PUBLIC.items() for name in names}
 
 
 def __getattr__(name: str) -> _Any:

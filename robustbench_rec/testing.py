@@ -18,12 +18,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from robustbench_rec.components.loss import Batch, Loss, bound
+from robustbench_rec.components.loss import Batch, Loss, Rows, bound
 from robustbench_rec.components.metric import FloatArray, ListMetric, Metric, Ranks
 from robustbench_rec.components.perturbation import MAY_CHANGE, Perturbation, perturb
 from robustbench_rec.evaluation.metrics import list_values, user_values
 from robustbench_rec.interactions import IntArray, Interactions, Split
 from robustbench_rec.seeds import rng_for
+from robustbench_rec.training.row_form import RowForm
 
 PARTS = ("train", "seen", "valid", "test", "false_negatives", "test_pool", "contamination")
 
@@ -232,6 +233,26 @@ class LossContract:
 
     def test_gradient_is_the_derivative(self) -> None:
         assert torch.autograd.gradcheck(self.value, self.scores(5))
+
+    @pytest.mark.parametrize("n", [1, 7, 200])
+    def test_the_compiled_form_is_the_loss(self, n: int) -> None:
+        objective = bound(self.loss, n_users=4, n_items=9, seed=0)
+        rows: Rows | None = getattr(objective, "rows", None)
+        if rows is None:
+            pytest.skip("it has no compiled form (rows)")
+        form, (pos, neg) = RowForm(rows), self.scores(n)
+        learned = [part for part in (rows.own,) if part is not None and part.requires_grad]
+        single = torch.cat([pos.unsqueeze(1), neg], dim=1).detach().float().requires_grad_()
+        got = form.loss.of_scores(single, form.own(torch.arange(4)))
+        scores = single.detach().double().requires_grad_()
+        expected = objective(batch_of(scores[:, 0], scores[:, 1:], torch.arange(4)))
+        torch.testing.assert_close(got.double(), expected, rtol=1e-6, atol=1e-6)
+        slopes = torch.autograd.grad(got, [single, *learned])
+        derivatives = torch.autograd.grad(expected, [scores, *learned])
+        largest = max(derivative.abs().max() for derivative in derivatives)
+        for slope, derivative in zip(slopes, derivatives, strict=True):
+            away = (slope.double() - derivative).abs().max()
+            assert away <= 1e-6 * largest, "its slopes are not the derivative of its call"
 
     def test_rows_are_averaged(self) -> None:
         pos, neg = self.scores(3)

@@ -20,7 +20,7 @@ OUTCOME: dict[str, Any] = COMPONENTS | {
 MANIFEST: dict[str, Any] = {
     "suite": "s",
     "about": "",
-    "protocol": ("3",),
+    "protocol": ("4",),
     "metrics": ("ndcg@20",),
     "averaging": "test-users",
     "replicates": 1,

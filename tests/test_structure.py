@@ -12,8 +12,8 @@ import robustbench_rec
 PACKAGE = Path(robustbench_rec.__file__).parent
 ROOT = "robustbench_rec"
 ORDER = (
-    "errors seeds kernels processes",
-    "interactions",
+    "errors seeds processes rows",
+    "kernels interactions",
     "components",
     "data evaluation",
     ROOT,  # the public names
@@ -90,7 +90,7 @@ def test_imports_go_one_way(name):
 @pytest.mark.parametrize("name", [name for name in FILES if room(name) in PLUGINS])
 def test_plugins_are_built_on_public_names(name):
     known = {other for other in known_to(name) if not other.startswith(f"{room(name)}._")}
-    assert known <= {ROOT}
+    assert known <= {ROOT, "rows"}
     targets = imports(ast.parse(FILES[name].read_text(encoding="utf-8")))
     ours = [target.rpartition(".") for target in targets if target.startswith(ROOT)]
     assert {one for module, _, one in ours if module == ROOT} <= set(robustbench_rec.__all__)
@@ -99,3 +99,9 @@ def test_plugins_are_built_on_public_names(name):
 def test_only_one_module_knows_an_optimizer():
     knowing = {name for name, path in FILES.items() if "torch.optim" in path.read_text()}
     assert knowing == {"training.optimizers"}
+
+
+def test_every_public_name_is_there_and_no_other_is_promised():
+    assert set(robustbench_rec.__all__) == {*robustbench_rec._LATE, "__version__"}
+    assert all(getattr(robustbench_rec, name) for name in robustbench_rec.__all__)
+    assert set(robustbench_rec.__all__) <= set(dir(robustbench_rec))

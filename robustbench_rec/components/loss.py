@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from robustbench_rec.components.registry import Registry
 from robustbench_rec.components.settings import Component, setting
@@ -13,6 +13,8 @@ from robustbench_rec.interactions import IntArray, Interactions
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from robustbench_rec.rows import RowFunction
 
 Bound = float | Callable[[], "Tensor"]
 """An end of the range that a learned part is clamped to: a number, or a function that gives it."""
@@ -59,7 +61,7 @@ class Batch:
             items: (n_items, d), one an item.
 
         """
-        from robustbench_rec.kernels import gathered_scores
+        from robustbench_rec.kernels.scores import gathered_scores
 
         return gathered_scores(users.index_select(0, self.users), items, self.negatives)
 
@@ -68,7 +70,7 @@ class Objective(Protocol):
     """A loss bound to a data set: a batch in, a scalar out.
 
     One with parts of its own says how they move: `moves` is a sequence of `Move`, `estimates` one
-    of `Estimate`; either may be missing.
+    of `Estimate`; either may be missing. One with a compiled form has `rows`, see `Rows`.
     """
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -160,6 +162,40 @@ class Estimate:
     parts: Sequence[Tensor] = ()
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The compiled form of a loss that is the mean over rows of a function of a row's scores.
+
+    What the loss is stays defined by its call: on a CPU a training compares both on its first
+    batch, then uses this one, which is several times faster. The call trains elsewhere, and where
+    the objective moves or estimates a part other than `own`.
+
+    Attributes:
+        function: made by `robustbench_rec.rows.row_function`.
+        settings: numbers that every row is given.
+        own: (n_users,) float32, a number of each user that the objective learns or estimates in
+            place, such as a margin; None where it has none.
+
+    Raises:
+        TypeError: `function` was not made so, or cannot be compiled.
+
+    """
+
+    function: RowFunction
+    settings: Sequence[float] = ()
+    own: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        from robustbench_rec.rows import RowFunction
+
+        if not isinstance(self.function, RowFunction):
+            raise TypeError(
+                f"Rows.function is {self.function!r}; it must be made by "
+                "robustbench_rec.rows.row_function"
+            )
+        self.function.compile()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Loss(Component):
     """The settings of a loss, and, unless it learns, the loss itself.
@@ -174,6 +210,17 @@ class Loss(Component):
 
     learns: ClassVar[bool] = True
     """Whether it trains anything; False is no loss to choose, but the name of one for a floor."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Drop the compiled form that a subclass inherits where it overrides what that computes."""
+        super().__init_subclass__(**arguments)
+        if "__call__" in vars(cls) and "rows" not in vars(cls):
+            cls.rows = None  # type: ignore[method-assign,assignment]  # a plain value in its place
+
+    @property
+    def rows(self) -> Rows | None:
+        """The compiled form of the call, if there is one; see `Rows`."""
+        return None
 
     def bind(self, n_users: int, n_items: int) -> Objective:
         """Return what is called with batches: the loss itself, unless it learns a part.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from robustbench_rec import LOSSES, Batch, Loss, Move, setting
+from robustbench_rec import LOSSES, Batch, Loss, Move, Rows, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,13 @@ class CCL(Loss):
         """Return the loss of a batch; see `Objective`."""
         negatives = (batch.neg - self.margin).relu().mean(dim=1)  # (B,)
         return ((1 - batch.pos).relu() + self.weight * negatives).mean()
+
+    @property
+    def rows(self) -> Rows:
+        """The compiled form; see `Rows`."""
+        from robustbench_rec.losses import _rows
+
+        return Rows(_rows.ccl, (self.margin, self.weight))
 
 
 @LOSSES.add("drrl")
@@ -73,22 +81,25 @@ class MarginDrRL:
     Attributes:
         margins: (n_users,) float32, the learned m_u.
         moves: how they move.
+        rows: the compiled form.
 
     """
 
     def __init__(self, loss: DrRL, n_users: int) -> None:
         import torch
 
-        self.loss = loss
+        from robustbench_rec.losses import _rows
+
+        self.loss, self.dual = loss, loss.order / (loss.order - 1)
         self.margins = torch.full((n_users,), loss.margin, requires_grad=True)
         self.moves: Sequence[Move] = (Move([self.margins], loss.margin_lr, rows="sum"),)
+        self.rows = Rows(_rows.drrl, (self.dual, loss.eps, loss.scale), self.margins)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; see `Objective`."""
         margins = self.margins[batch.users].to(batch.pos.dtype)  # (B,)
-        dual = self.loss.order / (self.loss.order - 1)
         excess = self.loss.eps + self.loss.scale * (batch.neg - margins.unsqueeze(1)).relu()
-        # The power mean, scaled by its largest term: orders near 1 have huge duals.
-        top = excess.detach().amax(dim=1, keepdim=True)
-        norm = top.squeeze(1) * (excess / top).pow(dual).mean(dim=1).pow(1 / dual)  # (B,)
+        # The power mean by logarithms: orders near 1 have huge duals.
+        powers = (self.dual * excess.log()).logsumexp(dim=1) - math.log(excess.shape[1])
+        norm = (powers / self.dual).exp()  # (B,)
         return ((1 - batch.pos).relu() + norm + margins).mean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from robustbench_rec import LOSSES, Batch, Loss
+from robustbench_rec import LOSSES, Batch, Loss, Rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,3 +26,10 @@ class BPR(Loss):
         from torch.nn.functional import softplus
 
         return softplus(batch.neg - batch.pos.unsqueeze(1)).mean()
+
+    @property
+    def rows(self) -> Rows:
+        """The compiled form; see `Rows`."""
+        from robustbench_rec.losses import _rows
+
+        return Rows(_rows.bpr)

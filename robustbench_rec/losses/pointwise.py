@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from robustbench_rec import LOSSES, Batch, Loss, Objective, setting
+from robustbench_rec import LOSSES, Batch, Loss, Rows, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +32,13 @@ class BCE(Loss):
 
         return _mean(softplus(-batch.pos), softplus(batch.neg))
 
+    @property
+    def rows(self) -> Rows:
+        """The compiled form; see `Rows`."""
+        from robustbench_rec.losses import _rows
+
+        return Rows(_rows.bce, (1.0,))
+
 
 @LOSSES.add("mse")
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +53,13 @@ class MSE(Loss):
     def __call__(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; see `Objective`."""
         return _mean((1 - batch.pos.sigmoid()) ** 2, batch.neg.sigmoid() ** 2)
+
+    @property
+    def rows(self) -> Rows:
+        """The compiled form; see `Rows`."""
+        from robustbench_rec.losses import _rows
+
+        return Rows(_rows.mse)
 
 
 @LOSSES.add("gbce")
@@ -63,14 +77,28 @@ class GBCE(Loss):
 
     source: ClassVar[str] = "Petrov and Macdonald, gSASRec, RecSys 2023"
 
-    def bind(self, n_users: int, n_items: int) -> Objective:
+    def bind(self, n_users: int, n_items: int) -> CalibratedBCE:
         """Return the loss with the beta of a catalogue of `n_items`."""
         rate = min(self.n_negatives / max(n_items - 1, 1), 1.0)
-        beta = rate * (self.calibration * (1 - 1 / rate) + 1 / rate)
+        return CalibratedBCE(rate * (self.calibration * (1 - 1 / rate) + 1 / rate))
 
-        def objective(batch: Batch) -> Tensor:
-            from torch.nn.functional import softplus
 
-            return _mean(beta * softplus(-batch.pos), softplus(batch.neg))
+class CalibratedBCE:
+    """gBCE bound to a data set.
 
-        return objective
+    Attributes:
+        beta: the power of the positive's probability.
+        rows: the compiled form.
+
+    """
+
+    def __init__(self, beta: float) -> None:
+        from robustbench_rec.losses import _rows
+
+        self.beta, self.rows = beta, Rows(_rows.bce, (beta,))
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch; see `Objective`."""
+        from torch.nn.functional import softplus
+
+        return _mean(self.beta * softplus(-batch.pos), softplus(batch.neg))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from robustbench_rec import LOSSES, Batch, Loss, setting
+from robustbench_rec import LOSSES, Batch, Loss, Rows, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +41,15 @@ class Softmax(Loss):
         apart = (batch.neg / self.tau).logsumexp(dim=1) - batch.pos / self.tau  # (B,)
         return (apart if self.positive == "outside" else softplus(apart)).mean()
 
+    @property
+    def rows(self) -> Rows:
+        """The compiled form; see `Rows`."""
+        from robustbench_rec.losses import _rows
+
+        if self.positive == "inside":
+            return Rows(_rows.softmax_inside, (self.tau,))
+        return Rows(_rows.softmax, (self.tau, 1.0, self.tau))
+
 
 @LOSSES.add("bsl")
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +83,15 @@ class BSL(Loss):
             return (self.tau2 / self.tau1 * negatives - pos).mean()
         shares = (batch.neg / self.tau1).logsumexp(dim=1) - math.log(batch.neg.shape[1])
         return (self.tau2 * shares - _log_mean_exp_by_user(pos, batch.users)).mean()
+
+    @property
+    def rows(self) -> Rows | None:
+        """The compiled benchmark form; the authors' joins several rows. See `Rows`."""
+        from robustbench_rec.losses import _rows
+
+        if self.variant == "authors":
+            return None
+        return Rows(_rows.softmax, (self.tau2, self.tau2 / self.tau1, self.tau1))
 
 
 def _log_mean_exp_by_user(values: Tensor, users: Tensor) -> Tensor:
@@ -111,6 +129,18 @@ class PSL(Loss):
         """Return the loss of a batch; see `Objective`."""
         apart = (batch.neg - batch.pos.unsqueeze(1)) / 2  # (B, N)
         return (_log_surrogate(apart, self.activation) / self.tau).logsumexp(dim=1).mean()
+
+    @property
+    def rows(self) -> Rows | None:
+        """The compiled form of relu, tanh and exp; see `Rows`."""
+        from robustbench_rec.losses import _rows
+
+        if self.activation == "exp":
+            return Rows(_rows.softmax, (2 * self.tau, 1.0, 2 * self.tau))
+        compiled = {"relu": _rows.psl_relu, "tanh": _rows.psl_tanh}
+        if self.activation not in compiled:
+            return None
+        return Rows(compiled[self.activation], (self.tau, TINY))
 
 
 def _log_surrogate(apart: Tensor, activation: str) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from robustbench_rec import LOSSES, Batch, Bound, Estimate, Loss, Move, View, setting
+from robustbench_rec import LOSSES, Batch, Bound, Estimate, Loss, Move, Rows, View, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,14 +54,18 @@ class QuantileSL:
     Attributes:
         quantiles: (n_users,) float32, beta_u.
         estimates: how they are estimated.
+        rows: the compiled form.
 
     """
 
     def __init__(self, loss: SLAtK, n_users: int) -> None:
         import torch
 
+        from robustbench_rec.losses import _rows
+
         self.loss = loss
         self.quantiles = torch.zeros(n_users)
+        self.rows = Rows(_rows.sl_at_k, (loss.tau_d, loss.tau_w), self.quantiles)
         self.estimates: Sequence[Estimate] = (
             Estimate(self.estimate, loss.every, [self.quantiles]),
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from robustbench_rec.components.settings import Settings, setting
 
-PROTOCOL = "3"
+PROTOCOL = "4"
 """Raise it when training, sampling or evaluation change what a cell means."""
 
 SELECT_AT = 20

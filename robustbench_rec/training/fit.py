@@ -14,7 +14,7 @@ from robustbench_rec.components.backbone import Backbone
 from robustbench_rec.components.loss import Batch, Estimate, Loss, bound
 from robustbench_rec.evaluation.ranking import evaluate
 from robustbench_rec.interactions import BoolArray, IntArray, Split
-from robustbench_rec.kernels import gathered_scores
+from robustbench_rec.kernels.scores import apart, trusted_scores
 from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.training.config import SELECT_AT, TrainConfig
 from robustbench_rec.training.diagnostics import (
@@ -25,10 +25,15 @@ from robustbench_rec.training.diagnostics import (
     probed_rows,
 )
 from robustbench_rec.training.optimizers import Adam, Mover
+from robustbench_rec.training.row_form import RowForm
 from robustbench_rec.training.sampling import NegativeSampler
 
 PAIRS_AT_ONCE = 1 << 16
 """Pairs scored together where a loss asks for many; of 64 dimensions they take 3 x 16 MiB."""
+
+
+Drawn = tuple[Tensor, Tensor]
+"""The items of training pairs (B, 1 + N), the positive's first, and their users (B,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,12 +149,27 @@ class Trainer:
         moves = getattr(self.objective, "moves", ())
         self.movers = [Mover(move, config.lr) for move in moves]
         self.estimates: Sequence[Estimate] = getattr(self.objective, "estimates", ())
+        self.form = self._row_form()
         self.order = rng_for(seed, "order")
         self.splits = (clean or split, split)
         self.probed = probed_rows(*self.splits, rng_for(seed, "probe"))
         self.sampler = NegativeSampler(split, seed)
         self.taken = 0
+        self._probe: Drawn | None = None
         self._known: BoolArray | None = None
+
+    def _row_form(self) -> RowForm | None:
+        """Return the compiled form of the loss where there is one that covers all it learns."""
+        rows = getattr(self.objective, "rows", None)
+        if rows is None or self.device.type != "cpu":
+            return None
+        moved, estimated = self._learned()
+        return RowForm(rows) if all(part is rows.own for part in moved + estimated) else None
+
+    def _learned(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what the loss moves, and what it estimates."""
+        moved = [part for mover in self.movers for part in mover.parameters]
+        return moved, [part for estimate in self.estimates for part in estimate.parts]
 
     def _moving(self, when: str) -> list[Mover]:
         return [mover for mover in self.movers if mover.move.when == when]
@@ -173,12 +193,14 @@ class Trainer:
 
     def mechanism(self, model: Fit) -> dict[str, float]:
         """Return how the loss, as it is now, weighs the negatives of the probe batch."""
-        batch = self.batch(0, self.probed, (model.users, model.items), PROBE[1], False)
+        if self._probe is None:  # it is always the same
+            self._probe = self._drawn(0, self.probed, PROBE[1])
+        batch = self._scored(self._probe, (model.users, model.items), False)
         batch.neg.requires_grad_()
         weights = implied_weights(self.objective, batch)
         if weights is None:
             return {}
-        if self._known is None:  # the probe batch is always the same
+        if self._known is None:
             self._known = known_false_negatives(*self.splits, batch.users, batch.negatives)
         return mechanism(weights, self._known)
 
@@ -189,19 +211,21 @@ class Trainer:
                 estimate.update(_Still(self, epoch))
         order = self.order.permutation(len(self.train))
         batches = list(_batches(order, self.config.batch_size))
+        if self.form is not None and not self.taken:
+            first = self.batch(epoch, batches[0], self.embeddings(), self.loss.n_negatives, False)
+            self.form.refuse_unless_equal(self._value, first, str(self.loss))
         # Written in place: small tensors kept between large ones that go would fragment the heap.
-        finite = torch.empty(len(batches), 2, dtype=torch.bool, device=self.device)
+        sums = torch.empty(len(batches), 2, device=self.device)
         for step, rows in enumerate(batches):
-            finite[step] = self.step(epoch, rows)
+            sums[step, 0], sums[step, 1] = self.step(epoch, rows)
         for mover in self._moving("apart"):
             if mover.is_due(epoch):
                 self._pass_apart(mover, epoch, order)
-        self._check(epoch, finite.cpu().numpy())  # one wait an epoch
+        self._check(epoch, sums.isfinite().cpu().numpy())  # one wait an epoch
 
     def _check(self, epoch: int, finite: BoolArray) -> None:
         """Raise FloatingPointError unless scores, loss (steps, 2) and learned parts are finite."""
-        moved = [part for mover in self.movers for part in mover.parameters]
-        estimated = [part for estimate in self.estimates for part in estimate.parts]
+        moved, estimated = self._learned()
         sound = all(bool(part.isfinite().all()) for part in moved + estimated)
         step = int(np.argmin(finite.all(axis=1)))  # the first that was not, if any
         if not finite[step, 0] or (sound and not finite[step, 1]):
@@ -216,15 +240,9 @@ class Trainer:
                 f"in epoch {epoch}" + ("; try a lower rate of it" if moved else "")
             )
 
-    def step(self, epoch: int, rows: IntArray) -> Tensor:
-        """Take one step, and return whether scores and loss were finite: (2,) bool."""
-        cosine = self.loss.score == "cosine"
-        batch = self.batch(epoch, rows, self.module(), self.loss.n_negatives, cosine)
-        for mover in self._moving("before"):
-            self._move_alone(mover, batch)
-        value = self._value(batch)
-        if self.auxiliary is not None:
-            value = value + self.auxiliary(batch.users, batch.items)
+    def step(self, epoch: int, rows: IntArray) -> tuple[Tensor, Tensor]:
+        """Take one step, and return the sum of the scores, and the loss: both ()."""
+        total, value = (self._by_call if self.form is None else self._by_rows)(epoch, rows)
         along = self._moving("with")
         learned = [part for mover in along for part in mover.parameters]
         gradients = torch.autograd.grad(value, [*self.parameters, *learned], materialize_grads=True)
@@ -233,8 +251,38 @@ class Trainer:
         for mover in along:
             mover.step([next(rest) for _ in mover.parameters], len(rows))
         self.taken += 1
-        scores = batch.pos.detach().sum() + batch.neg.detach().sum()
-        return torch.stack([scores, value.detach()]).isfinite()
+        return total, value.detach()
+
+    def _by_call(self, epoch: int, rows: IntArray) -> tuple[Tensor, Tensor]:
+        """Return the sum of a batch's scores, and its loss as the objective's call gives it."""
+        cosine = self.loss.score == "cosine"
+        batch = self.batch(epoch, rows, self.module(), self.loss.n_negatives, cosine)
+        for mover in self._moving("before"):
+            self._move_alone(mover, batch)
+        value = self._value(batch)
+        if self.auxiliary is not None:
+            value = value + self.auxiliary(batch.users, batch.items)
+        return batch.pos.detach().sum() + batch.neg.detach().sum(), value
+
+    def _by_rows(self, epoch: int, rows: IntArray) -> tuple[Tensor, Tensor]:
+        """Return the same by the compiled form of the loss."""
+        assert self.form is not None
+        index, who = self._drawn(epoch, rows, self.loss.n_negatives)
+        (users, items), cosine = self.module(), self.loss.score == "cosine"
+        before = self._moving("before")
+        if before:
+            scores = trusted_scores(users.index_select(0, who), items, index, cosine)
+            for mover in before:
+                held = self.form.loss.of_scores(scores.detach(), self.form.own(who))
+                mover.step(torch.autograd.grad(held, mover.parameters), len(rows))
+            value = self.form.loss.of_scores(scores, self.form.own(who))
+            total = scores.detach().sum()
+        else:
+            own = self.form.own(who)
+            value, total = self.form.loss.of_embeddings(users, items, own, who, index, cosine)
+        if self.auxiliary is not None:
+            value = value + self.auxiliary(who, index[:, 0].long())
+        return total, value
 
     def _value(self, batch: Batch) -> Tensor:
         """Return the loss of a batch; TypeError where it is no scalar."""
@@ -249,14 +297,14 @@ class Trainer:
         self, epoch: int, rows: IntArray, tables: tuple[Tensor, Tensor], n: int, cosine: bool
     ) -> Batch:
         """Return the training pairs at `rows` with n negatives each, scored by the tables."""
-        index = torch.from_numpy(self.sampler.draw(epoch, rows, n)).to(self.device)
-        who = torch.from_numpy(self.train.users[rows]).to(self.device)
-        users, items = tables
+        return self._scored(self._drawn(epoch, rows, n), tables, cosine)
+
+    def _scored(self, drawn: Drawn, tables: tuple[Tensor, Tensor], cosine: bool) -> Batch:
+        (index, who), (users, items) = drawn, tables
         chosen = users.index_select(0, who)  # (B, dim)
-        scores = gathered_scores(chosen, items, index, cosine)  # (B, 1 + n)
-        pos, neg = torch.split(scores, [1, n], dim=1)
+        pos, neg = apart(trusted_scores(chosen, items, index, cosine))
         return Batch(
-            pos=pos.squeeze(1),
+            pos=pos,
             neg=neg,
             users=who,
             items=index[:, 0].long(),
@@ -265,6 +313,11 @@ class Trainer:
             item_vectors=items.index_select(0, index[:, 0]),
             step=self.taken,
         )
+
+    def _drawn(self, epoch: int, rows: IntArray, n: int) -> Drawn:
+        """Draw n negatives for each of the training pairs at `rows`."""
+        index = torch.from_numpy(self.sampler.draw(epoch, rows, n)).to(self.device)
+        return index, torch.from_numpy(self.train.users[rows]).to(self.device)
 
     def _move_alone(self, mover: Mover, batch: Batch) -> None:
         """Let a part of the objective take a step while the model is held fixed."""

@@ -14,7 +14,7 @@ from robustbench_rec.running.execution import train_and_test
 from robustbench_rec.training.config import PROTOCOL
 
 EXPECTED = {
-    "3, of each user": {
+    "4, of each user": {
         "bpr negative_contamination 0": 0.08064,
         "bpr hidden_positives 0": 0.08064,
         "bpr false_positives 0": 0.08064,

@@ -220,7 +220,7 @@ def test_what_was_chosen_is_told_alike_with_and_without_records(run):
     ("manifest", "says"),
     [
         ({"suite": "t"}, "other is of suite 't', .*one of suite 's'"),
-        ({"protocol": ["3, of each user"]}, "other is of protocol '3', .*one of protocol '2'"),
+        ({"protocol": ["4, of each user"]}, "other is of protocol '4', .*one of protocol '2'"),
         ({"data": {"toy()": "f1"}}, r"other and .*one were run on different data for toy\(\)"),
     ],
 )

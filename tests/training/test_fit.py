@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss, kernels
+from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss
 from robustbench_rec.backbones import _graph
 from robustbench_rec.data.preparation import load
 from robustbench_rec.evaluation.ranking import evaluate
+from robustbench_rec.kernels import scores as scoring
 from robustbench_rec.testing import toy_split
+from robustbench_rec.training import fit as training
 from robustbench_rec.training.config import TrainConfig
 from robustbench_rec.training.fit import fit
 
@@ -270,7 +272,8 @@ LEARNING = ["bpr", "softmax", "drrl", "advinfonce", "sl_at_k", "llpauc"]
 def test_the_path_of_an_accelerator_trains_as_the_compiled_one(loss, backbone, monkeypatch):
     arguments = (toy_split(), BACKBONES[backbone](dim=8), small(loss), QUICK, 0)
     compiled = fit(*arguments)
-    monkeypatch.setattr(kernels, "_Compiled", ByTorch)
+    monkeypatch.setattr(scoring, "_Compiled", ByTorch)
+    monkeypatch.setattr(training, "RowForm", lambda rows: None)
     monkeypatch.setattr(_graph.Half, "compiled", _graph.Half.by_torch)
     by_torch = fit(*arguments)
     torch.testing.assert_close(by_torch.users, compiled.users, rtol=0, atol=1e-5)
@@ -288,7 +291,7 @@ class ByTorch:
         cls.calls.append(1)
         if cosine:
             users, items = (torch.nn.functional.normalize(part, dim=1) for part in (users, items))
-        return kernels._Chunked.apply(users, items, index)
+        return scoring._Chunked.apply(users, items, index)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

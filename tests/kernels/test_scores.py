@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from robustbench_rec import kernels
-from robustbench_rec.kernels import gathered_scores
+from robustbench_rec.kernels import scores as scoring
+from robustbench_rec.kernels.scores import apart, gathered_scores
 
 
 def plain(users, items, index, cosine=False):
@@ -156,7 +156,7 @@ def test_the_path_of_torch_operations_has_the_right_derivative(cosine):
 def test_the_path_of_torch_operations_does_not_depend_on_its_chunks(rows, monkeypatch):
     users, items, index, weights = problem(7, 4, 5, 6, dtype=torch.float64)
     expected = in_double(users, items, index, weights, False)
-    monkeypatch.setattr(kernels, "CHUNK_BYTES", rows * 4 * 6 * 8)
+    monkeypatch.setattr(scoring, "CHUNK_BYTES", rows * 4 * 6 * 8)
     got = results(gathered_scores(users, items, index), users, items, weights)
     for one, other in zip(got, expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -205,3 +205,15 @@ def test_shapes_that_do_not_fit_are_named(users, items, index):
     tensors = torch.zeros(users), torch.zeros(items), torch.zeros(index, dtype=torch.int32)
     with pytest.raises(ValueError, match=r"do not fit: they must be \(B, dim\)"):
         gathered_scores(*tensors)
+
+
+def test_positives_and_negatives_come_apart_contiguous_and_differentiable():
+    scores = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    pos, neg = apart(scores)
+    assert torch.equal(pos, scores[:, 0])
+    assert torch.equal(neg, scores[:, 1:])
+    assert pos.is_contiguous()
+    assert neg.is_contiguous()
+    assert torch.autograd.gradcheck(apart, scores)
+    (by_scores,) = torch.autograd.grad(pos.sum(), scores)  # of one of both alone
+    assert torch.equal(by_scores, torch.tensor([1.0, 0, 0, 0], dtype=torch.float64).expand(5, 4))

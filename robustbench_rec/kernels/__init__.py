@@ -1,0 +1,1 @@
+"""The hot path: compiled loops, and their torch side."""

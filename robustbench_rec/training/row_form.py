@@ -1,0 +1,72 @@
+"""The compiled form of a loss in a training: used on a CPU, once it has been held to the loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustbench_rec.components.loss import Batch, Objective, Rows
+from robustbench_rec.kernels.row_losses import RowLoss
+
+CLOSE = 1e-3
+"""How far both forms may lie apart, of the loss and of all slopes together; 32 bits need 1e-6."""
+
+
+class RowForm:
+    """The compiled form of an objective, of batches of which B may vary.
+
+    Args:
+        rows: what the objective declares.
+
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self.loss = RowLoss(rows.function, np.array(rows.settings, dtype=np.float64))
+        self.numbers = rows.own
+
+    def own(self, who: Tensor) -> Tensor:
+        """Return the own number of each row (B,), differentiable; zeros where there is none."""
+        if self.numbers is None:
+            return torch.zeros(len(who))
+        return self.numbers.index_select(0, who)
+
+    def refuse_unless_equal(self, call: Objective, batch: Batch, name: str) -> None:
+        """Hold the form to what the objective's call gives of a batch, and to its derivatives.
+
+        Args:
+            call: the loss as it is defined.
+            batch: of scores without gradients.
+            name: of the loss, for the error.
+
+        Raises:
+            ValueError: they differ by more than `CLOSE`.
+
+        """
+        learned = [part for part in (self.numbers,) if part is not None and part.requires_grad]
+        scores = torch.cat([batch.pos[:, None], batch.neg], dim=1).requires_grad_()  # (B, 1 + N)
+        ours = self.loss.of_scores(scores, self.own(batch.users))
+        theirs = call(replace(batch, pos=scores[:, 0], neg=scores[:, 1:]))
+        by_ours, by_theirs = (
+            torch.autograd.grad(value, [scores, *learned], materialize_grads=True)
+            for value in (ours, theirs)
+        )
+        if not all(part.isfinite().all() for part in (theirs, *by_theirs)):
+            return  # the training tells of that
+        value, expected = float(ours.detach()), float(theirs.detach())
+        if not abs(value - expected) <= CLOSE * max(1.0, abs(expected)):
+            raise ValueError(
+                f"{name}: its compiled form (rows) gives a loss of {value:.6g} where its call "
+                f"gives {expected:.6g}"
+            )
+        kinds = ("scores", "the numbers that it learns")
+        total = sum(float(part.abs().sum()) for part in by_theirs) or 1.0
+        for kind, one, other in zip(kinds, by_ours, by_theirs, strict=False):
+            away = float((one - other).abs().sum()) / total
+            if not away <= CLOSE:
+                raise ValueError(
+                    f"{name}: the slopes of its compiled form (rows) by {kind} lie "
+                    f"{100 * away:.3g}% from the derivative of its call"
+                )

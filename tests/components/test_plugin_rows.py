@@ -1,0 +1,168 @@
+"""A loss of one's own with a compiled form, as README has it: its contract, and a suite by it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONTRACT = """
+import compiled_hinge
+from robustbench_rec import LOSSES
+from robustbench_rec.testing import LossContract
+
+class TestCompiledHinge(LossContract):
+    loss = LOSSES["compiled_hinge"](n_negatives=8)
+"""
+SUITE = """
+name = "tiny"
+floors = []
+plugins = ["compiled_hinge.py"]
+training = { epochs = 3, batch_size = 64, lr = 1e-2, eval_every = 1 }
+
+[[dataset]]
+name = "synthetic"
+n_users = 60
+n_items = 50
+positives = 20
+
+[[backbone]]
+name = "mf"
+dim = 4
+
+[[loss]]
+name = "compiled_hinge"
+
+[[loss]]
+name = "bpr"
+
+[[perturbation]]
+name = "hidden_positives"
+level = [0, 0.3]
+"""
+
+
+@pytest.fixture
+def plugin(checkout, tmp_path) -> Path:
+    """Return README's loss as a file, beside a suite that trains by it."""
+    blocks = (checkout / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
+    (code,) = (block.partition("```")[0] for block in blocks if "class CompiledHinge" in block)
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    path = tmp_path / "compiled_hinge.py"
+    path.write_text(code)
+    return path
+
+
+def run(command, folder: Path, out: str = "out"):
+    arguments = ("--out", out, "--jobs", 1, "--no-figures")
+    return command("run", folder / "tiny.toml", *arguments)
+
+
+def errors(folder: Path, out: str = "out") -> dict[str, str]:
+    """Return the reason that each cell failed for: `bpr 0.3` -> ""."""
+    found = (json.loads(path.read_text()) for path in (folder / out / "cells").glob("*.json"))
+    return {
+        f"{one['loss']['name']} {one['perturbation']['level']:g}": one["error"] for one in found
+    }
+
+
+def under_contract(plugin: Path) -> subprocess.CompletedProcess[str]:
+    (plugin.parent / "test_hinge.py").write_text(CONTRACT)
+    command = [sys.executable, "-m", "pytest", "-q"]
+    return subprocess.run(command, cwd=plugin.parent, capture_output=True, text=True)
+
+
+def test_it_meets_the_contract(plugin):
+    done = under_contract(plugin)
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout
+
+
+def test_the_contract_finds_a_slope_that_is_not_the_derivative(plugin):
+    plugin.write_text(plugin.read_text().replace("slopes[0] = -pull", "slopes[0] = -0.99 * pull"))
+    done = under_contract(plugin)
+    assert done.returncode == 1
+    assert "its slopes are not the derivative of its call" in done.stdout
+
+
+def test_a_suite_trains_by_it_and_another_process_finds_it_compiled(plugin, command):
+    cache = plugin.parent / "__pycache__"
+    for out in ("one", "two"):
+        done = run(command, plugin.parent, out)
+        assert done.returncode == 0, done.stderr
+        compiled = {path.name: path.stat().st_mtime_ns for path in cache.glob("*.nbc")}
+        assert compiled
+        if out == "one":
+            first = compiled
+    assert compiled == first
+
+
+BROKEN = {
+    "slopes": (
+        "slopes[n] = share if",
+        "slopes[n] = 2 * share if",
+        "ValueError: compiled_hinge(margin=0.5, n_negatives=32, score=dot): the slopes of its "
+        "compiled form (rows) by scores lie 100% from the derivative of its call",
+    ),
+    "value": (
+        "value += share * violation",
+        "value += share * violation + 3",
+        "ValueError: compiled_hinge(margin=0.5, n_negatives=32, score=dot): its compiled form "
+        "(rows) gives a loss of 96",
+    ),
+    "not a number": (
+        "value += share * violation",
+        "value += share * np.float32(np.nan)",
+        "ValueError: compiled_hinge(margin=0.5, n_negatives=32, score=dot): its compiled form "
+        "(rows) gives a loss of nan where its call gives 0.",
+    ),
+    "one value": (
+        "return value, ZERO",
+        "return value",
+        "TypeError: row function hinge_row: cannot be compiled: ",
+    ),
+    "an array": (
+        "return value, ZERO",
+        "return slopes, ZERO",
+        "TypeError: row function hinge_row: cannot be compiled: ",
+    ),
+    "an unknown name": (
+        "value = pull = ZERO",
+        "value = pull = unknown",
+        "TypeError: row function hinge_row: cannot be compiled: ",
+    ),
+    "not compiled": (
+        "@row_function",
+        "",
+        "TypeError: Rows.function is <function hinge_row at ",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_form_that_is_not_the_loss_fails_its_cells_alone_with_one_line(plugin, command, case):
+    old, new, reason = BROKEN[case]
+    text = plugin.read_text()
+    assert old in text
+    plugin.write_text(text.replace(old, new))
+    done = run(command, plugin.parent)
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "2 cells done, 2 failed" in done.stdout
+    found = errors(plugin.parent)
+    for level in ("0", "0.3"):
+        assert found[f"bpr {level}"] == ""
+        told = found[f"compiled_hinge {level}"]
+        assert told.startswith(reason)
+        assert "\n" not in told
+        assert told in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder is made read-only by its mode")
+def test_a_folder_that_cannot_be_written_to_is_no_hindrance(plugin, command, tmp_path):
+    """Root may write everywhere: a file stands where the folder of compiled code would."""
+    (tmp_path / "__pycache__").write_text("")
+    done = run(command, plugin.parent)
+    assert done.returncode == 0, done.stderr

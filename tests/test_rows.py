@@ -1,0 +1,91 @@
+"""Row functions: how they are made, and what they may call."""
+
+import math
+
+import numpy as np
+import pytest
+from numba import njit
+
+from robustbench_rec import Rows, rows
+from robustbench_rec.losses import _rows
+from robustbench_rec.rows import row_function
+
+WIDE = np.linspace(-86.5, 88, 400_001, dtype=np.float32)
+"""Where e^x is a normal float32."""
+
+
+def over(function, values):
+    """Return a function of each value, computed in a loop that is vectorised."""
+
+    @njit(fastmath=rows.SUMS)
+    def loop(values, found):
+        for n in range(values.size):
+            found[n] = function(values[n])
+
+    found = np.empty_like(values)
+    loop(values, found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("function", "exact", "values", "error"),
+    [
+        (rows.exp, np.exp, WIDE, 1e-7),
+        (rows.softplus, lambda x: np.logaddexp(0, x), WIDE, 3e-7),
+        (rows.sigmoid, lambda x: 1 / (1 + np.exp(-x)), WIDE, 2e-7),
+        (rows.log, np.log, np.exp(WIDE[WIDE != 0]), 3e-7),
+        (rows.log1p, np.log1p, -1 + np.exp(WIDE[(WIDE < 0) & (WIDE > -15)]), 3e-7),
+        (rows.log1p, np.log1p, np.exp(WIDE[WIDE < 60]), 3e-7),
+    ],
+)
+def test_functions_are_exact_to_float32_over_its_range(function, exact, values, error):
+    expected = exact(values.astype(np.float64))
+    given = expected != 0
+    away = np.abs(over(function, values)[given] / expected[given] - 1)
+    assert away.max() < error
+
+
+def test_at_the_ends_functions_are_what_they_should_be():
+    bad, most = np.float32("nan"), np.float32("inf")
+    for function in (rows.exp, rows.log, rows.relu, rows.softplus, rows.sigmoid):
+        assert math.isnan(function(bad))
+    at = np.float32([-most, -89, 0, 89, most])
+    assert over(rows.exp, at).tolist() == [0, 0, 1, most, most]
+    assert over(rows.softplus, at).tolist() == [0, 0, np.float32(math.log(2)), 89, most]
+    assert over(rows.sigmoid, at).tolist() == [0, 0, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 1000])
+def test_largest_is_the_largest_wherever_it_stands(n):
+    values = np.random.default_rng(0).normal(size=n).astype(np.float32) - 5
+    for turn in range(min(n, 20)):
+        assert rows.largest(np.roll(values, turn)) == values.max()
+
+
+def test_a_row_function_that_cannot_be_compiled_is_named_in_one_line():
+    def mine(scores, slopes, settings, own):
+        return unknown(scores), own  # noqa: F821  # meant
+
+    with pytest.raises(TypeError, match=r"^row function mine: .*unknown") as told:
+        row_function(mine).compile()
+    assert "\n" not in str(told.value)
+
+
+def test_a_row_function_returns_loss_and_slope():
+    def mine(scores, slopes, settings, own):
+        return scores[0]
+
+    with pytest.raises(TypeError, match=r"^row function mine: cannot be compiled: "):
+        row_function(mine).compile()
+
+
+def test_a_function_that_was_not_compiled_is_refused():
+    with pytest.raises(TypeError, match=r"Rows.function is .*; it must be made by .*row_function"):
+        Rows(lambda scores, slopes, settings, own: (0.0, 0.0))
+
+
+def test_a_row_function_may_be_called_as_it_is_written():
+    scores, slopes = np.float32([0.5, 0.1, 0.7]), np.zeros(3, dtype=np.float32)
+    value, by_own = _rows.ccl(scores, slopes, np.array([0.4, 2.0]), np.float32(0))
+    assert (value, by_own) == (pytest.approx(0.5 + 0.3), 0)
+    np.testing.assert_allclose(slopes, [-1, 0, 1])
