@@ -10,7 +10,7 @@ STAMP := $(VENV)/installed
 help:
 	@echo "make quickstart  install into $(VENV), run the suite 'quickstart', say where its figures are"
 	@echo "make test        install into $(VENV), run the tests"
-	@echo "make bench       measure speed and memory, and write benchmarks/results.md; ten minutes"
+	@echo "make bench       measure speed and memory, and write benchmarks/results.md; forty minutes"
 	@echo "make lint types  what CI checks besides"
 
 # The stamp makes a second call fast; it depends on all that an installation follows from.

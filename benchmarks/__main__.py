@@ -1,4 +1,4 @@
-"""Measure everything and write results.md beside this file: `make bench`, about ten minutes.
+"""Measure everything and write results.md beside this file: `make bench`, about forty minutes.
 
 python -m benchmarks              # all
 python -m benchmarks step scale   # some, printed alone
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import evaluation, propagation, runner, scale, scoring, step
+from benchmarks import evaluation, figures, parts, propagation, runner, scale, scoring, since, step
 from benchmarks.timing import machine, table
 
 Section = tuple[str, Callable[[], str]]
@@ -19,9 +19,21 @@ SECTIONS: dict[str, Section] = {
         "A training step, at Amazon-Electronic's size",
         lambda: table(step.AGAINST, step.against()),
     ),
+    "bound": (
+        "That step against what it must take",
+        lambda: table(step.BOUND, step.bound()),
+    ),
     "parts": (
-        "The parts of that step, against their floors",
-        lambda: table(step.PARTS, step.parts()),
+        "Where the time of a training goes: milliseconds of CPU a step, and shares of it",
+        lambda: table(*parts.measured()),
+    ),
+    "since": (
+        f"Steps and epochs against those of commit {since.COMMIT}",
+        lambda: table(since.HEADER, since.rows()),
+    ),
+    "suites": (
+        f"Whole suites and figures against those of commit {since.COMMIT}",
+        lambda: table(since.SUITES, since.suites()),
     ),
     "scoring": (
         "Scores and gradients of 1024 rows alone; others as multiples of ours",
@@ -36,6 +48,7 @@ SECTIONS: dict[str, Section] = {
         lambda: table(evaluation.HEADER, evaluation.rows()),
     ),
     "runner": ("The runner", lambda: table(runner.HEADER, runner.rows(cells=60))),
+    "figures": ("Figures of a stored run", lambda: table(figures.HEADER, figures.rows())),
     "scale": ("How cost grows", lambda: table(scale.HEADER, scale.rows())),
 }
 RESULTS = Path(__file__).with_name("results.md")

@@ -1,4 +1,4 @@
-"""What the runner costs besides its cells: planning, overhead, and what a second worker gains.
+"""What the runner costs besides its cells: planning, reading, overhead, what a second worker gains.
 
 python -m benchmarks.runner             # minutes: 100 cells of a few seconds, twice
 python -m benchmarks.runner --cells 20  # a first look; starting weighs more
@@ -14,8 +14,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.timing import table
+from robustbench_rec.records.record import Record
+from robustbench_rec.running.manifest import manifest_of
+from robustbench_rec.running.session import open_session
+from robustbench_rec.training.diagnostics import DIAGNOSTICS
 
 HEADER = ("what", "measured", "how")
 Row = tuple[str, str, str]
@@ -40,7 +45,7 @@ level = [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45]
 name = "popularity_shift"
 level = [0, 0.25, 0.5, 0.75, 1]
 """
-"""10,000 cells."""
+"""10,000 cells, and 2,000 of floors."""
 RUN = """
 name = "run"
 replicates = {replicates}
@@ -62,23 +67,51 @@ A_REPLICATE = 20
 
 
 def rows(cells: int = 100) -> list[Row]:
-    """Measure planning and running.
+    """Measure planning, reading and running.
 
     Args:
         cells: how many to run; a multiple of 20.
 
     """
-    return [*planning(), *overhead(cells)]
+    return [*planning(), *reading(), *overhead(cells)]
 
 
 def planning() -> list[Row]:
     """Measure a dry run of 10,000 cells, start of the process included."""
     with tempfile.TemporaryDirectory() as folder:
-        suite = Path(folder, "planned.toml")
-        suite.write_text(PLANNED.format(dataset=DATASET, losses=LOSSES))
-        wall, cpu = _timed("run", suite, "--dry-run")
+        wall, cpu = _timed("run", _planned(folder), "--dry-run")
     how = "cold `run --dry-run`: wall; of it, CPU that other processes cannot stretch"
     return [("planning 10,000 cells", f"{wall:.2f} s; CPU {cpu:.2f} s", how)]
+
+
+def reading() -> list[Row]:
+    """Measure `status` of 12,000 cells with made-up records, start of the process included."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "run")
+        _make_up(_planned(folder), out)
+        wall, cpu = _timed("status", out)
+    how = "`status` of a store of that size: wall, CPU; 9 evaluations a cell"
+    return [("reading 12,000 records", f"{wall:.2f} s; CPU {cpu:.2f} s", how)]
+
+
+def _planned(folder: str) -> Path:
+    suite = Path(folder, "planned.toml")
+    suite.write_text(PLANNED.format(dataset=DATASET, losses=LOSSES))
+    return suite
+
+
+def _make_up(suite: Path, out: Path) -> None:
+    """Write a record for each cell of a suite, as if it had been run."""
+    session = open_session(suite, out)
+    plan, epochs = session.plan(), range(1, 10)
+    told: dict[str, Any] = {"metric_code": plan.metrics, "seconds": {"fit": 1.0}, "best_epoch": 5}
+    told |= {"metrics": {f"{name}@{k}": 1 / 3 for name in plan.metrics for k in (10, 20)}}
+    told |= {"diagnostics_history": [(at, dict.fromkeys(DIAGNOSTICS, 1 / at)) for at in epochs]}
+    told |= {"history": [(at, 1 / at) for at in epochs], "users": {"evaluated": 50, "all": 60}}
+    with session.folder.locked():
+        session.folder.begin(manifest_of(plan))
+        for cell in plan.cells:
+            session.folder.write(Record.of(cell, "done", **told), {})
 
 
 def overhead(cells: int) -> list[Row]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import best, table, using
-from robustbench_rec.kernels import gathered_scores
+from robustbench_rec.kernels.scores import gathered_scores
 
 B, DIM = 1024, 64
 HEADER = ("N", "items", "threads", "ours, ms", "gather + bmm", "GEMM + gather")
@@ -42,8 +42,9 @@ def rows(times: int = 7) -> list[tuple[object, ...]]:
 def _row(n: int, n_items: int, threads: int, times: int) -> tuple[object, ...]:
     with using(threads):
         ms = best(_ways(n, n_items), times)
-    ours = ms.pop("ours")
-    return (n, n_items, threads, f"{ours:.2f}", *(f"{other / ours:.1f}x" for other in ms.values()))
+    ours = ms.pop("ours").wall
+    others = (f"{other.wall / ours:.1f}x" for other in ms.values())
+    return (n, n_items, threads, f"{ours:.2f}", *others)
 
 
 def _ways(n: int, n_items: int) -> Mapping[str, Callable[[], object]]:

@@ -1,7 +1,7 @@
 """How times are taken here: the ways to do a thing take turns, and the best of each counts.
 
 So what else runs on the machine weighs on all alike. Ratios within one run can be trusted, bare
-times less.
+times less; CPU time more than wall time, where one thread works.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -19,23 +20,34 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
+from robustbench_rec.running.compute import keep_freed_memory
 
-def best(ways: Mapping[str, Callable[[], object]], times: int = 15) -> dict[str, float]:
-    """Return the least milliseconds of each way, after one turn that does not count."""
+
+class Ms(NamedTuple):
+    """Milliseconds of the clock, and of the processor in all threads."""
+
+    wall: float
+    cpu: float
+
+
+def best(ways: Mapping[str, Callable[[], object]], times: int = 15) -> dict[str, Ms]:
+    """Return the least of either time of each way, after one turn that does not count."""
     for way in ways.values():
         way()
-    found = dict.fromkeys(ways, float("inf"))
+    found = dict.fromkeys(ways, Ms(float("inf"), float("inf")))
     for _ in range(times):
         for name, way in ways.items():
-            started = time.perf_counter()
+            wall, cpu = time.perf_counter(), time.process_time()
             way()
-            found[name] = min(found[name], 1000 * (time.perf_counter() - started))
+            spent = 1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu)
+            found[name] = Ms(*map(min, found[name], spent))
     return found
 
 
 @contextmanager
 def using(threads: int) -> Iterator[None]:
     """Let torch and the compiled code use a number of threads inside the `with`."""
+    keep_freed_memory()  # as workers do
     before = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(threads)
     numba.set_num_threads(threads)
@@ -53,7 +65,7 @@ def read_speed(n_bytes: int) -> float:
     """
     array = np.ones(max(n_bytes // 4, 64), dtype=np.float32)
     again = max(2**26 // array.nbytes, 1)
-    ms = best({"read": lambda: _read(array, again)})["read"]
+    ms = best({"read": lambda: _read(array, again)})["read"].wall
     return array.nbytes * again / ms / 1e6
 
 
@@ -65,6 +77,12 @@ def _read(array: NDArray[np.float32], again: int) -> np.float32:
             total += array[k]
         array[0] = i  # else one reading would do for all
     return total
+
+
+def clock_ghz() -> float:
+    """Return the clock of the processor as Linux tells it."""
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    return float(re.findall(r"^cpu MHz\s*:\s*([\d.]+)", info, re.MULTILINE)[0]) / 1000
 
 
 def peak() -> int:
