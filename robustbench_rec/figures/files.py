@@ -19,6 +19,7 @@ from robustbench_rec.figures.fonts import cut_once
 from robustbench_rec.figures.kind import Drawing
 from robustbench_rec.figures.layout import lay_out
 from robustbench_rec.figures.panel import page_style
+from robustbench_rec.processes import without_gc
 
 Format = Literal["png", "pdf"]
 FORMATS: tuple[Format, ...] = ("png", "pdf")
@@ -98,14 +99,9 @@ def rendered(
 @contextmanager
 def collected_after() -> Iterator[None]:
     """Look for garbage once a figure is drawn, and not meanwhile, when there is none."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
+    with without_gc():
         yield
-    finally:
-        gc.collect(0)
-        if enabled:
-            gc.enable()
+    gc.collect(0)
 
 
 @collected_after()
