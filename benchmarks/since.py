@@ -46,7 +46,7 @@ TURNS = {
     "an Electronic epoch, lightgcn, bpr": ("epoch", "electronic", "lightgcn", "bpr", 1),
 }
 """What to time: a step or an epoch, the data, backbone, loss and N."""
-TIMES = {"step": 25, "epoch": 3}
+TIMES = {"step": 25, "epoch": 2}
 RUNS = {
     "quickstart": ("run", "quickstart", "--jobs", "1", "--no-figures"),
     "false-negatives, one replicate": (

@@ -20,8 +20,6 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from robustbench_rec.running.compute import keep_freed_memory
-
 
 class Ms(NamedTuple):
     """Milliseconds of the clock, and of the processor in all threads."""
@@ -47,6 +45,8 @@ def best(ways: Mapping[str, Callable[[], object]], times: int = 15) -> dict[str,
 @contextmanager
 def using(threads: int) -> Iterator[None]:
     """Let torch and the compiled code use a number of threads inside the `with`."""
+    from robustbench_rec.running.compute import keep_freed_memory  # an earlier commit has none
+
     keep_freed_memory()  # as workers do
     before = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(threads)

@@ -11,11 +11,13 @@ never leave the cache, and torch's form stays what the loss is defined by.
         value = np.float32(0)
         for n in range(1, scores.size):
             value += relu(scores[n] - scores[0] + margin) / n_negatives
-            ...
+            slopes[n] = ...
+        slopes[0] = ...
         return value, np.float32(0)
 
 Imports numba: import it late, or from a module that is itself imported late. The compiled code of a
-row function is cached on disk beside its file.
+row function is cached on disk beside its file, and made anew when that file changes; where it calls
+compiled functions of another file of yours, delete `__pycache__` after a change there.
 """
 
 from __future__ import annotations
@@ -48,7 +50,6 @@ LEAST, MOST = np.float32(-88), np.float32(89)
 """Beyond these e^x is 0 and infinite."""
 E2, E3, E4, E5, E6, E7 = (np.float32(1 / math.factorial(k)) for k in range(2, 8))
 T3, T5, T7, T9, T11, T13 = (np.float32(1 / k) for k in range(3, 14, 2))
-TINY = np.float32(1e-30)
 ROOT_HALF = np.int32(0x3F3504F3)
 """The bits of sqrt(1/2)."""
 ONLY_FRACTION = np.int32(0x7FFFFF)
@@ -137,13 +138,6 @@ def log(x: np.float32) -> np.float32:
     z = s * s
     series = TWO * s * (ONE + z * (T3 + z * (T5 + z * (T7 + z * T9))))
     return n * LN2_HIGH + (series + n * LN2_LOW) + (x - x)  # the last is 0, or not a number
-
-
-@_elementwise
-def log1p(x: np.float32) -> np.float32:
-    """Return ln(1 + x) to 3e-7 of it, for x in [-1, 1e30]; -69 where 1 + x rounds to 0."""
-    u = max(ONE + x, TINY)
-    return log(u) + (x - (u - ONE)) / u  # what rounding took from u
 
 
 @_elementwise

@@ -20,12 +20,14 @@ from robustbench_rec.rows import (
     exp,
     largest,
     log,
-    log1p,
     relu,
     row_function,
     sigmoid,
     softplus,
 )
+
+LEAST_RATIO = np.float32(1e-30)
+"""Of a term to the largest: less has no weight, and no normal logarithm."""
 
 
 @njit(cache=True, fastmath=SUMS, error_model="numpy")
@@ -111,8 +113,9 @@ def ccl(scores: Floats, slopes: Floats, settings: Doubles, own: np.float32) -> L
 def drrl(scores: Floats, slopes: Floats, settings: Doubles, own: np.float32) -> LossAndSlope:
     """Return relu(1 - p) + the power mean of eps + c relu(n_j - m_u) + m_u.
 
-    Settings are the dual order a*, eps and c; m_u is the row's own. Terms are measured from the
-    largest, by differences of scores, which are exact: orders near 1 have huge duals.
+    Settings are the dual order a*, eps and c; m_u is the row's own. Terms are divided by the
+    largest: orders near 1 have huge duals. What rounding took from a ratio near 1 is known from
+    the difference of the scores, which is exact.
     """
     dual, eps, scale = np.float32(settings[0]), np.float32(settings[1]), np.float32(settings[2])
     n_negatives = np.float32(scores.size - 1)
@@ -120,7 +123,9 @@ def drrl(scores: Floats, slopes: Floats, settings: Doubles, own: np.float32) -> 
     top, total = eps + scale * (highest - own), ZERO
     for n in range(1, scores.size):
         term = eps + scale * relu(scores[n] - own)
-        power = exp(dual * log1p(scale * (max(scores[n], own) - highest) / top))
+        ratio = max(term / top, LEAST_RATIO)
+        lost = scale * (max(scores[n], own) - highest) / top - (ratio - ONE)
+        power = exp(dual * (log(ratio) + (lost / ratio if ratio > HALF else ZERO)))
         total += power
         slopes[n] = power / term if scores[n] > own else ZERO
     norm = top * exp(log(total / n_negatives) / dual)

@@ -7,7 +7,7 @@ import pytest
 
 from robustbench_rec.experiment.suite_file import load_suite
 
-SMOKE = "a14c373f7b714e7e"
+SMOKE = "6c5ecc6bfbc2f510"
 """Digest of the ids of `smoke`, in order, under protocol 4.
 
 It changes with the protocol, with the settings or the code of a component that `smoke` runs, and

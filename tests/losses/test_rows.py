@@ -18,6 +18,7 @@ COMPILED = [
     ("drrl", {}),
     ("drrl", {"order": 1.01, "scale": 2.0}),
     ("drrl", {"order": 2.0, "eps": 0.01, "scale": 0.3}),
+    ("drrl", {"scale": 1e4}),
     ("softmax", {}),
     ("softmax", {"tau": 0.02}),
     ("softmax", {"positive": "inside"}),
