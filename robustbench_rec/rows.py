@@ -15,16 +15,20 @@ never leave the cache, and torch's form stays what the loss is defined by.
         slopes[0] = ...
         return value, np.float32(0)
 
+A row function raises nothing, and an index beyond the settings that were given is not noticed.
 Imports numba: import it late, or from a module that is itself imported late. The compiled code of a
-row function is cached on disk beside its file, and made anew when that file changes; where it calls
-compiled functions of another file of yours, delete `__pycache__` after a change there.
+row function is cached on disk beside its file, and made anew when that file or this one changes;
+where it calls compiled functions of another file of yours, delete `__pycache__` after a change
+there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import cfunc, float32, float64, njit, types
@@ -34,6 +38,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 LossAndSlope = tuple[np.float32, np.float32]
+Function = TypeVar("Function", bound=Callable[..., Any])
 Row = Callable[[Floats, Floats, Doubles, np.float32], LossAndSlope]
 SUMS = {"reassoc", "contract", "nsz"}
 """What lets a sum be vectorised; infinite and undefined values keep their meaning."""
@@ -52,7 +57,24 @@ E2, E3, E4, E5, E6, E7 = (np.float32(1 / math.factorial(k)) for k in range(2, 8)
 T3, T5, T7, T9, T11, T13 = (np.float32(1 / k) for k in range(3, 14, 2))
 ROOT_HALF = np.int32(0x3F3504F3)
 """The bits of sqrt(1/2)."""
+STAMP = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 ONLY_FRACTION = np.int32(0x7FFFFF)
+
+
+def stamped(function: Function) -> Function:
+    """Give the name of a function a digest of this file, which names the file of its compiled code.
+
+    So that code compiled with another version of what is here is never used again.
+    """
+    function.__qualname__ = f"{function.__qualname__}_{STAMP}"
+    return function
+
+
+def row_helper(function: Function) -> Function:
+    """Compile what a row function calls; it may call what is here, as a row function may."""
+    compiler: Any = njit(cache=True, fastmath=SUMS, error_model="numpy")
+    compiled: Function = compiler(stamped(function))
+    return compiled
 
 
 class RowFunction(types.WrapperAddressProtocol):
@@ -67,7 +89,8 @@ class RowFunction(types.WrapperAddressProtocol):
     """
 
     def __init__(self, function: Row) -> None:
-        self.function = function
+        self.function = stamped(function)
+        self.name = function.__name__
         self._compiled: Any = None
 
     def __call__(
@@ -90,8 +113,7 @@ class RowFunction(types.WrapperAddressProtocol):
             self._compiled = compiler(self.function)
         except NumbaError as error:
             told = " ".join(str(error).partition("frontend)")[2].split()) or type(error).__name__
-            name = getattr(self.function, "__name__", self.function)
-            raise TypeError(f"row function {name}: cannot be compiled: {told}") from None
+            raise TypeError(f"row function {self.name}: cannot be compiled: {told}") from None
 
     def __wrapper_address__(self) -> int:
         """Return the address, as numba asks for it."""

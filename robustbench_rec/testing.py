@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from robustbench_rec.components.loss import Batch, Loss, Rows, bound
+from robustbench_rec.components.loss import Batch, Loss, bound, rows_of
 from robustbench_rec.components.metric import FloatArray, ListMetric, Metric, Ranks
 from robustbench_rec.components.perturbation import MAY_CHANGE, Perturbation, perturb
 from robustbench_rec.evaluation.metrics import list_values, user_values
@@ -237,10 +237,10 @@ class LossContract:
     @pytest.mark.parametrize("n", [1, 7, 200])
     def test_the_compiled_form_is_the_loss(self, n: int) -> None:
         objective = bound(self.loss, n_users=4, n_items=9, seed=0)
-        rows: Rows | None = getattr(objective, "rows", None)
+        rows = rows_of(objective)
         if rows is None:
             pytest.skip("it has no compiled form (rows)")
-        form, (pos, neg) = RowForm(rows), self.scores(n)
+        form, (pos, neg) = RowForm(rows, n_users=4), self.scores(n)
         learned = [part for part in (rows.own,) if part is not None and part.requires_grad]
         single = torch.cat([pos.unsqueeze(1), neg], dim=1).detach().float().requires_grad_()
         got = form.loss.of_scores(single, form.own(torch.arange(4)))

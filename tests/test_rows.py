@@ -1,6 +1,8 @@
 """Row functions: how they are made, and what they may call."""
 
+import hashlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +77,17 @@ def test_a_row_function_returns_loss_and_slope():
 
     with pytest.raises(TypeError, match=r"^row function mine: cannot be compiled: "):
         row_function(mine).compile()
+
+
+def test_code_compiled_with_another_version_of_what_it_may_call_is_never_used():
+    """The name of its file holds a digest of ours."""
+    digest = hashlib.sha256(Path(rows.__file__).read_bytes()).hexdigest()[:8]
+    for function in (_rows.softmax.function, _rows._log_sum_exp.py_func):
+        assert function.__qualname__.endswith(f"_{digest}")
+    _rows.bpr.compile()
+    assert digest in str(_rows.bpr._compiled._cache.cache_path) + str(
+        [path.name for path in Path(_rows.bpr._compiled._cache.cache_path).glob("_rows.bpr*.nbi")]
+    )
 
 
 def test_a_function_that_was_not_compiled_is_refused():

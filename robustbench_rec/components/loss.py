@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from robustbench_rec.components.registry import Registry
 from robustbench_rec.components.settings import Component, setting
@@ -166,9 +167,10 @@ class Estimate:
 class Rows:
     """The compiled form of a loss that is the mean over rows of a function of a row's scores.
 
-    What the loss is stays defined by its call: on a CPU a training compares both on its first
-    batch, then uses this one, which is several times faster. The call trains elsewhere, and where
-    the objective moves or estimates a part other than `own`.
+    What the loss is stays defined by its call: on a CPU a training compares both, on its first
+    batch, on made-up scores and at each evaluation, and trains by this one, which is faster. The
+    call trains elsewhere, where the objective moves or estimates a part other than `own`, and where
+    embeddings are not float32.
 
     Attributes:
         function: made by `robustbench_rec.rows.row_function`.
@@ -177,7 +179,8 @@ class Rows:
             place, such as a margin; None where it has none.
 
     Raises:
-        TypeError: `function` was not made so, or cannot be compiled.
+        TypeError: `function` was not made so, or cannot be compiled; settings that are no numbers,
+            or `own` of another shape or type.
 
     """
 
@@ -193,7 +196,39 @@ class Rows:
                 f"Rows.function is {self.function!r}; it must be made by "
                 "robustbench_rec.rows.row_function"
             )
+        if not all(isinstance(value, (int, float)) for value in self.settings):
+            raise TypeError(f"Rows.settings is {self.settings!r}; it must be a sequence of numbers")
+        own = self.own
+        if own is not None and (own.ndim != 1 or str(own.dtype) != "torch.float32"):
+            raise TypeError(
+                f"Rows.own is {own.dtype} of shape {tuple(own.shape)}; it must be float32, "
+                "a number for each user"
+            )
         self.function.compile()
+
+
+def rows_of(objective: Objective) -> Rows | None:
+    """Return the compiled form that an objective declares; None where it has none.
+
+    One that a class inherits, but not the call that it is of, is none of it.
+
+    Raises:
+        TypeError: `rows` is something else.
+
+    """
+    try:
+        inspect.getattr_static(objective, "rows")
+    except AttributeError:
+        return None
+    classes = type(objective).__mro__
+    if "rows" not in getattr(objective, "__dict__", {}):
+        owners = [next(c for c in classes if name in vars(c)) for name in ("rows", "__call__")]
+        if classes.index(owners[1]) < classes.index(owners[0]):
+            return None
+    rows = objective.rows  # type: ignore[attr-defined]  # it has them
+    if rows is not None and not isinstance(rows, Rows):
+        raise TypeError(f"rows is {rows!r}; it must be a Rows, or None")
+    return rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,12 +245,6 @@ class Loss(Component):
 
     learns: ClassVar[bool] = True
     """Whether it trains anything; False is no loss to choose, but the name of one for a floor."""
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        """Drop the compiled form that a subclass inherits where it overrides what that computes."""
-        super().__init_subclass__(**arguments)
-        if "__call__" in vars(cls) and "rows" not in vars(cls):
-            cls.rows = None  # type: ignore[method-assign,assignment]  # a plain value in its place
 
     @property
     def rows(self) -> Rows | None:

@@ -7,13 +7,19 @@ threads. Imports numba: import it late.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit, prange
+from llvmlite import ir
+from numba import carray, njit, prange, types  # type: ignore[attr-defined]  # numba has carray
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from robustbench_rec.kernels.stack import TILE, tile_of_sums
 from robustbench_rec.rows import SUMS, Doubles, Floats, Row
 
+TILE = 64
+"""Dimensions of a vector that are summed at a time."""
 SMALLEST_NORM = 1e-12
 """A shorter vector has no direction; what torch's `normalize` takes."""
 
@@ -78,6 +84,27 @@ def _score_row(
         for k in range(dim):
             s0 += user[k] * items[i0, k]
         scores[n] = s0 * (scale * item_scales[i0])
+
+
+@intrinsic
+def _place(typing_context: Any) -> Any:
+    """Return a pointer to TILE float32 on the stack of whoever it is inlined into."""
+
+    def allocate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = cgutils.alloca_once(builder, ir.ArrayType(ir.FloatType(), TILE))  # type: ignore[no-untyped-call]
+        return builder.bitcast(place, ir.FloatType().as_pointer())
+
+    return types.CPointer(types.float32)(), allocate  # type: ignore[no-untyped-call]
+
+
+@njit(inline="always")
+def tile_of_sums() -> Any:
+    """Return TILE float32 on the caller's stack, not yet set.
+
+    Nothing else can lie where they do, and the compiler knows it. In memory that it is given, each
+    pass over a few vectors would begin by comparing the places of all of them.
+    """
+    return carray(_place(), TILE)  # type: ignore[call-arg]  # numba hands over the context
 
 
 @njit(cache=True, parallel=True, fastmath=SUMS)

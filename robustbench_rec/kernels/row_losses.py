@@ -34,6 +34,9 @@ class RowLoss:
     function: RowFunction
     settings: Doubles
 
+    def __post_init__(self) -> None:
+        self.function.compile()
+
     def of_scores(self, scores: Tensor, own: Tensor) -> Tensor:
         """Return the loss of scores (B, 1 + N) float32 and own (B,) float32: (), differentiable."""
         value: Tensor = _OfScores.apply(self, scores, own)  # type: ignore[no-untyped-call]  # torch leaves apply untyped

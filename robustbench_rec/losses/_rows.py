@@ -6,12 +6,10 @@ Slopes are derivatives of a row's loss. See `robustbench_rec.rows`. Imports numb
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from robustbench_rec.rows import (
     HALF,
     ONE,
-    SUMS,
     TWO,
     ZERO,
     Doubles,
@@ -22,6 +20,7 @@ from robustbench_rec.rows import (
     log,
     relu,
     row_function,
+    row_helper,
     sigmoid,
     softplus,
 )
@@ -30,7 +29,7 @@ LEAST_RATIO = np.float32(1e-30)
 """Of a term to the largest: less has no weight, and no normal logarithm."""
 
 
-@njit(cache=True, fastmath=SUMS, error_model="numpy")
+@row_helper
 def _log_sum_exp(
     scores: Floats, slopes: Floats, rate: np.float32, weight: np.float32
 ) -> np.float32:
@@ -46,7 +45,7 @@ def _log_sum_exp(
     return rate * top + log(total)
 
 
-@njit(cache=True, fastmath=SUMS, error_model="numpy")
+@row_helper
 def _pull(slopes: Floats, factor: np.float32) -> np.float32:
     """Scale the slopes of the negatives; return that of a positive which all are measured from."""
     pull = ZERO

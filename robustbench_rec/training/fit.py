@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from robustbench_rec.components.backbone import Backbone
-from robustbench_rec.components.loss import Batch, Estimate, Loss, bound
+from robustbench_rec.components.loss import Batch, Estimate, Loss, bound, rows_of
+from robustbench_rec.errors import one_line
 from robustbench_rec.evaluation.ranking import evaluate
 from robustbench_rec.interactions import BoolArray, IntArray, Split
 from robustbench_rec.kernels.scores import apart, trusted_scores
@@ -160,11 +161,18 @@ class Trainer:
 
     def _row_form(self) -> RowForm | None:
         """Return the compiled form of the loss where there is one that covers all it learns."""
-        rows = getattr(self.objective, "rows", None)
-        if rows is None or self.device.type != "cpu":
+        plain = all(part.dtype == torch.float32 for part in self.parameters)
+        if self.device.type != "cpu" or not plain or not all(one.parts for one in self.estimates):
             return None
-        moved, estimated = self._learned()
-        return RowForm(rows) if all(part is rows.own for part in moved + estimated) else None
+        try:
+            rows, (moved, estimated) = rows_of(self.objective), self._learned()
+            if rows is None or not all(part is rows.own for part in moved + estimated):
+                return None
+            return RowForm(rows, self.train.n_users)
+        except Exception as error:
+            raise ValueError(
+                f"{self.loss}: its compiled form (rows) cannot be used: {one_line(error)}"
+            ) from error
 
     def _learned(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return what the loss moves, and what it estimates."""
@@ -196,6 +204,8 @@ class Trainer:
         if self._probe is None:  # it is always the same
             self._probe = self._drawn(0, self.probed, PROBE[1])
         batch = self._scored(self._probe, (model.users, model.items), False)
+        if self.form is not None:
+            self.form.refuse_unless_equal(self._value, batch, str(self.loss))
         batch.neg.requires_grad_()
         weights = implied_weights(self.objective, batch)
         if weights is None:

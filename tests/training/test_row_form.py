@@ -1,14 +1,16 @@
 """The compiled form of a loss in a training: it is used, it is held to the loss, or dropped."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
-from robustbench_rec import BACKBONES, LOSSES, Loss, Move, Rows
-from robustbench_rec.rows import row_function
+from robustbench_rec import BACKBONES, LOSSES, Estimate, Loss, Move, Rows
+from robustbench_rec.components.loss import rows_of
+from robustbench_rec.rows import row_function, softplus
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training.config import TrainConfig
 from robustbench_rec.training.fit import Trainer, fit
@@ -48,10 +50,11 @@ class Linear(Loss):
         return Rows(linear, (self.weight, self.slope))
 
 
-def test_the_call_is_asked_once_and_then_rows_train():
+def test_the_call_is_asked_before_training_and_at_each_evaluation_and_rows_train():
     Linear.calls.clear()
-    model = fit(toy_split(), MF, Linear(), replace(QUICK, epochs=1), seed=0)
-    assert Linear.calls == [True, False]  # the first batch, and the probe of the diagnostics
+    model = fit(toy_split(), MF, Linear(), replace(QUICK, epochs=2), seed=0)
+    # Each time on the batch and on made-up scores; the probe of the diagnostics holds positives.
+    assert Linear.calls == [True, True, *[True, True, False] * 2]
     assert model.history
 
 
@@ -137,10 +140,126 @@ class Doubled(type(LOSSES["softmax"]())):
         return 2 * super().__call__(batch)
 
 
-def test_who_overrides_the_call_drops_the_compiled_form_of_it():
-    assert LOSSES["softmax"]().rows is not None
-    assert Doubled().rows is None
-    assert fit(toy_split(), MF, Doubled(n_negatives=4), QUICK, seed=0).history
+class Tripled:
+    """A mixin with a call of its own."""
+
+    def __call__(self, batch):
+        return 3 * (batch.neg - batch.pos.unsqueeze(1)).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixed(Tripled, type(LOSSES["bpr"]())):
+    """BPR by name, another loss by its call."""
+
+
+@pytest.mark.parametrize("loss", [Doubled(n_negatives=4), Mixed()])
+def test_who_overrides_the_call_drops_the_compiled_form_of_it(loss):
+    assert rows_of(LOSSES["softmax"]()) is not None
+    assert rows_of(loss) is None
+    assert fit(toy_split(), MF, loss, QUICK, seed=0).history
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undefined(Linear):
+    """A call that is no number at all, or has no derivative, beside a form that is finite."""
+
+    what: str = "loss"
+
+    def __call__(self, batch):
+        value = super().__call__(batch)
+        return value * math.nan if self.what == "loss" else value + (value * 0).sqrt()
+
+    @property
+    def rows(self):
+        return Rows(linear, (1.0, 1.0))
+
+
+@pytest.mark.parametrize("what", ["loss", "slopes"])
+def test_a_call_that_is_not_finite_is_no_excuse_for_a_form_that_is(what):
+    with pytest.raises(ValueError, match=r"^Undefined\(.*\): .*\(rows\)"):
+        fit(toy_split(), MF, Undefined(what=what), QUICK, seed=0)
+
+
+@row_function
+def half(scores, slopes, settings, own):
+    """Return the mean of n_j - p with the slopes of BPR at equal scores."""
+    slopes[0], slopes[1] = -0.5, 0.5
+    x = scores[1] - scores[0]
+    return softplus(x), np.float32(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Half(Loss):
+    """BPR, of which the compiled form is right near 0 alone."""
+
+    def __call__(self, batch):
+        return LOSSES["bpr"]()(batch)
+
+    @property
+    def rows(self):
+        return Rows(half)
+
+
+def test_a_form_that_is_right_for_a_model_that_knows_nothing_is_not_enough():
+    with pytest.raises(ValueError, match=r"^Half\(.*\): the slopes of its compiled form"):
+        fit(toy_split(), BACKBONES["mf"](dim=8, init_std=0.001), Half(), QUICK, seed=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told(Loss):
+    """BPR, with something for `rows`."""
+
+    given: object = field(default=None, metadata={"identity": False})
+
+    def __post_init__(self):
+        pass  # `given` is anything
+
+    def __call__(self, batch):
+        return LOSSES["bpr"]()(batch)
+
+    @property
+    def rows(self):
+        return self.given()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (lambda: (linear, (1.0,)), "rows is .*; it must be a Rows, or None"),
+        (lambda: {}["x"], "KeyError"),
+        (lambda: LOSSES.misspelt, "AttributeError"),
+        (lambda: Rows(linear, ("one",)), "Rows.settings is .*; it must be a sequence of numbers"),
+        (lambda: Rows(linear, [[1.0]]), "Rows.settings is .*; it must be a sequence of numbers"),
+        (lambda: Rows(linear, (1.0,), torch.zeros(60, 1)), r"Rows.own is .* of shape \(60, 1\)"),
+        (lambda: Rows(linear, (1.0,), torch.zeros(60).double()), "Rows.own is torch.float64"),
+        (lambda: Rows(linear, (1.0,), torch.zeros(7)), "has 7 numbers; there are 60 users"),
+    ],
+)
+def test_what_is_no_compiled_form_is_told_with_the_name_of_the_loss(given, says):
+    with pytest.raises(ValueError, match=rf"^Told.*\(rows\) cannot be used: .*{says}"):
+        fit(toy_split(), MF, Told(given=given), QUICK, seed=0)
+
+
+class Estimating(OwnObjective):
+    """An objective that estimates something and does not say what."""
+
+    def __init__(self):
+        super().__init__()
+        self.estimates = [Estimate(lambda view: None)]
+
+
+def test_an_estimate_that_names_no_parts_trains_by_the_call(monkeypatch):
+    monkeypatch.setattr(Own, "bind", lambda self, n_users, n_items: Estimating())
+    module = MF.build(toy_split().train, torch.Generator().manual_seed(0))
+    assert Trainer(module, toy_split(), Own(), QUICK, seed=0).form is None
+
+
+def test_embeddings_of_64_bits_train_by_the_call():
+    module = MF.build(toy_split().train, torch.Generator().manual_seed(0)).double()
+    trainer = Trainer(module, toy_split(), LOSSES["bpr"](), QUICK, seed=0)
+    trainer.run_epoch(1)
+    assert trainer.form is None
+    assert trainer.embeddings()[0].dtype == torch.float64
 
 
 @pytest.mark.parametrize("name", ["bpr", "softmax", "drrl", "ccl", "sl_at_k"])
