@@ -273,7 +273,7 @@ def test_the_path_of_an_accelerator_trains_as_the_compiled_one(loss, backbone, m
     arguments = (toy_split(), BACKBONES[backbone](dim=8), small(loss), QUICK, 0)
     compiled = fit(*arguments)
     monkeypatch.setattr(scoring, "_Compiled", ByTorch)
-    monkeypatch.setattr(training, "RowForm", lambda rows: None)
+    monkeypatch.setattr(training, "rows_of", lambda objective: None)
     monkeypatch.setattr(_graph.Half, "compiled", _graph.Half.by_torch)
     by_torch = fit(*arguments)
     torch.testing.assert_close(by_torch.users, compiled.users, rtol=0, atol=1e-5)
