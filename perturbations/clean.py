@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from robustbench_rec import PERTURBATIONS, Perturbation, Split, Stage
+from robustbench_rec import PERTURBATIONS, ActsThrough, Perturbation, Split
 
 
 @PERTURBATIONS.add("clean")
@@ -16,7 +16,7 @@ class Clean(Perturbation):
     """Leave the data alone. Level 0 is all there is; a suite without perturbations runs this."""
 
     unit: ClassVar[str] = "clean data"
-    stage: ClassVar[Stage] = "test"
+    acts_through: ClassVar[ActsThrough] = "test"
     max_level: ClassVar[float] = 0.0
     source: ClassVar[str] = "the control; published tables of accuracy"
 

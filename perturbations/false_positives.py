@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec import PERTURBATIONS, Interactions, Perturbation, Split, Stage, setting
+from robustbench_rec import PERTURBATIONS, ActsThrough, Interactions, Perturbation, Split, setting
 
 
 @PERTURBATIONS.add("false_positives")
@@ -26,7 +26,7 @@ class FalsePositives(Perturbation):
     )
 
     unit: ClassVar[str] = "false positives per training positive"
-    stage: ClassVar[Stage] = "train"
+    acts_through: ClassVar[ActsThrough] = "training pairs"
     source: ClassVar[str] = "Yang et al., SL@K, KDD 2025, section on noise in positives"
 
     def apply(self, split: Split, rng: np.random.Generator) -> Split:

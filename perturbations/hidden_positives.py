@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from robustbench_rec import PERTURBATIONS, Perturbation, Split, Stage
+from robustbench_rec import PERTURBATIONS, ActsThrough, Perturbation, Split
 
 
 @PERTURBATIONS.add("hidden_positives")
@@ -20,7 +20,7 @@ class HiddenPositives(Perturbation):
     """
 
     unit: ClassVar[str] = "share of training positives hidden"
-    stage: ClassVar[Stage] = "train"
+    acts_through: ClassVar[ActsThrough] = "training pairs"
     source: ClassVar[str] = "positives missing at random, each user keeping at least one"
 
     def apply(self, split: Split, rng: np.random.Generator) -> Split:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from robustbench_rec import PERTURBATIONS, InputError, Perturbation, Split, Stage, setting
+from robustbench_rec import PERTURBATIONS, ActsThrough, InputError, Perturbation, Split, setting
 
 
 @PERTURBATIONS.add("negative_contamination")
@@ -27,7 +27,7 @@ class NegativeContamination(Perturbation):
     )
 
     unit: ClassVar[str] = "probability that a drawn negative is a positive"
-    stage: ClassVar[Stage] = "negatives"
+    acts_through: ClassVar[ActsThrough] = "negatives"
     source: ClassVar[str] = "own: DrRL, arXiv 2506.15120; held_out: Yang et al., PSL, NeurIPS 2024"
 
     def apply(self, split: Split, rng: np.random.Generator) -> Split:

@@ -8,7 +8,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec import PERTURBATIONS, InputError, Interactions, Perturbation, Split, Stage
+from robustbench_rec import (
+    PERTURBATIONS,
+    ActsThrough,
+    InputError,
+    Interactions,
+    Perturbation,
+    Split,
+)
 
 
 @PERTURBATIONS.add("popularity_shift")
@@ -22,7 +29,7 @@ class PopularityShift(Perturbation):
     """
 
     unit: ClassVar[str] = "popularity shift: exponent of inverse popularity at test time"
-    stage: ClassVar[Stage] = "test"
+    acts_through: ClassVar[ActsThrough] = "test"
     max_level: ClassVar[float] = 2.0
     source: ClassVar[str] = "ours; the popularity split of PSL and DR-GNN has one strength only"
 
@@ -56,6 +63,7 @@ class PopularityShift(Perturbation):
         ratio = tested[held] / trained[held]
         log_popularity = np.log(clean.seen.item_counts[perturbed.test.items] + 1.0)
         return {
+            "exponent": self.level,
             "rarity": -float(log_popularity.mean()),
             "kl": float(tested[held] @ np.log(ratio)),
             "renyi_2": float(np.log(tested[held] @ ratio)),

@@ -22,8 +22,8 @@ if _TYPE_CHECKING:
     from robustbench_rec.components.metric import METRICS, FloatArray, ListMetric, Metric, Ranks
     from robustbench_rec.components.perturbation import (
         PERTURBATIONS,
+        ActsThrough,
         Perturbation,
-        Stage,
         perturb,
         perturbation_rng,
     )
@@ -50,6 +50,7 @@ __all__ = [
     "LOSSES",
     "METRICS",
     "PERTURBATIONS",
+    "ActsThrough",
     "Backbone",
     "Batch",
     "Bound",
@@ -74,7 +75,6 @@ __all__ = [
     "Rows",
     "Run",
     "Split",
-    "Stage",
     "Suite",
     "Table",
     "TrainConfig",
@@ -111,7 +111,7 @@ _PUBLIC = {
     "components.perturbation": (
         "PERTURBATIONS",
         "Perturbation",
-        "Stage",
+        "ActsThrough",
         "perturb",
         "perturbation_rng",
     ),

@@ -201,13 +201,13 @@ class Split:
     """What one cell trains on, is selected by, and is tested on.
 
     Attributes:
-        train: pairs the model trains on; perturbations of stage "train" change it.
+        train: pairs the model trains on; perturbations of training pairs change it.
         seen: the clean training positives. Evaluation masks them, and no perturbation may touch
             them, else a hidden positive would come back as a wrong recommendation.
         valid, test: held-out positives; disjoint from `seen` and from each other.
         false_negatives: positives known to be missing from `train` (held out as a pool, hidden by
             a perturbation, or known from a synthetic world's truth).
-        test_pool: the pairs from which a perturbation of stage "test" draws; holds `test`, and
+        test_pool: the pairs from which a perturbation of the test draws; holds `test`, and
             equals it unless the data set keeps back a larger pool (`test_sample`).
         contamination: probability, for each negative slot, that it is drawn from the user's
             `false_negatives` instead of the items the user never met.

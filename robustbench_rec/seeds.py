@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 import numpy as np
+
+Replicate = int | Literal["tuning"]
+"""Whose draws: those of a replicate, from 0, or those on which settings are chosen."""
 
 
 def seed_for(*names: str | int) -> int:

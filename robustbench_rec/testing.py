@@ -74,7 +74,7 @@ class PerturbationContract:
         assert self.perturbation.name, "register it: @PERTURBATIONS.add(name)"
         assert self.perturbation.__doc__
         assert self.perturbation.unit != Perturbation.unit, "say what a level measures"
-        assert self.perturbation.stage in MAY_CHANGE
+        assert self.perturbation.acts_through in MAY_CHANGE
 
     def test_level_0_is_the_identity(self) -> None:
         clean = toy_split()
@@ -84,8 +84,8 @@ class PerturbationContract:
             applied = chosen.apply(clean, rng_for(0))
         except ValueError:
             return  # perturb never applies level 0, so refusing it is fine
-        allowed = {"false_negatives"} if chosen.stage == "negatives" else set()
-        if chosen.stage != "test":
+        allowed = {"false_negatives"} if chosen.acts_through == "negatives" else set()
+        if chosen.acts_through != "test":
             assert _changed(clean, applied) <= allowed
 
     def test_changes_something(self) -> None:
@@ -99,10 +99,10 @@ class PerturbationContract:
         self.at(self.levels[-1], clean)
         assert _changed(clean, toy_split()) == set()
 
-    def test_changes_only_what_its_stage_may(self) -> None:
+    def test_changes_only_what_it_may(self) -> None:
         for level in self.levels:
             changed = _changed(toy_split(), self.at(level))
-            assert changed <= set(MAY_CHANGE[self.perturbation.stage])
+            assert changed <= set(MAY_CHANGE[self.perturbation.acts_through])
 
     def test_ids_stay_in_range(self) -> None:
         for level in self.levels:
@@ -114,7 +114,7 @@ class PerturbationContract:
             assert self.at(level).train.user_counts.min() > 0
 
     def test_levels_nest(self) -> None:
-        if self.perturbation.stage == "test":
+        if self.perturbation.acts_through == "test":
             pytest.skip("test sets are drawn anew at each level; severity is monotone instead")
         clean = toy_split()
         for low, high in zip(self.levels, self.levels[1:], strict=False):

@@ -108,7 +108,16 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 
 def _facts(kind: str, cls: Any) -> dict[str, Any]:
     """Return what is known of a component's class."""
-    names = ("stage", "unit", "max_level", "symbol", "additive", "source", "licence", "how_to_get")
+    names = (
+        "acts_through",
+        "unit",
+        "max_level",
+        "symbol",
+        "additive",
+        "source",
+        "licence",
+        "how_to_get",
+    )
     facts = {name: getattr(cls, name) for name in names if getattr(cls, name, "")}
     return {"name": cls.name, "kind": kind, **facts, "settings": described(cls)}
 

@@ -10,14 +10,13 @@ import click
 
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.components.settings import shown
+from robustbench_rec.errors import counted
 from robustbench_rec.records.events import Events
 
 if TYPE_CHECKING:
-    from robustbench_rec.records.manifest import StudyState
+    from robustbench_rec.records.manifest import BelowRandom, Capped, StudyState
     from robustbench_rec.records.run import Run
 
-MANY = 0.25
-"""From which share of a loss's cells on too few epochs are warned of."""
 BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
 
 
@@ -181,17 +180,60 @@ def _tuned(study: StudyState, name: str) -> str:
     )
 
 
-def say_capped(run: Run) -> None:
-    """Warn of losses that had too few epochs: what they lack may be mere speed."""
-    losses: dict[str, list[int]] = {}
-    for row in run.summary.capped:
-        held = losses.setdefault(run.manifest.short("loss", row.loss), [0, 0])
-        held[:] = held[0] + row.capped, held[1] + row.cells
-    shares = {loss: n / cells for loss, (n, cells) in losses.items() if n / cells >= MANY}
-    if shares:
-        most = sorted(shares, key=lambda loss: -shares[loss])
-        told = ", ".join("{} {} of {}".format(loss, *losses[loss]) for loss in most)
-        warn(
-            f"many cells were best at the last epoch allowed ({told}): these losses may have had "
-            "more to learn; more epochs or another lr would tell"
+def say_cautions(run: Run) -> None:
+    """Say what is to be known of finished cells before anybody concludes from them."""
+    from robustbench_rec.records.record import FLAGS
+
+    held, short = run.summary, run.manifest.short
+    for loss, perturbation in held.not_applicable:
+        click.echo(
+            f"not applicable: {short('loss', loss)} draws no negatives, so it has no cells under "
+            f"{short('perturbation', perturbation)}"
         )
+    for one in held.unreached:
+        warn(
+            f"{short('perturbation', one.perturbation)} on {short('dataset', one.dataset)}: level "
+            f"{one.level:g} was not reached; {one.realised:.3g} was achieved"
+        )
+    if held.few_users:
+        warn(
+            f"{counted(held.few_users, 'cell')} with {FLAGS['few_users']}: their values say little "
+            "(flags in results.csv, effective_users in the records)"
+        )
+    if held.capped:
+        warn(_capped(run))
+    for row in _worst(held.below_random):
+        warn(
+            f"{short('loss', row.loss)} on {short('dataset', row.dataset)} "
+            f"{short('backbone', row.backbone)} ends below the random floor under "
+            f"{short('perturbation', row.perturbation)} level {row.level:g}: "
+            f"{row.value:.4f} against {row.random:.4f}"
+        )
+
+
+def _worst(rows: Iterable[BelowRandom]) -> list[BelowRandom]:
+    """Return of each loss on a data set and backbone the row that lies lowest."""
+    lowest: dict[tuple[str, str, str], BelowRandom] = {}
+    for row in sorted(rows, key=lambda row: row.value - row.random):
+        lowest.setdefault((row.dataset, row.backbone, row.loss), row)
+    return list(lowest.values())
+
+
+def _capped(run: Run) -> str:
+    """Say which trainings may have had more to learn, the losses with most of them first."""
+    losses: dict[str, list[Capped]] = {}
+    for row in run.summary.capped:
+        losses.setdefault(run.manifest.short("loss", row.loss), []).append(row)
+    told = []
+    for loss in sorted(losses, key=lambda loss: -sum(row.capped for row in losses[loss])):
+        most = max(losses[loss], key=lambda row: (row.capped, row.level))
+        where = f"{run.manifest.short('perturbation', most.perturbation)} level {most.level:g}"
+        told.append(
+            f"{loss} {sum(row.capped for row in losses[loss])}, as {most.capped} of "
+            f"{most.trainings} under {where}"
+        )
+    total = sum(row.capped for row in run.summary.capped)
+    return (
+        f"{counted(total, 'training')} best within the last tenth of the epochs allowed "
+        f"({'; '.join(told)}): they may have had more to learn; allow more epochs, or another lr"
+    )

@@ -12,7 +12,14 @@ import click
 
 from robustbench_rec.cli.drawing import draw
 from robustbench_rec.cli.options import AS_JSON, opened, run_folder
-from robustbench_rec.cli.output import Warned, comparison, contrast, duration, say_capped, say_tuned
+from robustbench_rec.cli.output import (
+    Warned,
+    comparison,
+    contrast,
+    duration,
+    say_cautions,
+    say_tuned,
+)
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import counted
 from robustbench_rec.processes import without_gc
@@ -49,7 +56,7 @@ def status(run: str, as_json: bool) -> None:
     for title, error in held.failed.values():
         click.echo(f"failed: {title}: {error}")
     say_tuned(read)
-    say_capped(read)
+    say_cautions(read)
 
 
 @click.command()

@@ -14,7 +14,7 @@ import click
 
 from robustbench_rec.cli.drawing import are_drawn, draw
 from robustbench_rec.cli.options import DATA_DIR, GOES_ON, PLUGINS
-from robustbench_rec.cli.output import Warned, duration, say_capped, say_tuned, warn
+from robustbench_rec.cli.output import Warned, duration, say_cautions, say_tuned, warn
 from robustbench_rec.errors import InputError, counted
 from robustbench_rec.running.engines import engine_names
 
@@ -226,7 +226,7 @@ def _say_end(run: Run, status: Status) -> None:
     """Say what was chosen, what may lack epochs, how many cells are done, and where to look."""
     folder = run.folder
     say_tuned(run)
-    say_capped(run)
+    say_cautions(run)
     failed = f", {len(status.failed)} failed" if status.failed else ""
     done = counted(status.finished, "cell")
     click.echo(f"{done} done{failed}: {folder / 'results.csv'}")

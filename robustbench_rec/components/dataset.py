@@ -52,8 +52,8 @@ class Raw:
 class Dataset(Component):
     """The settings of a data set: preparation, common to all, and its own.
 
-    Filters and splitting apply to a raw log; a data set that comes split is taken as it is, but
-    for what is carved from its training part (`valid`, `hold_out`) and its test (`test_sample`).
+    Filters and splitting apply to a raw log. Of a data set that comes split the test is kept,
+    unless `resplit` is set; `valid` and `hold_out` are carved from its training part.
     """
 
     min_rating: float = setting(0.0, "raw log: keep ratings of at least this; 0 keeps all")
@@ -62,6 +62,9 @@ class Dataset(Component):
         "ratio", "raw log: test = a random share of each user's pairs, or the last of the timeline"
     )
     test: float = setting(0.2, "raw log: share of the pairs that is tested on", above=0, below=1)
+    resplit: bool = setting(
+        False, "data that come split: join their parts, and split them anew as a raw log"
+    )
     valid: float = setting(
         0.1, "share of each user's training pairs that selects the epoch", above=0, below=1
     )
@@ -75,7 +78,7 @@ class Dataset(Component):
     test_sample: float = setting(
         1.0,
         "share of the test pairs that is tested on; all of them are the pool that "
-        "test-stage perturbations draw from",
+        "perturbations of the test draw from",
         above=0,
         at_most=1,
     )

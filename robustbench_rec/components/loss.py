@@ -247,6 +247,11 @@ class Loss(Component):
     """Whether it trains anything; False is no loss to choose, but the name of one for a floor."""
 
     @property
+    def draws_negatives(self) -> bool:
+        """Whether it samples negatives; else what contaminates negatives does not apply to it."""
+        return self.n_negatives > 0
+
+    @property
     def rows(self) -> Rows | None:
         """The compiled form of the call, if there is one; see `Rows`."""
         return None

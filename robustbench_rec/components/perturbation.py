@@ -13,16 +13,16 @@ from robustbench_rec.components.registry import Registry
 from robustbench_rec.components.settings import Component, setting, spec
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import Interactions, Split
-from robustbench_rec.seeds import rng_for
+from robustbench_rec.seeds import Replicate, rng_for
 
-Stage = Literal["train", "negatives", "test"]
+ActsThrough = Literal["training pairs", "negatives", "test"]
 
-MAY_CHANGE: dict[Stage, tuple[str, ...]] = {
-    "train": ("train", "false_negatives"),
+MAY_CHANGE: dict[ActsThrough, tuple[str, ...]] = {
+    "training pairs": ("train", "false_negatives"),
     "negatives": ("false_negatives", "contamination"),
     "test": ("test",),
 }
-"""The fields of a Split that a perturbation of each stage may change."""
+"""The fields of a Split that a perturbation may change, by what it acts through."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,19 @@ class Perturbation(Component):
 
     unit: ClassVar[str] = "level"
     """What the level measures: the axis label of every figure."""
-    stage: ClassVar[Stage] = "train"
-    """What it touches: the training pairs, the drawn negatives, or the test pairs."""
+    acts_through: ClassVar[ActsThrough] = "training pairs"
+    """What it reaches a loss through: the training pairs, the drawn negatives, or the test. A loss
+    that draws no negatives takes no part where they are contaminated."""
     max_level: ClassVar[float] = 1.0
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        allowed = tuple(MAY_CHANGE)
+        if "stage" in vars(cls) or cls.acts_through not in allowed:
+            raise TypeError(
+                f"{cls.__name__} must say acts_through, one of {', '.join(map(repr, allowed))}"
+                + (", in the place of stage" if "stage" in vars(cls) else "")
+            )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,7 +85,7 @@ PERTURBATIONS: Registry[Perturbation] = Registry("perturbation", "robustbench_re
 
 
 def perturbation_rng(
-    perturbation: Perturbation, dataset: Component | str, seed: int = 0, replicate: int = 0
+    perturbation: Perturbation, dataset: Component | str, seed: int = 0, replicate: Replicate = 0
 ) -> np.random.Generator:
     """Return the generator that a suite perturbs by: the same for every loss and every level.
 
@@ -83,7 +93,7 @@ def perturbation_rng(
         perturbation: what is applied; its level does not matter.
         dataset: what it is applied to, or any name for data of one's own.
         seed: of the suite.
-        replicate: which repetition, from 0.
+        replicate: which repetition, from 0, or "tuning".
 
     """
     called = dataset if isinstance(dataset, str) else spec(dataset)
@@ -102,7 +112,7 @@ def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) 
         The perturbed split.
 
     Raises:
-        ValueError: it returned no Split, changed what its stage may not, or drew training noise
+        ValueError: it returned no Split, changed what it may not, or drew training noise
             from the validation or test pairs; the message names the perturbation.
 
     """
@@ -117,13 +127,13 @@ def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) 
         raise ValueError(f"{name}.apply: {error}") from error
     if not isinstance(perturbed, Split):
         raise ValueError(f"{name}.apply returned {type(perturbed).__name__}, not a Split")
-    allowed = MAY_CHANGE[perturbation.stage]
+    allowed = MAY_CHANGE[perturbation.acts_through]
     for field in dataclasses.fields(Split):
         before, after = getattr(split, field.name), getattr(perturbed, field.name)
         if field.name not in allowed and not _equal(before, after):
             raise ValueError(
-                f"{name} changed Split.{field.name}; a perturbation of stage "
-                f"{perturbation.stage!r} may change {' and '.join(allowed)} only"
+                f"{name} changed Split.{field.name}; one that acts through "
+                f"{perturbation.acts_through!r} may change {' and '.join(allowed)} only"
             )
     for held, part in product(("valid", "test_pool"), ("train", "false_negatives")):
         pairs: Interactions = getattr(split, held)

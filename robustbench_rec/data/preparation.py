@@ -14,18 +14,24 @@ from robustbench_rec.components.dataset import Dataset, Raw, Table
 from robustbench_rec.data.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import BoolArray, IntArray, Interactions, Split
-from robustbench_rec.seeds import rng_for
+from robustbench_rec.seeds import Replicate, rng_for
 
 
 def load_dataset(
-    name: str, data_dir: Path | str | None = None, seed: int = 0, **settings: Any
+    name: str,
+    data_dir: Path | str | None = None,
+    seed: int = 0,
+    replicate: Replicate | None = None,
+    **settings: Any,
 ) -> Split:
     """Return the clean split of a data set, as a suite of the same seed trains on it.
 
     Args:
         name: of a data set that `robustbench-rec data list` tells of, or of one's own.
         data_dir: where data sets lie; the default folder if None.
-        seed: of splitting, validation and sampling; a suite's.
+        seed: of splitting, validation and holding out; a suite's.
+        replicate: whose split, in a suite of `replicates_vary = "split"`; None for the one split of
+            all replicates in a suite of `replicates_vary = "training"`.
         settings: as in a suite's `[[dataset]]` table, such as `hold_out=0.1` or `path="mine.csv"`.
 
     Raises:
@@ -33,50 +39,50 @@ def load_dataset(
 
     """
     where = Path(data_dir) if data_dir else default_data_dir()
-    return load(resolve({"name": name, **settings}, where, Path.cwd()), where, seed)
+    return load(resolve({"name": name, **settings}, where, Path.cwd()), where, seed, replicate)
 
 
-def load(dataset: Dataset, data_dir: Path, seed: int) -> Split:
+def load(dataset: Dataset, data_dir: Path, seed: int, replicate: Replicate | None = None) -> Split:
     """Read a data set and prepare it; see `prepare`."""
-    return prepare(dataset.read(data_dir), dataset, seed)
+    return prepare(dataset.read(data_dir), dataset, seed, replicate)
 
 
-def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
+def prepare(raw: Raw, dataset: Dataset, seed: int, replicate: Replicate | None = None) -> Split:
     """Turn what a data set reads into a Split, by the settings that all data sets share.
 
-    A raw log is filtered (`min_rating`, then `k_core`) and split (`split_by`, `test`); parts that
-    were split before are taken as they are. From the training part come the validation pairs,
-    unless they are given, and then the pairs that are held out (`hold_out`): of each user who has
-    two, so that hardly any goes without false negatives. Held-out pairs stay in `seen`; pairs
-    that are true but were never observed join `false_negatives` alone. Ids are numbered from 0 in
-    the order of the original ones, numbers by value. The order of the rows changes nothing.
+    A raw log is filtered (`min_rating`, then `k_core`) and split (`split_by`, `test`). Of parts
+    that were split before the test is kept, unless `resplit` joins them to a log. From the training
+    part come the validation pairs, and then the pairs that are held out (`hold_out`). Validation
+    pairs that are given are kept where all replicates share one split; else as many of each user
+    are drawn anew from both parts. Held-out pairs stay in `seen`; pairs that are true but were
+    never observed join `false_negatives` alone. Ids are numbered from 0 in the order of the
+    original ones, numbers by value. The order of the rows changes nothing.
 
-    Whoever changes what comes out raises `training.config.PROTOCOL`, or where it is of held-out
-    pairs alone `experiment.cell.HOLDING_OUT`.
+    Whoever changes what comes out raises `training.config.PROTOCOL`.
 
     Args:
         raw: as read.
         dataset: the settings, and the name that keys the draws.
-        seed: the suite's. Splitting, validation, holding out and sampling draw independently.
+        seed: the suite's. Splitting, validation and holding out draw independently.
+        replicate: keys the draws too; None where all replicates share one split.
 
     Raises:
         InputError: a pair that stands twice, in one part or in two; a rating or timestamp that a
-            setting needs and the data lack; too little left, with the step that took it.
+            setting needs and the data lack; one log that is to be split anew; too little left, with
+            the step that took it.
 
     """
+    whose = () if replicate is None else (replicate,)
 
     def rng(purpose: str) -> np.random.Generator:
-        return rng_for(seed, dataset.name, purpose)
+        return rng_for(seed, dataset.name, *whose, purpose)
 
-    if raw.test is not None:
-        _refuse_log_settings(dataset)
     parts = _number(raw)
-    train, test = parts.train, parts.test
-    if test is None:
-        train, test = _split(_filtered(train, dataset), dataset, rng("split"))
-    valid = parts.valid
-    if valid is None:
-        chosen = train.drawn(train.share_of_each_user(dataset.valid), rng("valid"))
+    train, valid, test = _tested(parts, dataset, rng("split"))
+    if valid is None or replicate is not None:
+        counts = train.share_of_each_user(dataset.valid) if valid is None else valid.user_counts
+        train = train if valid is None else train + valid
+        chosen = train.drawn(counts, rng("valid"))
         train, valid = train[~chosen], train[chosen]
     held = train.drawn(train.share_of_each_user(dataset.hold_out), rng("hold_out"))
     never_observed = parts.unobserved.without(train).without(valid).without(test)
@@ -97,15 +103,39 @@ LOG_SETTINGS = ("min_rating", "k_core", "split_by", "test")
 """What applies to a raw log alone."""
 
 
-def _refuse_log_settings(dataset: Dataset) -> None:
-    """Refuse what a user set in vain; the defaults of a catalogued data set are not the user's."""
-    for field in fields(dataset):
-        value = getattr(dataset, field.name)
-        if field.name in LOG_SETTINGS and value != field.default:
+def _tested(
+    parts: _Parts, dataset: Dataset, rng: np.random.Generator
+) -> tuple[Interactions, Interactions | None, Interactions]:
+    """Return training pairs, validation pairs where they are given, and test pairs."""
+    train, valid, test = parts.train, parts.valid, parts.test
+    if test is None:
+        if dataset.resplit:
             raise InputError(
-                f"{_called(dataset)} comes split, so {field.name} = {value!r} cannot apply; "
-                "leave it out, or give one log"
+                f"{_called(dataset)} is one log, which is split here anyway; leave out "
+                "resplit = true, which is for data that come split"
             )
+        train, test = _split(_filtered(train, dataset), dataset, rng)
+        return train, valid, test
+    asked = _asked_of_a_log(dataset)
+    if dataset.resplit:
+        log = train + test if valid is None else train + valid + test
+        # Its filters, unless a user asks for more, were applied before it was split.
+        unfiltered = replace(dataset, **({"min_rating": 0.0, "k_core": 0} | asked))
+        train, test = _split(_filtered(log, unfiltered), unfiltered, rng)
+        return train, None, test
+    for name, value in asked.items():
+        raise InputError(
+            f"{_called(dataset)} comes split, so {name} = {value!r} cannot apply; leave it out, or "
+            "set resplit = true to join its parts and split them anew"
+        )
+    return train, valid, test
+
+
+def _asked_of_a_log(dataset: Dataset) -> dict[str, Any]:
+    """Return what a user set; the defaults of a catalogued data set are not the user's."""
+    own = [field for field in fields(dataset) if field.name in LOG_SETTINGS]
+    values = {field.name: getattr(dataset, field.name) for field in own}
+    return {one.name: values[one.name] for one in own if values[one.name] != one.default}
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,19 +36,26 @@ def _name_and_k(metric: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
+OF_LISTS = {"jaccard": "Jaccard", "rbo": "RBO"}
+"""Name -> how figures print it, of what compares two models' lists at a run's end."""
+
+
 def is_per_user(metric: str) -> bool:
-    """Say whether each user has a value of `name@k`, as coverage has not.
+    """Say whether each user has a value of `name@k` that an average over all users counts as 0.
+
+    coverage has not, nor what compares lists.
 
     A metric that is not known here, of a plugin that is not loaded, is taken to have one.
     """
     name, _ = _name_and_k(metric)
-    return METRICS[name].per_user if name in METRICS else True
+    return METRICS[name].per_user if name in METRICS else name not in OF_LISTS
 
 
 def label(metric: str) -> str:
     """Print a metric as figures do: "ndcg@20" as "NDCG@20"; as it is where it is not known here."""
     name, k = _name_and_k(metric)
-    return f"{(METRICS[name].symbol if name in METRICS else '') or name}@{k}"
+    symbol = METRICS[name].symbol if name in METRICS else OF_LISTS.get(name)
+    return f"{symbol or name}@{k}"
 
 
 def recorded(asked: Iterable[str]) -> dict[str, str]:

@@ -33,12 +33,14 @@ class Ranking:
         users: (U,) the users with a held-out item, who are evaluated.
         per_user: metric@k -> (U,) float64, of each `Metric`.
         lists: metric@k of all lists together, of each `ListMetric`: coverage, gini, popularity.
+        recommended: (U, max(ks)) items of each list, best first; -1 where it has ended.
 
     """
 
     users: IntArray
     per_user: dict[str, FloatArray]
     lists: dict[str, float]
+    recommended: IntArray
 
 
 def evaluate(
@@ -74,7 +76,8 @@ def evaluate(
     recommended = top_items(users, items, evaluated, seen, max(ks))
     found = _ranks(held_out, evaluated, recommended, weights)
     per_user = user_values(found, ks, names, evaluated)
-    return Ranking(evaluated, per_user, list_values(recommended, seen.item_counts, ks, names))
+    lists = list_values(recommended, seen.item_counts, ks, names)
+    return Ranking(evaluated, per_user, lists, recommended)
 
 
 def _ranks(

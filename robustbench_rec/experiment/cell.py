@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,11 +19,14 @@ from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation,
 from robustbench_rec.components.registry import code_of, make
 from robustbench_rec.components.settings import plain, spec
 from robustbench_rec.data.catalog import resolve
-from robustbench_rec.seeds import rng_for, seed_for
+from robustbench_rec.seeds import Replicate, rng_for, seed_for
 from robustbench_rec.training.config import PROTOCOL, TrainConfig
 
-HOLDING_OUT = f"{PROTOCOL}, of each user"
-"""The protocol where a data set holds positives out; once it did so of all pairs at once."""
+Varies = Literal["split", "training"]
+"""What differs between replicates: the split and the training, or the training alone."""
+Selection = Literal["clean", "noisy"]
+"""Which validation pairs choose epoch and settings: clean ones, or ones that are perturbed as the
+training pairs are."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Tuned:
         study: id of the study that chose; it tells this cell from one that was given the same
             settings, though both share one training.
         entry: the loss as the suite has it, with what was searched in the place of what was found.
-        at: "level-0" if the clean control chose, "each-level" if the cell's own noisy data did.
+        at: "level-0" if the clean control chose, "each-level" if the cell's own level did.
         trials, failed: settings that were tried, and how many of them failed.
         validation: NDCG@20 of the best.
         chosen: its settings.
@@ -69,8 +72,11 @@ class Cell:
         seed: of the suite.
         dataset, backbone, loss, training, perturbation: what meets.
         fingerprint: digest of the data's content.
-        replicate: which repetition, from 0.
+        replicate: which repetition, from 0, or "tuning".
         ks: list lengths at which metrics are recorded.
+        replicates_vary: whether the replicate keys the split too, or the training alone. The
+            perturbation is keyed by it either way.
+        selection: the validation that is asked for; see `selected_on`.
         tuned: how `loss` and `training` were chosen; None where the suite gives them.
 
     """
@@ -82,8 +88,10 @@ class Cell:
     loss: Loss
     training: TrainConfig
     perturbation: Perturbation
-    replicate: int
+    replicate: Replicate
     ks: tuple[int, ...]
+    replicates_vary: Varies = "split"
+    selection: Selection = "clean"
     tuned: Tuned | None = None
 
     @functools.cached_property
@@ -97,19 +105,10 @@ class Cell:
         """Digest of the training alone: cells that differ only in the test share it."""
         return digest(self._fit_identity(), self._training_perturbation())
 
-    @functools.cached_property
-    def trial_id(self) -> str:
-        """Digest of a training that tunes: by `fit_id`, but for noisy validation."""
-        return digest(self.fit_id, "noisy validation") if self.carves_validation else self.fit_id
-
-    @property
-    def protocol(self) -> str:
-        """What the cell means, beside its settings."""
-        return HOLDING_OUT if self.dataset.hold_out else PROTOCOL
-
     def _fit_identity(self) -> str:
         components = (self.dataset, self.backbone, self.loss)
-        parts = [f"protocol={self.protocol}", f"seed={self.seed}", f"replicate={self.replicate}"]
+        parts = [f"protocol={PROTOCOL}", f"seed={self.seed}", f"replicate={self.replicate}"]
+        parts += [f"replicates_vary={self.replicates_vary}", f"selection={self.selected_on}"]
         parts += [_identity(component) for component in components]
         return "\n".join([*parts, self.fingerprint, _identity(self.training)])
 
@@ -119,12 +118,18 @@ class Cell:
     @property
     def trains_clean(self) -> bool:
         """Whether the perturbation leaves what is trained on as it is."""
-        return self.perturbation.level == 0 or self.perturbation.stage == "test"
+        return self.perturbation.level == 0 or self.perturbation.acts_through == "test"
 
     @property
-    def carves_validation(self) -> bool:
-        """Whether a trial's validation is carved from perturbed pairs."""
-        return not self.trains_clean and self.perturbation.stage == "train"
+    def selected_on(self) -> Selection:
+        """Which validation pairs choose its epoch: noisy ones only where training pairs are."""
+        noisy = self.perturbation.level > 0 and self.perturbation.acts_through == "training pairs"
+        return self.selection if noisy else "clean"
+
+    @property
+    def split_of(self) -> Replicate | None:
+        """Whose split it is of; None where all replicates share one."""
+        return self.replicate if self.replicates_vary == "split" else None
 
     @property
     def training_seed(self) -> int:
@@ -136,7 +141,7 @@ class Cell:
         return perturbation_rng(self.perturbation, self.dataset, self.seed, self.replicate)
 
     def noisy_validation_rng(self) -> np.random.Generator:
-        """Return what draws the validation pairs of a trial from perturbed ones."""
+        """Return what draws validation pairs from perturbed ones."""
         dataset, name = spec(self.dataset), self.perturbation.name
         return rng_for(self.seed, dataset, name, self.replicate, "noisy validation")
 
@@ -153,7 +158,7 @@ class Cell:
     def to_plain(self) -> dict[str, Any]:
         """Return the cell as plain data, which a worker turns back with its own classes."""
         parts = ("dataset", "backbone", "loss", "training", "perturbation")
-        rest = {key: getattr(self, key) for key in ("seed", "fingerprint", "replicate", "ks")}
+        rest = {key: getattr(self, key) for key in _KEPT}
         tuned = {"tuned": asdict(self.tuned)} if self.tuned else {}
         return rest | {part: plain(getattr(self, part)) for part in parts} | tuned
 
@@ -170,8 +175,13 @@ class Cell:
             perturbation=PERTURBATIONS.build(data["perturbation"]),
             replicate=data["replicate"],
             ks=tuple(data["ks"]),
+            replicates_vary=data["replicates_vary"],
+            selection=data["selection"],
             tuned=_tuned(data.get("tuned")),
         )
+
+
+_KEPT = ("seed", "fingerprint", "replicate", "ks", "replicates_vary", "selection")
 
 
 def _tuned(data: Mapping[str, Any] | None) -> Tuned | None:

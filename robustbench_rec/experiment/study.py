@@ -41,6 +41,7 @@ class StudyOutcome(BaseModel):
     """How a study stands; without arguments, one that was not begun.
 
     Attributes:
+        checksum: of the file that it is kept in; see `records.run_folder`.
         id: of the study.
         status: "failed" if no trial succeeded.
         by: "every candidate", or "optuna".
@@ -55,6 +56,7 @@ class StudyOutcome(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    checksum: str = ""
     id: str
     status: Literal["running", "done", "failed"] = "running"
     by: str = ""
@@ -75,7 +77,7 @@ class Study:
 
     Attributes:
         entry: the loss, with what is searched.
-        base: the cell whose training is tried, of replicate 0, under the first candidates.
+        base: the cell whose training is tried, of replicate "tuning", under the first candidates.
         tuning: the budget.
 
     """
@@ -87,7 +89,7 @@ class Study:
     @functools.cached_property
     def id(self) -> str:
         """Digest of what is searched, where, and with what budget."""
-        first = self.trial({}).trial_id
+        first = self.trial({}).fit_id
         return digest("study", first, self.entry.text, f"trials={self.budget}")
 
     @property
@@ -170,7 +172,7 @@ def study_of(cell: Cell, entry: Entry, tuning: Tuning) -> Study:
     """Return the study that chooses the settings of a cell whose loss is tuned."""
     if tuning.at == "level-0" or cell.trains_clean:
         cell = replace(cell, perturbation=replace(cell.perturbation, level=0.0))
-    return _study(replace(cell, replicate=0), entry, tuning)
+    return _study(replace(cell, replicate="tuning"), entry, tuning)
 
 
 @functools.lru_cache(maxsize=4096)

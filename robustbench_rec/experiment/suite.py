@@ -13,7 +13,7 @@ from robustbench_rec.components.labels import UNTRAINED, label_of, spec_once, to
 from robustbench_rec.components.loss import LOSSES
 from robustbench_rec.components.perturbation import Perturbation
 from robustbench_rec.evaluation.metrics import Averaging, parse
-from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.experiment.cell import Cell, Selection, Varies
 from robustbench_rec.experiment.reference import Published
 from robustbench_rec.experiment.search_space import Entry, Tuning
 from robustbench_rec.training.config import SELECT_AT, TrainConfig
@@ -26,7 +26,9 @@ class Suite:
     Attributes:
         name, about: for listings.
         seed: of everything random in the suite.
-        replicates: repetitions of each cell under other seeds, numbered from 0.
+        replicates: repetitions of each cell, numbered from 0.
+        replicates_vary: whether they differ in split and training, or in the training alone.
+        selection: which validation pairs choose epochs and settings.
         metrics: `name@k`, what figures show; every metric at every such k is recorded.
         averaging: over users who have a test item, or over all users, the others counting 0.
         datasets, backbones, perturbations: the axes; a perturbation stands once a level.
@@ -43,6 +45,8 @@ class Suite:
     about: str
     seed: int
     replicates: tuple[int, ...]
+    replicates_vary: Varies
+    selection: Selection
     metrics: tuple[str, ...]
     averaging: Averaging
     datasets: tuple[Dataset, ...]
@@ -63,8 +67,22 @@ class Suite:
     @property
     def n_cells(self) -> int:
         """How many cells the whole suite has."""
-        trained = len(self.backbones) * len(self.losses) + len(self.floors)
-        return len(self.datasets) * trained * len(self.perturbations) * len(self.replicates)
+        met = sum(
+            takes_part(entry, one) for _, entry in self.trainings for one in self.perturbations
+        )
+        return len(self.datasets) * met * len(self.replicates)
+
+    @property
+    def not_applicable(self) -> list[tuple[Entry, Perturbation]]:
+        """Losses and perturbations that do not meet, a perturbation once for all its levels."""
+        names: dict[str, Perturbation] = {}
+        for one in self.perturbations:
+            names.setdefault(spec_once(one, without="level"), one)
+        return [
+            (entry, one)
+            for entry, one in product(self.losses, names.values())
+            if not takes_part(entry, one)
+        ]
 
     @property
     def trainings(self) -> list[tuple[Backbone, Entry]]:
@@ -98,7 +116,15 @@ class Suite:
         ks = self.ks
 
         def cell(entry: Entry, **rest: Any) -> Cell:
-            made = Cell(loss=entry.loss, training=entry.training, seed=self.seed, ks=ks, **rest)
+            made = Cell(
+                loss=entry.loss,
+                training=entry.training,
+                seed=self.seed,
+                ks=ks,
+                replicates_vary=self.replicates_vary,
+                selection=self.selection,
+                **rest,
+            )
             return choose(made, entry) if entry.space else made
 
         return [
@@ -116,4 +142,14 @@ class Suite:
                 self.perturbations,
                 self.replicates,
             )
+            if takes_part(entry, perturbation)
         ]
+
+
+def takes_part(entry: Entry, perturbation: Perturbation) -> bool:
+    """Say whether a perturbation can reach a loss: contaminated negatives need negatives.
+
+    A floor is ranked under every perturbation, as what losses have to be better than.
+    """
+    loss = entry.loss
+    return not loss.learns or loss.draws_negatives or perturbation.acts_through != "negatives"

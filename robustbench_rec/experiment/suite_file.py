@@ -23,6 +23,7 @@ from robustbench_rec.components.settings import spec
 from robustbench_rec.data.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError, Place, nearest, placed
 from robustbench_rec.evaluation.metrics import Averaging, try_out
+from robustbench_rec.experiment.cell import Selection, Varies
 from robustbench_rec.experiment.reference import Grid, Published, read_reference
 from robustbench_rec.experiment.search_space import Entry, Tuning, read_entry
 from robustbench_rec.experiment.suite import Suite
@@ -42,6 +43,8 @@ class _File(BaseModel):
     about: str = ""
     seed: int = Field(default=0, ge=0)
     replicates: int = Field(default=1, ge=1)
+    replicates_vary: Varies = "split"
+    selection: Selection = "clean"
     metrics: list[str] = Field(default=["ndcg@20", "recall@20"], min_length=1)
     averaging: Averaging = "test-users"
     floors: list[str] = ["popularity", "random"]
@@ -230,6 +233,8 @@ class _Reader:
             about=file.about,
             seed=file.seed,
             replicates=tuple(range(file.replicates)),
+            replicates_vary=file.replicates_vary,
+            selection=file.selection,
             metrics=tuple(file.metrics),
             averaging=file.averaging,
             datasets=self._axis("dataset", self._dataset),

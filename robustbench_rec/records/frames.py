@@ -10,17 +10,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from robustbench_rec.components.labels import AXES
+from robustbench_rec.components.labels import AXES, UNTRAINED
 from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import Averaging, is_per_user
 from robustbench_rec.experiment.study import TriedSettings
 from robustbench_rec.records.manifest import Manifest, PlannedStudy, StudyState
 from robustbench_rec.records.old_forms import results_of_today, trials_of_today
-from robustbench_rec.records.record import Record, Trial
+from robustbench_rec.records.record import FLAGS, Record, Trial
 
 POINT = ("suite", "dataset", "backbone", "loss", "perturbation", "unit", "level", "replicate")
 """What tells a cell from others, in each table of results."""
-COLUMNS = (*POINT, "metric", "value", "evaluated")
+COLUMNS = (
+    *POINT,
+    "realised",
+    "metric",
+    "value",
+    "evaluated",
+    "replicates_vary",
+    "selection",
+    "flags",
+)
+WANTED = (*POINT, "metric", "value")
+"""What each row of results.csv has; the others may be empty, or were once not there."""
 TUNING_COLUMNS = (
     *AXES,
     "level",
@@ -37,23 +48,45 @@ MAY_BE_EMPTY = ("perturbation", "validation", "best_epoch", "seconds", "status",
 """What a trial may lack: it failed, was not run yet, was of the clean control, has no edge."""
 TRAINING = (*POINT, "epoch", "best")
 """What tells the evaluations during training apart; `best` where the model was kept."""
+RANDOM = "random"
+"""The floor that every loss should be above."""
 DIGITS = 6
 """Significant digits of a diagnostic in diagnostics.csv."""
 
 
-def results_frame(manifest: Manifest, records: Iterable[Record]) -> pd.DataFrame:
+def results_frame(
+    manifest: Manifest,
+    records: Iterable[Record],
+    agreement: Mapping[str, Mapping[str, float]] | None = None,
+) -> pd.DataFrame:
     """Return the tidy frame of finished records: one row a cell and metric, `COLUMNS`.
 
     Values are under the averaging of the suite.
+
+    Args:
+        manifest: of the run.
+        records: of cells.
+        agreement: id of a cell -> metric@k, of its lists with those of its level 0.
+
     """
     records = list(records)
-    points = _points(manifest, records, [len(record.metrics) for record in records])
+    metrics = [{**one.metrics, **(agreement or {}).get(one.id, {})} for one in records]
+    points = _points(manifest, records, [len(values) for values in metrics])
     rows = [
-        (metric, value, record.users["evaluated"] / record.users["all"])
-        for record in records
-        for metric, value in record.metrics.items()
+        (
+            record.severity,
+            metric,
+            value,
+            record.users["evaluated"] / record.users["all"],
+            record.replicates_vary,
+            record.selection,
+            " ".join(record.flags),
+        )
+        for record, values in zip(records, metrics, strict=True)
+        for metric, value in values.items()
     ]
     frame = points.join(pd.DataFrame(rows, columns=list(COLUMNS[len(POINT) :])))
+    frame["realised"] = frame["realised"].astype(float)
     return frame.assign(value=averaged(frame, "test-users", manifest.averaging))
 
 
@@ -125,24 +158,74 @@ def diagnostics_frame(evaluations: pd.DataFrame) -> pd.DataFrame:
     return long.sort_index(kind="stable").dropna(subset="value").reset_index(drop=True)
 
 
-def capped_frame(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Count the cells that were best at the last epoch allowed: they may have had more to learn.
+def cells_frame(manifest: Manifest, results: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of a frame of results, one a row, and the training of each.
 
-    Columns: dataset, backbone, loss, capped, cells: one row for each that was evaluated more than
-    once. What patience stopped was best before.
+    Columns: those of `results` but `metric` and `value`, `training`, which is empty where a
+    manifest of old does not tell, and a column of True and False for each of `FLAGS`.
     """
-    cell = [name for name in TRAINING if name not in ("unit", "epoch", "best")]
-    epochs = evaluations.groupby(cell, sort=False)["epoch"]
-    last = evaluations["epoch"] == epochs.transform("max")
-    kept = evaluations["best"].astype(bool) & (epochs.transform("size") > 1)
-    counts = evaluations.assign(last=last)[kept].groupby(list(AXES[:3]), sort=False)["last"]
-    table = counts.agg(["sum", "size"]).set_axis(["capped", "cells"], axis=1)
-    return table.astype(int).reset_index()
+    key = [*AXES, "level", "replicate"]
+    cells = results.drop_duplicates(key).drop(columns=["metric", "value"])
+    trainings = {
+        (*(getattr(one, axis) for axis in AXES), round(one.level, 12), one.replicate): one.training
+        for one in manifest.cells.values()
+    }
+    points = zip(*(cells[name] for name in key), strict=True)
+    named = [(*point[:-2], round(point[-2], 12), point[-1]) for point in points]
+    flags = [str(text).split() for text in cells["flags"]]
+    return cells.assign(
+        training=[trainings.get(point, "") for point in named],
+        **{name: [name in held for held in flags] for name in FLAGS},
+    ).reset_index(drop=True)
+
+
+def capped_frame(cells: pd.DataFrame) -> pd.DataFrame:
+    """Count trainings that may have had more to learn, each once, by where they are.
+
+    Args:
+        cells: as `cells_frame` returns it.
+
+    Returns:
+        dataset, backbone, loss, perturbation, level, `capped`, and `trainings` there are: a row
+        where any is capped. A training that several share, as all level 0 do, is counted where it
+        stands first.
+
+    """
+    trained = cells[cells["loss"] != UNTRAINED]
+    once = trained[~trained.duplicated("training") | (trained["training"] == "")]
+    counts = once.groupby([*AXES, "level"], sort=False)["capped"].agg(["sum", "size"])
+    table = counts.set_axis(["capped", "trainings"], axis=1).astype(int).reset_index()
+    return table[table["capped"] > 0].reset_index(drop=True)
+
+
+def unreached_frame(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the levels that were not achieved: data set, perturbation, level, least `realised`."""
+    rows = cells[cells["not_reached"]]
+    return (
+        rows.groupby(["dataset", "perturbation", "level"], sort=False)["realised"]
+        .min()
+        .reset_index()
+    )
+
+
+def below_random_frame(results: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return where losses end below the random floor in the mean over replicates.
+
+    Columns: dataset, backbone, loss, perturbation, level, `value`, `random`.
+    """
+    rows = results[results["metric"] == metric]
+    place = ["dataset", "perturbation", "level"]
+    floors = rows[(rows["loss"] == UNTRAINED) & (rows["backbone"] == RANDOM)]
+    random = floors.groupby(place, sort=False)["value"].mean().rename("random").reset_index()
+    trained = rows[rows["loss"] != UNTRAINED]
+    means = trained.groupby([*AXES, "level"], sort=False)["value"].mean().reset_index()
+    beside = means.merge(random, on=place, how="inner")
+    return beside[beside["value"] < beside["random"]].reset_index(drop=True)
 
 
 def read_results(folder: Path) -> pd.DataFrame:
     """Read results.csv."""
-    return results_of_today(read_table(folder / "results.csv", COLUMNS[:-1]), COLUMNS)
+    return results_of_today(read_table(folder / "results.csv", WANTED), COLUMNS)
 
 
 def read_evaluations(folder: Path) -> pd.DataFrame:

@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict
 
 from robustbench_rec.components.labels import AXES, short_names
 from robustbench_rec.evaluation.metrics import Averaging
+from robustbench_rec.experiment.cell import Selection, Varies
 from robustbench_rec.experiment.reference import Published
 from robustbench_rec.experiment.study import StudyOutcome
 
-FORMAT: Final = 2
-"""Of manifests and records; `old_forms` turns those of format 1 into these."""
+FORMAT: Final = 3
+"""Of manifests and records; `old_forms` turns those of formats 1 and 2 into these."""
 
 
 class Kept(BaseModel):
@@ -37,7 +38,10 @@ class PlannedStudy(Kept):
 
 
 class PlannedCell(Kept):
-    """What a cell is called: labels, level and replicate, which tell it from others of its run."""
+    """What a cell is called: labels, level and replicate, which tell it from others of its run.
+
+    `training` is the id of its training, which cells may share; "" in a manifest of old.
+    """
 
     dataset: str
     backbone: str
@@ -45,6 +49,7 @@ class PlannedCell(Kept):
     perturbation: str
     level: float
     replicate: int
+    training: str = ""
 
 
 class Part(Kept):
@@ -66,7 +71,9 @@ class Manifest(Kept):
         format: of the manifest and of the records beside it.
         suite, about: of the suite.
         protocol: what the cells mean, one entry or, where some data sets hold positives out, two.
-        metrics, averaging, replicates, plugins: as the suite has them.
+        metrics, averaging, replicates, replicates_vary, selection, plugins: as the suite has them.
+        not_applicable: (loss, perturbation) of each that has no cells, as the perturbation acts
+            through what the loss does not use.
         versions, platform, command, process, started: of the last call that ran it.
         data: full spec of a data set -> digest of its content.
         suite_text, suite_cells: the file, and the cells of the whole suite.
@@ -78,13 +85,15 @@ class Manifest(Kept):
 
     """
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     suite: str
     about: str
     protocol: tuple[str, ...]
     metrics: tuple[str, ...]
     averaging: Averaging
     replicates: int
+    replicates_vary: Varies
+    selection: Selection
     versions: dict[str, str]
     platform: str
     data: dict[str, str]
@@ -100,6 +109,7 @@ class Manifest(Kept):
     studies: dict[str, PlannedStudy]
     cells: dict[str, PlannedCell]
     parts: tuple[Part, ...] = ()
+    not_applicable: tuple[tuple[str, str], ...] = ()
 
     @property
     def protocols(self) -> frozenset[str]:
@@ -135,14 +145,37 @@ class StudyState(PlannedStudy, StudyOutcome):
     """What a study is called, and how it stands."""
 
 
-class CappedLoss(Kept):
-    """How many cells of a loss were best at the last epoch allowed, of those that tell."""
+class Capped(Kept):
+    """How many trainings of a loss at a level may have had more to learn, of how many."""
 
     dataset: str
     backbone: str
     loss: str
+    perturbation: str
+    level: float
     capped: int
-    cells: int
+    trainings: int
+
+
+class Unreached(Kept):
+    """A level that was asked for, and the least severity that was achieved of it."""
+
+    dataset: str
+    perturbation: str
+    level: float
+    realised: float
+
+
+class BelowRandom(Kept):
+    """Where a loss ends below the random floor, in the suite's first metric."""
+
+    dataset: str
+    backbone: str
+    loss: str
+    perturbation: str
+    level: float
+    value: float
+    random: float
 
 
 class Summary(Kept):
@@ -155,7 +188,11 @@ class Summary(Kept):
         seconds: of training; None where tables are all that is left of the run.
         tuning: its studies.
         parts: of a merged run.
-        capped: losses that may have had more to learn.
+        capped: trainings that may have had more to learn.
+        unreached: levels that were not achieved.
+        few_users: cells whose test has fewer than `record.FEW_USERS` users in effect.
+        below_random: losses that end below the random floor.
+        not_applicable: (loss, perturbation) of those without cells, as in the manifest.
 
     """
 
@@ -168,4 +205,8 @@ class Summary(Kept):
     seconds: float | None
     tuning: tuple[StudyState, ...]
     parts: tuple[Part, ...]
-    capped: tuple[CappedLoss, ...]
+    capped: tuple[Capped, ...]
+    unreached: tuple[Unreached, ...]
+    few_users: int
+    below_random: tuple[BelowRandom, ...]
+    not_applicable: tuple[tuple[str, str], ...]

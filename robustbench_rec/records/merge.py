@@ -14,16 +14,27 @@ from pydantic import BaseModel
 
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError, counted
+from robustbench_rec.evaluation.metrics import is_per_user
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.frames import tables
 from robustbench_rec.records.manifest import Manifest, Part, PlannedCell, PlannedStudy
 from robustbench_rec.records.run import Run
 from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.records.users import Arrays, UserValues, apart, gathered
 
 STUDY = (*AXES, "level")
 CELL = (*STUDY, "replicate")
 """What tells a cell from the others of its run, by labels; a study chose for all replicates."""
-SAME = ("seed", "averaging", "metrics", "training", "dataset", "backbone")
+SAME = (
+    "seed",
+    "averaging",
+    "metrics",
+    "replicates_vary",
+    "selection",
+    "training",
+    "dataset",
+    "backbone",
+)
 """What of a suite's file parts must have in common, to be compared within replicates."""
 Key = Sequence[str]
 Called = TypeVar("Called", PlannedCell, PlannedStudy)
@@ -63,7 +74,7 @@ def merge(
         _joined([run.evaluations for run in read], CELL),
         _joined([run.trials for run in read], STUDY) if merged.studies else None,
     )
-    RunFolder(out).publish(merged, joined)
+    RunFolder(out).publish(merged, joined, _users(read, merged))
     done = {_key(cell, CELL) for cell in merged.cells.values()}
     for run in read:
         failed = (one.id for one in run.records.values() if one.status == "failed")
@@ -154,6 +165,16 @@ def _joined(tables: Sequence[pd.DataFrame], key: Key) -> pd.DataFrame:
     for table in tables:
         found |= {_plain(at): rows for at, rows in table.groupby(list(key), sort=False)}
     return pd.concat(found.values() if found else tables, ignore_index=True)
+
+
+def _users(runs: Sequence[Run], merged: Manifest) -> dict[str, UserValues]:
+    """Join what is kept of each user, of the cells that the merged run has."""
+    found: dict[str, dict[str, Arrays]] = {}
+    for run in runs:
+        for dataset, held in run.users.items():
+            found.setdefault(dataset, {}).update(apart(held, merged.cells))
+    metrics = [metric for metric in merged.metrics if is_per_user(metric)]
+    return {dataset: gathered(cells, metrics) for dataset, cells in found.items() if cells}
 
 
 def _key(described: BaseModel, key: Key) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.records.manifest import FORMAT, Manifest
+from robustbench_rec.training.config import PROTOCOL
 
 if TYPE_CHECKING:
     from robustbench_rec.experiment.study import StudyOutcome
@@ -35,17 +36,24 @@ def manifest_of_today(manifest: Plain) -> Plain:
 
     """
     version = manifest.get("format", 1)
+    if version == 2:
+        return _of_format_2(manifest)
     if version == 1:
         old: Plain = _with_protocols(SINCE_FORMAT_1 | manifest)
         if isinstance(old["parts"], list):
             old["parts"] = [_with_protocols(part) for part in old["parts"]]
-        return old | {"format": FORMAT}
+        return _of_format_2(old)
     if version != FORMAT:
         raise InputError(
             f"it is of format {version!r}; this robustbench_rec reads formats 1 to {FORMAT}, "
             "so use the version that wrote it, or a newer one"
         )
     return manifest
+
+
+def _of_format_2(manifest: Plain) -> Plain:
+    """Return a manifest of format 2 as of today: its replicates shared a split."""
+    return {"replicates_vary": "training", "selection": "clean"} | manifest | {"format": FORMAT}
 
 
 def _with_protocols(told: Any) -> Any:
@@ -55,8 +63,14 @@ def _with_protocols(told: Any) -> Any:
 
 
 def results_of_today(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return results.csv with all of today's columns; `evaluated` was once not among them."""
-    return table.reindex(columns=list(columns))
+    """Return results.csv with all of today's columns.
+
+    `evaluated` was once not among them, nor the severity that was achieved, what replicates and
+    selection were, and the flags.
+    """
+    held = table.reindex(columns=list(columns))
+    filled = {"replicates_vary": "training", "selection": "clean", "flags": ""}
+    return held.fillna({name: value for name, value in filled.items() if name in columns})
 
 
 def trials_of_today(table: pd.DataFrame) -> pd.DataFrame:
@@ -68,11 +82,23 @@ def is_of_today(read: Manifest | Record | Trial | StudyOutcome) -> bool:
     """Say whether what was read as it stands needs no `manifest_of_today` or `record_of_today`."""
     if isinstance(read, Manifest):
         return "format" in read.model_fields_set
-    return read.status != "failed" or "error_type" in read.model_fields_set
+    return bool(read.checksum)
 
 
 def record_of_today(record: Plain) -> Plain:
-    """Return a record of a cell, or of a trial, as it would be written today."""
+    """Return a record of a cell, a trial or a study as it would be written today.
+
+    Raises:
+        ValueError: it is of today, and has no checksum.
+
+    """
+    if record.get("versions", {}).get("protocol", "") == PROTOCOL:
+        raise ValueError("it has no checksum")
+    perturbation = record.get("perturbation")
+    if isinstance(perturbation, dict) and "stage" in perturbation:
+        stage = {"train": "training pairs"}.get(perturbation["stage"], perturbation["stage"])
+        record = record | {"perturbation": perturbation | {"acts_through": stage}}
+        record = {"replicates_vary": "training", "selection": "clean"} | record
     if "error_type" in record or record.get("status") != "failed":
         return record
     kind, colon, _ = str(record.get("error", "")).partition(": ")

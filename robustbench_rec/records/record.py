@@ -16,12 +16,24 @@ from pydantic import Field, StrictFloat, StrictInt, model_validator
 from robustbench_rec.components.perturbation import Perturbation
 from robustbench_rec.components.settings import spec
 from robustbench_rec.errors import one_line
-from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.experiment.cell import Cell, Selection, Varies
 from robustbench_rec.experiment.search_space import Settings
 from robustbench_rec.experiment.study import Tried
-from robustbench_rec.records.manifest import Kept
+from robustbench_rec.records.manifest import Kept, PlannedCell
+from robustbench_rec.seeds import Replicate
+from robustbench_rec.training.config import PROTOCOL
 
 Number = StrictFloat | StrictInt
+REACHED = 0.8
+"""A level counts as reached where at least this share of it was achieved."""
+FEW_USERS = 200
+"""Below so many effective test users a value says little."""
+FLAGS = {
+    "capped": "best within the last tenth of the epochs allowed",
+    "not_reached": f"less than {REACHED:.0%} of the level was achieved",
+    "few_users": f"fewer than {FEW_USERS} test users in effect",
+}
+"""What a cell is marked with -> what that says."""
 
 
 class Component(Kept):
@@ -41,7 +53,7 @@ class Perturbed(Component):
     """A perturbation, its spec without the level."""
 
     unit: str
-    stage: str
+    acts_through: str
     level: float
 
 
@@ -49,22 +61,27 @@ class _Outcome(Kept):
     """What is kept of any training.
 
     Attributes:
+        checksum: of the file, this line left empty; see `run_folder`.
         id: of the cell, or of the trial.
         status: "done" or "failed".
         dataset, backbone, loss, perturbation: what met.
         training: the spec of how it was trained.
-        seed, replicate: of the suite, of the cell.
+        seed, replicate: of the suite, of the cell; a trial's replicate is "tuning".
+        replicates_vary, selection: what the replicate keys, and which validation chose the epoch.
         error: one line, where it failed; `error_type`, the name of the exception, which decides on
             a retry; and `trace`, where it was raised.
         best_epoch, history: the selected epoch, and (epoch, validation NDCG@20).
-        seconds: of the load (0 where the worker held the data set already), the perturbation and
-            the fit.
+        seconds: of the load (0 where the worker held the data already), the perturbation and the
+            fit, and, within the fit, of its validation and diagnostics.
+        peak_memory: bytes, the most that the worker's process had held by then; 0 where the system
+            does not tell.
         threads, device: of the worker. The bits are equal for equal ones; 0 and "" in a failed
             record.
-        versions: of what computed it.
+        versions: of what computed it. They say where it comes from, and are in no id.
 
     """
 
+    checksum: str = ""
     id: str
     status: Literal["done", "failed"]
     dataset: DataSet
@@ -73,13 +90,16 @@ class _Outcome(Kept):
     perturbation: Perturbed
     training: str
     seed: int
-    replicate: int
+    replicate: Replicate
+    replicates_vary: Varies
+    selection: Selection
     error: str = ""
     error_type: str = ""
     trace: str = ""
     best_epoch: int = 0
     history: tuple[tuple[int, float], ...] = ()
     seconds: dict[str, float] = Field(default_factory=dict)
+    peak_memory: int = 0
     threads: int = 0
     device: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
@@ -112,7 +132,9 @@ class Record(_Outcome):
             are of all lists together.
         metric_code: name of each metric, without its k -> digest of its code; not in the id.
         users: how many were evaluated, and how many there are.
-        realised: what the perturbation achieved.
+        realised: what the perturbation achieved; the first entry is the severity, in the unit of
+            the level.
+        capped: whether it was best within the last tenth of the epochs allowed.
         diagnostics: how the loss weighs negatives at the best epoch, see
             `training.diagnostics.DIAGNOSTICS`.
         diagnostics_history: (epoch, diagnostics) of each evaluation.
@@ -126,9 +148,43 @@ class Record(_Outcome):
     metric_code: dict[str, str] = Field(default_factory=dict)
     users: dict[str, int] = Field(default_factory=dict)
     realised: dict[str, float] = Field(default_factory=dict)
+    capped: bool = False
     diagnostics: dict[str, float] = Field(default_factory=dict)
     diagnostics_history: tuple[tuple[int, dict[str, float]], ...] = ()
     per_user_bytes: int = 0
+
+    @property
+    def severity(self) -> float | None:
+        """The severity that was achieved; None where it is not known."""
+        return next(iter(self.realised.values()), None)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Those of `FLAGS` that it is marked with."""
+        severity, level = self.severity, self.perturbation.level
+        marks = {
+            "capped": self.capped,
+            "not_reached": severity is not None and severity < REACHED * level,
+            "few_users": self.realised.get("effective_users", FEW_USERS) < FEW_USERS,
+        }
+        return tuple(name for name, marked in marks.items() if marked)
+
+    def refuse_unless_of(self, cell: Cell | PlannedCell) -> None:
+        """Raise ValueError where what is kept is not of a cell, or of what a manifest says of it.
+
+        It was changed, or put where another was.
+        """
+        if isinstance(cell, PlannedCell):
+            parts: dict[str, Any] = {"replicate": cell.replicate}
+            if self.perturbation.level != cell.level:
+                raise ValueError(f"its level is {self.perturbation.level:g}, not {cell.level:g}")
+        else:
+            parts = {**self._named(cell), **_described(cell)}
+        for key, wanted in parts.items():
+            held = getattr(self, key)
+            found = held.model_dump() if isinstance(held, Kept) else held
+            if key != "versions" and found != wanted:
+                raise ValueError(f"its {key} is {found!r}, that of its cell {wanted!r}")
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -161,7 +217,7 @@ class Trial(_Outcome):
 
     @classmethod
     def _named(cls, cell: Cell) -> dict[str, Any]:
-        return {"id": cell.trial_id}
+        return {"id": cell.fit_id}
 
     @property
     def may_pass(self) -> bool:
@@ -185,7 +241,9 @@ def _described(cell: Cell) -> dict[str, Any]:
         "training": spec(cell.training),
         "seed": cell.seed,
         "replicate": cell.replicate,
-        "versions": versions() | {"protocol": cell.protocol},
+        "replicates_vary": cell.replicates_vary,
+        "selection": cell.selected_on,
+        "versions": versions() | {"protocol": PROTOCOL},
     }
 
 
@@ -221,7 +279,7 @@ def _describe(perturbation: Perturbation) -> dict[str, Any]:
         "name": perturbation.name,
         "spec": spec(perturbation, without="level"),
         "unit": perturbation.unit,
-        "stage": perturbation.stage,
+        "acts_through": perturbation.acts_through,
         "level": perturbation.level,
     }
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import get_args
+from typing import Any, TypeVar, get_args
 
 import pandas as pd
 
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError
-from robustbench_rec.evaluation.metrics import Averaging
+from robustbench_rec.evaluation.metrics import Averaging, is_per_user
 from robustbench_rec.processes import without_gc
 from robustbench_rec.records import frames
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
-from robustbench_rec.records.manifest import CappedLoss, StudyState, Summary
+from robustbench_rec.records.lists import agreement
+from robustbench_rec.records.manifest import (
+    BelowRandom,
+    Capped,
+    PlannedCell,
+    StudyState,
+    Summary,
+    Unreached,
+)
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.records.users import UserValues, gathered
+
+Told = TypeVar("Told", Capped, Unreached, BelowRandom)
 
 
 def read_run(folder: Path | str, events: Events = TOLD_AS_WARNINGS) -> Run:
@@ -74,15 +85,18 @@ class Run:
         """The results, one row a cell and metric, in the suite's order.
 
         Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, metric,
-        value, evaluated. `evaluated` is the share of all users who have a test item, in (0, 1]; a
-        table of a run of old may lack it, then it is NaN.
+        value, evaluated, replicates_vary, selection, flags, and before `metric` the severity that
+        was achieved, `realised`. `evaluated` is the share of all users who have a test item, in
+        (0, 1]. `flags` are those of `record.FLAGS` that mark the cell, with a space between. The
+        metrics jaccard and rbo say how far the lists of a cell agree with those of its replicate's
+        level 0. A run of old may lack `realised` and `evaluated`; then they are NaN.
 
         Raises:
             InputError: a table that is not whole.
 
         """
         if self._of_records:
-            return frames.results_frame(self.manifest, self._done)
+            return frames.results_frame(self.manifest, self._done, self._agreement())
         return frames.read_results(self.folder)
 
     def results_over(self, averaging: Averaging) -> pd.DataFrame:
@@ -103,6 +117,41 @@ class Run:
                 "how many users were evaluated, and its records are gone"
             )
         return frame
+
+    def _agreement(self) -> dict[str, dict[str, float]]:
+        """Return how far the lists of each training agree with those of its level 0, by cell.
+
+        A test that is perturbed changes no list, so its cells have none of it.
+        """
+        cells, read = self.manifest.cells, cache(self._folder.read_lists)
+        clean = {_pair(one): one.training for one in cells.values() if one.level == 0}
+        noisy = {_pair(one) for one in cells.values() if clean.get(_pair(one)) != one.training}
+        found = {}
+        for record in self._done:
+            called = cells[record.id]
+            if _pair(called) in noisy and _pair(called) in clean:
+                mine, theirs = read(called.training), read(clean[_pair(called)])
+                if mine and theirs:
+                    found[record.id] = agreement(mine, theirs)
+        return found
+
+    @cached_property
+    def users(self) -> dict[str, UserValues]:
+        """The suite's metrics of each user, by the label of the data set; nothing in runs of old.
+
+        Raises:
+            InputError: what is kept of them is damaged.
+
+        """
+        if not self._of_records:
+            return self._folder.users_table()
+        by_dataset: dict[str, dict[str, Any]] = {}
+        for record in self._done:
+            if record.per_user_bytes:
+                its = by_dataset.setdefault(self.manifest.cells[record.id].dataset, {})
+                its[record.id] = self._folder.per_user(record.id)
+        metrics = [metric for metric in self.manifest.metrics if is_per_user(metric)]
+        return {dataset: gathered(cells, metrics) for dataset, cells in by_dataset.items()}
 
     @cached_property
     def evaluations(self) -> pd.DataFrame:
@@ -164,7 +213,8 @@ class Run:
             seconds=self._seconds() if self._of_records else None,
             tuning=tuple(self.studies),
             parts=manifest.parts,
-            capped=self._capped(),
+            not_applicable=manifest.not_applicable,
+            **self._told_of_cells(),
         )
 
     def _n_done(self) -> int:
@@ -175,14 +225,31 @@ class Run:
     def _seconds(self) -> float:
         return sum({record.fit_id: record.seconds["fit"] for record in self._done}.values())
 
-    def _capped(self) -> tuple[CappedLoss, ...]:
-        """Count capped cells; what is done is known all the same where diagnostics are damaged."""
-        try:
-            rows = frames.capped_frame(self._epochs).to_dict("records")
-        except InputError as error:
-            self._events.warning(str(error))
-            return ()
-        return tuple(CappedLoss(**{str(key): value for key, value in row.items()}) for row in rows)
+    def _told_of_cells(self) -> dict[str, Any]:
+        """Return what is to be told of finished cells before anybody concludes from them."""
+        cells = frames.cells_frame(self.manifest, self._first_results)
+        metric = self.manifest.metrics[0]
+        return {
+            "capped": _rows(Capped, frames.capped_frame(cells)),
+            "unreached": _rows(Unreached, frames.unreached_frame(cells)),
+            "few_users": int(cells["few_users"].sum()),
+            "below_random": _rows(
+                BelowRandom, frames.below_random_frame(self._first_results, metric)
+            ),
+        }
+
+    @cached_property
+    def _first_results(self) -> pd.DataFrame:
+        """The results in the suite's first metric, made of records without the others."""
+        metric = self.manifest.metrics[0]
+        if not self._of_records or "results" in vars(self):
+            return self.results[self.results["metric"] == metric]
+        only = [
+            record.model_copy(update={"metrics": {metric: record.metrics[metric]}})
+            for record in self._done
+            if metric in record.metrics
+        ]
+        return frames.results_frame(self.manifest, only)
 
 
 @without_gc()
@@ -190,5 +257,18 @@ def compact(folder: RunFolder, events: Events = TOLD_AS_WARNINGS) -> Run:
     """Write what was measured into the tables of a run, and return it."""
     run = Run(folder, events)
     tried = run.trials if run.manifest.studies else None
-    folder.write_tables(frames.tables(run.results, run.evaluations, tried))
+    folder.write_tables(frames.tables(run.results, run.evaluations, tried), run.users)
     return run
+
+
+Pair = tuple[str, str, str, str, int]
+
+
+def _pair(cell: PlannedCell) -> Pair:
+    """Return what a cell has in common with the level 0 that it is held against."""
+    return cell.dataset, cell.backbone, cell.loss, cell.perturbation, cell.replicate
+
+
+def _rows(kind: type[Told], frame: pd.DataFrame) -> tuple[Told, ...]:
+    rows = frame.to_dict("records")
+    return tuple(kind(**{str(key): value for key, value in row.items()}) for row in rows)

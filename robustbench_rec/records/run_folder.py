@@ -2,36 +2,44 @@
 
     RUN/manifest.json      what was run: suite, cells, data, plugins, versions, command
     RUN/cells/ID.json      one record a finished or failed cell
-    RUN/cells/ID.npz       its per-user metrics, written before the record
+    RUN/cells/ID.npz       its metrics of each user, written before the record
+    RUN/lists/ID.npz       the first 20 places of each list of a training, likewise
     RUN/tuning/ID.json     one trial of settings, or what a study of several chose
     RUN/results.csv        the tidy frame, written when a run ends
     RUN/tuning.csv         the trials, likewise, where a loss was tuned
     RUN/diagnostics.csv    how the losses weighed negatives, one row an evaluation
+    RUN/users.npz          the suite's metrics of each user
     RUN/set-aside/         records that could not be read, kept for a look
     RUN/started/           trainings in flight, and their last epoch
 
-A record exists whole or not at all: it is written beside its place, synced, and renamed.
+A record exists whole or not at all: it is written beside its place, synced, and renamed. It holds
+a checksum of its own text, so that what changed afterwards is told from what was measured.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from robustbench_rec.errors import InputError
+from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.study import StudyOutcome
 from robustbench_rec.processes import without_gc
 from robustbench_rec.records.events import Events
-from robustbench_rec.records.manifest import Manifest, StudyState
+from robustbench_rec.records.lists import Lists
+from robustbench_rec.records.manifest import Manifest, PlannedCell, StudyState
 from robustbench_rec.records.old_forms import (
     Plain,
     is_of_today,
@@ -39,10 +47,13 @@ from robustbench_rec.records.old_forms import (
     record_of_today,
 )
 from robustbench_rec.records.record import Record, Trial
+from robustbench_rec.records.users import UserValues, packed, unpacked
 from robustbench_rec.training.config import PROTOCOL
 
-TABLES = ("results.csv", "diagnostics.csv", "tuning.csv")
+TABLES = ("results.csv", "diagnostics.csv", "users.npz", "tuning.csv")
 """What a run ends with; tuning.csv where it has studies."""
+UNSEALED = b'"checksum": ""'
+SEAL = re.compile(rb'"checksum": "([0-9a-f]{32})"')
 Written = TypeVar("Written", Record, Trial, StudyOutcome)
 Kind = TypeVar("Kind", Manifest, Record, Trial, StudyOutcome)
 
@@ -54,6 +65,7 @@ class RunFolder:
         self.folder = folder
         self.cells = folder / "cells"
         self.tuning = folder / "tuning"
+        self.lists = folder / "lists"
         self.started = folder / "started"
         self.is_locked = False
 
@@ -128,27 +140,35 @@ class RunFolder:
 
     def _sweep(self) -> None:
         """Remove what an interrupted run left half written."""
-        for folder in (self.folder, self.cells, self.tuning):
+        for folder in (self.folder, self.cells, self.lists, self.tuning):
             for leftover in folder.glob("*.part"):
                 leftover.unlink(missing_ok=True)
         for leftover in self.started.iterdir():
             leftover.unlink(missing_ok=True)
 
-    def write(self, record: Record, per_user: Mapping[str, Any]) -> None:
-        """Keep one record and its per-user metrics."""
+    def write(self, record: Record, per_user: Mapping[str, Any] | None = None) -> None:
+        """Keep one record, and its metrics of each user: `users` (U,), and (U,) a metric."""
         size = 0
         if per_user:
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, **per_user)
-            _write(self.cells / f"{record.id}.npz", buffer.getvalue())
-            size = buffer.tell()
+            size = _write(self.cells / f"{record.id}.npz", _zipped(per_user))
         kept = record.model_copy(update={"per_user_bytes": size})
-        _write(self.cells / f"{record.id}.json", _json(kept))
+        _write(self.cells / f"{record.id}.json", _sealed(kept))
+
+    def write_lists(self, training: str, lists: Lists) -> None:
+        """Keep the lists of a training, of a cell that is not recorded yet."""
+        self.lists.mkdir(exist_ok=True)
+        _write(self.lists / f"{training}.npz", _zipped(vars(lists)))
+
+    def read_lists(self, training: str) -> Lists | None:
+        """Return the lists of a training; None where there are none that can be read."""
+        with suppress(OSError, ValueError, BadZipFile, TypeError):
+            return Lists(**_unzipped(self.lists / f"{training}.npz"))
+        return None
 
     def write_tuning(self, what: Trial | StudyOutcome) -> None:
         """Keep one trial, or a study as far as it has come."""
         self.tuning.mkdir(exist_ok=True)
-        _write(self.tuning / f"{what.id}.json", _json(what))
+        _write(self.tuning / f"{what.id}.json", _sealed(what))
 
     def begin(self, manifest: Manifest) -> None:
         """Keep what is being run; what was compacted goes until it holds all of it."""
@@ -190,18 +210,27 @@ class RunFolder:
             raise InputError(f"{path}: {error}") from None
 
     def read_records(
-        self, ids: Iterable[str], events: Events, set_corrupt_aside: bool = False
+        self,
+        cells: Mapping[str, Cell | PlannedCell],
+        events: Events,
+        set_corrupt_aside: bool = False,
     ) -> dict[str, Record]:
-        """Read the records of `ids` that exist; a corrupt one is left out, and warned of.
+        """Read the records of cells that exist; a corrupt one is left out, and warned of.
+
+        One that is whole, but not of its cell, is corrupt too.
 
         Args:
-            ids: of cells.
+            cells: id -> the cell, or what the manifest says of it.
             events: hears of corrupt records.
             set_corrupt_aside: whether to move them away, for a look. Only who holds the lock may:
                 another reader may have met a record half replaced.
 
         """
-        return self._read(self.cells, ids, self._record, "its cell", events, set_corrupt_aside)
+
+        def read(path: Path) -> Record:
+            return self._record(path, cells[path.stem])
+
+        return self._read(self.cells, cells, read, "its cell", events, set_corrupt_aside)
 
     def read_trials(
         self, ids: Iterable[str], events: Events, set_corrupt_aside: bool = False
@@ -244,8 +273,9 @@ class RunFolder:
                     self._set_aside(path)
         return found
 
-    def _record(self, path: Path) -> Record:
+    def _record(self, path: Path, cell: Cell | PlannedCell) -> Record:
         record = _whole(Record, path)
+        record.refuse_unless_of(cell)
         beside = path.with_suffix(".npz")
         wanted = record.per_user_bytes
         if wanted and _size(beside) != wanted:
@@ -259,9 +289,33 @@ class RunFolder:
         path.replace(aside / path.name)
 
     def per_user(self, cell: str) -> dict[str, Any]:
-        """Return the per-user metrics of a cell: `users` (U,), and (U,) a metric."""
-        with np.load(self.cells / f"{cell}.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
+        """Return the metrics of each user of a cell: `users` (U,), and (U,) a metric.
+
+        Raises:
+            InputError: the file is damaged.
+
+        """
+        path = self.cells / f"{cell}.npz"
+        try:
+            return _unzipped(path)
+        except (OSError, ValueError, BadZipFile) as error:
+            raise InputError(
+                f"{path}: cannot be read ({_unfit(error)}); remove {cell}.json beside it, and run "
+                "again"
+            ) from None
+
+    def users_table(self) -> dict[str, UserValues]:
+        """Return what users.npz holds, by data set; nothing where there is none, as of old.
+
+        Raises:
+            InputError: it is damaged.
+
+        """
+        path = self.folder / "users.npz"
+        try:
+            return unpacked(_unzipped(path)) if path.is_file() else {}
+        except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
+            raise InputError(f"{path}: cannot be read ({_unfit(error)})") from None
 
     def mark_started(self, training: str) -> None:
         """Say that a training is in flight."""
@@ -303,29 +357,35 @@ class RunFolder:
         if before is None:
             return False
         same = before.suite_text == manifest.suite_text and before.cells == manifest.cells
-        wanted = TABLES if manifest.studies else TABLES[:2]
+        wanted = TABLES if manifest.studies else TABLES[:-1]
         return same and all((self.folder / name).is_file() for name in wanted)
 
-    def write_tables(self, tables: Mapping[str, str]) -> None:
-        """Write each table, of a name and a text, whole or not at all."""
+    def write_tables(self, tables: Mapping[str, str], users: Mapping[str, UserValues]) -> None:
+        """Write each table, of a name and a text, and users.npz, whole or not at all."""
+        _write(self.folder / "users.npz", _zipped(packed(users)))
         for name, text in tables.items():
             _write(self.folder / name, text.encode())
 
-    def publish(self, manifest: Manifest, tables: Mapping[str, str]) -> None:
+    def publish(
+        self, manifest: Manifest, tables: Mapping[str, str], users: Mapping[str, UserValues]
+    ) -> None:
         """Write tables and what they are of, without records."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be made ({error.strerror})") from None
-        self.write_tables(tables)
+        self.write_tables(tables, users)
         _write(self.folder / "manifest.json", _json(manifest))
 
 
 def _whole(kind: type[Written], path: Path) -> Written:
     """Read what calls itself as its file is called; ValueError where it is not whole."""
-    found = parsed(kind, path.read_bytes(), record_of_today)
+    text = path.read_bytes()
+    found = parsed(kind, text, record_of_today)
     if found.id != path.stem:
         raise ValueError(f"it is of cell {found.id}")
+    if found.checksum and found.checksum != _checksum(SEAL.sub(UNSEALED, text, count=1)):
+        raise ValueError("its checksum is not that of its text, so it was changed")
     return found
 
 
@@ -358,12 +418,37 @@ def _unfit(error: Exception) -> str:
     return f"it lacks {at!r}" if first["type"] == "missing" else f"{at}: {first['msg'].lower()}"
 
 
+def _sealed(data: BaseModel) -> bytes:
+    """Return a record as text that holds the checksum of itself, taken with that left empty."""
+    text = _json(data.model_copy(update={"checksum": ""}))
+    return text.replace(UNSEALED, UNSEALED[:-1] + _checksum(text).encode() + b'"', 1)
+
+
+def _checksum(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:32]
+
+
+def _zipped(arrays: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _unzipped(path: Path) -> dict[str, Any]:
+    """Return the arrays of a file; every one is read, and held to its checksum in the zip."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
 def _json(data: BaseModel) -> bytes:
     return json.dumps(data.model_dump(), indent=1, allow_nan=False).encode() + b"\n"
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write beside, sync, rename: at every moment the old file or the new one is there, whole."""
+def _write(path: Path, content: bytes) -> int:
+    """Write beside, sync, rename: at every moment the old file or the new one is there, whole.
+
+    Returns the bytes written.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
@@ -371,5 +456,6 @@ def _write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+        return len(content)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error

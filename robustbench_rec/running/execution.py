@@ -5,33 +5,58 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec.components.dataset import Dataset
+from robustbench_rec.components.dataset import Dataset, Raw
 from robustbench_rec.components.perturbation import Perturbation, perturb
-from robustbench_rec.data.preparation import load
+from robustbench_rec.data.preparation import prepare
 from robustbench_rec.evaluation.metrics import recorded
 from robustbench_rec.evaluation.ranking import Ranking, evaluate
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.interactions import Split
+from robustbench_rec.records.lists import LENGTH, Lists
 from robustbench_rec.records.record import Record, Trial
-from robustbench_rec.running.compute import COMPUTE, Compute
-from robustbench_rec.running.noisy_validation import trial_split
+from robustbench_rec.running.compute import COMPUTE, Compute, peak_memory
+from robustbench_rec.running.trained_on import TrainedOn, trained_on
+from robustbench_rec.seeds import Replicate
+from robustbench_rec.training.config import LAST
 from robustbench_rec.training.fit import Fit, fit
 
-PerUser = dict[str, NDArray[Any]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What is kept beside the record of a cell, in files of its own.
+
+    Attributes:
+        users: (U,) original ids of those who were tested.
+        per_user: metric@k -> (U,) float16; under a weighted test `WEIGHT` too, of mean 1.
+        lists: of the training; None where another cell of it has brought them.
+
+    """
+
+    users: NDArray[Any]
+    per_user: Mapping[str, NDArray[np.float16]]
+    lists: Lists | None
+
+
 @functools.lru_cache(maxsize=2)
-def _loaded(dataset: Dataset, data_dir: Path, seed: int) -> Split:
-    """Load and prepare a data set once a worker, not once a cell."""
-    return load(dataset, data_dir, seed)
+def _read(dataset: Dataset, data_dir: Path) -> Raw:
+    """Read a data set once a worker, not once a replicate."""
+    return dataset.read(data_dir)
+
+
+@functools.lru_cache(maxsize=2)
+def _prepared(dataset: Dataset, data_dir: Path, seed: int, replicate: Replicate | None) -> Split:
+    """Prepare a split once a worker, not once a cell."""
+    return prepare(_read(dataset, data_dir), dataset, seed, replicate)
 
 
 def train_and_test(
@@ -40,7 +65,7 @@ def train_and_test(
     compute: Compute = COMPUTE,
     after_epoch: Callable[[int], None] = lambda _: None,
     metrics: Mapping[str, str] | None = None,
-) -> Iterator[tuple[Record, PerUser]]:
+) -> Iterator[tuple[Record, Beside | None]]:
     """Run cells that share one training; a cell that fails yields a failed record.
 
     Args:
@@ -52,31 +77,28 @@ def train_and_test(
             metric of ours if None.
 
     Yields:
-        Each record as soon as it is known, with the per-user metrics beside it: `users` (U,) and
-        each metric (U,) float32.
+        Each record as soon as it is known, and what is kept beside it; None where the cell failed.
 
     Raises:
         InputError: torch or numba does not take so many threads.
 
     """
     compute.configure_libraries()
-    first, metrics = cells[0], recorded(()) if metrics is None else metrics
+    metrics = recorded(()) if metrics is None else metrics
     try:
-        clean, loading = _timed(_loaded, first.dataset, data_dir, first.seed)
-        trained_on, perturbing = _timed(_trained_on, first, clean)
-        model, fitting = _timed(_fitted, first, trained_on, compute.device, clean, after_epoch)
+        done = _trained(cells[0], data_dir, compute, after_epoch)
     except (Exception, SystemExit) as error:
-        yield from ((Record.failure(cell, error), {}) for cell in cells)
+        yield from ((Record.failure(cell, error), None) for cell in cells)
         return
+    listed = False
     for cell in cells:
         try:
-            perturbed, seconds = trained_on, perturbing
-            if cell.perturbation.stage == "test":
-                perturbed, seconds = _timed(_perturbed, cell, clean)
-            spent = {"load": loading, "perturbation": seconds, "fit": fitting}
-            yield _evaluated(cell, clean, perturbed, model, spent, compute, metrics)
+            record, beside = _tested(cell, done, compute, metrics)
         except (Exception, SystemExit) as error:
-            yield Record.failure(cell, error), {}
+            yield Record.failure(cell, error), None
+            continue
+        yield record, replace(beside, lists=None) if listed else beside
+        listed = True
 
 
 def try_settings(
@@ -85,7 +107,7 @@ def try_settings(
     compute: Compute = COMPUTE,
     after_epoch: Callable[[int], None] = lambda _: None,
 ) -> Trial:
-    """Train under settings that are tried, and keep the best validation; the test is not met.
+    """Train under settings that are tried, and keep the best validation; nothing is tested.
 
     Arguments are those of `train_and_test`, with one cell.
 
@@ -95,21 +117,37 @@ def try_settings(
     """
     compute.configure_libraries()
     try:
-        clean, loading = _timed(_loaded, cell.dataset, data_dir, cell.seed)
-        split, perturbing = _timed(trial_split, cell, clean)
-        model, fitting = _timed(_fitted, cell, split, compute.device, split, after_epoch)
+        done = _trained(cell, data_dir, compute, after_epoch)
     except (Exception, SystemExit) as error:
         return Trial.failure(cell, error)
     return Trial.of(
         cell,
         "done",
-        validation=max(value for _, value in model.history),
-        best_epoch=model.best_epoch,
-        history=model.history,
-        seconds={"load": loading, "perturbation": perturbing, "fit": fitting},
-        threads=compute.threads,
-        device=compute.device,
+        validation=max(value for _, value in done.model.history),
+        **_measured(done, compute),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """A training that is done: the clean split, what it trained on, the model, and the seconds."""
+
+    clean: Split
+    data: TrainedOn
+    model: Fit
+    seconds: Mapping[str, float]
+
+
+def _trained(
+    cell: Cell, data_dir: Path, compute: Compute, after_epoch: Callable[[int], None]
+) -> _Training:
+    where = cell.dataset, data_dir, cell.seed, cell.split_of
+    clean, loading = _timed(_prepared, *where)
+    data, perturbing = _timed(trained_on, cell, clean)
+    what = data.split, cell.backbone, cell.loss, cell.training, cell.training_seed
+    model, fitting = _timed(fit, *what, compute.device, clean, after_epoch)
+    seconds = {"load": loading, "perturbation": perturbing, "fit": fitting, **model.seconds}
+    return _Training(clean, data, model, seconds)
 
 
 def _timed(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:
@@ -118,54 +156,47 @@ def _timed(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, 
     return work(*args, **kwargs), time.perf_counter() - started
 
 
-def _trained_on(cell: Cell, clean: Split) -> Split:
-    return clean if cell.perturbation.stage == "test" else _perturbed(cell, clean)
+def _measured(done: _Training, compute: Compute) -> dict[str, Any]:
+    """Return what is kept of any training."""
+    return {
+        "best_epoch": done.model.best_epoch,
+        "history": done.model.history,
+        "seconds": dict(done.seconds),
+        "peak_memory": peak_memory(),
+        "threads": compute.threads,
+        "device": compute.device,
+    }
 
 
-def _fitted(
-    cell: Cell, split: Split, device: str, clean: Split, after_epoch: Callable[[int], None]
-) -> Fit:
-    how = cell.training, cell.training_seed
-    return fit(split, cell.backbone, cell.loss, *how, device, clean, after_epoch)
-
-
-def _perturbed(cell: Cell, clean: Split) -> Split:
-    return perturb(cell.perturbation, clean, cell.perturbation_rng())
-
-
-def _evaluated(
-    cell: Cell,
-    clean: Split,
-    perturbed: Split,
-    model: Fit,
-    spent: Mapping[str, float],
-    compute: Compute,
-    metrics: Mapping[str, str],
-) -> tuple[Record, PerUser]:
-    ranking, evaluating = _timed(
-        evaluate, model.users, model.items, perturbed.test, clean.seen, cell.ks, metrics
-    )
+def _tested(
+    cell: Cell, done: _Training, compute: Compute, metrics: Mapping[str, str]
+) -> tuple[Record, Beside]:
+    """Test a training as a cell asks."""
+    made, perturbing = done.data.made, done.seconds["perturbation"]
+    if cell.perturbation.acts_through == "test":
+        made, perturbing = _timed(perturb, cell.perturbation, done.clean, cell.perturbation_rng())
+    model, clean = done.model, done.clean
+    what = model.users, model.items, made.test, done.data.masked, cell.ks, metrics
+    ranking, evaluating = _timed(evaluate, *what)
+    kept = _measured(done, compute)
+    kept["seconds"] |= {"perturbation": perturbing, "evaluation": evaluating}
     record = Record.of(
         cell,
         "done",
         metrics=_means(ranking),
         metric_code=dict(metrics),
         users={"evaluated": int(ranking.users.size), "all": clean.n_users},
-        realised=_realised(cell.perturbation, clean, perturbed),
-        best_epoch=model.best_epoch,
-        history=model.history,
+        realised=_realised(cell.perturbation, done.data.met, made),
+        capped=model.best_epoch > (1 - LAST) * cell.training.epochs,
         diagnostics=dict(model.mechanism).get(model.best_epoch, {}),
         diagnostics_history=model.mechanism,
-        seconds={**spent, "evaluation": evaluating},
-        threads=compute.threads,
-        device=compute.device,
+        **kept,
     )
-    per_user = {name: values.astype(np.float32) for name, values in ranking.per_user.items()}
-    return record, {"users": ranking.users.astype(np.int32), **per_user}
+    return record, _beside(ranking, clean)
 
 
-def _realised(perturbation: Perturbation, clean: Split, perturbed: Split) -> dict[str, float]:
-    realised = {key: float(value) for key, value in perturbation.realised(clean, perturbed).items()}
+def _realised(perturbation: Perturbation, met: Split, made: Split) -> dict[str, float]:
+    realised = {key: float(value) for key, value in perturbation.realised(met, made).items()}
     for key, value in realised.items():
         if not np.isfinite(value):
             raise ValueError(f"{type(perturbation).__name__}.realised gave {key} = {value}")
@@ -175,3 +206,14 @@ def _realised(perturbation: Perturbation, clean: Split, perturbed: Split) -> dic
 def _means(ranking: Ranking) -> dict[str, float]:
     means = {name: float(values.mean()) for name, values in ranking.per_user.items()}
     return means | ranking.lists
+
+
+def _beside(ranking: Ranking, clean: Split) -> Beside:
+    """Return what is kept of each user, under original ids."""
+    user_ids, item_ids = (
+        np.arange(n) if ids is None else ids
+        for n, ids in ((clean.n_users, clean.user_ids), (clean.n_items, clean.item_ids))
+    )
+    users = user_ids[ranking.users]
+    per_user = {name: values.astype(np.float16) for name, values in ranking.per_user.items()}
+    return Beside(users, per_user, Lists.of(users, ranking.recommended[:, :LENGTH], item_ids))

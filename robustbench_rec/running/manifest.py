@@ -14,6 +14,7 @@ from robustbench_rec.experiment.study import Study
 from robustbench_rec.records.manifest import Manifest, PlannedCell, PlannedStudy
 from robustbench_rec.records.record import versions
 from robustbench_rec.running.plan import Plan
+from robustbench_rec.training.config import PROTOCOL
 
 Labels = Mapping[str, Mapping[str, str]]
 
@@ -33,10 +34,12 @@ def manifest_of(plan: Plan, command: str = "") -> Manifest:
     return Manifest(
         suite=suite.name,
         about=suite.about,
-        protocol=tuple(sorted({cell.protocol for cell in plan.cells})),
+        protocol=(PROTOCOL,),
         metrics=suite.metrics,
         averaging=suite.averaging,
         replicates=len(suite.replicates),
+        replicates_vary=suite.replicates_vary,
+        selection=suite.selection,
         versions=versions(),
         platform=f"{platform.system()} {platform.machine()}",
         data=(held.data if held else {}) | dict(plan.fingerprints),
@@ -51,6 +54,10 @@ def manifest_of(plan: Plan, command: str = "") -> Manifest:
         specs={axis: {label: spec for spec, label in of.items()} for axis, of in labels.items()},
         studies=_studies(plan, held.studies if held else {}, labels),
         cells=_cells(plan, held.cells if held else {}, labels),
+        not_applicable=tuple(
+            (labels["loss"][entry.text], labels["perturbation"][spec_once(one, without="level")])
+            for entry, one in suite.not_applicable
+        ),
     )
 
 
@@ -64,7 +71,8 @@ def _cells(plan: Plan, before: Mapping[str, PlannedCell], labels: Labels) -> dic
         cell.id: PlannedCell(
             **_called(cell.specs, labels),
             level=cell.perturbation.level,
-            replicate=cell.replicate,
+            replicate=int(cell.replicate),
+            training=cell.fit_id,
         )
         for cell in plan.all_cells
         if cell.id in planned

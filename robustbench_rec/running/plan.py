@@ -20,6 +20,7 @@ from robustbench_rec.experiment.search_space import Entry
 from robustbench_rec.experiment.selection import select
 from robustbench_rec.experiment.study import Study, StudyOutcome, study_of
 from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.interactions import Split
 from robustbench_rec.processes import without_gc
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.manifest import Manifest
@@ -93,9 +94,9 @@ class Plan:
 
     @cached_property
     def left(self) -> dict[str, list[Cell]]:
-        """The cells to run, by the training they share, in stable order."""
+        """The cells to run, by the training they share: whole replicates, one after the other."""
         groups: dict[str, list[Cell]] = {}
-        for cell in self.cells:
+        for cell in sorted(self.cells, key=lambda cell: cell.replicate):
             if cell.id not in self.done and cell.id not in self.blocked:
                 groups.setdefault(cell.fit_id, []).append(cell)
         return groups
@@ -185,7 +186,7 @@ def make_plan(
     studies = outcomes.of(cells)
     here = _fingerprints(suite.datasets, data_dir) if only else prints
     every = tuple(suite.cells(here, outcomes.choose)) if only else cells
-    records = folder.read_records((cell.id for cell in cells), events, folder.is_locked)
+    records = folder.read_records({cell.id: cell for cell in cells}, events, folder.is_locked)
     ended = {id: record for id, record in records.items() if record.status == "done"}
     metrics = recorded(suite.metrics)
     outdated = {} if force else _outdated(ended, suite.metrics, metrics)
@@ -270,12 +271,28 @@ def check_data(plan: Plan, data_dir: Path) -> None:
         for cell in sorted(ours, key=lambda cell: cell.perturbation.level)
     }
     for dataset in dict.fromkeys(cell.dataset for cell in left):
-        split = load(dataset, data_dir, plan.suite.seed)
+        its = [cell for (on, _), cell in worst.items() if on == dataset]
+        first = its[0] if its else next(cell for cell in left if cell.dataset == dataset)
+        split = load(dataset, data_dir, plan.suite.seed, first.split_of)
         try:
-            for cell in (cell for (on, _), cell in worst.items() if on == dataset):
-                perturb(cell.perturbation, split, cell.perturbation_rng())
+            for cell in its:
+                _refuse_out_of_reach(cell, split)
         except InputError as error:
             raise InputError(f"data set {dataset.name}: {error}") from None
+
+
+def _refuse_out_of_reach(cell: Cell, split: Split) -> None:
+    """Raise InputError where a perturbation fails on a split, or achieves nothing at its level."""
+    perturbation = cell.perturbation
+    if not perturbation.level:
+        return
+    made = perturb(perturbation, split, cell.perturbation_rng())
+    severity = next(iter(perturbation.realised(split, made).values()))
+    if not severity > 0:
+        raise InputError(
+            f"{spec_once(perturbation, without='level')} can reach no level here: of "
+            f"{perturbation.level:g} asked, {severity:g} was achieved; leave it out on these data"
+        )
 
 
 def _fingerprints(datasets: Iterable[Dataset], data_dir: Path) -> dict[Dataset, str]:

@@ -49,7 +49,7 @@ def run_cells(plan: Plan, place: Workplace, titles: Mapping[str, str]) -> Status
 def record_blocked(plan: Plan, folder: RunFolder) -> None:
     """Record the cells whose settings no trial could choose; they fail with the reason."""
     for cell, why in plan.blocked.values():
-        folder.write(Record.failure(cell, InputError(why)), {})
+        folder.write(Record.failure(cell, InputError(why)))
 
 
 class _Cells:
@@ -84,7 +84,7 @@ class _Cells:
         """Record the cells of a training that cannot be run."""
         cells = self.plan.left[job.id]
         for cell in cells:
-            self.place.folder.write(Record.failure(cell, error), {})
+            self.place.folder.write(Record.failure(cell, error))
         return [(cell.id, "failed", one_line(error)) for cell in cells]
 
 
@@ -115,7 +115,9 @@ def run_training(
             if code != metrics[name]:
                 raise InputError(f"the code of metric {name} changed while it ran; run again")
         how = Path(data_dir), compute, partial(results.mark_epoch, training), metrics
-        for record, per_user in train_and_test(rebuilt, *how):
-            results.write(record, per_user)
+        for record, beside in train_and_test(rebuilt, *how):
+            if beside is not None and beside.lists is not None:
+                results.write_lists(training, beside.lists)
+            results.write(record, {"users": beside.users, **beside.per_user} if beside else None)
             outcomes.append((record.id, record.status, record.error))
     return outcomes

@@ -72,7 +72,7 @@ class _Course:
             self._draw(None)
 
     def _put(self, settings: Settings) -> None:
-        id = self.study.trial(settings).trial_id
+        id = self.study.trial(settings).fit_id
         self._order.append(id)
         self.open[id] = settings
 
@@ -183,7 +183,7 @@ def run_one(
     """
     with in_flight(folder, trial, plugins) as results:
         rebuilt = Cell.from_plain(cell, Path(data_dir))
-        if rebuilt.trial_id != trial:
+        if rebuilt.fit_id != trial:
             raise InputError(f"the code behind {rebuilt} changed while it ran; run again")
         after_epoch = partial(results.mark_epoch, trial)
         record = try_settings(rebuilt, Path(data_dir), compute, after_epoch)

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 from robustbench_rec.components.settings import Settings, setting
 
-PROTOCOL = "4"
+PROTOCOL = "5"
 """Raise it when training, sampling or evaluation change what a cell means."""
 
 SELECT_AT = 20
 """The best epoch is the one of the highest validation NDCG at this length."""
+
+
+LAST = 0.1
+"""Best within this last share of the epochs allowed, a training may have had more to learn."""
 
 
 @dataclass(frozen=True, kw_only=True)

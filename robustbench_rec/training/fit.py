@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -47,6 +48,7 @@ class Fit:
         best_epoch: the epoch they are of, from 1; 0 where there is nothing to train.
         history: (epoch, validation NDCG@20) of each evaluation.
         mechanism: (epoch, diagnostics) of each evaluation, see `diagnostics.mechanism`.
+        seconds: what "validation" and "diagnostics" took of the training.
 
     """
 
@@ -55,6 +57,7 @@ class Fit:
     best_epoch: int
     history: tuple[tuple[int, float], ...] = ()
     mechanism: tuple[tuple[int, dict[str, float]], ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def fit(
@@ -99,20 +102,24 @@ def fit(
     best: Fit | None = None
     history: list[tuple[int, float]] = []
     mechanisms: list[tuple[int, dict[str, float]]] = []
+    seconds = {"validation": 0.0, "diagnostics": 0.0}
     for epoch in range(1, config.epochs + 1):
         trainer.run_epoch(epoch)
         if epoch % config.eval_every and epoch != config.epochs:
             continue
-        now = trainer.snapshot(epoch)
+        now, started = trainer.snapshot(epoch), time.perf_counter()
         history.append((epoch, _validation_ndcg(now, split)))
+        validated = time.perf_counter()
         mechanisms.append((epoch, trainer.mechanism(now)))
+        seconds["validation"] += validated - started
+        seconds["diagnostics"] += time.perf_counter() - validated
         if best is None or history[-1][1] > max(value for _, value in history[:-1]):
             best = now
         after_epoch(epoch)
         if config.patience and _evaluations_since_best(history) >= config.patience:
             break
     assert best is not None  # the last epoch is always evaluated
-    return replace(best, history=tuple(history), mechanism=tuple(mechanisms))
+    return replace(best, history=tuple(history), mechanism=tuple(mechanisms), seconds=seconds)
 
 
 def _validation_ndcg(model: Fit, split: Split) -> float:

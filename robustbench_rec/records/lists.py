@@ -1,0 +1,62 @@
+"""Lists: what each training recommends to whom, and how far two trainings agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustbench_rec.evaluation.overlap import jaccard, rank_biased_overlap
+from robustbench_rec.interactions import IntArray
+
+LENGTH = 20
+"""Places of a list that are kept."""
+AGREEMENT = {"jaccard": jaccard, "rbo": rank_biased_overlap}
+"""Name of each measure of agreement -> what gives it for each user."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """The first places of the lists of those users who were tested.
+
+    Attributes:
+        users: (U,) original ids.
+        items: (I,) original ids of those items that stand in a list, ascending.
+        places: (U, K) positions in `items`, best first; -1 where the list has ended.
+
+    """
+
+    users: NDArray[Any]
+    items: NDArray[Any]
+    places: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, users: NDArray[Any], recommended: IntArray, item_ids: NDArray[Any]) -> Self:
+        """Return lists (U, K) of numbered items, -1 where they have ended, by original ids (I,)."""
+        listed = np.unique(recommended[recommended >= 0])
+        places = np.where(recommended >= 0, np.searchsorted(listed, recommended), -1)
+        return cls(users, item_ids[listed], places.astype(np.int32))
+
+    def numbered(self, items: NDArray[Any]) -> IntArray:
+        """Return the lists as positions in other, ascending ids that hold all of `items`."""
+        at = np.append(np.searchsorted(items, self.items), -1)
+        return np.asarray(at[self.places], dtype=np.int64)
+
+
+def agreement(one: Lists, other: Lists) -> dict[str, float]:
+    """Return name@k -> the mean agreement of two trainings over the users that both tested.
+
+    Raises:
+        ValueError: they tested no user in common.
+
+    """
+    _, mine, theirs = np.intersect1d(one.users, other.users, return_indices=True)
+    if not mine.size:
+        raise ValueError("no user was tested by both")
+    items = np.union1d(one.items, other.items)
+    lists = one.numbered(items)[mine], other.numbered(items)[theirs]
+    return {
+        f"{name}@{LENGTH}": float(measure(*lists).mean()) for name, measure in AGREEMENT.items()
+    }

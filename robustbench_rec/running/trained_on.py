@@ -1,0 +1,68 @@
+"""What a training trains on and is selected by, and what its test masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from robustbench_rec.components.perturbation import perturb
+from robustbench_rec.errors import InputError
+from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.interactions import Interactions, Split
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedOn:
+    """The data of one training.
+
+    Attributes:
+        split: what is trained on and selected by; clean where the perturbation is of the test.
+        met: what the perturbation met.
+        made: what it made of it.
+        masked: the pairs that the test does not rank: what was observed, less the validation.
+
+    """
+
+    split: Split
+    met: Split
+    made: Split
+    masked: Interactions
+
+
+def trained_on(cell: Cell, clean: Split) -> TrainedOn:
+    """Return what a cell's training trains on.
+
+    Raises:
+        InputError: as the perturbation does, or no validation pair can be carved from what it left.
+
+    """
+    if cell.trains_clean:
+        return TrainedOn(clean, clean, clean, clean.seen)
+    if cell.selected_on == "noisy":
+        return _with_noisy_validation(cell, clean)
+    made = perturb(cell.perturbation, clean, cell.perturbation_rng())
+    return TrainedOn(made, clean, made, clean.seen)
+
+
+def _with_noisy_validation(cell: Cell, clean: Split) -> TrainedOn:
+    """Return a training whose validation pairs are perturbed as its training pairs are.
+
+    The perturbation meets training and validation pairs alike, as where all that was observed is
+    noisy; of what it leaves, each user's validation is as large as before, though one pair stays to
+    train on. What is held out stays masked.
+    """
+    observed = clean.seen + clean.valid
+    met = replace(clean, train=clean.train + clean.valid, seen=observed, valid=clean.valid.none())
+    made = perturb(cell.perturbation, met, cell.perturbation_rng())
+    counts = np.minimum(clean.valid.user_counts, np.maximum(made.train.user_counts - 1, 0))
+    chosen = made.train.drawn(counts, cell.noisy_validation_rng())
+    if not chosen.any():
+        raise InputError(
+            f'selection = "noisy" has nothing to carve validation pairs from: {cell.perturbation} '
+            'leaves no user two training pairs; choose selection = "clean", or a lower level'
+        )
+    train, valid = made.train[~chosen], made.train[chosen]
+    held_out = clean.seen.without(clean.train).without(made.train)
+    split = replace(made, train=train, valid=valid, seen=train + held_out)
+    return TrainedOn(split, met, made, observed.without(valid))
