@@ -10,20 +10,24 @@ from robustbench_rec.records.record import Record, Trial
 
 COMPONENTS = {axis: {"name": axis, "spec": f"{axis}()"} for axis in ("dataset", "backbone", "loss")}
 OUTCOME: dict[str, Any] = COMPONENTS | {
-    "perturbation": {"name": "noise", "spec": "noise()", "unit": "share", "stage": "train"}
+    "perturbation": {"name": "noise", "spec": "noise()", "unit": "share", "acts_through": "training pairs"}
     | {"level": 0.0},
     "status": "done",
     "training": "TrainConfig()",
     "seed": 0,
     "replicate": 0,
+    "replicates_vary": "split",
+    "selection": "clean",
 }
 MANIFEST: dict[str, Any] = {
     "suite": "s",
     "about": "",
-    "protocol": ("4",),
+    "protocol": ("5",),
     "metrics": ("ndcg@20",),
     "averaging": "test-users",
     "replicates": 1,
+    "replicates_vary": "split",
+    "selection": "clean",
     "versions": {},
     "platform": "",
     "data": {},

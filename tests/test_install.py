@@ -50,7 +50,7 @@ level = [0.0, 0.5]
 def run(*words: object, cwd: Path) -> str:
     """Run a command to its end and return what it printed."""
     done = subprocess.run(
-        list(map(str, words)), cwd=cwd, capture_output=True, text=True, timeout=300
+        list(map(str, words)), cwd=cwd, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

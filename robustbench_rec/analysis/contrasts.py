@@ -13,6 +13,7 @@ from robustbench_rec.analysis.degradation import (
     area,
     interval_text,
     paired,
+    replicates_of,
     split_floors,
     summary,
 )
@@ -80,7 +81,8 @@ def contrasts(
         ["pairs", "difference", "low", "high"],
     ).reset_index()
     found["against"] = loss
-    found["interval"] = [interval_text(n) for n in found["pairs"]]
+    called = replicates_of(frame)
+    found["interval"] = [interval_text(n, called=called) for n in found["pairs"]]
     decided = found["pairs"] >= T_FROM
     found["verdict"] = np.select(
         [decided & (found["low"] > 0), decided & (found["high"] < 0)],

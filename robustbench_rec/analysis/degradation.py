@@ -27,17 +27,27 @@ T_FROM = 6
 """Replicates from which a t interval is drawn."""
 
 
-def interval_text(n: int, most: int | None = None) -> str:
+REPLICATES = {"split": "splits", "training": "seeds of one split"}
+"""What replicates are called, by what differs between them."""
+
+
+def replicates_of(frame: pd.DataFrame) -> str:
+    """Return what the replicates of a frame of results are called."""
+    varies = list(frame["replicates_vary"].unique()) if "replicates_vary" in frame else []
+    return REPLICATES.get(varies[0], "replicates") if len(varies) == 1 else "replicates"
+
+
+def interval_text(n: int, most: int | None = None, called: str = "replicates") -> str:
     """Say what interval is drawn over n replicates, or over n to `most` of one kind."""
     if n == 0:
         return "no replicate"
     if n == 1:
         return "one replicate, no interval"
-    over = f"{n} replicates" if most in (None, n) else f"{n} to {most} replicates"
+    over = f"{n} {called}" if most in (None, n) else f"{n} to {most} {called}"
     return f"{'range' if n < T_FROM else '95% t interval'} over {over}"
 
 
-def intervals_text(counts: Iterable[int]) -> str:
+def intervals_text(counts: Iterable[int], called: str = "replicates") -> str:
     """Say what intervals are drawn over so many replicates each, the most common kind first."""
     found = Counter(counts)
     kinds: dict[int, list[int]] = {}
@@ -45,7 +55,7 @@ def intervals_text(counts: Iterable[int]) -> str:
         kind = min(n, 2) + (n >= T_FROM)  # none, one, a range, a t interval
         kinds.setdefault(kind, []).append(n)
     common = sorted(kinds.values(), key=lambda kind: -sum(found[n] for n in kind))
-    return "; ".join(interval_text(kind[0], kind[-1]) for kind in common)
+    return "; ".join(interval_text(kind[0], kind[-1], called) for kind in common)
 
 
 def curves(frame: pd.DataFrame) -> pd.DataFrame:
@@ -62,10 +72,12 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
     Args:
         frame: columns `suite, dataset, backbone, loss, perturbation, unit, level, replicate,
             metric, value`, one row a value, any order. A row without a value is a missing cell.
+            `replicates_vary` and `selection` are taken up where they are there.
 
     Returns:
         One row for each (dataset, backbone, loss, perturbation, unit, metric, level), sorted,
-        with `n`, `mean, low, high`, `pairs`, `drop, drop_low, drop_high`, `retention,
+        with `replicates`, what these are called, `selection`, "noisy" where it was so at any level,
+        and `n`, `mean, low, high`, `pairs`, `drop, drop_low, drop_high`, `retention,
         retention_low, retention_high`, and `interval`, `paired_interval`, which say in words what
         the intervals over `n` and over `pairs` replicates are. A replicate without a level 0 is
         missing from the paired columns only; one whose level 0 is 0 is missing from `retention`
@@ -82,9 +94,14 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
         summary(groups["retention"], ["", "retention", "retention_low", "retention_high"]),
     ]
     found = pd.concat(parts, axis=1).drop(columns="")
-    found["interval"] = [interval_text(n) for n in found["n"]]
-    found["paired_interval"] = [interval_text(n) for n in found["pairs"]]
-    return found.reset_index()
+    called = replicates_of(frame)
+    found["interval"] = [interval_text(n, called=called) for n in found["n"]]
+    found["paired_interval"] = [interval_text(n, called=called) for n in found["pairs"]]
+    return found.reset_index().assign(replicates=called, selection=_selection(frame))
+
+
+def _selection(frame: pd.DataFrame) -> str:
+    return "noisy" if "selection" in frame and (frame["selection"] == "noisy").any() else "clean"
 
 
 def means(frame: pd.DataFrame) -> pd.DataFrame:
@@ -94,14 +111,15 @@ def means(frame: pd.DataFrame) -> pd.DataFrame:
         frame: as `curves` takes it.
 
     Returns:
-        The rows of `curves`, with `n`, `mean, low, high` alone.
+        The rows of `curves`, with `n`, `mean, low, high` and `replicates` alone.
 
     Raises:
         ValueError: as `curves`.
 
     """
     groups = _values(frame).groupby([*CURVE, "level"], sort=True)
-    return summary(groups["value"], ["n", "mean", "low", "high"]).reset_index()
+    found = summary(groups["value"], ["n", "mean", "low", "high"]).reset_index()
+    return found.assign(replicates=replicates_of(frame))
 
 
 def paired(frame: pd.DataFrame) -> pd.DataFrame:

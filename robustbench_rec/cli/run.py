@@ -20,6 +20,7 @@ from robustbench_rec.running.engines import engine_names
 
 if TYPE_CHECKING:
     from robustbench_rec.cli.progress import Display
+    from robustbench_rec.experiment.suite import Suite
     from robustbench_rec.records.run import Run
     from robustbench_rec.running.plan import Plan
     from robustbench_rec.running.pool import Status
@@ -187,6 +188,11 @@ class Printed(Warned):
 def _say_plan(plan: Plan, session: Session) -> None:
     if plan.of_old:
         warn(plan.of_old)
+    click.echo(_design(plan.suite))
+    for loss, perturbation in plan.not_applicable:
+        click.echo(
+            f"not applicable: {loss} draws no negatives; it has no cells under {perturbation}"
+        )
     if plan.untuned:
         trials = sum(study.budget for study in plan.untuned.values())
         tried = sum(len(one.trials) for id, one in plan.outcomes.items() if id in plan.untuned)
@@ -195,6 +201,11 @@ def _say_plan(plan: Plan, session: Session) -> None:
             f"at most {counted(trials, 'trial')}, {tried} done; "
             "the cells follow with what these choose"
         )
+        if plan.suite.replicates_vary == "split":
+            click.echo(
+                "settings are chosen on a split of their own; of data that are one log, its "
+                "validation pairs are test pairs of some replicates, the same for every loss"
+            )
     left = sum(len(cells) for cells in plan.left.values())
     compute = session.compute
     workers = counted(session.jobs, "worker")
@@ -212,6 +223,13 @@ def _say_plan(plan: Plan, session: Session) -> None:
         click.echo(f"about {duration(estimate)} by the trainings recorded here")
     elif left:
         click.echo("no time estimate yet: nothing is recorded here; one follows the first cell")
+
+
+def _design(suite: Suite) -> str:
+    """Say what differs between replicates, and what epochs are chosen by."""
+    n = counted(len(suite.replicates), "replicate")
+    varies = "each of a split of its own" if suite.replicates_vary == "split" else "of one split"
+    return f"{n}, {varies}; epochs chosen on {suite.selection} validation pairs"
 
 
 def _outdated(metrics: Sequence[str], floors: int, trained: int) -> str:

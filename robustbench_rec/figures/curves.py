@@ -205,13 +205,13 @@ def _draw_sources(ax: Axes, rows: pd.DataFrame, style: Look, offset: float) -> l
 
 def _dress(ax: Axes, curves: pd.DataFrame, value: Value) -> None:
     """Label axes, ticks and intervals."""
-    metric = label(curves["metric"].iloc[0])
+    metric, replicates = label(curves["metric"].iloc[0]), curves["replicates"].iloc[0]
     set_level_axis(ax, curves)
     set_value_axis(ax.yaxis, percent=value == "retention")
     if value == "retention":
         ax.set_ylabel(f"{metric} relative to level 0")
-        note = interval_note("Paired", curves["pairs"])
+        note = interval_note("Paired", curves["pairs"], replicates)
     else:
         ax.set_ylabel(metric)
-        note = interval_note("Bars", curves["n"])
+        note = interval_note("Bars", curves["n"], replicates)
     ax.set_title(note, loc="left", color=GREY)

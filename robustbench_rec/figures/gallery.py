@@ -54,6 +54,7 @@ def frames_of(run: Run) -> Frames:
     if results.empty:
         told = f"{run.folder}: no finished cell to draw"
         raise InputError(f"{told}; see robustbench-rec status {run.folder}")
-    parts = results, run.diagnostics, overlay(run, results)
+    diagnostics = run.diagnostics.assign(replicates_vary=run.manifest.replicates_vary)
+    parts = results, diagnostics, overlay(run, results)
     shown, measured, published = (part.replace(run.manifest.short_labels) for part in parts)
     return Frames(degradation.curves(shown), measured, published)

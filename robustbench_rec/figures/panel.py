@@ -219,9 +219,9 @@ def _percent(share: float, _: object) -> str:
     return f"{round(100 * share, 6):g}%"
 
 
-def interval_note(bars: str, counts: pd.Series[int]) -> str:
-    """Say in words what the bars over so many replicates each are."""
-    told = intervals_text(counts)
+def interval_note(bars: str, counts: pd.Series[int], replicates: str) -> str:
+    """Say in words what the bars over so many replicates each are; these are called so."""
+    told = intervals_text(counts, replicates)
     note = f"{bars}: {told}" if counts.max() > 1 else told.capitalize()
     return "\n".join(textwrap.wrap(note, 46))
 
@@ -240,4 +240,6 @@ def wrapped(losses: Iterable[str]) -> list[str]:
 def set_heading(figure: Figure, row: pd.Series[Any], what: str = "") -> None:
     """Say of what data, backbone and perturbation a figure is."""
     heading = f"{row['dataset']}, {row['backbone']}: {row['perturbation']}{what}"
+    if row.get("selection") == "noisy":
+        heading += "; epochs chosen on noisy validation"
     figure.suptitle("\n".join(textwrap.wrap(heading, round(13 * figure.get_figwidth()))))

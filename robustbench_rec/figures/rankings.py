@@ -104,7 +104,8 @@ def rank(
         ax.set_xlim(*_shown(ranked, pd.concat(beside)))
         first, lines = _draw_floors(ax, floors)
         _dress(ax, ranked, floors)
-        first.set_title(interval_note("Bars", ranked["n"]), loc="left", color=GREY)
+        note = interval_note("Bars", ranked["n"], ranked["replicates"].iloc[0])
+        first.set_title(note, loc="left", color=GREY)
         if marks:
             sample: Any = published_sample()
             names = ["published"]

@@ -265,7 +265,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """
     try:
         # A loss may be called "None", or "1".
-        names = dict.fromkeys((*AXES, "unit", "edges"), str)
+        names = dict.fromkeys((*AXES, "unit", "edges", "flags"), str)
         table = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise InputError(f"{path}: missing, and no records are here to make it from") from None

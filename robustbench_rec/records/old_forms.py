@@ -69,8 +69,10 @@ def results_of_today(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFram
     selection were, and the flags.
     """
     held = table.reindex(columns=list(columns))
-    filled = {"replicates_vary": "training", "selection": "clean", "flags": ""}
-    return held.fillna({name: value for name, value in filled.items() if name in columns})
+    for name, value in {"replicates_vary": "training", "selection": "clean", "flags": ""}.items():
+        told = held[name].astype(object)
+        held[name] = told.where(told.notna(), value).astype("str")
+    return held
 
 
 def trials_of_today(table: pd.DataFrame) -> pd.DataFrame:
@@ -92,7 +94,8 @@ def record_of_today(record: Plain) -> Plain:
         ValueError: it is of today, and has no checksum.
 
     """
-    if record.get("versions", {}).get("protocol", "") == PROTOCOL:
+    made_by = record.get("versions")
+    if isinstance(made_by, dict) and made_by.get("protocol") == PROTOCOL:
         raise ValueError("it has no checksum")
     perturbation = record.get("perturbation")
     if isinstance(perturbation, dict) and "stage" in perturbation:

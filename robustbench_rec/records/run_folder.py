@@ -436,7 +436,7 @@ def _zipped(arrays: Mapping[str, Any]) -> bytes:
 
 def _unzipped(path: Path) -> dict[str, Any]:
     """Return the arrays of a file; every one is read, and held to its checksum in the zip."""
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return dict(arrays)
 
 

@@ -132,6 +132,14 @@ class Plan:
         }
 
     @property
+    def not_applicable(self) -> list[tuple[str, str]]:
+        """Losses and perturbations that have no cells, as the loss does not use what is perturbed."""
+        return [
+            (entry.loss.name, spec_once(one, without="level"))
+            for entry, one in self.suite.not_applicable
+        ]
+
+    @property
     def of_old(self) -> str:
         """Say why what an earlier version recorded here is run anew; nothing where it is not."""
         old = self.before.protocols - {PROTOCOL} if self.before else None

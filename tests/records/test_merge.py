@@ -67,7 +67,7 @@ def test_parts_come_to_what_one_run_gives(tmp_path, run, compacted):
     for at in compacted:
         tables_alone(parts[at])
     merge(parts, tmp_path / "out")
-    for table in ("results.csv", "diagnostics.csv"):
+    for table in ("results.csv", "diagnostics.csv", "users.npz"):
         assert (tmp_path / "out" / table).read_bytes() == (whole / table).read_bytes()
     assert not (tmp_path / "out" / "tuning.csv").exists()
     merged = RunFolder(tmp_path / "out").manifest()
@@ -100,7 +100,7 @@ def test_what_a_later_run_has_only_planned_replaces_nothing(tmp_path, run):
 def test_failed_cells_are_left_out_and_told(tmp_path, run):
     one, other = run("one", ("a", "bpr", 0.0, 0.5)), run("other", ("b", "mse", 0.0, 0.25))
     with RunFolder(other).locked():
-        RunFolder(other).write(runs.record("b", status="failed", error="diverged"), {})
+        RunFolder(other).write(runs.record("b", status="failed", error="diverged"))
     heard = runs.Heard()
     merge([one, other], tmp_path / "out", events=heard)
     assert values(tmp_path / "out") == [("bpr", 0.0, 0.5)]

@@ -14,11 +14,12 @@ from robustbench_rec import InputError
 from robustbench_rec.experiment.study import StudyOutcome
 from robustbench_rec.processes import without_gc
 from robustbench_rec.records.frames import COLUMNS, TRAINING, TUNING_COLUMNS, averaged
-from robustbench_rec.records.manifest import Manifest
+from robustbench_rec.records.manifest import FORMAT, Manifest, PlannedCell
 from robustbench_rec.records.old_forms import manifest_of_today, record_of_today
 from robustbench_rec.records.record import Record, Trial
 from robustbench_rec.records.run import Run, compact, read_run
 from robustbench_rec.records.run_folder import RunFolder, parsed
+from robustbench_rec.records.users import gathered
 
 NO_WARNING = runs.NoWarning()
 HISTORY = [
@@ -29,7 +30,9 @@ PER_USER = {"users": np.arange(3), "ndcg@20": np.array([0.25, 0.5, 0.75])}
 
 
 METRICS = {"ndcg@20": 0.5, "coverage@20": 0.25}
-CELLS = {"a1": runs.cell("softmax"), "a2": runs.cell("bpr")}
+CELLS = {"a1": runs.cell("softmax", training="fa1"), "a2": runs.cell("bpr", training="fa2")}
+PLANNED = {id: PlannedCell(**cell) for id, cell in CELLS.items()}
+ONE = {"a1": PLANNED["a1"]}
 
 
 def record(id="a1", **changes):
@@ -58,8 +61,8 @@ def only_tables(folder):
 
 
 def test_a_record_comes_back_with_its_per_user_metrics(folder):
-    records = folder.read_records(["a1", "absent"], NO_WARNING)
-    assert records.keys() == {"a1"}
+    records = folder.read_records(PLANNED | {"absent": PLANNED["a1"]}, NO_WARNING)
+    assert records.keys() == {"a1", "a2"}
     assert records["a1"].metrics == METRICS
     np.testing.assert_array_equal(folder.per_user("a1")["ndcg@20"], PER_USER["ndcg@20"])
 
@@ -132,21 +135,128 @@ def test_a_run_without_diagnostics_has_none(folder):
         assert tuple(frame.columns) == (*TRAINING, "diagnostic", "value")
 
 
-def test_cells_that_were_best_at_their_last_epoch_are_counted(measured):
-    where = {"dataset": "toy", "backbone": "mf", "cells": 1}
-    best_at_2 = {"loss": "softmax", "capped": 0} | where
-    assert [one.model_dump() for one in opened(measured).summary.capped] == [best_at_2]
-    measured.write(record("a2", best_epoch=4, diagnostics_history=HISTORY), PER_USER)
-    rows = [one.model_dump() for one in opened(measured).summary.capped]
-    assert rows == [best_at_2, {"loss": "bpr", "capped": 1} | where]
-    only_tables(measured)
-    assert [one.model_dump() for one in opened(measured).summary.capped] == rows
+def test_trainings_that_were_best_near_the_last_epoch_are_counted_once(folder):
+    """Level 0 of two perturbations is one training."""
+    cells = {
+        "a1": runs.cell("softmax", training="f1"),
+        "a2": runs.cell("softmax", training="f1", perturbation="other"),
+        "a3": runs.cell("softmax", level=0.5, training="f3"),
+        "a4": runs.cell("softmax", level=0.5, training="f4", replicate=1),
+        "a5": runs.cell("untrained", training="f5"),
+    }
+    folder.begin(runs.manifest(cells=cells))
+    for id, capped in [("a1", True), ("a2", True), ("a3", False), ("a4", True), ("a5", True)]:
+        changes = {key: cells[id][key] for key in ("level", "replicate")}
+        folder.write(record(id, capped=capped, **changes), PER_USER)
+    where = {"dataset": "toy", "backbone": "mf", "loss": "softmax", "perturbation": "noise"}
+    rows = [
+        where | {"level": 0.0, "capped": 1, "trainings": 1},
+        where | {"level": 0.5, "capped": 1, "trainings": 2},
+    ]
+    assert [one.model_dump() for one in opened(folder).summary.capped] == rows
+    only_tables(folder)
+    assert [one.model_dump() for one in opened(folder).summary.capped] == rows
+
+
+def test_levels_that_were_not_reached_and_few_users_are_told_and_marked(folder):
+    cells = {"a1": runs.cell(level=0.5), "a2": runs.cell(level=0.25)}
+    folder.begin(runs.manifest(cells=cells))
+    folder.write(record("a1", level=0.5, realised={"hidden": 0.375}), PER_USER)
+    few = {"added": 0.25, "effective_users": 120.0}
+    folder.write(record("a2", level=0.25, realised=few), PER_USER)
+    for _ in range(2):
+        run = opened(folder)
+        unreached = {"dataset": "toy", "perturbation": "noise", "level": 0.5, "realised": 0.375}
+        assert [one.model_dump() for one in run.summary.unreached] == [unreached]
+        assert run.summary.few_users == 1
+        told = run.results.drop_duplicates("level")[["level", "realised", "flags"]]
+        assert told.to_numpy().tolist() == [[0.5, 0.375, "not_reached"], [0.25, 0.25, "few_users"]]
+        only_tables(folder)
+        folder.cells.mkdir(exist_ok=True)
+        shutil.rmtree(folder.cells)
+
+
+def test_a_loss_below_the_random_floor_is_told(folder):
+    cells = {
+        "a1": runs.cell("softmax"),
+        "a2": runs.cell("bpr"),
+        "a3": runs.cell("untrained", backbone="random"),
+        "a4": runs.cell("untrained", backbone="popularity"),
+    }
+    folder.begin(runs.manifest(cells=cells))
+    for id, value in [("a1", 0.25), ("a2", 0.0625), ("a3", 0.125), ("a4", 0.5)]:
+        folder.write(runs.record(id, metrics={"ndcg@20": value}), PER_USER)
+    for folder_now in (folder, only_tables(folder)):
+        (told,) = opened(folder_now).summary.below_random
+        assert (told.loss, told.value, told.random) == ("bpr", 0.0625, 0.125)
+
+
+def test_a_record_that_was_changed_is_corrupt(folder):
+    path = folder.cells / "a1.json"
+    path.write_bytes(path.read_bytes().replace(b"0.25", b"0.75"))
+    heard = runs.Heard()
+    assert folder.read_records(PLANNED, heard).keys() == {"a2"}
+    assert "its checksum is not that of its text" in heard.warnings[0]
+
+
+@pytest.mark.parametrize("change", [{"level": 0.5}, {"replicate": 3}])
+def test_a_record_that_is_not_of_its_cell_is_corrupt(folder, change):
+    folder.write(record("a1", **change), PER_USER)  # whole, and sealed
+    heard = runs.Heard()
+    assert folder.read_records(PLANNED, heard).keys() == {"a2"}
+    assert next(iter(change)) in heard.warnings[0]
+
+
+def test_values_of_users_that_were_damaged_are_named(folder):
+    path = folder.cells / "a1.npz"
+    held = bytearray(path.read_bytes())
+    held[len(held) // 3] ^= 0xFF
+    path.write_bytes(held)
+    with pytest.raises(InputError, match=r"a1\.npz: cannot be read \(.*run again"):
+        compact(folder, NO_WARNING)
+
+
+def test_users_are_kept_by_original_id(folder):
+    folder.begin(runs.manifest(cells=CELLS | {"a3": runs.cell("bpr", level=0.5)}))
+    folder.write(record("a1"), {"users": np.array([7, 9]), "ndcg@20": np.array([0.25, 0.5])})
+    folder.write(record("a2"), {"users": np.array([9, 12]), "ndcg@20": np.array([0.75, 0.0])})
+    weighted = {"users": np.array([7]), "ndcg@20": np.array([0.5]), "weight": np.array([1.5])}
+    folder.write(record("a3", level=0.5), weighted)
+    for folder_now in (folder, only_tables(folder)):
+        held = opened(folder_now).users["toy"]
+        assert held.users.tolist() == [7, 9, 12]
+        assert held.cells.tolist() == ["a1", "a2", "a3"]
+        assert held.values.keys() == {"ndcg@20"}  # what the suite asks for
+        nan = np.nan
+        expected = [[0.25, 0.5, nan], [nan, 0.75, 0.0], [0.5, nan, nan]]
+        np.testing.assert_array_equal(held.values["ndcg@20"], expected)
+        np.testing.assert_array_equal(held.weights, [[1, 1, 1], [1, 1, 1], [1.5, 1, 1]])
+        assert held.values["ndcg@20"].dtype == np.float16
+
+
+def test_users_of_a_thousand_cells_take_less_than_three_megabytes_a_metric(tmp_path):
+    rng = np.random.default_rng(0)
+    drawn = {f"{at:020d}": rng.random(1000) for at in range(1000)}  # nothing to compress
+    cells = {id: {"users": np.arange(1000), "ndcg@20": values} for id, values in drawn.items()}
+    folder = RunFolder(tmp_path)
+    folder.write_tables({}, {"toy": gathered(cells, ["ndcg@20"])})
+    assert (tmp_path / "users.npz").stat().st_size < 3e6
+    held = folder.users_table()["toy"]
+    np.testing.assert_allclose(held.values["ndcg@20"], list(drawn.values()), rtol=5e-4, atol=1e-6)
+
+
+def test_a_damaged_table_of_users_is_named(tables):
+    path = tables.folder / "users.npz"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"users\.npz: cannot be read"):
+        _ = opened(tables).users
 
 
 def test_what_was_compacted_goes_when_more_is_run(measured):
     compact(measured)
     measured.begin(runs.manifest(cells=CELLS))
     assert not list(measured.folder.glob("*.csv"))
+    assert not (measured.folder / "users.npz").exists()
 
 
 def test_all_users_averaging_scales_per_user_metrics_only(folder):
@@ -179,12 +289,14 @@ def test_either_averaging_is_read_from_either(folder, held, wanted, ndcg, compac
 
 
 def test_an_old_compacted_run_reads_under_its_own_averaging_alone(folder):
-    old = opened(folder).results.drop(columns="evaluated")
+    since = ["evaluated", "realised", "replicates_vary", "selection", "flags"]
+    old = opened(folder).results.drop(columns=since)
     old.to_csv(folder.folder / "results.csv", index=False)
     shutil.rmtree(folder.cells)
     frame = opened(folder).results_over("test-users")
     assert tuple(frame.columns) == COLUMNS
-    pd.testing.assert_frame_equal(frame.drop(columns="evaluated"), old, check_dtype=False)
+    pd.testing.assert_frame_equal(frame.drop(columns=since), old, check_dtype=False)
+    assert set(frame["replicates_vary"]) == {"training"}
     assert frame["evaluated"].isna().all()
     other = averaged(frame, "test-users", "all-users")
     assert other.isna().tolist() == [True, False, True, False]  # coverage is of all lists together
@@ -194,7 +306,8 @@ def test_an_old_compacted_run_reads_under_its_own_averaging_alone(folder):
 
 def test_compact_writes_what_read_gives(folder):
     run = compact(folder)
-    frame = pd.read_csv(folder.folder / "results.csv")
+    frame = pd.read_csv(folder.folder / "results.csv", keep_default_na=False, na_values=["NA"])
+    frame["realised"] = pd.to_numeric(frame["realised"])
     pd.testing.assert_frame_equal(frame, run.results, check_dtype=False)
 
 
@@ -220,10 +333,10 @@ def test_a_corrupt_record_is_named_set_aside_and_not_counted(folder, damage, say
     path = folder.cells / "a1.json"
     damage(path, folder.cells / "a1.npz")
     heard = runs.Heard()
-    assert folder.read_records(["a1", "a2"], heard).keys() == {"a2"}
+    assert folder.read_records(PLANNED, heard).keys() == {"a2"}
     assert path.exists()  # who does not hold the lock moves nothing
     with folder.locked():
-        assert folder.read_records(["a1", "a2"], heard, set_corrupt_aside=True).keys() == {"a2"}
+        assert folder.read_records(PLANNED, heard, set_corrupt_aside=True).keys() == {"a2"}
     warnings = heard.warnings
     for warning in warnings:
         assert str(path) in warning
@@ -231,7 +344,7 @@ def test_a_corrupt_record_is_named_set_aside_and_not_counted(folder, damage, say
     assert "set aside" not in warnings[0]
     assert "set aside" in warnings[1]
     assert (folder.folder / "set-aside" / "a1.json").exists()
-    assert folder.read_records(["a1"], NO_WARNING) == {}
+    assert folder.read_records(ONE, NO_WARNING) == {}
 
 
 ODD = ["null", "true", "1", "2", "1.5", '"1"', '"x"', '"failed"', "NaN", "1e400"]
@@ -286,10 +399,10 @@ def test_json_read_in_one_go_is_what_it_is_step_by_step(kind, of_today, held):
 
 def test_garbage_is_looked_for_again_once_records_are_read(folder):
     assert gc.isenabled()
-    folder.read_records(["a1"], NO_WARNING)
+    folder.read_records(ONE, NO_WARNING)
     assert gc.isenabled()
     with without_gc():
-        folder.read_records(["a1"], NO_WARNING)
+        folder.read_records(ONE, NO_WARNING)
         assert not gc.isenabled()  # as whoever stopped it wants it
     assert gc.isenabled()
 
@@ -323,7 +436,7 @@ def test_a_training_in_flight_tells_how_far_it_is(folder):
 
 def test_no_pickle_is_read(folder):
     np.savez(folder.cells / "a1.npz", users=np.array([object()], dtype=object))
-    with pytest.raises(ValueError, match="pickle"):
+    with pytest.raises(InputError, match="pickle"):
         folder.per_user("a1")
 
 
@@ -401,7 +514,7 @@ def test_a_record_whose_metric_is_no_number_is_corrupt(folder, value, shown):
     held = json.loads(path.read_text())
     path.write_text(json.dumps(held | {"metrics": {"ndcg@20": value}}))
     heard = runs.Heard()
-    assert folder.read_records(["a1"], heard) == {}
+    assert folder.read_records(ONE, heard) == {}
     assert "metrics.ndcg@20" in heard.warnings[0]
     assert shown in heard.warnings[0]
 
@@ -423,7 +536,8 @@ def test_a_manifest_of_an_unknown_format_is_refused_on_one_line(folder):
 @pytest.mark.parametrize("name", ["drrl", "health", "psl-electronic"])
 def test_tables_of_protocol_2_are_read(checkout, name):
     run = read_run(checkout / "results" / "reference" / name, NO_WARNING)
-    assert run.manifest.format == 2
+    assert run.manifest.format == FORMAT
+    assert run.manifest.replicates_vary == "training"
     assert run.manifest.protocol == ("2",)
     assert len(run.results) > 0
     assert run.summary.done == len(run.manifest.cells)
@@ -434,17 +548,31 @@ def test_records_of_protocol_2_are_read(folder):
     """As they were written before records told the type of an error, and had a format."""
     path = folder.folder / "manifest.json"
     old = json.loads(path.read_text())
-    for key in ("format", "specs", "references", "studies", "tuning", "parts", "plugins"):
+    for key in (
+        "format",
+        "replicates_vary",
+        "selection",
+        "not_applicable",
+        "specs",
+        "references",
+        "studies",
+        "tuning",
+        "parts",
+        "plugins",
+    ):
         del old[key]
     path.write_text(json.dumps(old))
     path = folder.cells / "a1.json"
     held = json.loads(path.read_text())
-    del held["error_type"]
+    del held["error_type"], held["checksum"], held["replicates_vary"], held["selection"]
+    held["perturbation"]["stage"] = "train"
+    del held["perturbation"]["acts_through"]
     failed = {"status": "failed", "error": "FloatingPointError: it diverged", "per_user_bytes": 0}
     path.write_text(json.dumps(held | failed))
     run = opened(folder)
     assert run.manifest.specs == {}
     assert run.records["a1"].error_type == "FloatingPointError"
+    assert run.records["a1"].perturbation.acts_through == "training pairs"
     assert run.summary.failed == {
         "a1": (run.manifest.title(run.manifest.cells["a1"]), failed["error"])
     }
@@ -497,7 +625,7 @@ def test_json_that_is_too_deep_is_no_record_and_no_manifest(folder):
     deep = "[" * 100_000
     (folder.cells / "a1.json").write_text(deep)
     heard = runs.Heard()
-    assert folder.read_records(["a1"], heard) == {}
+    assert folder.read_records(ONE, heard) == {}
     assert len(heard.warnings) == 1
     (folder.folder / "manifest.json").write_text(deep)
     with pytest.raises(InputError, match="cannot be read"):
