@@ -60,6 +60,12 @@ def only_tables(folder):
     return folder
 
 
+def with_records_and_without(folder):
+    """Yield a folder as it is, and then compacted, without its records."""
+    yield folder
+    yield only_tables(folder)
+
+
 def test_a_record_comes_back_with_its_per_user_metrics(folder):
     records = folder.read_records(PLANNED | {"absent": PLANNED["a1"]}, NO_WARNING)
     assert records.keys() == {"a1", "a2"}
@@ -164,16 +170,13 @@ def test_levels_that_were_not_reached_and_few_users_are_told_and_marked(folder):
     folder.write(record("a1", level=0.5, realised={"hidden": 0.375}), PER_USER)
     few = {"added": 0.25, "effective_users": 120.0}
     folder.write(record("a2", level=0.25, realised=few), PER_USER)
-    for _ in range(2):
-        run = opened(folder)
+    for folder_now in with_records_and_without(folder):
+        run = opened(folder_now)
         unreached = {"dataset": "toy", "perturbation": "noise", "level": 0.5, "realised": 0.375}
         assert [one.model_dump() for one in run.summary.unreached] == [unreached]
         assert run.summary.few_users == 1
         told = run.results.drop_duplicates("level")[["level", "realised", "flags"]]
         assert told.to_numpy().tolist() == [[0.5, 0.375, "not_reached"], [0.25, 0.25, "few_users"]]
-        only_tables(folder)
-        folder.cells.mkdir(exist_ok=True)
-        shutil.rmtree(folder.cells)
 
 
 def test_a_loss_below_the_random_floor_is_told(folder):
@@ -186,7 +189,7 @@ def test_a_loss_below_the_random_floor_is_told(folder):
     folder.begin(runs.manifest(cells=cells))
     for id, value in [("a1", 0.25), ("a2", 0.0625), ("a3", 0.125), ("a4", 0.5)]:
         folder.write(runs.record(id, metrics={"ndcg@20": value}), PER_USER)
-    for folder_now in (folder, only_tables(folder)):
+    for folder_now in with_records_and_without(folder):
         (told,) = opened(folder_now).summary.below_random
         assert (told.loss, told.value, told.random) == ("bpr", 0.0625, 0.125)
 
@@ -222,7 +225,7 @@ def test_users_are_kept_by_original_id(folder):
     folder.write(record("a2"), {"users": np.array([9, 12]), "ndcg@20": np.array([0.75, 0.0])})
     weighted = {"users": np.array([7]), "ndcg@20": np.array([0.5]), "weight": np.array([1.5])}
     folder.write(record("a3", level=0.5), weighted)
-    for folder_now in (folder, only_tables(folder)):
+    for folder_now in with_records_and_without(folder):
         held = opened(folder_now).users["toy"]
         assert held.users.tolist() == [7, 9, 12]
         assert held.cells.tolist() == ["a1", "a2", "a3"]
