@@ -10,7 +10,12 @@ from robustbench_rec.records.record import Record, Trial
 
 COMPONENTS = {axis: {"name": axis, "spec": f"{axis}()"} for axis in ("dataset", "backbone", "loss")}
 OUTCOME: dict[str, Any] = COMPONENTS | {
-    "perturbation": {"name": "noise", "spec": "noise()", "unit": "share", "acts_through": "training pairs"}
+    "perturbation": {
+        "name": "noise",
+        "spec": "noise()",
+        "unit": "share",
+        "acts_through": "training pairs",
+    }
     | {"level": 0.0},
     "status": "done",
     "training": "TrainConfig()",

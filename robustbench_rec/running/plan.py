@@ -133,7 +133,7 @@ class Plan:
 
     @property
     def not_applicable(self) -> list[tuple[str, str]]:
-        """Losses and perturbations that have no cells, as the loss does not use what is perturbed."""
+        """Losses and perturbations without cells: the loss does not use what is perturbed."""
         return [
             (entry.loss.name, spec_once(one, without="level"))
             for entry, one in self.suite.not_applicable

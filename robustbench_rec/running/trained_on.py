@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from robustbench_rec.components.perturbation import perturb
+from robustbench_rec.components.perturbation import Perturbation, perturb
 from robustbench_rec.errors import InputError
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.interactions import Interactions, Split
@@ -40,26 +40,39 @@ def trained_on(cell: Cell, clean: Split) -> TrainedOn:
     if cell.trains_clean:
         return TrainedOn(clean, clean, clean, clean.seen)
     if cell.selected_on == "noisy":
-        return _with_noisy_validation(cell, clean)
+        rngs = cell.perturbation_rng(), cell.noisy_validation_rng()
+        return with_noisy_validation(clean, cell.perturbation, *rngs)
     made = perturb(cell.perturbation, clean, cell.perturbation_rng())
     return TrainedOn(made, clean, made, clean.seen)
 
 
-def _with_noisy_validation(cell: Cell, clean: Split) -> TrainedOn:
+def with_noisy_validation(
+    clean: Split, perturbation: Perturbation, rng: np.random.Generator, carve: np.random.Generator
+) -> TrainedOn:
     """Return a training whose validation pairs are perturbed as its training pairs are.
 
     The perturbation meets training and validation pairs alike, as where all that was observed is
     noisy; of what it leaves, each user's validation is as large as before, though one pair stays to
     train on. What is held out stays masked.
+
+    Args:
+        clean: not perturbed.
+        perturbation: of training pairs.
+        rng: of the perturbation.
+        carve: draws the validation pairs.
+
+    Raises:
+        InputError: as `trained_on`.
+
     """
     observed = clean.seen + clean.valid
     met = replace(clean, train=clean.train + clean.valid, seen=observed, valid=clean.valid.none())
-    made = perturb(cell.perturbation, met, cell.perturbation_rng())
+    made = perturb(perturbation, met, rng)
     counts = np.minimum(clean.valid.user_counts, np.maximum(made.train.user_counts - 1, 0))
-    chosen = made.train.drawn(counts, cell.noisy_validation_rng())
+    chosen = made.train.drawn(counts, carve)
     if not chosen.any():
         raise InputError(
-            f'selection = "noisy" has nothing to carve validation pairs from: {cell.perturbation} '
+            f'selection = "noisy" has nothing to carve validation pairs from: {perturbation} '
             'leaves no user two training pairs; choose selection = "clean", or a lower level'
         )
     train, valid = made.train[~chosen], made.train[chosen]

@@ -1,20 +1,18 @@
-"""What a cell means: when these values change, raise `PROTOCOL`, so that old records rerun.
-
-Where they change for data sets alone that hold positives out, `HOLDING_OUT` will do.
-"""
+"""What a cell means: when these values change, raise `PROTOCOL`, so that old records rerun."""
 
 import dataclasses
 from pathlib import Path
 
 import pytest
 
-from robustbench_rec.experiment.cell import HOLDING_OUT
+from robustbench_rec import PERTURBATIONS
+from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.running.execution import train_and_test
 from robustbench_rec.training.config import PROTOCOL
 
 EXPECTED = {
-    "4, of each user": {
+    "5": {
         "bpr negative_contamination 0": 0.08064,
         "bpr hidden_positives 0": 0.08064,
         "bpr false_positives 0": 0.08064,
@@ -56,20 +54,53 @@ def test_smoke_gives_what_it_gave_under_this_protocol(records):
     }
     # Sums may round otherwise elsewhere, and then two ranks may swap; a change of what is drawn
     # or computed moves these by far more.
-    assert got == pytest.approx(EXPECTED[HOLDING_OUT], rel=0.02)
+    assert got == pytest.approx(EXPECTED[PROTOCOL], rel=0.02)
 
 
-@pytest.mark.parametrize(("hold_out", "protocol"), [(0.0, PROTOCOL), (0.1, HOLDING_OUT)])
-def test_a_cell_is_of_the_protocol_that_its_data_set_was_prepared_by(
-    hold_out, protocol, monkeypatch
-):
+@pytest.fixture
+def cell():
     suite = load_suite("smoke")
-    dataset = dataclasses.replace(suite.datasets[0], hold_out=hold_out)
-    cell = dataclasses.replace(suite.cells({suite.datasets[0]: "any"})[0], dataset=dataset)
-    assert cell.protocol == protocol
+    cells = suite.cells({suite.datasets[0]: "any"})
+    found = (one for one in cells if one.perturbation.name == "false_positives")
+    return next(one for one in found if one.perturbation.level > 0)
+
+
+CHANGES = [
+    {"replicate": 1},
+    {"replicate": "tuning"},
+    {"seed": 7},
+    {"replicates_vary": "training"},
+    {"selection": "noisy"},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_what_tells_experiments_apart_changes_their_ids(cell, change):
+    other = dataclasses.replace(cell, **change)
+    assert other.id != cell.id
+    assert other.fit_id != cell.fit_id
+
+
+def test_the_protocol_tells_experiments_apart(cell, monkeypatch):
     ids = cell.id, cell.fit_id
-    for name, changed in (("PROTOCOL", not hold_out), ("HOLDING_OUT", bool(hold_out))):
-        with monkeypatch.context() as patch:
-            patch.setattr(f"robustbench_rec.experiment.cell.{name}", "another")
-            again = dataclasses.replace(cell)
-            assert ((again.id, again.fit_id) != ids) == changed
+    monkeypatch.setattr("robustbench_rec.experiment.cell.PROTOCOL", "another")
+    again = dataclasses.replace(cell)
+    assert not {again.id, again.fit_id} & {*ids}
+
+
+def test_selection_changes_only_what_is_selected_on_noisy_pairs(cell):
+    """The clean control and contaminated negatives have clean pairs to choose by."""
+    control = dataclasses.replace(
+        cell, perturbation=dataclasses.replace(cell.perturbation, level=0.0)
+    )
+    contaminated = PERTURBATIONS["negative_contamination"](level=0.3)
+    others = [control, dataclasses.replace(cell, perturbation=contaminated)]
+    for one in others:
+        noisy = dataclasses.replace(one, selection="noisy")
+        assert (noisy.id, noisy.selected_on) == (one.id, "clean")
+
+
+def test_a_cell_comes_back_from_plain_data(cell):
+    for change in CHANGES:
+        changed = dataclasses.replace(cell, **change)
+        assert Cell.from_plain(changed.to_plain(), Path()).id == changed.id

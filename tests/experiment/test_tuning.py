@@ -39,9 +39,9 @@ from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running import execution
 from robustbench_rec.running.execution import try_settings
 from robustbench_rec.running.manifest import manifest_of
-from robustbench_rec.running.noisy_validation import with_noisy_validation
 from robustbench_rec.running.plan import Plan, make_plan
 from robustbench_rec.running.search import suggestions
+from robustbench_rec.running.trained_on import with_noisy_validation
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training.fit import TrainConfig
@@ -261,9 +261,8 @@ def test_what_ends_with_the_domain_and_what_has_no_order_has_no_edge():
 
 
 def noised(name: str, level: float, split: Split) -> Split:
-    return with_noisy_validation(
-        split, PERTURBATIONS[name](level=level), rng_for("noise"), rng_for("carve")
-    )
+    rngs = rng_for("noise"), rng_for("carve")
+    return with_noisy_validation(split, PERTURBATIONS[name](level=level), *rngs).split
 
 
 @pytest.mark.parametrize("name", ["hidden_positives", "false_positives"])
@@ -281,7 +280,6 @@ def test_noisy_validation_is_as_large_and_carved_out_of_what_is_noisy(name):
     # 2 pairs of each user validate, as before, though one stays to train on.
     left = perturbed.train.user_counts
     np.testing.assert_array_equal(split.valid.user_counts, np.minimum(2, left - 1))
-    assert len(split.test) == 0
     # What is held out was never in doubt; of the rest, masked is what is trained on.
     held_out = clean.false_negatives
     assert split.seen == split.train + held_out
@@ -299,7 +297,7 @@ def test_the_carving_does_not_follow_the_noise_s_generator():
     clean = toy_split()
     perturbation = PERTURBATIONS["hidden_positives"](level=0.2)
     one, two = (
-        with_noisy_validation(clean, perturbation, rng_for("noise"), rng_for(carve))
+        with_noisy_validation(clean, perturbation, rng_for("noise"), rng_for(carve)).split
         for carve in ("a", "b")
     )
     assert one.train + one.valid == two.train + two.valid
@@ -352,14 +350,14 @@ def test_at_each_level_every_training_has_its_study_and_the_test_s_levels_that_o
 @pytest.fixture
 def poisoned(monkeypatch):
     """Return a function that makes every load yield another test, and forgets what was loaded."""
-    load = execution.load
+    prepare = execution.prepare
 
     def poison(change) -> None:
-        execution._loaded.cache_clear()
-        monkeypatch.setattr(execution, "load", lambda *key: change(load(*key)))
+        execution._prepared.cache_clear()
+        monkeypatch.setattr(execution, "prepare", lambda *key: change(prepare(*key)))
 
     yield poison
-    execution._loaded.cache_clear()
+    execution._prepared.cache_clear()
 
 
 def other_test(split: Split) -> Split:
@@ -416,13 +414,12 @@ def test_a_trial_knows_no_test_metric(tmp_path):
     assert kept["validation"] == max(value for _, value in kept["history"])
 
 
-def test_a_trial_under_its_own_noise_is_no_training_of_a_cell(tmp_path):
+def test_a_trial_is_of_a_split_of_its_own(tmp_path):
     plan = planned(tmp_path, tail=MORE + EACH)
     fits = {cell.fit_id for cell in plan.cells}
-    for name, shared in (("hidden_positives", False), ("negative_contamination", True)):
-        trial = trial_of(plan, name, 0.3)
-        assert (trial.trial_id in fits) == shared
-    assert trial_of(plan, "hidden_positives", 0.0).trial_id in fits
+    for study in plan.studies.values():
+        assert study.base.replicate == "tuning"
+        assert study.trial({}).fit_id not in fits
 
 
 # Identity

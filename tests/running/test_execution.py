@@ -21,9 +21,9 @@ def cell():
 
 
 def failure(cell) -> str:
-    ((record, per_user),) = train_and_test([cell], Path())
+    ((record, beside),) = train_and_test([cell], Path())
     assert record.status == "failed"
-    assert per_user == {}
+    assert beside is None
     return record.error
 
 
@@ -34,8 +34,8 @@ def test_a_training_that_diverges_names_epoch_step_and_loss(cell):
 
 
 def test_a_user_who_has_met_every_item_is_named(cell, monkeypatch):
-    def met_by_one(dataset, data_dir, seed):
-        split = load(dataset, data_dir, seed)
+    def met_by_one(*arguments):
+        split = prepare(*arguments)
         everything = np.arange(split.n_items)
         others = split.train[split.train.users != 3]
         train = Interactions.of(
@@ -48,11 +48,11 @@ def test_a_user_who_has_met_every_item_is_named(cell, monkeypatch):
 
     from robustbench_rec.running import execution as module
 
-    load = module.load
-    monkeypatch.setattr(module, "load", met_by_one)
-    module._loaded.cache_clear()
+    prepare = module.prepare
+    monkeypatch.setattr(module, "prepare", met_by_one)
+    module._prepared.cache_clear()
     assert "user 3 has met every item: no negative is left" in failure(cell)
-    module._loaded.cache_clear()
+    module._prepared.cache_clear()
 
 
 ERRING = """
