@@ -53,7 +53,7 @@ class Dataset(Component):
     """The settings of a data set: preparation, common to all, and its own.
 
     Filters and splitting apply to a raw log; a data set that comes split is taken as it is, but
-    for what is carved from its training part (`valid`, `hold_out`) and its test (`test_sample`).
+    for what is carved from its training part (`valid`, `hold_out`).
     """
 
     min_rating: float = setting(0.0, "raw log: keep ratings of at least this; 0 keeps all")
@@ -71,13 +71,6 @@ class Dataset(Component):
         "but one at least, and never all",
         at_least=0,
         below=1,
-    )
-    test_sample: float = setting(
-        1.0,
-        "share of the test pairs that is tested on; all of them are the pool that "
-        "test-stage perturbations draw from",
-        above=0,
-        at_most=1,
     )
 
     licence: ClassVar[str] = ""

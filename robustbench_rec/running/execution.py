@@ -52,8 +52,9 @@ def train_and_test(
             metric of ours if None.
 
     Yields:
-        Each record as soon as it is known, with the per-user metrics beside it: `users` (U,) and
-        each metric (U,) float32.
+        Each record as soon as it is known, with the per-user metrics beside it: `users` (U,), each
+        metric (U,) float32, and where the test is weighted `weight` (U,) float32 of mean 1, what
+        each user counts for in the means.
 
     Raises:
         InputError: torch or numba does not take so many threads.
@@ -143,12 +144,19 @@ def _evaluated(
     metrics: Mapping[str, str],
 ) -> tuple[Record, PerUser]:
     ranking, evaluating = _timed(
-        evaluate, model.users, model.items, perturbed.test, clean.seen, cell.ks, metrics
+        evaluate,
+        model.users,
+        model.items,
+        perturbed.test,
+        clean.seen,
+        cell.ks,
+        metrics,
+        perturbed.test_weights,
     )
     record = Record.of(
         cell,
         "done",
-        metrics=_means(ranking),
+        metrics=ranking.means,
         metric_code=dict(metrics),
         users={"evaluated": int(ranking.users.size), "all": clean.n_users},
         realised=_realised(cell.perturbation, clean, perturbed),
@@ -160,8 +168,14 @@ def _evaluated(
         threads=compute.threads,
         device=compute.device,
     )
-    per_user = {name: values.astype(np.float32) for name, values in ranking.per_user.items()}
-    return record, {"users": ranking.users.astype(np.int32), **per_user}
+    return record, _per_user(ranking, perturbed.test_weights is not None)
+
+
+def _per_user(ranking: Ranking, is_weighted: bool) -> PerUser:
+    """Return the arrays that are kept beside a record, (U,) each."""
+    weight = {"weight": ranking.user_weights} if is_weighted else {}
+    values = {name: array.astype(np.float32) for name, array in (weight | ranking.per_user).items()}
+    return {"users": ranking.users.astype(np.int32), **values}
 
 
 def _realised(perturbation: Perturbation, clean: Split, perturbed: Split) -> dict[str, float]:
@@ -170,8 +184,3 @@ def _realised(perturbation: Perturbation, clean: Split, perturbed: Split) -> dic
         if not np.isfinite(value):
             raise ValueError(f"{type(perturbation).__name__}.realised gave {key} = {value}")
     return realised
-
-
-def _means(ranking: Ranking) -> dict[str, float]:
-    means = {name: float(values.mean()) for name, values in ranking.per_user.items()}
-    return means | ranking.lists

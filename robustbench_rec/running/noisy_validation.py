@@ -12,14 +12,16 @@ from robustbench_rec.interactions import Split
 
 
 def trial_split(cell: Cell, clean: Split) -> Split:
-    """Return what a trial trains on and is selected by; the test pairs are not in it."""
-    blind = replace(clean, test=clean.test.none())
+    """Return what a trial trains on and is selected by.
+
+    Neither looks at the test pairs, which only say what no noise may be drawn from.
+    """
     if cell.trains_clean:
-        return blind
+        return clean
     if not cell.carves_validation:
-        return perturb(cell.perturbation, blind, cell.perturbation_rng())
+        return perturb(cell.perturbation, clean, cell.perturbation_rng())
     rngs = cell.perturbation_rng(), cell.noisy_validation_rng()
-    return with_noisy_validation(blind, cell.perturbation, *rngs)
+    return with_noisy_validation(clean, cell.perturbation, *rngs)
 
 
 def with_noisy_validation(
@@ -29,8 +31,8 @@ def with_noisy_validation(
 
     The perturbation meets training and validation pairs alike, as where all that was observed is
     noisy; of what it leaves, each user's validation is as large as before, though one pair stays
-    to train on. What is held out stays masked. `test` is empty and not looked at; `test_pool`
-    says, as for every training, what no noise may be drawn from.
+    to train on. What is held out stays masked. `test` stays as it is, and says, as for every
+    training, what no noise may be drawn from.
 
     Args:
         split: clean.
@@ -42,7 +44,7 @@ def with_noisy_validation(
     nothing = split.valid.none()
     seen = split.seen + split.valid
     observed = replace(split, train=split.train + split.valid, seen=seen, valid=nothing)
-    perturbed = perturb(perturbation, replace(observed, test=nothing), rng)
+    perturbed = perturb(perturbation, observed, rng)
     left = perturbed.train
     counts = np.minimum(split.valid.user_counts, np.maximum(left.user_counts - 1, 0))
     chosen = left.drawn(counts, carve)
