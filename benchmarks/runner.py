@@ -43,7 +43,7 @@ name = "false_positives"
 level = [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45]
 [[perturbation]]
 name = "popularity_shift"
-level = [0, 0.25, 0.5, 0.75, 1]
+level = [0, 0.1, 0.2, 0.3, 0.4]
 """
 """10,000 cells, and 2,000 of floors."""
 RUN = """

@@ -17,68 +17,91 @@ from robustbench_rec import (
     Split,
 )
 
+FEWEST = 50
+"""Effective test users below which a level is refused: their mean would say too little."""
+FloatArray = NDArray[np.float64]
+
 
 @PERTURBATIONS.add("popularity_shift")
 @dataclass(frozen=True, kw_only=True)
 class PopularityShift(Perturbation):
-    """Draw the test pairs from the pool with chances popularity^(-level).
+    """Weigh each test pair by w = popularity^(-level).
 
-    Level 0 is the data set's own i.i.d. sample, 1 weighs items evenly, above 1 inverts their
-    popularity; every level has as many pairs. Popularity is the count in the clean training set
-    (plus one). The training set is untouched, so one training serves the whole curve.
+    Popularity is the item's count in the clean training set, plus one. With v_u the mean of w over
+    user u's test items, and x_u the user's metric under weights w / v_u, a metric is
+    SUM_u v_u x_u / SUM_u v_u: its mean where test items are met with chances in proportion to w
+    times those of today. The test keeps all its pairs, so that what a ranker owes to popularity is
+    all that a level takes away. The training set is untouched: one training serves the whole curve.
     """
 
     unit: ClassVar[str] = "popularity shift: exponent of inverse popularity at test time"
     acts_through: ClassVar[ActsThrough] = "test"
     max_level: ClassVar[float] = 2.0
+    weighs_test: ClassVar[bool] = True
     source: ClassVar[str] = "ours; the popularity split of PSL and DR-GNN has one strength only"
 
     def apply(self, split: Split, rng: np.random.Generator) -> Split:
-        """Draw without replacement, by exponential races; see `Perturbation.apply`.
+        """Set the weights; nothing is drawn. See `Perturbation.apply`.
 
         Raises:
-            InputError: the pool is no larger than the test set, so that nothing can be drawn.
+            InputError: so few users carry the weight that their mean would be mostly chance.
 
         """
-        if len(split.test_pool) == len(split.test):
+        popularity = split.seen.item_counts[split.test.items] + 1
+        weights = popularity.astype(np.float64) ** -self.level  # (n,)
+        reached = _effective_users(split.test, weights)
+        if reached < FEWEST:
             raise InputError(
-                "popularity_shift needs a test pool larger than the test set; "
-                "set test_sample = 0.25 on the data set"
+                f"popularity_shift at level {self.level:g} rests on {reached:.1f} effective test "
+                f"users, and at least {FEWEST} are needed; ask for a lower level, or take data "
+                "with more test users"
             )
-        popularity = split.seen.item_counts[split.test_pool.items] + 1.0  # (n,)
-        arrivals = rng.exponential(size=popularity.size) * popularity**self.level
-        first = np.argpartition(arrivals, len(split.test) - 1)[: len(split.test)]
-        return replace(split, test=split.test_pool[np.sort(first)])
+        return replace(split, test_weights=weights)
 
     def realised(self, clean: Split, perturbed: Split) -> dict[str, float]:
-        """Return divergences of the test items' distribution from the training items', and Gini.
+        """Return what the weights make of the law of test items, which has no sampling in it.
 
-        `kl` and `renyi_2` are in nats, of the test against the (add-one smoothed) training
-        distribution; `gini` is of the test counts over the catalogue, 0 being even;
-        `rarity` is minus the mean log popularity of the test pairs.
+        The law of level 0 is that of the mean over users: a user uniformly, then one of its test
+        items uniformly. `kl` is the divergence of the shifted law from it, in nats;
+        `effective_users` is (SUM v)^2 / SUM v^2 over the weights v of users; `popular_fifth` is
+        the shifted law's share on the most popular fifth of the catalogue, see `_popular_fifth`.
         """
-        trained = _shares(clean.seen, smoothing=1.0)
-        tested = _shares(perturbed.test)
-        held = tested > 0
-        ratio = tested[held] / trained[held]
-        log_popularity = np.log(clean.seen.item_counts[perturbed.test.items] + 1.0)
+        test, weights = perturbed.test, perturbed.test_weights
+        if weights is None:
+            weights = np.ones(len(test))
+        even = _even_law(test)
+        shifted = even * weights / (even @ weights)
+        of_items = np.bincount(test.items, shifted, clean.n_items).astype(np.float64)
         return {
             "exponent": self.level,
-            "rarity": -float(log_popularity.mean()),
-            "kl": float(tested[held] @ np.log(ratio)),
-            "renyi_2": float(np.log(tested[held] @ ratio)),
-            "gini": _gini(perturbed.test.item_counts),
+            "kl": max(0.0, float(shifted @ np.log(weights) - np.log(even @ weights))),
+            "effective_users": _effective_users(test, weights),
+            "popular_fifth": _popular_fifth(of_items, clean.seen.item_counts),
         }
 
 
-def _shares(pairs: Interactions, smoothing: float = 0.0) -> NDArray[np.float64]:
-    counts = pairs.item_counts + smoothing
-    return np.asarray(counts / counts.sum())
+def _even_law(test: Interactions) -> FloatArray:
+    """Return the chance (n,) of each pair: of a user uniformly, then of its pairs uniformly."""
+    chances = 1 / test.user_counts[test.users]
+    return np.asarray(chances / chances.sum())
 
 
-def _gini(counts: NDArray[np.int64]) -> float:
-    """Return the Gini coefficient of non-negative counts."""
-    ordered = np.sort(counts)
-    n = ordered.size
-    weights = 2 * np.arange(1, n + 1) - n - 1
-    return float(weights @ ordered / (n * ordered.sum()))
+def _effective_users(test: Interactions, weights: FloatArray) -> float:
+    """Return how many users of equal weight would tell as much: (SUM v)^2 / SUM v^2."""
+    if not len(test):
+        return 0.0
+    of_users = np.bincount(test.users, _even_law(test) * weights)
+    return float(of_users.sum() ** 2 / (of_users @ of_users))
+
+
+def _popular_fifth(law: FloatArray, popularity: NDArray[np.int64]) -> float:
+    """Return the share of a law (n_items,) on the fifth of the items with the highest popularity.
+
+    Where the fifth ends among items of equal popularity, each of these counts by the share of
+    them that still belongs to it; so their order does not matter.
+    """
+    fifth = popularity.size / 5
+    last = np.sort(popularity)[-int(np.ceil(fifth))]
+    above, tied = popularity > last, popularity == last
+    share = (fifth - above.sum()) / tied.sum()
+    return float(law[above].sum() + share * law[tied].sum())

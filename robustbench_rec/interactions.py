@@ -207,14 +207,15 @@ class Split:
         valid, test: held-out positives; disjoint from `seen` and from each other.
         false_negatives: positives known to be missing from `train` (held out as a pool, hidden by
             a perturbation, or known from a synthetic world's truth).
-        test_pool: the pairs from which a perturbation of the test draws; holds `test`, and
-            equals it unless the data set keeps back a larger pool (`test_sample`).
+        test_weights: (len(test),) float64 above 0, what each pair of `test` counts for; None where
+            all count the same. A perturbation of stage "test" may set it.
         contamination: probability, for each negative slot, that it is drawn from the user's
             `false_negatives` instead of the items the user never met.
         user_ids, item_ids: (n_users,) and (n_items,) original ids, or None.
 
     Raises:
-        ValueError: catalogues that differ, sets that overlap, contamination outside [0, 1].
+        ValueError: catalogues that differ, sets that overlap, contamination outside [0, 1], test
+            weights that are not one number above 0 for each test pair.
 
     """
 
@@ -223,21 +224,21 @@ class Split:
     valid: Interactions
     test: Interactions
     false_negatives: Interactions
-    test_pool: Interactions
     contamination: float = 0.0
+    test_weights: NDArray[np.float64] | None = None
     user_ids: NDArray[Any] | None = field(default=None, repr=False)
     item_ids: NDArray[Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         catalogue = (self.train.n_users, self.train.n_items)
-        for name in ("seen", "valid", "test", "false_negatives", "test_pool"):
+        for name in ("seen", "valid", "test", "false_negatives"):
             part: Interactions = getattr(self, name)
             if (part.n_users, part.n_items) != catalogue:
                 raise ValueError(
                     f"Split.{name} is over {part.n_users} x {part.n_items}, "
                     f"Split.train over {catalogue[0]} x {catalogue[1]}"
                 )
-        for one, two in (("seen", "valid"), ("seen", "test_pool"), ("valid", "test_pool")):
+        for one, two in (("seen", "valid"), ("seen", "test"), ("valid", "test")):
             a, b = getattr(self, one), getattr(self, two)
             shared = a.holds(b.users, b.items)
             if shared.any():
@@ -246,10 +247,11 @@ class Split:
                     f"Split.{one} and Split.{two} share {int(shared.sum())} pairs, "
                     f"such as (user {b.users[at]}, item {b.items[at]})"
                 )
-        if not self.test_pool.holds(self.test.users, self.test.items).all():
-            raise ValueError("Split.test holds pairs that Split.test_pool does not")
         if not 0.0 <= self.contamination <= 1.0:
             raise ValueError(f"Split.contamination is {self.contamination}; it must lie in [0, 1]")
+        if self.test_weights is not None:
+            weights = _pair_weights(self.test_weights, len(self.test))
+            object.__setattr__(self, "test_weights", weights)
 
     @classmethod
     def of(
@@ -260,14 +262,13 @@ class Split:
         *,
         seen: Interactions | None = None,
         false_negatives: Interactions | None = None,
-        test_pool: Interactions | None = None,
         user_ids: NDArray[Any] | None = None,
         item_ids: NDArray[Any] | None = None,
     ) -> Split:
         """Make a clean split; what is not given follows from the three sets.
 
-        `seen` is `train` unless observed positives were held out of it, `test_pool` is `test`,
-        and no false negative is known.
+        `seen` is `train` unless observed positives were held out of it, and no false negative is
+        known.
         """
         return cls(
             train=train,
@@ -275,7 +276,6 @@ class Split:
             valid=valid,
             test=test,
             false_negatives=train.none() if false_negatives is None else false_negatives,
-            test_pool=test if test_pool is None else test_pool,
             user_ids=user_ids,
             item_ids=item_ids,
         )
@@ -347,10 +347,28 @@ class Split:
 
     def met(self) -> Interactions:
         """Return every pair known to be positive: no noise may be drawn from these."""
-        parts = (self.train, self.seen, self.valid, self.test_pool, self.false_negatives)
+        parts = (self.train, self.seen, self.valid, self.test, self.false_negatives)
         keys = np.unique(np.concatenate([part.keys for part in parts]))
         users, items = np.divmod(keys, np.int64(self.n_items))
         return Interactions(users, items, self.n_users, self.n_items)
+
+
+def _pair_weights(values: ArrayLike, n_pairs: int) -> NDArray[np.float64]:
+    """Return the weights of the test pairs, (n_pairs,), read-only, or raise ValueError."""
+    weights = np.asarray(values)
+    if weights.dtype.kind not in "iuf":
+        raise ValueError(f"Split.test_weights has dtype {weights.dtype}; weights are numbers")
+    if weights.shape != (n_pairs,):
+        raise ValueError(
+            f"Split.test_weights has shape {weights.shape}, not ({n_pairs},), one a test pair"
+        )
+    fit = (weights > 0) & (weights < np.inf)
+    if not fit.all():
+        raise ValueError(
+            f"Split.test_weights holds {weights[int(np.argmin(fit))]}; "
+            "weights are finite and above 0"
+        )
+    return _frozen(weights, np.float64)
 
 
 def _numbered(columns: list[ArrayLike], name: str) -> tuple[NDArray[Any], list[IntArray]]:

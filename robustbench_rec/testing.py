@@ -20,35 +20,32 @@ from torch import Tensor
 
 from robustbench_rec.components.loss import Batch, Loss, bound, rows_of
 from robustbench_rec.components.metric import FloatArray, ListMetric, Metric, Ranks
-from robustbench_rec.components.perturbation import MAY_CHANGE, Perturbation, perturb
+from robustbench_rec.components.perturbation import MAY_CHANGE, Perturbation, perturb, same_part
 from robustbench_rec.evaluation.metrics import list_values, user_values
 from robustbench_rec.interactions import IntArray, Interactions, Split
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.training.row_form import RowForm
 
-PARTS = ("train", "seen", "valid", "test", "false_negatives", "test_pool", "contamination")
+PARTS = ("train", "seen", "valid", "test", "false_negatives", "contamination", "test_weights")
 
 
 def toy_split(n_users: int = 60, n_items: int = 40, seed: int = 0) -> Split:
-    """Make a small split with every part filled: a pool held out, and a larger test pool.
+    """Make a small split with every part filled, a pool of false negatives among them.
 
     Each user holds 14 items, popular ones more often: 8 to train on, then 2 for each of the
-    validation set, the test pool and the false negatives. Half of the test pool is the test.
+    validation set, the test and the false negatives.
     """
     rng = rng_for(seed, "toy split")
     keys = rng.random((n_users, n_items)) ** np.arange(1, n_items + 1)
     items = np.argsort(-keys, axis=1)[:, :14]
     rng.permuted(items, axis=1, out=items)
-    train, valid, pool, held_out = (
+    train, valid, test, held_out = (
         Interactions.of(
             np.repeat(np.arange(n_users), part.shape[1]), part.ravel(), n_users, n_items
         )
         for part in np.split(items, [8, 10, 12], axis=1)
     )
-    test = pool[np.sort(rng.permutation(len(pool))[: len(pool) // 2])]
-    return Split.of(
-        train, valid, test, seen=train + held_out, false_negatives=held_out, test_pool=pool
-    )
+    return Split.of(train, valid, test, seen=train + held_out, false_negatives=held_out)
 
 
 class PerturbationContract:
@@ -115,7 +112,7 @@ class PerturbationContract:
 
     def test_levels_nest(self) -> None:
         if self.perturbation.acts_through == "test":
-            pytest.skip("test sets are drawn anew at each level; severity is monotone instead")
+            pytest.skip("the test alone is changed; its severity is monotone instead")
         clean = toy_split()
         for low, high in zip(self.levels, self.levels[1:], strict=False):
             one, two = self.at(low), self.at(high)
@@ -140,7 +137,7 @@ class PerturbationContract:
 
 
 def _changed(before: Split, after: Split) -> set[str]:
-    return {part for part in PARTS if getattr(before, part) != getattr(after, part)}
+    return {part for part in PARTS if not same_part(getattr(before, part), getattr(after, part))}
 
 
 def _corrupted(clean: Split, perturbed: Split) -> set[int]:
@@ -284,7 +281,7 @@ class MetricContract:
 
         Args:
             depth: how long the lists are, at most 30.
-            weighted: whether the test items count for several amounts.
+            weighted: whether the test items count for several amounts, of mean 1 for each user.
             order: of the users.
 
         """
@@ -292,8 +289,18 @@ class MetricContract:
         hits = rng.random((40, 30)) < rng.uniform(0, 0.8, (40, 1))
         hits[0] = False
         counts = hits.sum(axis=1) + rng.integers(1, 9, 40)
-        weights = rng.uniform(0.1, 1, counts.sum()) if weighted else None
-        return Ranks.of(hits[order, :depth], counts[order], weights)
+        found = Ranks.of(hits[order, :depth], counts[order])
+        return self.weighing(found, rng) if weighted else found
+
+    def weighing(self, found: Ranks, rng: np.random.Generator) -> Ranks:
+        """Return the same ranks under random weights of mean 1 for each user."""
+        drawn = rng.uniform(0.1, 1, found.user.size)
+        weights = drawn / (found.sum(drawn) / found.counts)[found.user]
+        return replace(found, weights=weights)
+
+    def weightings(self) -> tuple[bool, ...]:
+        """Say what it meets: weighted ranks (True) only where it says that it is additive."""
+        return (False, True) if self.metric.additive else (False,)
 
     def test_says_what_it_is(self) -> None:
         assert self.metric.name, "register it: @METRICS.add(name)"
@@ -303,7 +310,7 @@ class MetricContract:
     @pytest.mark.parametrize("k", [1, 10, 50])
     def test_is_a_finite_number_for_each_user(self, k: int) -> None:
         for depth in (1, 30):
-            for weighted in (False, True):
+            for weighted in self.weightings():
                 assert self.value(self.ranks(depth, weighted), k).shape == (40,)
         assert self.value(self.ranks(order=slice(0)), k).shape == (0,)
 
@@ -318,7 +325,7 @@ class MetricContract:
         np.testing.assert_array_equal(self.value(self.ranks(), 10), turned[::-1])
 
     def test_a_perfect_list_is_at_least_as_good_as_any_other(self) -> None:
-        for weighted in (False, True):
+        for weighted in self.weightings():
             found = self.ranks(weighted=weighted)
             for k in (1, 10):
                 best, value = self.value(found.best, k), self.value(found, k)
@@ -333,6 +340,18 @@ class MetricContract:
             part = rng_for(0, "parts").integers(3, size=found.user.size)
             parts = [self.value(found.finding(part == one), 10) for one in range(3)]
             np.testing.assert_allclose(sum(parts), self.value(found, 10), rtol=1e-9, atol=1e-12)
+
+    def test_a_test_item_adds_in_proportion_to_its_weight(self) -> None:
+        if not self.metric.additive:
+            pytest.skip("it is not computed where the test is weighted")
+        plain = self.ranks()
+        one = self.weighing(plain, rng_for(0, "one weighting"))
+        two = self.weighing(plain, rng_for(0, "another"))
+        for place in (1, 2, 3):
+            alone = plain.order == place
+            added = [self.value(weighed.finding(alone), 10) for weighed in (one, two)]
+            weights = [weighed.sum(weighed.weights * alone) for weighed in (one, two)]
+            np.testing.assert_allclose(added[0] * weights[1], added[1] * weights[0], rtol=1e-9)
 
 
 class ListMetricContract:

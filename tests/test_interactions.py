@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,19 +89,45 @@ def test_sets_add_subtract_and_compare_by_content():
 
 def test_split_refuses_parts_that_overlap_or_differ_in_catalogue():
     train, test = pairs((0, 1)), pairs((1, 2))
-    with pytest.raises(ValueError, match=r"seen and Split.test_pool share 1 pairs"):
+    with pytest.raises(ValueError, match=r"seen and Split.test share 1 pairs"):
         Split.of(train, pairs(), train)
-    with pytest.raises(ValueError, match=r"valid and Split.test_pool share 1 pairs"):
+    with pytest.raises(ValueError, match=r"valid and Split.test share 1 pairs"):
         Split.of(train, test, test)
     with pytest.raises(ValueError, match=r"Split.valid is over 9 x 4"):
         Split.of(train, pairs(n_users=9), test)
-    with pytest.raises(ValueError, match="test_pool does not"):
-        Split.of(train, pairs(), test, test_pool=pairs((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        ([1.0], r"Split.test_weights has shape \(1,\), not \(2,\)"),
+        ([[1.0, 2.0]], r"Split.test_weights has shape \(1, 2\)"),
+        ([1.0, 0.0], "Split.test_weights holds 0.0; weights are finite and above 0"),
+        ([np.nan, 1.0], "Split.test_weights holds nan"),
+        ([1.0, np.inf], "Split.test_weights holds inf"),
+        (["1", "2"], "Split.test_weights has dtype <U1; weights are numbers"),
+    ],
+)
+def test_test_weights_that_are_none_are_refused(weights, says):
+    split = Split.of(pairs((0, 1)), pairs(), pairs((1, 2), (2, 0)))
+    with pytest.raises(ValueError, match=says):
+        replace(split, test_weights=weights)
+
+
+def test_test_weights_are_a_copy_that_nobody_writes_to():
+    weights = np.array([2, 1])
+    split = Split.of(pairs((0, 1)), pairs(), pairs((1, 2), (2, 0)))
+    weighted = replace(split, test_weights=weights)
+    weights[0] = 9
+    assert weighted.test_weights.tolist() == [2.0, 1.0]
+    assert weighted.test_weights.dtype == np.float64
+    with pytest.raises(ValueError, match="read-only"):
+        weighted.test_weights[0] = 9
 
 
 def test_met_holds_everything_known_to_be_positive():
     split = toy_split()
-    parts = (split.train, split.valid, split.test_pool, split.false_negatives)
+    parts = (split.train, split.valid, split.test, split.false_negatives)
     assert len(split.met()) == sum(map(len, parts))
     assert all(split.met().holds(part.users, part.items).all() for part in parts)
 

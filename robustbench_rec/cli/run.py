@@ -218,6 +218,13 @@ def _say_plan(plan: Plan, session: Session) -> None:
     )
     if plan.outdated:
         click.echo(_outdated(*plan.again))
+    metrics, weighing = plan.left_out
+    if metrics:
+        have = "has" if len(metrics) == 1 else "have"
+        click.echo(
+            f"{', '.join(metrics)} {have} no weighted form: "
+            f"left out under {', '.join(weighing)} above level 0"
+        )
     estimate = plan.estimate(session.jobs)
     if left and estimate is not None:
         click.echo(f"about {duration(estimate)} by the trainings recorded here")

@@ -75,13 +75,6 @@ class Dataset(Component):
         at_least=0,
         below=1,
     )
-    test_sample: float = setting(
-        1.0,
-        "share of the test pairs that is tested on; all of them are the pool that "
-        "perturbations of the test draw from",
-        above=0,
-        at_most=1,
-    )
 
     licence: ClassVar[str] = ""
     how_to_get: ClassVar[str] = ""

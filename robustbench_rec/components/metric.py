@@ -31,7 +31,8 @@ class Ranks:
         user: (n,) int64, the position of each test item's user, 0 to U - 1; ascending.
         ranks: (n,) float64, the place of the test item in the user's list, from 1; ascending within
             a user, inf where the list does not hold it.
-        weights: (n,) float64, what the test item counts for; ones unless a perturbation sets them.
+        weights: (n,) float64, what the test item counts for: ones, or where a perturbation weighs
+            the test, numbers of mean 1 within each user.
         n_users: U. Its arrays, and what it computes, are read-only: all metrics share them.
 
     Raises:
@@ -162,11 +163,15 @@ class Metric(Component):
     per_user: ClassVar[bool] = True
     """Whether each user has a value, which is then averaged."""
     additive: ClassVar[bool] = False
-    """Whether it is a sum over the test items that are found.
+    """Whether it is a sum over the test items that are found, each in proportion to its weight.
 
-    What one of them adds may depend on its own rank and weight, on the number and weights of all
-    test items of the user, and on k, but not on where the others stand. Hence the value is the sum
-    of the values of `Ranks.finding` over any parts of the test items: what each part gives.
+    What one of them adds may depend on its own rank, on the number of the user's test items and on
+    their total weight, and on k, but not on where the others stand. Hence the value is the sum of
+    the values of `Ranks.finding` over any parts of the test items: what each part gives.
+
+    Such a metric, and no other of users, is defined where a perturbation weighs the test pairs by
+    w_i: with v_u the mean weight of user u's test items and x_u the value under the weights
+    w_i / v_u, whose mean is 1, the metric is SUM_u v_u x_u / SUM_u v_u.
     """
 
     def __call__(self, found: Ranks, k: int) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from robustbench_rec.components.registry import Registry
 from robustbench_rec.components.settings import Component, setting, spec
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, counted
 from robustbench_rec.interactions import Interactions, Split
 from robustbench_rec.seeds import Replicate, rng_for
 
@@ -20,7 +20,7 @@ ActsThrough = Literal["training pairs", "negatives", "test"]
 MAY_CHANGE: dict[ActsThrough, tuple[str, ...]] = {
     "training pairs": ("train", "false_negatives"),
     "negatives": ("false_negatives", "contamination"),
-    "test": ("test",),
+    "test": ("test", "test_weights"),
 }
 """The fields of a Split that a perturbation may change, by what it acts through."""
 
@@ -42,6 +42,9 @@ class Perturbation(Component):
     """What it reaches a loss through: the training pairs, the drawn negatives, or the test. A loss
     that draws no negatives takes no part where they are contaminated."""
     max_level: ClassVar[float] = 1.0
+    weighs_test: ClassVar[bool] = False
+    """Whether it sets `Split.test_weights` above level 0; metrics that are not additive are then
+    left out."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -112,8 +115,9 @@ def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) 
         The perturbed split.
 
     Raises:
-        ValueError: it returned no Split, changed what it may not, or drew training noise
-            from the validation or test pairs; the message names the perturbation.
+        ValueError: it returned no Split, changed what it may not, drew training noise from the
+            validation or test pairs, tests on pairs that are no test pairs, or weighs these without
+            saying so (`weighs_test`); the message names the perturbation.
 
     """
     if perturbation.level == 0:
@@ -130,22 +134,38 @@ def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) 
     allowed = MAY_CHANGE[perturbation.acts_through]
     for field in dataclasses.fields(Split):
         before, after = getattr(split, field.name), getattr(perturbed, field.name)
-        if field.name not in allowed and not _equal(before, after):
+        if field.name not in allowed and not same_part(before, after):
             raise ValueError(
                 f"{name} changed Split.{field.name}; one that acts through "
                 f"{perturbation.acts_through!r} may change {' and '.join(allowed)} only"
             )
-    for held, part in product(("valid", "test_pool"), ("train", "false_negatives")):
+    for held, part in product(("valid", "test"), ("train", "false_negatives")):
         pairs: Interactions = getattr(split, held)
         leaked = getattr(perturbed, part).holds(pairs.users, pairs.items).sum()
         if leaked:
             raise ValueError(f"{name} put {leaked} pairs of Split.{held} into Split.{part}")
     if not len(perturbed.train):
         raise ValueError(f"{name} left no training pair")
+    _check_test(perturbation, split, perturbed)
     return perturbed
 
 
-def _equal(before: object, after: object) -> bool:
+def _check_test(perturbation: Perturbation, clean: Split, perturbed: Split) -> None:
+    """Raise ValueError where the test is no part of the clean one, or is weighted unsaid."""
+    name = type(perturbation).__name__
+    if strange := len(perturbed.test.without(clean.test)):
+        raise ValueError(
+            f"{name} put {counted(strange, 'pair')} into Split.test that it did not hold"
+        )
+    weighs = not same_part(clean.test_weights, perturbed.test_weights)
+    if weighs and not perturbation.weighs_test:
+        raise ValueError(
+            f"{name} set Split.test_weights; a perturbation that does says weighs_test"
+        )
+
+
+def same_part(before: object, after: object) -> bool:
+    """Say whether a field of a Split, which may be an array, is the same in two."""
     if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
         return np.array_equal(before, after)
     if isinstance(before, np.ndarray) or isinstance(after, np.ndarray):

@@ -89,10 +89,9 @@ def prepare(raw: Raw, dataset: Dataset, seed: int, replicate: Replicate | None =
     split = Split.of(
         train[~held],
         valid,
-        _sample(test, dataset.test_sample, rng("test_sample")),
+        test,
         seen=train,
         false_negatives=train[held] + never_observed,
-        test_pool=test,
         user_ids=parts.user_ids,
         item_ids=parts.item_ids,
     )
@@ -316,16 +315,9 @@ def _test_counts(log: Interactions, share: float) -> IntArray:
     return np.asarray(np.minimum(counts, np.maximum(log.user_counts - 1, 0)))
 
 
-def _sample(test: Interactions, share: float, rng: np.random.Generator) -> Interactions:
-    if share == 1.0:
-        return test
-    wanted = max(round(share * len(test)), 1)
-    return test[np.sort(rng.permutation(len(test))[:wanted])]
-
-
 def _compact(split: Split, called: str) -> Split:
     """Drop the users and items that no observed pair holds, and number the rest from 0."""
-    observed = (split.seen, split.valid, split.test_pool)
+    observed = (split.seen, split.valid, split.test)
     users = np.sum([part.user_counts for part in observed], axis=0) > 0
     items = np.sum([part.item_counts for part in observed], axis=0) > 0
     n_users, n_items = int(users.sum()), int(items.sum())
@@ -344,7 +336,6 @@ def _compact(split: Split, called: str) -> Split:
         valid=compact(split.valid),
         test=compact(split.test),
         false_negatives=compact(split.false_negatives),
-        test_pool=compact(split.test_pool),
         user_ids=None if split.user_ids is None else split.user_ids[users],
         item_ids=None if split.item_ids is None else split.item_ids[items],
     )

@@ -51,6 +51,15 @@ def is_per_user(metric: str) -> bool:
     return METRICS[name].per_user if name in METRICS else name not in OF_LISTS
 
 
+def defined_under_weights(name: str) -> bool:
+    """Say whether a metric, without its k, has a value where a perturbation weighs the test pairs.
+
+    One of users has, if it is additive; one of all lists looks at no test pair.
+    """
+    kind = METRICS[name]
+    return kind.additive or not kind.per_user
+
+
 def label(metric: str) -> str:
     """Print a metric as figures do: "ndcg@20" as "NDCG@20"; as it is where it is not known here."""
     name, k = _name_and_k(metric)

@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 
 from robustbench_rec.components.metric import METRICS, FloatArray, Ranks
-from robustbench_rec.evaluation.metrics import list_values, user_values
+from robustbench_rec.evaluation.metrics import (
+    defined_under_weights,
+    list_values,
+    user_values,
+)
 from robustbench_rec.evaluation.topk import keep_best, sort_best
 from robustbench_rec.interactions import IntArray, Interactions
 
@@ -34,6 +38,8 @@ class Ranking:
         per_user: metric@k -> (U,) float64, of each `Metric`.
         lists: metric@k of all lists together, of each `ListMetric`: coverage, gini, popularity.
         recommended: (U, max(ks)) items of each list, best first; -1 where it has ended.
+        user_weights: (U,) float64 of mean 1, what each user counts for: the mean weight of its
+            held-out pairs; ones where these have none.
 
     """
 
@@ -41,6 +47,16 @@ class Ranking:
     per_user: dict[str, FloatArray]
     lists: dict[str, float]
     recommended: IntArray
+    user_weights: FloatArray
+
+    @property
+    def means(self) -> dict[str, float]:
+        """metric@k -> the mean over users, by their weights; of all lists together as it is."""
+        by_weight = {
+            name: float((self.user_weights * values).mean())
+            for name, values in self.per_user.items()
+        }
+        return by_weight | self.lists
 
 
 def evaluate(
@@ -64,20 +80,38 @@ def evaluate(
         seen: the clean training positives.
         ks: lengths of the list.
         metrics: names of what to compute; every metric of ours if None.
-        weights: (n,) what each held-out pair counts for, in metrics that weigh; ones if None.
+        weights: (n,) above 0, what each held-out pair counts for; ones if None. A metric of users
+            that is not additive is not defined under weights, and left out: see `Metric.additive`.
 
     Raises:
         FloatingPointError: as `top_items`.
-        ValueError: as `metrics.user_values` and `metrics.list_values`.
+        ValueError: as `metrics.user_values` and `metrics.list_values`; weights that are not one a
+            pair, or all 0 for a user.
 
     """
     names = METRICS.ours if metrics is None else tuple(metrics)
     evaluated = np.flatnonzero(held_out.user_counts)
+    user_weights = np.ones(evaluated.size)
+    if weights is not None:
+        names = tuple(filter(defined_under_weights, names))
+        weights, user_weights = _normalised(weights, held_out, evaluated)
     recommended = top_items(users, items, evaluated, seen, max(ks))
     found = _ranks(held_out, evaluated, recommended, weights)
     per_user = user_values(found, ks, names, evaluated)
     lists = list_values(recommended, seen.item_counts, ks, names)
-    return Ranking(evaluated, per_user, lists, recommended)
+    return Ranking(evaluated, per_user, lists, recommended, user_weights)
+
+
+def _normalised(
+    weights: FloatArray, held_out: Interactions, evaluated: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return weights (n,) of mean 1 within each user, and those means (U,), over their mean."""
+    counts = np.maximum(held_out.user_counts, 1)
+    means = np.bincount(held_out.users, weights, held_out.n_users) / counts  # (n_users,)
+    of_users = means[evaluated]
+    if not np.all(of_users > 0):
+        raise ValueError(f"all weights of user {evaluated[int(np.argmin(of_users))]} are 0")
+    return weights / means[held_out.users], of_users / of_users.mean()
 
 
 def _ranks(

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from robustbench_rec import METRICS, FloatArray, Metric, Ranks
+from robustbench_rec import METRICS, FloatArray, IntArray, Metric, Ranks
 
 
 @METRICS.add("ndcg")
@@ -13,8 +13,9 @@ from robustbench_rec import METRICS, FloatArray, Metric, Ranks
 class NDCG(Metric):
     """Gain discounted by log2(1 + rank), over that of the best list.
 
-    The best list begins with the test items, the heaviest first. Where all weigh 1 its gain is the
-    sum of 1 / log2(1 + r) over r = 1..min(k, n).
+    The best list begins with the n test items, each of weight 1: its gain is the sum of
+    1 / log2(1 + r) over r = 1..min(k, n), whatever they weigh. So a user's value may exceed 1
+    where the test is weighted, as may the weight of one item.
     """
 
     symbol: ClassVar[str] = "NDCG"
@@ -22,21 +23,14 @@ class NDCG(Metric):
     source: ClassVar[str] = "Järvelin and Kekäläinen, TOIS 2002; the discount of Burges et al. 2005"
 
     def __call__(self, found: Ranks, k: int) -> FloatArray:
-        """Return sum w / log2(1 + rank) over the ranks <= k, over that sum of the best list."""
-        return _dcg(found, k) / _best_dcg(found, k)
+        """Return sum w / log2(1 + rank) over the ranks <= k, over the gain of the best list."""
+        top = found.top(k)
+        return top.sum(top.weights / np.log2(1 + top.ranks)) / _best_dcg(found.counts, k)
 
 
-def _dcg(found: Ranks, k: int) -> FloatArray:
-    top = found.top(k)
-    return top.sum(top.weights / np.log2(1 + top.ranks))
-
-
-def _best_dcg(found: Ranks, k: int) -> FloatArray:
-    weights = found.weights
-    if np.any(weights[1:] != weights[:-1]):
-        return _dcg(found.best, k)
-    # Of equal weights it is known by the number of test items alone, which is far faster.
-    depth = min(k, found.counts.max(initial=1))
-    gains = np.cumsum(weights[:1].sum() / np.log2(1 + np.arange(1, depth + 1)))
-    best: FloatArray = gains[np.minimum(found.counts, depth) - 1]
+def _best_dcg(counts: IntArray, k: int) -> FloatArray:
+    """Return (U,) the gain of the best list of each user, who has `counts` (U,) test items."""
+    depth = min(k, counts.max(initial=1))
+    gains = np.cumsum(1 / np.log2(1 + np.arange(1, depth + 1)))
+    best: FloatArray = gains[np.minimum(counts, depth) - 1]
     return best

@@ -9,7 +9,7 @@ from robustbench_rec import METRICS, FloatArray, Metric, Ranks
 @METRICS.add("precision")
 @dataclass(frozen=True, kw_only=True)
 class Precision(Metric):
-    """Share of the top k that are test items; in [0, 1] where no weight exceeds 1."""
+    """Share of the top k that are test items, by weight."""
 
     symbol: ClassVar[str] = "Precision"
     additive: ClassVar[bool] = True

@@ -21,6 +21,7 @@ from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.interactions import Split
 from robustbench_rec.records.lists import LENGTH, Lists
 from robustbench_rec.records.record import Record, Trial
+from robustbench_rec.records.users import WEIGHT
 from robustbench_rec.running.compute import COMPUTE, Compute, peak_memory
 from robustbench_rec.running.trained_on import TrainedOn, trained_on
 from robustbench_rec.seeds import Replicate
@@ -177,13 +178,13 @@ def _tested(
         made, perturbing = _timed(perturb, cell.perturbation, done.clean, cell.perturbation_rng())
     model, clean = done.model, done.clean
     what = model.users, model.items, made.test, done.data.masked, cell.ks, metrics
-    ranking, evaluating = _timed(evaluate, *what)
+    ranking, evaluating = _timed(evaluate, *what, made.test_weights)
     kept = _measured(done, compute)
     kept["seconds"] |= {"perturbation": perturbing, "evaluation": evaluating}
     record = Record.of(
         cell,
         "done",
-        metrics=_means(ranking),
+        metrics=ranking.means,
         metric_code=dict(metrics),
         users={"evaluated": int(ranking.users.size), "all": clean.n_users},
         realised=_realised(cell.perturbation, done.data.met, made),
@@ -192,7 +193,7 @@ def _tested(
         diagnostics_history=model.mechanism,
         **kept,
     )
-    return record, _beside(ranking, clean)
+    return record, _beside(ranking, clean, made.test_weights is not None)
 
 
 def _realised(perturbation: Perturbation, met: Split, made: Split) -> dict[str, float]:
@@ -203,17 +204,14 @@ def _realised(perturbation: Perturbation, met: Split, made: Split) -> dict[str, 
     return realised
 
 
-def _means(ranking: Ranking) -> dict[str, float]:
-    means = {name: float(values.mean()) for name, values in ranking.per_user.items()}
-    return means | ranking.lists
-
-
-def _beside(ranking: Ranking, clean: Split) -> Beside:
+def _beside(ranking: Ranking, clean: Split, is_weighted: bool) -> Beside:
     """Return what is kept of each user, under original ids."""
     user_ids, item_ids = (
         np.arange(n) if ids is None else ids
         for n, ids in ((clean.n_users, clean.user_ids), (clean.n_items, clean.item_ids))
     )
     users = user_ids[ranking.users]
-    per_user = {name: values.astype(np.float16) for name, values in ranking.per_user.items()}
+    weight = {WEIGHT: ranking.user_weights} if is_weighted else {}
+    values = {**ranking.per_user, **weight}
+    per_user = {name: of_users.astype(np.float16) for name, of_users in values.items()}
     return Beside(users, per_user, Lists.of(users, ranking.recommended[:, :LENGTH], item_ids))

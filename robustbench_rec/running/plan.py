@@ -14,7 +14,12 @@ from robustbench_rec.components.labels import spec_once
 from robustbench_rec.components.perturbation import PERTURBATIONS, perturb
 from robustbench_rec.data.preparation import load
 from robustbench_rec.errors import InputError
-from robustbench_rec.evaluation.metrics import recorded, up_to_date
+from robustbench_rec.evaluation.metrics import (
+    defined_under_weights,
+    parse,
+    recorded,
+    up_to_date,
+)
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.search_space import Entry
 from robustbench_rec.experiment.selection import select
@@ -109,6 +114,14 @@ class Plan:
         asked = tuple(metric for metric in self.suite.metrics if metric in names)
         return asked, sum(floors), len(floors) - sum(floors)
 
+    @cached_property
+    def left_out(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The `name@k` that cells lack for good, and the perturbations under which they do."""
+        weighing = [cell.perturbation.name for cell in self.cells if _is_weighted(cell)]
+        defined = _defined(self.suite.metrics, is_weighted=bool(weighing))
+        lacking = tuple(metric for metric in self.suite.metrics if metric not in defined)
+        return lacking, tuple(dict.fromkeys(weighing))
+
     @property
     def n_trainings(self) -> int:
         """How many trainings the whole plan has."""
@@ -197,7 +210,7 @@ def make_plan(
     records = folder.read_records({cell.id: cell for cell in cells}, events, folder.is_locked)
     ended = {id: record for id, record in records.items() if record.status == "done"}
     metrics = recorded(suite.metrics)
-    outdated = {} if force else _outdated(ended, suite.metrics, metrics)
+    outdated = {} if force else _outdated(cells, ended, suite.metrics, metrics)
     return Plan(
         suite=suite,
         cells=cells,
@@ -216,20 +229,39 @@ def make_plan(
 
 
 def _outdated(
-    records: Mapping[str, Record], asked: Sequence[str], codes: Mapping[str, str]
+    cells: Iterable[Cell],
+    records: Mapping[str, Record],
+    asked: Sequence[str],
+    codes: Mapping[str, str],
 ) -> dict[str, tuple[str, ...]]:
     """Return the records that lack what is asked for, or have it by other code, and what that is.
 
     No model is kept, so such a cell is trained again; a floor, which trains nothing, is as good as
-    ranked again.
+    ranked again. What is not defined for a cell does not count: it would lack that for ever.
     """
+    wanted = {is_weighted: _defined(asked, is_weighted) for is_weighted in (False, True)}
     lacking = {
-        id: tuple(
-            one for one in asked if not up_to_date(one, record.metrics, record.metric_code, codes)
+        cell.id: tuple(
+            one
+            for one in wanted[_is_weighted(cell)]
+            if not up_to_date(one, record.metrics, record.metric_code, codes)
         )
-        for id, record in records.items()
+        for cell in cells
+        if (record := records.get(cell.id))
     }
     return {id: metrics for id, metrics in lacking.items() if metrics}
+
+
+def _is_weighted(cell: Cell) -> bool:
+    """Say whether the test pairs of a cell are weighted."""
+    return cell.perturbation.weighs_test and cell.perturbation.level > 0
+
+
+def _defined(asked: Iterable[str], is_weighted: bool) -> tuple[str, ...]:
+    """Return the `name@k` that a cell has, its test weighted or not."""
+    return tuple(
+        metric for metric in asked if not is_weighted or defined_under_weights(parse(metric)[0])
+    )
 
 
 def _seconds(cells: Iterable[Cell], done: Mapping[str, Record]) -> dict[Kind, float]:

@@ -152,7 +152,7 @@ def test_show_tells_settings_defaults_and_source(kind, name):
         assert f"= {setting['default']}" in text
     if kind == "perturbations":
         assert shown["unit"] == cls.unit
-        assert shown["stage"] == cls.stage
+        assert shown["acts_through"] == cls.acts_through
 
 
 def test_show_prints_a_suite_s_file():
@@ -598,11 +598,12 @@ def test_more_workers_of_one_thread_than_cores_are_warned_of(tiny, four_cores):
 @pytest.mark.parametrize("dry", [True, False])
 def test_a_perturbation_that_the_data_has_nothing_for_is_told_before_any_training(tmp_path, dry):
     text = SUITE.replace('name = "hidden_positives"', 'name = "popularity_shift"')
-    assert text != SUITE
+    text = text.replace("level = [0.0, 0.5]", "level = [0.0, 2.0, 1.0]")
     (tmp_path / "misfit.toml").write_text(text)
     result = call("run", "misfit.toml", *["--dry-run"] * dry)
     assert result.exit_code == 2
-    assert "data set synthetic: popularity_shift needs a test pool larger than" in result.stderr
+    assert "data set synthetic: popularity_shift at level 2 rests on " in result.stderr
+    assert "at least 50 are needed; ask for a lower level, or take data with more" in result.stderr
     assert not list(tmp_path.rglob("*.json"))
 
 

@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from robustbench_rec import Perturbation
+from robustbench_rec import Interactions, Perturbation
 from robustbench_rec.components.perturbation import perturb
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
@@ -25,6 +25,11 @@ class Rogue(Perturbation):
                 return replace(split, seen=split.train)
             case "leaks as false negatives":
                 return replace(split, false_negatives=split.test)
+            case "weighs":
+                return replace(split, test_weights=np.ones(len(split.test)))
+            case "tests on others":
+                item = np.argmin(split.met().holds(0, np.arange(40)))
+                return replace(split, test=split.test + Interactions.of([0], [item], 60, 40))
             case "empties":
                 return replace(split, train=split.train.none())
             case "leaks":
@@ -37,8 +42,12 @@ class Rogue(Perturbation):
         return None
 
 
-def run(does):
-    return perturb(Rogue(level=0.5, does=does), toy_split(), rng_for(0))
+class RogueOfTests(Rogue):
+    stage = "test"
+
+
+def run(does, rogue=Rogue):
+    return perturb(rogue(level=0.5, does=does), toy_split(), rng_for(0))
 
 
 def test_doing_nothing_is_allowed():
@@ -51,7 +60,7 @@ def test_doing_nothing_is_allowed():
         ("touches test", "Rogue changed Split.test; a perturbation of stage 'train' may change"),
         ("touches seen", "Rogue changed Split.seen"),
         ("leaks", "Rogue put 120 pairs of Split.valid into Split.train"),
-        ("leaks as false negatives", "Rogue put 60 pairs of Split.test_pool into Split.false_neg"),
+        ("leaks as false negatives", "Rogue put 120 pairs of Split.test into Split.false_neg"),
         ("empties", "Rogue left no training pair"),
         ("writes", "Rogue.apply: assignment destination is read-only"),
         ("out of range", r"Rogue.apply: Interactions.items holds id \d+; ids lie in \[0, 40\)"),
@@ -61,3 +70,23 @@ def test_doing_nothing_is_allowed():
 def test_what_a_perturbation_may_not_do_is_refused_by_name(does, message):
     with pytest.raises(ValueError, match=message):
         run(does)
+
+
+@pytest.mark.parametrize(
+    ("does", "message"),
+    [
+        (
+            "weighs",
+            "RogueOfTests set Split.test_weights; a perturbation that does says weighs_test",
+        ),
+        ("tests on others", "RogueOfTests put 1 pair into Split.test that it did not"),
+        ("leaks", "RogueOfTests changed Split.train; .* may change test and test_weights only"),
+    ],
+)
+def test_what_a_perturbation_of_the_test_may_not_do_is_refused(does, message):
+    with pytest.raises(ValueError, match=message):
+        run(does, RogueOfTests)
+
+
+def test_a_perturbation_of_the_test_may_thin_it():
+    assert len(run("touches test", RogueOfTests).test) == 3

@@ -29,7 +29,7 @@ class Mine(Metric):
 
     def __call__(self, found: Ranks, k: int):
         top = found.top(k)
-        return top.sum(1 / top.ranks)
+        return top.sum(top.weights / top.ranks)
 '''
 
 CONTRACT = """
@@ -94,7 +94,7 @@ def test_it_meets_the_contract(tmp_path, write):
         [sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
-    assert "8 passed" in done.stdout
+    assert "9 passed" in done.stdout
 
 
 def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, command):
@@ -126,14 +126,18 @@ def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, command):
     assert "4 done, 0 to run" in again.stdout
     assert "new or changed" not in again.stdout
 
-    write(MINE.replace("1 / top.ranks", "2 / top.ranks"))
+    write(MINE.replace("top.weights / top.ranks", "2 * top.weights / top.ranks"))
     mended = command("run", suite, *OUT)
     assert mended.returncode == 0, mended.stderr
     assert line in mended.stdout
     for id, record in records(tmp_path / "out").items():
         assert record["metrics"]["mine@10"] == pytest.approx(2 * after[id]["metrics"]["mine@10"])
     commented = "# What changes nothing.\n        return top"
-    write(MINE.replace("1 / top.ranks", "2 / top.ranks").replace("return top", commented))
+    write(
+        MINE.replace("top.weights / top.ranks", "2 * top.weights / top.ranks").replace(
+            "return top", commented
+        )
+    )
     assert "4 done, 0 to run" in command("run", suite, *OUT).stdout
 
 
@@ -147,7 +151,7 @@ def test_what_reads_the_run_does_without_the_plugin(tmp_path, write, command):
 
 
 def test_a_broken_one_that_nobody_asks_for_harms_nobody(write, command):
-    broken = MINE.replace("return top.sum(1 / top.ranks)", "return 1 / 0")
+    broken = MINE.replace("return top.sum(top.weights / top.ranks)", "return 1 / 0")
     suite = write(broken, 'plugins = ["mine.py"]\n' + SUITE)
     done = command("run", suite, *OUT)
     assert done.returncode == 0, done.stderr
@@ -155,17 +159,17 @@ def test_a_broken_one_that_nobody_asks_for_harms_nobody(write, command):
 
 BROKEN = {
     "NaN": (
-        "1 / top.ranks)",
-        "1 / top.ranks) * float('nan')",
+        "top.weights / top.ranks)",
+        "top.weights / top.ranks) * float('nan')",
         "metric 'mine' returned NaN for user 0",
     ),
     "the wrong length": (
-        "top.sum(1 / top.ranks)",
+        "top.sum(top.weights / top.ranks)",
         "top.ranks[:3]",
         "metric 'mine' returned 3 values for 5 users",
     ),
     "an error": (
-        "1 / top.ranks",
+        "top.weights / top.ranks",
         "{}[k]",
         "metric 'mine' failed: KeyError: 10",
     ),
@@ -186,7 +190,10 @@ def test_what_goes_wrong_in_it_is_one_line_before_anything_runs(tmp_path, write,
 
 
 def test_what_goes_wrong_on_the_data_alone_fails_the_cells_with_one_line(tmp_path, write, command):
-    old, new = "1 / top.ranks)", "1 / (top.ranks if top.n_users < 6 else {}[k]))"
+    old, new = (
+        "top.weights / top.ranks)",
+        "top.weights / (top.ranks if top.n_users < 6 else {}[k]))",
+    )
     done = command("run", write(MINE.replace(old, new)), *OUT)
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr

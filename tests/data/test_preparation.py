@@ -165,13 +165,6 @@ def test_unobserved_positives_are_false_negatives_but_not_seen():
     assert not split.seen.holds(split.false_negatives.users, split.false_negatives.items).any()
 
 
-def test_a_test_sample_leaves_the_whole_pool():
-    whole = prepare(Raw(table(block(10, 10))), Log(), seed=0)
-    split = prepare(Raw(table(block(10, 10))), Log(test_sample=0.5), seed=0)
-    assert split.test_pool == whole.test
-    assert len(split.test) == round(0.5 * len(whole.test))
-
-
 def test_another_seed_is_another_split_and_row_order_is_none():
     log = block(10, 10)
     first, again = (prepare(Raw(table(rows)), Log(), seed=0) for rows in (log, log[::-1]))

@@ -176,12 +176,12 @@ def test_weights_by_hand():
     """Two users: weights 3 and 1 at ranks 2 and nowhere; weights 1, 4 and 2 at 1, 3, nowhere."""
     hits = np.array([[0, 1, 0], [1, 0, 1]], dtype=bool)
     values = ranking_metrics(hits, [2, 3], [1, 3], np.array([3.0, 1, 1, 4, 2]))
-    best = [3 + 1 / log2(3), 4 + 2 / log2(3) + 1 / log2(4)]
+    best = [1 + 1 / log2(3), 1 + 1 / log2(3) + 1 / log2(4)]  # of weight 1 each
     expected = {
         "recall@3": [3 / 4, 5 / 7],
         "precision@3": [3 / 3, 5 / 3],
         "ndcg@3": [3 / log2(3) / best[0], (1 + 4 / log2(4)) / best[1]],
-        "ndcg@1": [0, 1 / 4],
+        "ndcg@1": [0, 1],
         "hit_rate@1": [0, 1],  # those that follow do not weigh
         "mrr@3": [1 / 2, 1],
         "map@3": [1 / 2 / 2, (1 + 2 / 3) / 3],
@@ -190,14 +190,14 @@ def test_weights_by_hand():
         np.testing.assert_allclose(values[metric], value, rtol=1e-14, err_msg=metric)
 
 
-def test_one_weight_for_all_is_no_weight_but_in_precision():
+def test_one_weight_for_all_multiplies_what_is_not_over_the_total_weight():
     rng = np.random.default_rng(5)
     hits = rng.random((50, 20)) < 0.3
     relevant = hits.sum(axis=1) + rng.integers(1, 4, 50)
     ones = ranking_metrics(hits, relevant, [5, 20])
     halves = ranking_metrics(hits, relevant, [5, 20], np.full(relevant.sum(), 0.5))
     for metric, values in ones.items():
-        share = 0.5 if metric.startswith("precision") else 1
+        share = 0.5 if metric.startswith(("precision", "ndcg")) else 1
         np.testing.assert_allclose(halves[metric], share * values, rtol=1e-14)
 
 
