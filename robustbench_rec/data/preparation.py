@@ -46,10 +46,10 @@ def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
 
     A raw log is filtered (`min_rating`, then `k_core`) and split (`split_by`, `test`); parts that
     were split before are taken as they are. From the training part come the validation pairs,
-    unless they are given, and then the pairs that are held out (`hold_out`): of each user who has
-    two, so that hardly any goes without false negatives. Held-out pairs stay in `seen`; pairs
-    that are true but were never observed join `false_negatives` alone. Ids are numbered from 0 in
-    the order of the original ones, numbers by value. The order of the rows changes nothing.
+    unless they are given, and then the pairs that are held out (`hold_out`, `hold_out_by`).
+    Held-out pairs stay in `seen`; pairs that are true but were never observed join
+    `false_negatives` alone. Ids are numbered from 0 in the order of the original ones, numbers by
+    value. The order of the rows changes nothing.
 
     Whoever changes what comes out raises `training.config.PROTOCOL`, or where it is of held-out
     pairs alone `experiment.cell.HOLDING_OUT`.
@@ -78,7 +78,7 @@ def prepare(raw: Raw, dataset: Dataset, seed: int) -> Split:
     if valid is None:
         chosen = train.drawn(train.share_of_each_user(dataset.valid), rng("valid"))
         train, valid = train[~chosen], train[chosen]
-    held = train.drawn(train.share_of_each_user(dataset.hold_out), rng("hold_out"))
+    held = _held_out(train, dataset, rng("hold_out"))
     never_observed = parts.unobserved.without(train).without(valid).without(test)
     split = Split.of(
         train[~held],
@@ -284,6 +284,18 @@ def _test_counts(log: Interactions, share: float) -> IntArray:
     """
     counts = np.ceil(share * log.user_counts - 1e-9).astype(np.int64)
     return np.asarray(np.minimum(counts, np.maximum(log.user_counts - 1, 0)))
+
+
+def _held_out(train: Interactions, dataset: Dataset, rng: np.random.Generator) -> BoolArray:
+    """Return the mask (n,) of the training pairs that are held out; a larger share adds to it."""
+    if dataset.hold_out_by == "user":
+        return train.drawn(train.share_of_each_user(dataset.hold_out), rng)
+    places = rng.random(len(train))
+    last = np.lexsort((places, train.users))[train.starts[1:][train.user_counts > 0] - 1]
+    places[last] = np.inf  # a user's last pair stays
+    held = np.zeros(len(train), dtype=np.bool_)
+    held[np.argsort(places)[: round(dataset.hold_out * len(train))]] = True
+    return held & np.isfinite(places)
 
 
 def _sample(test: Interactions, share: float, rng: np.random.Generator) -> Interactions:
