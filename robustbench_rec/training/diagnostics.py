@@ -3,9 +3,14 @@
 The weight of negative j in a row is |d loss / d n_j|, and its share p_j of the row's weights is the
 distribution over negatives under which the loss trains: for a loss that is an expectation under
 distributionally robust optimisation, the worst case that it guards against.
+
+Weights push negatives down; |d loss / d p| pulls a row's positive up. Where positives are drawn as
+negatives, what their users' items get is the difference of the two.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +30,9 @@ NEGLIGIBLE = 0.01
 DIAGNOSTICS = {
     "false_negative_rate": "share of the negatives that are known false negatives",
     "false_negative_share": "share of the weight on negatives that falls on known false negatives",
+    "push_on_false_negatives": (
+        "weight on known false negatives over the pull on the positives: sums over the batch"
+    ),
     "utilisation": "share of the negatives with a weight above 1% of an even one",
     "effective_sample_size": "effective share of the negatives, (sum w)^2 / (N sum w^2)",
     "kl": "KL divergence of the weights from even ones, in nats",
@@ -34,29 +42,48 @@ DIAGNOSTICS = {
 """Name -> what it is."""
 
 
-def mechanism(weights: NDArray[np.floating], known: BoolArray) -> dict[str, float]:
-    """Summarise the weights of a probe batch.
+class Slopes(NamedTuple):
+    """How strongly a loss moves the scores of a batch.
+
+    Attributes:
+        weights: (B, N) |d loss / d n_j|, what pushes each negative down.
+        pulls: (B,) |d loss / d p|, what pulls each positive up; 0 where it is not looked at.
+
+    """
+
+    weights: NDArray[np.floating]
+    pulls: NDArray[np.floating]
+
+
+def mechanism(slopes: Slopes, known: BoolArray) -> dict[str, float]:
+    """Summarise how a loss moves the scores of a probe batch.
 
     The share on false negatives is of all weight in the batch; utilisation counts a row without
     weight as 0; effective sample size and divergences are means over the rows that have weight,
     with p_j = w_j / sum w: KL is sum p_j log(N p_j), Renyi of order 2 is log(N sum p_j^2).
 
+    The push on false negatives is the sum of their weights over that of the pulls. A loss of the
+    differences n_j - p alone pulls a positive by what it pushes the row's negatives, so that the
+    push is the share on false negatives, and never above 1.
+
     Args:
-        weights: (B, N) at least 0.
+        slopes: at least 0.
         known: (B, N) whether a negative is a known false negative.
 
     Returns:
         The entries of DIAGNOSTICS that are defined: none of the weights where all are 0, none of
-        false negatives where none is among the negatives.
+        false negatives where none is among the negatives, no push where no positive is pulled.
 
     """
-    weights = weights.astype(np.float64)
+    weights, pull = slopes.weights.astype(np.float64), slopes.pulls.sum(dtype=np.float64)
     n = weights.shape[1]
     totals = weights.sum(axis=1)
     active = totals > 0
     found: dict[str, float] = {"active_rows": float(active.mean())}
     if known.any():
         found["false_negative_rate"] = float(known.mean())
+        if pull > 0:
+            found["push_on_false_negatives"] = float(weights[known].sum() / pull)
     if not active.any():
         return found
     if known.any():
@@ -71,19 +98,22 @@ def mechanism(weights: NDArray[np.floating], known: BoolArray) -> dict[str, floa
     return found
 
 
-def implied_weights(objective: Objective, batch: Batch) -> NDArray[np.float32] | None:
-    """Return |d loss / d n_j| (B, N); None for a loss that does not look at sampled negatives.
+def slopes_of(objective: Objective, batch: Batch) -> Slopes | None:
+    """Return how a loss moves the scores of a batch; None if it looks at no sampled negative.
 
     Args:
         objective: any loss, bound.
-        batch: whose `neg` requires a gradient.
+        batch: whose `pos` and `neg` require a gradient.
 
     """
     value = objective(batch)
     if not value.requires_grad:
         return None
-    (gradient,) = torch.autograd.grad(value, [batch.neg], allow_unused=True)
-    return None if gradient is None else gradient.abs().cpu().numpy()
+    by_pos, by_neg = torch.autograd.grad(value, [batch.pos, batch.neg], allow_unused=True)
+    if by_neg is None:
+        return None
+    by_pos = torch.zeros_like(batch.pos) if by_pos is None else by_pos
+    return Slopes(by_neg.abs().cpu().numpy(), by_pos.abs().cpu().numpy())
 
 
 def probed_rows(clean: Split, split: Split, rng: np.random.Generator) -> IntArray:

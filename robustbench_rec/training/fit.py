@@ -20,10 +20,10 @@ from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.training.config import SELECT_AT, TrainConfig
 from robustbench_rec.training.diagnostics import (
     PROBE,
-    implied_weights,
     known_false_negatives,
     mechanism,
     probed_rows,
+    slopes_of,
 )
 from robustbench_rec.training.optimizers import Adam, Mover
 from robustbench_rec.training.row_form import RowForm
@@ -206,13 +206,14 @@ class Trainer:
         batch = self._scored(self._probe, (model.users, model.items), False)
         if self.form is not None:
             self.form.refuse_unless_equal(self._value, batch, str(self.loss))
-        batch.neg.requires_grad_()
-        weights = implied_weights(self.objective, batch)
-        if weights is None:
+        for scores in (batch.pos, batch.neg):
+            scores.requires_grad_()
+        slopes = slopes_of(self.objective, batch)
+        if slopes is None:
             return {}
         if self._known is None:
             self._known = known_false_negatives(*self.splits, batch.users, batch.negatives)
-        return mechanism(weights, self._known)
+        return mechanism(slopes, self._known)
 
     def run_epoch(self, epoch: int) -> None:
         """Estimate what is due, take a step for each batch of a pass, then the passes apart."""

@@ -13,10 +13,11 @@ from robustbench_rec.testing import batch_of, toy_split
 from robustbench_rec.training.diagnostics import (
     DIAGNOSTICS,
     PROBE,
-    implied_weights,
+    Slopes,
     known_false_negatives,
     mechanism,
     probed_rows,
+    slopes_of,
 )
 from robustbench_rec.training.fit import TrainConfig, Trainer, fit
 
@@ -26,15 +27,20 @@ MF = BACKBONES["mf"](dim=8)
 QUICK = TrainConfig(epochs=5, batch_size=64, lr=1e-2, eval_every=2)
 
 
+def diagnosed(weights, known, pull=0.0):
+    """Return the diagnostics of such weights, where the first positive alone is pulled."""
+    return mechanism(Slopes(weights, pull * np.eye(len(weights))[0]), known)
+
+
 def test_even_weights_are_those_of_no_concentration():
-    found = mechanism(np.full((2, 4), 0.3), NONE)
+    found = diagnosed(np.full((2, 4), 0.3), NONE)
     assert found == pytest.approx(
         {"active_rows": 1, "utilisation": 1, "effective_sample_size": 1, "kl": 0, "renyi_2": 0}
     )
 
 
 def test_all_weight_on_one_negative_is_the_most_concentrated():
-    found = mechanism(np.eye(4)[:2] * 7, NONE)
+    found = diagnosed(np.eye(4)[:2] * 7, NONE)
     assert found == pytest.approx(
         {
             "active_rows": 1,
@@ -49,7 +55,7 @@ def test_all_weight_on_one_negative_is_the_most_concentrated():
 def test_weights_between_by_hand():
     # Shares (.6, .2, .2, 0), against an even one (2.4, .8, .8, 0). (5)^2 / (4 (9 + 1 + 1)) =
     # 25 / 44; KL .6 log 2.4 + .4 log .8 = .436024; log(4 (.36 + .04 + .04)) = log 1.76.
-    found = mechanism(np.array([[3.0, 1.0, 1.0, 0.0]]), NONE[:1])
+    found = diagnosed(np.array([[3.0, 1.0, 1.0, 0.0]]), NONE[:1])
     assert found == pytest.approx(
         {
             "active_rows": 1,
@@ -65,13 +71,13 @@ def test_weights_between_by_hand():
 def test_a_weight_is_used_above_a_hundredth_of_an_even_one():
     # An even one is (98 + .0097 + .0099) / 100 = .980196.
     weights = np.concatenate([np.ones(98), [0.0097, 0.0099]])[None]
-    assert mechanism(weights, weights < 0)["utilisation"] == pytest.approx(0.99)
+    assert diagnosed(weights, weights < 0)["utilisation"] == pytest.approx(0.99)
 
 
 def test_the_scale_of_the_weights_says_nothing():
     weights = np.array([[3.0, 1.0, 1.0, 0.0], [0.1, 0.2, 0.3, 0.4]])
     known = weights > 0.35
-    assert mechanism(1e-6 * weights, known) == pytest.approx(mechanism(weights, known))
+    assert diagnosed(1e-6 * weights, known) == pytest.approx(diagnosed(weights, known))
 
 
 def test_the_share_on_false_negatives_is_of_all_weight_in_the_batch():
@@ -79,15 +85,16 @@ def test_the_share_on_false_negatives_is_of_all_weight_in_the_batch():
     weights = np.array([[0.0, 4.0, 6.0, 0.0], [1.0, 9.0, 0.0, 0.0]])
     known = np.zeros((2, 4), dtype=bool)
     known[0, 2] = known[1, 0] = True
-    found = mechanism(weights, known)
+    found = diagnosed(weights, known, pull=5.0)
     assert found["false_negative_rate"] == 0.25
     assert found["false_negative_share"] == pytest.approx(7 / 20)
+    assert found["push_on_false_negatives"] == pytest.approx(7 / 5)
     assert set(found) == set(DIAGNOSTICS)
 
 
 def test_rows_without_weight_are_idle_and_count_as_unused():
     weights = np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
-    found = mechanism(weights, NONE)
+    found = diagnosed(weights, NONE)
     assert found == pytest.approx(
         {
             "active_rows": 0.5,
@@ -100,19 +107,19 @@ def test_rows_without_weight_are_idle_and_count_as_unused():
 
 
 def test_without_any_weight_only_rates_are_known():
-    assert mechanism(np.zeros((2, 4)), NONE) == {"active_rows": 0.0}
+    assert diagnosed(np.zeros((2, 4)), NONE) == {"active_rows": 0.0}
     known = ~NONE
-    assert mechanism(np.zeros((2, 4)), known) == {"active_rows": 0.0, "false_negative_rate": 1.0}
+    assert diagnosed(np.zeros((2, 4)), known) == {"active_rows": 0.0, "false_negative_rate": 1.0}
 
 
 def test_without_known_false_negatives_nothing_is_said_of_them():
-    assert "false_negative_rate" not in mechanism(np.ones((2, 4)), NONE)
-    assert "false_negative_share" not in mechanism(np.ones((2, 4)), NONE)
+    assert "false_negative_rate" not in diagnosed(np.ones((2, 4)), NONE)
+    assert "false_negative_share" not in diagnosed(np.ones((2, 4)), NONE)
 
 
 def test_tiny_single_precision_weights_do_not_vanish_in_their_squares():
     weights = np.full((1, 4), 1e-30, dtype=np.float32)
-    assert mechanism(weights, NONE[:1])["effective_sample_size"] == pytest.approx(1)
+    assert diagnosed(weights, NONE[:1])["effective_sample_size"] == pytest.approx(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +131,11 @@ class Weighing(Loss):
         return (batch.neg * (1 - 3 * places).clamp(-2, 1) * (places < 2)).mean(dim=0).sum()
 
 
-def test_implied_weights_of_a_loss_of_one_s_own_are_absolute_derivatives():
-    neg = torch.zeros(2, 3, requires_grad=True)
-    weights = implied_weights(Weighing(), batch_of(torch.zeros(2), neg))
+def test_slopes_of_a_loss_of_one_s_own_are_absolute_derivatives():
+    pos, neg = torch.zeros(2, requires_grad=True), torch.zeros(2, 3, requires_grad=True)
+    weights, pulls = slopes_of(Weighing(), batch_of(pos, neg))
     assert weights.tolist() == [[0.5, 1.0, 0.0], [0.5, 1.0, 0.0]]
+    assert pulls.tolist() == [0.0, 0.0]  # it does not look at positives
     assert neg.grad is None
 
 
@@ -140,9 +148,55 @@ class Blind(Loss):
 
 
 def test_a_loss_that_does_not_look_at_negatives_has_no_weights():
-    batch = batch_of(torch.zeros(2), torch.zeros(2, 3, requires_grad=True))
-    assert implied_weights(Blind(), batch) is None
-    assert implied_weights(LOSSES["directau"](), batch) is None
+    scores = (torch.zeros(2, requires_grad=True), torch.zeros(2, 3, requires_grad=True))
+    assert slopes_of(Blind(), batch_of(*scores)) is None
+    assert slopes_of(LOSSES["directau"](), batch_of(*scores)) is None
+
+
+PUSHED = {
+    # Shares of a softmax: e^1.5 / (e^.5 + e^1.5) = .731059, e^0 / (e^0 + e^2) = .119203; their
+    # mean, as each row is pulled by 1 / tau, and its negatives pushed by as much.
+    "softmax": ({"tau": 0.2}, (0.731059 + 0.119203) / 2),
+    # Slopes sigmoid(n - p): .5 and .549834, .450166 and .549834. Of .549834 + .450166 = 1 in all
+    # known, over the sum of them, 2.049834: the second row's p is .1 too.
+    "bpr": ({}, 1 / 2.049834),
+    # Slopes w / N = 5 above the margin, .2: of .3 alone, and of .2 + .1 neither; pulls 1 and 1.
+    "ccl": ({"margin": 0.2, "weight": 10.0}, 5 / 2),
+}
+
+
+@pytest.mark.parametrize("name", PUSHED)
+def test_the_push_on_false_negatives_by_hand(name):
+    settings, expected = PUSHED[name]
+    pos = torch.tensor([0.1, 0.1], dtype=torch.float64, requires_grad=True)
+    neg = torch.tensor([[0.1, 0.3], [-0.1, 0.3]], dtype=torch.float64, requires_grad=True)
+    known = np.array([[False, True], [True, False]])
+    slopes = slopes_of(LOSSES[name](**settings).bind(2, 9), batch_of(pos, neg))
+    found = mechanism(slopes, known)
+    assert found["push_on_false_negatives"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["softmax", "bpr", "psl"])
+def test_a_loss_of_differences_pushes_by_the_share_on_false_negatives(name):
+    rng = np.random.default_rng(0)
+    pos, neg = (torch.tensor(rng.normal(size=size)) for size in ((6,), (6, 9)))
+    batch = batch_of(pos.requires_grad_(), neg.requires_grad_())
+    found = mechanism(slopes_of(LOSSES[name]().bind(6, 9), batch), rng.random((6, 9)) < 0.3)
+    share = found["false_negative_share"]
+    assert found["push_on_false_negatives"] == pytest.approx(share, rel=1e-9)
+
+
+def test_no_push_is_told_where_no_positive_is_pulled_or_no_false_negative_is_known():
+    weights = np.ones((2, 4))
+    assert "push_on_false_negatives" not in diagnosed(weights, ~NONE, pull=0.0)
+    assert "push_on_false_negatives" not in diagnosed(weights, NONE, pull=1.0)
+    # Positives at their target, and negatives above the margin.
+    pos, neg = torch.ones(2, requires_grad=True), torch.ones(2, 4, requires_grad=True)
+    found = mechanism(slopes_of(LOSSES["ccl"](), batch_of(pos, neg)), ~NONE)
+    assert found["false_negative_share"] == 1.0
+    assert "push_on_false_negatives" not in found
+    # No negative above the margin: positives are pulled, and nothing pushes.
+    assert diagnosed(0 * weights, ~NONE, pull=1.0)["push_on_false_negatives"] == 0.0
 
 
 def test_known_false_negatives_are_the_clean_training_pairs_hidden_ones_and_validation():
@@ -196,7 +250,7 @@ def trainer_of(loss, split=None, clean=None):
 def test_the_probe_is_the_same_for_every_loss_and_at_every_epoch(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "robustbench_rec.training.fit.implied_weights", lambda objective, batch: seen.append(batch)
+        "robustbench_rec.training.fit.slopes_of", lambda objective, batch: seen.append(batch)
     )
     few, many = (trainer_of(LOSSES["softmax"](n_negatives=n)) for n in (1, 9))
     for trainer in (few, few, many):
