@@ -211,6 +211,7 @@ class Split:
             equals it unless the data set keeps back a larger pool (`test_sample`).
         contamination: probability, for each negative slot, that it is drawn from the user's
             `false_negatives` instead of the items the user never met.
+        spares_positive: whether a row's own positive is left out of that draw.
         user_ids, item_ids: (n_users,) and (n_items,) original ids, or None.
 
     Raises:
@@ -225,6 +226,7 @@ class Split:
     false_negatives: Interactions
     test_pool: Interactions
     contamination: float = 0.0
+    spares_positive: bool = False
     user_ids: NDArray[Any] | None = field(default=None, repr=False)
     item_ids: NDArray[Any] | None = field(default=None, repr=False)
 

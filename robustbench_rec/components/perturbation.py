@@ -19,7 +19,7 @@ Stage = Literal["train", "negatives", "test"]
 
 MAY_CHANGE: dict[Stage, tuple[str, ...]] = {
     "train": ("train", "false_negatives"),
-    "negatives": ("false_negatives", "contamination"),
+    "negatives": ("false_negatives", "contamination", "spares_positive"),
     "test": ("test",),
 }
 """The fields of a Split that a perturbation of each stage may change."""
