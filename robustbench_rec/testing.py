@@ -26,8 +26,10 @@ from robustbench_rec.interactions import IntArray, Interactions, Split
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.training.row_form import RowForm
 
-PARTS = ("train", "seen", "valid", "test", "false_negatives", "test_pool", "contamination")
-PARTS += ("spares_positive",)
+PARTS = (
+    *("train", "seen", "valid", "test", "false_negatives", "test_pool"),
+    *("contamination", "spares_positive"),
+)
 
 
 def toy_split(n_users: int = 60, n_items: int = 40, seed: int = 0) -> Split:

@@ -10,6 +10,7 @@ negatives, what their users' items get is the difference of the two.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ PROBE = (512, 500)
 """Rows and negatives of the probe batch: the same for every loss, whatever N it trains with.
 
 Whoever changes it raises PROTOCOL, so that no run mixes two."""
+MOST_CUTS = 16
+"""A row of the probe batch is cut into so many at most, where a loss trains with few negatives."""
 NEGLIGIBLE = 0.01
 """A negative is used if its weight is more than this share of an even one."""
 
@@ -31,7 +34,8 @@ DIAGNOSTICS = {
     "false_negative_rate": "share of the negatives that are known false negatives",
     "false_negative_share": "share of the weight on negatives that falls on known false negatives",
     "push_on_false_negatives": (
-        "weight on known false negatives over the pull on the positives: sums over the batch"
+        "weight of a known false negative that has any, times their number in a row as the loss "
+        "trains on, over the pull on a positive; above 1 a positive drawn as one cannot rise"
     ),
     "utilisation": "share of the negatives with a weight above 1% of an even one",
     "effective_sample_size": "effective share of the negatives, (sum w)^2 / (N sum w^2)",
@@ -55,35 +59,29 @@ class Slopes(NamedTuple):
     pulls: NDArray[np.floating]
 
 
-def mechanism(slopes: Slopes, known: BoolArray) -> dict[str, float]:
-    """Summarise how a loss moves the scores of a probe batch.
+def mechanism(weights: NDArray[np.floating], known: BoolArray) -> dict[str, float]:
+    """Summarise the weights of a probe batch.
 
     The share on false negatives is of all weight in the batch; utilisation counts a row without
     weight as 0; effective sample size and divergences are means over the rows that have weight,
     with p_j = w_j / sum w: KL is sum p_j log(N p_j), Renyi of order 2 is log(N sum p_j^2).
 
-    The push on false negatives is the sum of their weights over that of the pulls. A loss of the
-    differences n_j - p alone pulls a positive by what it pushes the row's negatives, so that the
-    push is the share on false negatives, and never above 1.
-
     Args:
-        slopes: at least 0.
+        weights: (B, N) at least 0.
         known: (B, N) whether a negative is a known false negative.
 
     Returns:
-        The entries of DIAGNOSTICS that are defined: none of the weights where all are 0, none of
-        false negatives where none is among the negatives, no push where no positive is pulled.
+        The entries of DIAGNOSTICS that are defined, but for the push: none of the weights where all
+        are 0, none of false negatives where none is among the negatives.
 
     """
-    weights, pull = slopes.weights.astype(np.float64), slopes.pulls.sum(dtype=np.float64)
+    weights = weights.astype(np.float64)
     n = weights.shape[1]
     totals = weights.sum(axis=1)
     active = totals > 0
     found: dict[str, float] = {"active_rows": float(active.mean())}
     if known.any():
         found["false_negative_rate"] = float(known.mean())
-        if pull > 0:
-            found["push_on_false_negatives"] = float(weights[known].sum() / pull)
     if not active.any():
         return found
     if known.any():
@@ -98,14 +96,66 @@ def mechanism(slopes: Slopes, known: BoolArray) -> dict[str, float]:
     return found
 
 
+def push(slopes: Slopes | None, known: BoolArray) -> dict[str, float]:
+    """Return the push on false negatives, r w / q: above 1, a positive drawn as one cannot rise.
+
+    In a row there are r known false negatives; w is the mean weight of those that have any, q the
+    mean pull on the positives that are pulled. Where a user's positives are drawn as negatives,
+    each is pulled by q in its own row and pushed by r w in all, as long as the loss pushes it at
+    all. A loss that truncates ceases to: above 1 its positives stay where it does, half of them
+    unpushed, so that the plain sum of the weights over that of the pulls stays below 1.
+
+    False negatives that never are a positive of training count too, though nothing pulls them:
+    what contamination adds is what the push grows by from level 0.
+
+    A loss of differences n_j - p alone that weighs all negatives, as the softmax or BPR, pulls a
+    positive by what it pushes the row's negatives: its push is its share on false negatives.
+
+    Args:
+        slopes: at least 0, of a batch of rows as the loss trains on; None has no push.
+        known: (B, N) whether a negative is a known false negative.
+
+    Returns:
+        The entry of DIAGNOSTICS; none where no false negative is known, or no positive is pulled.
+
+    """
+    if slopes is None or not known.any() or not slopes.pulls.any():
+        return {}
+    weights, pulls = slopes.weights[known], slopes.pulls
+    w, q = (
+        some[some > 0].mean(dtype=np.float64) if some.any() else 0.0 for some in (weights, pulls)
+    )
+    return {"push_on_false_negatives": float(weights.size / pulls.size * w / q)}
+
+
+def cut(batch: Batch, known: BoolArray, n: int) -> tuple[Batch, BoolArray]:
+    """Return a batch in rows of n negatives, and what is known of these, both (C B, n).
+
+    A loss that sums over negatives pushes N times as much, and pulls as much, with N as with one.
+    Each row stands C times, with other negatives; a batch of n or fewer stays as it is.
+    """
+    width = batch.neg.shape[1]
+    if n >= width:
+        return batch, known
+    n_cuts = min(width // n, MOST_CUTS)
+    rows = ("pos", "users", "items", "user_vectors", "item_vectors")
+    parts = {part: getattr(batch, part).repeat_interleave(n_cuts, dim=0) for part in rows}
+    for part in ("neg", "negatives"):
+        parts[part] = getattr(batch, part)[:, : n_cuts * n].reshape(-1, n)  # (C B, n)
+    return replace(batch, **parts), known[:, : n_cuts * n].reshape(-1, n)
+
+
 def slopes_of(objective: Objective, batch: Batch) -> Slopes | None:
     """Return how a loss moves the scores of a batch; None if it looks at no sampled negative.
 
     Args:
         objective: any loss, bound.
-        batch: whose `pos` and `neg` require a gradient.
+        batch: scores and embeddings are held fixed.
 
     """
+    batch = batch.detached()
+    for scores in (batch.pos, batch.neg):
+        scores.requires_grad_()
     value = objective(batch)
     if not value.requires_grad:
         return None

@@ -60,8 +60,6 @@ class TestAdvInfoNCE(LossContract):
         # whole is the negatives'.
         objective = opposed(self.loss, [[1.0]], [[0.3], [0.3], [0.3]])
         batch = row(0.2, [0.4, 0.1, -0.3], [0, 1, 2])
-        for scores in (batch.pos, batch.neg):
-            scores.requires_grad_()
         weights = slopes_of(objective, batch).weights
         expected = (batch.neg.detach() / 0.5).softmax(dim=1).numpy()
         assert weights / weights.sum() == pytest.approx(expected, abs=1e-6)

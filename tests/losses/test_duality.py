@@ -99,8 +99,8 @@ def value_of(loss, scores):
 
 def weights_of(loss, scores):
     """Return the implied weights of one row's negatives, as shares of their sum, and the sum."""
-    neg = torch.tensor(scores).unsqueeze(0).requires_grad_()
-    pos = torch.tensor([POSITIVE], dtype=torch.float64, requires_grad=True)
+    neg = torch.tensor(scores).unsqueeze(0)
+    pos = torch.tensor([POSITIVE], dtype=torch.float64)
     (weights,) = slopes_of(loss.bind(1, 9), batch_of(pos, neg)).weights
     return weights / weights.sum(), weights.sum()
 

@@ -9,7 +9,7 @@ import torch
 from robustbench_rec import LOSSES
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import batch_of
-from robustbench_rec.training.diagnostics import Slopes, mechanism, slopes_of
+from robustbench_rec.training.diagnostics import mechanism, slopes_of
 
 ROWS, N = 4, 7
 
@@ -178,8 +178,7 @@ def test_the_order_leads_from_truncation_to_concentration():
     above = (neg > 0.1).sum(dim=1).double()
     known = np.zeros((ROWS, N), dtype=bool)
     orders = [1e6, 20.0, 3.0, 2.0, 1.5, 1.2, 1.05, 1.0005]
-    weights = [weights_of(LOSSES["drrl"](order=a, margin=0.1)) for a in orders]
-    found = [mechanism(Slopes(one, np.ones(ROWS)), known) for one in weights]
+    found = [mechanism(weights_of(LOSSES["drrl"](order=a, margin=0.1)), known) for a in orders]
     for name in ("kl", "renyi_2"):
         values = [one[name] for one in found]
         assert values == sorted(values)
@@ -218,8 +217,8 @@ def test_with_its_margin_far_below_drrl_near_order_1_weighs_like_the_softmax(tau
 
 def test_a_higher_score_multiplies_the_softmax_s_weight_but_adds_to_that_of_drrl():
     """How sensitive each is to a false negative that scores d above the others."""
-    neg = torch.tensor([[0.3, 0.3 + 0.5]]).double().requires_grad_()
-    batch = batch_of(torch.zeros(1).double().requires_grad_(), neg)
+    neg = torch.tensor([[0.3, 0.3 + 0.5]]).double()
+    batch = batch_of(torch.zeros(1).double(), neg)
     ratios = {}
     for name, settings in (
         ("softmax", {"tau": 0.2}),

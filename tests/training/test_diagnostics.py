@@ -7,40 +7,47 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_rec import BACKBONES, LOSSES, PERTURBATIONS, Interactions, Loss, Split
+from robustbench_rec import (
+    BACKBONES,
+    LOSSES,
+    PERTURBATIONS,
+    Interactions,
+    Loss,
+    Split,
+    evaluate,
+    load_dataset,
+)
 from robustbench_rec.components.perturbation import perturb
 from robustbench_rec.testing import batch_of, toy_split
 from robustbench_rec.training.diagnostics import (
     DIAGNOSTICS,
     PROBE,
     Slopes,
+    cut,
     known_false_negatives,
     mechanism,
     probed_rows,
+    push,
     slopes_of,
 )
 from robustbench_rec.training.fit import TrainConfig, Trainer, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NONE = np.zeros((2, 4), dtype=bool)
+PUSH = "push_on_false_negatives"
 MF = BACKBONES["mf"](dim=8)
 QUICK = TrainConfig(epochs=5, batch_size=64, lr=1e-2, eval_every=2)
 
 
-def diagnosed(weights, known, pull=0.0):
-    """Return the diagnostics of such weights, where the first positive alone is pulled."""
-    return mechanism(Slopes(weights, pull * np.eye(len(weights))[0]), known)
-
-
 def test_even_weights_are_those_of_no_concentration():
-    found = diagnosed(np.full((2, 4), 0.3), NONE)
+    found = mechanism(np.full((2, 4), 0.3), NONE)
     assert found == pytest.approx(
         {"active_rows": 1, "utilisation": 1, "effective_sample_size": 1, "kl": 0, "renyi_2": 0}
     )
 
 
 def test_all_weight_on_one_negative_is_the_most_concentrated():
-    found = diagnosed(np.eye(4)[:2] * 7, NONE)
+    found = mechanism(np.eye(4)[:2] * 7, NONE)
     assert found == pytest.approx(
         {
             "active_rows": 1,
@@ -55,7 +62,7 @@ def test_all_weight_on_one_negative_is_the_most_concentrated():
 def test_weights_between_by_hand():
     # Shares (.6, .2, .2, 0), against an even one (2.4, .8, .8, 0). (5)^2 / (4 (9 + 1 + 1)) =
     # 25 / 44; KL .6 log 2.4 + .4 log .8 = .436024; log(4 (.36 + .04 + .04)) = log 1.76.
-    found = diagnosed(np.array([[3.0, 1.0, 1.0, 0.0]]), NONE[:1])
+    found = mechanism(np.array([[3.0, 1.0, 1.0, 0.0]]), NONE[:1])
     assert found == pytest.approx(
         {
             "active_rows": 1,
@@ -71,13 +78,13 @@ def test_weights_between_by_hand():
 def test_a_weight_is_used_above_a_hundredth_of_an_even_one():
     # An even one is (98 + .0097 + .0099) / 100 = .980196.
     weights = np.concatenate([np.ones(98), [0.0097, 0.0099]])[None]
-    assert diagnosed(weights, weights < 0)["utilisation"] == pytest.approx(0.99)
+    assert mechanism(weights, weights < 0)["utilisation"] == pytest.approx(0.99)
 
 
 def test_the_scale_of_the_weights_says_nothing():
     weights = np.array([[3.0, 1.0, 1.0, 0.0], [0.1, 0.2, 0.3, 0.4]])
     known = weights > 0.35
-    assert diagnosed(1e-6 * weights, known) == pytest.approx(diagnosed(weights, known))
+    assert mechanism(1e-6 * weights, known) == pytest.approx(mechanism(weights, known))
 
 
 def test_the_share_on_false_negatives_is_of_all_weight_in_the_batch():
@@ -85,16 +92,17 @@ def test_the_share_on_false_negatives_is_of_all_weight_in_the_batch():
     weights = np.array([[0.0, 4.0, 6.0, 0.0], [1.0, 9.0, 0.0, 0.0]])
     known = np.zeros((2, 4), dtype=bool)
     known[0, 2] = known[1, 0] = True
-    found = diagnosed(weights, known, pull=5.0)
+    found = mechanism(weights, known)
     assert found["false_negative_rate"] == 0.25
     assert found["false_negative_share"] == pytest.approx(7 / 20)
-    assert found["push_on_false_negatives"] == pytest.approx(7 / 5)
-    assert set(found) == set(DIAGNOSTICS)
+    pushed = push(Slopes(weights, np.array([5.0, 0.0])), known)
+    assert pushed == {PUSH: pytest.approx(3.5 / 5)}  # 1 in a row; their mean over the only pull
+    assert set(found | pushed) == set(DIAGNOSTICS)
 
 
 def test_rows_without_weight_are_idle_and_count_as_unused():
     weights = np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
-    found = diagnosed(weights, NONE)
+    found = mechanism(weights, NONE)
     assert found == pytest.approx(
         {
             "active_rows": 0.5,
@@ -107,19 +115,19 @@ def test_rows_without_weight_are_idle_and_count_as_unused():
 
 
 def test_without_any_weight_only_rates_are_known():
-    assert diagnosed(np.zeros((2, 4)), NONE) == {"active_rows": 0.0}
+    assert mechanism(np.zeros((2, 4)), NONE) == {"active_rows": 0.0}
     known = ~NONE
-    assert diagnosed(np.zeros((2, 4)), known) == {"active_rows": 0.0, "false_negative_rate": 1.0}
+    assert mechanism(np.zeros((2, 4)), known) == {"active_rows": 0.0, "false_negative_rate": 1.0}
 
 
 def test_without_known_false_negatives_nothing_is_said_of_them():
-    assert "false_negative_rate" not in diagnosed(np.ones((2, 4)), NONE)
-    assert "false_negative_share" not in diagnosed(np.ones((2, 4)), NONE)
+    assert "false_negative_rate" not in mechanism(np.ones((2, 4)), NONE)
+    assert "false_negative_share" not in mechanism(np.ones((2, 4)), NONE)
 
 
 def test_tiny_single_precision_weights_do_not_vanish_in_their_squares():
     weights = np.full((1, 4), 1e-30, dtype=np.float32)
-    assert diagnosed(weights, NONE[:1])["effective_sample_size"] == pytest.approx(1)
+    assert mechanism(weights, NONE[:1])["effective_sample_size"] == pytest.approx(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +140,11 @@ class Weighing(Loss):
 
 
 def test_slopes_of_a_loss_of_one_s_own_are_absolute_derivatives():
-    pos, neg = torch.zeros(2, requires_grad=True), torch.zeros(2, 3, requires_grad=True)
-    weights, pulls = slopes_of(Weighing(), batch_of(pos, neg))
+    neg = torch.zeros(2, 3)
+    weights, pulls = slopes_of(Weighing(), batch_of(torch.zeros(2), neg))
     assert weights.tolist() == [[0.5, 1.0, 0.0], [0.5, 1.0, 0.0]]
     assert pulls.tolist() == [0.0, 0.0]  # it does not look at positives
-    assert neg.grad is None
+    assert not neg.requires_grad
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,9 +156,9 @@ class Blind(Loss):
 
 
 def test_a_loss_that_does_not_look_at_negatives_has_no_weights():
-    scores = (torch.zeros(2, requires_grad=True), torch.zeros(2, 3, requires_grad=True))
-    assert slopes_of(Blind(), batch_of(*scores)) is None
-    assert slopes_of(LOSSES["directau"](), batch_of(*scores)) is None
+    batch = batch_of(torch.zeros(2), torch.zeros(2, 3))
+    assert slopes_of(Blind(), batch) is None
+    assert slopes_of(LOSSES["directau"](), batch) is None
 
 
 PUSHED = {
@@ -160,43 +168,68 @@ PUSHED = {
     # Slopes sigmoid(n - p): .5 and .549834, .450166 and .549834. Of .549834 + .450166 = 1 in all
     # known, over the sum of them, 2.049834: the second row's p is .1 too.
     "bpr": ({}, 1 / 2.049834),
-    # Slopes w / N = 5 above the margin, .2: of .3 alone, and of .2 + .1 neither; pulls 1 and 1.
-    "ccl": ({"margin": 0.2, "weight": 10.0}, 5 / 2),
+    # One known a row. Slopes w / N = 5 above the margin, .2: of .3, but not of -.1; pulls of 1.
+    "ccl": ({"margin": 0.2, "weight": 10.0}, 5.0),
 }
 
 
 @pytest.mark.parametrize("name", PUSHED)
 def test_the_push_on_false_negatives_by_hand(name):
     settings, expected = PUSHED[name]
-    pos = torch.tensor([0.1, 0.1], dtype=torch.float64, requires_grad=True)
-    neg = torch.tensor([[0.1, 0.3], [-0.1, 0.3]], dtype=torch.float64, requires_grad=True)
+    pos = torch.tensor([0.1, 0.1], dtype=torch.float64)
+    neg = torch.tensor([[0.1, 0.3], [-0.1, 0.3]], dtype=torch.float64)
     known = np.array([[False, True], [True, False]])
     slopes = slopes_of(LOSSES[name](**settings).bind(2, 9), batch_of(pos, neg))
-    found = mechanism(slopes, known)
-    assert found["push_on_false_negatives"] == pytest.approx(expected, abs=1e-6)
+    assert push(slopes, known) == {PUSH: pytest.approx(expected, abs=1e-6)}
 
 
-@pytest.mark.parametrize("name", ["softmax", "bpr", "psl"])
+@pytest.mark.parametrize("name", ["softmax", "bpr"])
 def test_a_loss_of_differences_pushes_by_the_share_on_false_negatives(name):
     rng = np.random.default_rng(0)
     pos, neg = (torch.tensor(rng.normal(size=size)) for size in ((6,), (6, 9)))
-    batch = batch_of(pos.requires_grad_(), neg.requires_grad_())
-    found = mechanism(slopes_of(LOSSES[name]().bind(6, 9), batch), rng.random((6, 9)) < 0.3)
-    share = found["false_negative_share"]
-    assert found["push_on_false_negatives"] == pytest.approx(share, rel=1e-9)
+    slopes = slopes_of(LOSSES[name]().bind(6, 9), batch_of(pos, neg))
+    known = rng.random((6, 9)) < 0.3
+    share = mechanism(slopes.weights, known)["false_negative_share"]
+    assert push(slopes, known) == {PUSH: pytest.approx(share, rel=1e-9)}
 
 
 def test_no_push_is_told_where_no_positive_is_pulled_or_no_false_negative_is_known():
-    weights = np.ones((2, 4))
-    assert "push_on_false_negatives" not in diagnosed(weights, ~NONE, pull=0.0)
-    assert "push_on_false_negatives" not in diagnosed(weights, NONE, pull=1.0)
-    # Positives at their target, and negatives above the margin.
-    pos, neg = torch.ones(2, requires_grad=True), torch.ones(2, 4, requires_grad=True)
-    found = mechanism(slopes_of(LOSSES["ccl"](), batch_of(pos, neg)), ~NONE)
-    assert found["false_negative_share"] == 1.0
-    assert "push_on_false_negatives" not in found
-    # No negative above the margin: positives are pulled, and nothing pushes.
-    assert diagnosed(0 * weights, ~NONE, pull=1.0)["push_on_false_negatives"] == 0.0
+    weights, pulled = np.ones((2, 4)), np.array([0.0, 1.0])
+    assert push(Slopes(weights, 0 * pulled), ~NONE) == {}
+    assert push(Slopes(weights, pulled), NONE) == {}
+    assert push(None, ~NONE) == {}
+    # Positives at their target are not pulled, and negatives above the margin are pushed.
+    at_target = slopes_of(LOSSES["ccl"](), batch_of(torch.ones(2), torch.ones(2, 4)))
+    assert at_target.weights.all()
+    assert push(at_target, ~NONE) == {}
+    # No negative stands above the margin: positives are pulled, and nothing pushes.
+    assert push(Slopes(0 * weights, pulled), ~NONE) == {PUSH: 0.0}
+
+
+def test_a_batch_is_cut_into_rows_of_as_many_negatives_as_a_loss_trains_with():
+    neg = torch.arange(10.0).reshape(2, 5)
+    whole = batch_of(torch.tensor([0.1, 0.2]), neg)
+    known = neg.numpy() % 3 == 0
+    batch, cut_known = cut(whole, known, 2)
+    assert batch.neg.tolist() == [[0, 1], [2, 3], [5, 6], [7, 8]]
+    assert cut_known.tolist() == [[True, False], [False, True], [False, True], [False, False]]
+    assert batch.users.tolist() == [0, 0, 1, 1]
+    assert batch.pos.tolist() == whole.pos[[0, 0, 1, 1]].tolist()
+    assert torch.equal(batch.item_vectors, whole.item_vectors[[0, 0, 1, 1]])
+    assert torch.equal(batch.negatives[2:].flatten(), whole.negatives[1, :4])
+    assert cut(whole, known, 5)[0] is cut(whole, known, 9)[0] is whole
+    assert len(cut(batch_of(torch.zeros(2), torch.zeros(2, 500)), NONE[:, :1], 1)[0].pos) == 32
+
+
+@pytest.mark.parametrize("name", ["bce", "mse"])
+def test_the_push_of_a_loss_that_sums_is_that_of_its_own_number_of_negatives(name):
+    """With equal scores it is the number of known false negatives in a row."""
+    half = batch_of(torch.zeros(4), torch.zeros(4, 500))
+    known = np.broadcast_to(np.arange(500) % 2 == 0, (4, 500))
+    for n in (1, 2, 10):
+        cut_batch, cut_known = cut(half, known, n)
+        pushed = push(slopes_of(LOSSES[name](n_negatives=n), cut_batch), cut_known)
+        assert pushed == {PUSH: pytest.approx(n / 2)}
 
 
 def test_known_false_negatives_are_the_clean_training_pairs_hidden_ones_and_validation():
@@ -322,3 +355,27 @@ def test_where_nothing_clean_is_left_what_there_is_is_probed():
     others = replace(clean, train=clean.false_negatives)
     probed = probed_rows(clean, others, np.random.default_rng(0))
     assert np.array_equal(np.sort(probed), np.arange(len(others.train)))
+
+
+@pytest.mark.parametrize(("weight", "pinned"), [(2.0, False), (10.0, True)])
+def test_a_loss_collapses_where_false_negatives_are_pushed_more_than_positives_are_pulled(
+    weight, pinned
+):
+    """At rate r of one's own positives, CCL pushes each by w r in all, and pulls it by 1."""
+    world = {"n_users": 150, "n_items": 200, "positives": 30.0, "observed": 0.8}
+    clean = load_dataset("synthetic", **world)
+    loss = LOSSES["ccl"](weight=weight, n_negatives=32)
+    config = TrainConfig(epochs=15, batch_size=128, lr=1e-2, eval_every=5)
+    ndcg, pushes = [], []
+    for level in (0.0, 0.2):
+        noise = PERTURBATIONS["negative_contamination"](level=level)
+        split = perturb(noise, clean, np.random.default_rng(0))
+        model = fit(split, MF, loss, config, seed=0, clean=clean)
+        found = evaluate(model.users, model.items, split.test, split.seen, [20], ["ndcg"])
+        ndcg.append(found.per_user["ndcg@20"].mean())
+        pushes.append(dict(model.mechanism)[model.best_epoch][PUSH])
+    assert pushes[0] < 1  # of hidden positives alone
+    assert pushes[1] == pytest.approx(0.2 * weight + 0.8 * pushes[0], rel=0.05)
+    assert (pushes[1] > 1) == pinned
+    retained = ndcg[1] / ndcg[0]  # .93 and .50; other worlds .82 and .65, 1.03 and .53
+    assert retained < 0.65 if pinned else retained > 0.8
