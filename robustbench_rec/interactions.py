@@ -208,9 +208,10 @@ class Split:
         false_negatives: positives known to be missing from `train` (held out as a pool, hidden by
             a perturbation, or known from a synthetic world's truth).
         test_weights: (len(test),) float64 above 0, what each pair of `test` counts for; None where
-            all count the same. A perturbation of stage "test" may set it.
+            all count the same. A perturbation of the test may set it.
         contamination: probability, for each negative slot, that it is drawn from the user's
             `false_negatives` instead of the items the user never met.
+        spares_positive: whether a row's own positive is left out of that draw.
         user_ids, item_ids: (n_users,) and (n_items,) original ids, or None.
 
     Raises:
@@ -226,6 +227,7 @@ class Split:
     false_negatives: Interactions
     contamination: float = 0.0
     test_weights: NDArray[np.float64] | None = None
+    spares_positive: bool = False
     user_ids: NDArray[Any] | None = field(default=None, repr=False)
     item_ids: NDArray[Any] | None = field(default=None, repr=False)
 

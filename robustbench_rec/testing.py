@@ -26,7 +26,10 @@ from robustbench_rec.interactions import IntArray, Interactions, Split
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.training.row_form import RowForm
 
-PARTS = ("train", "seen", "valid", "test", "false_negatives", "contamination", "test_weights")
+PARTS = (
+    *("train", "seen", "valid", "test", "test_weights"),
+    *("false_negatives", "contamination", "spares_positive"),
+)
 
 
 def toy_split(n_users: int = 60, n_items: int = 40, seed: int = 0) -> Split:
@@ -81,9 +84,11 @@ class PerturbationContract:
             applied = chosen.apply(clean, rng_for(0))
         except ValueError:
             return  # perturb never applies level 0, so refusing it is fine
-        allowed = {"false_negatives"} if chosen.acts_through == "negatives" else set()
+        # From what false negatives are drawn matters only where some are.
+        allowed = {*MAY_CHANGE["negatives"]} - {"contamination"}
         if chosen.acts_through != "test":
-            assert _changed(clean, applied) <= allowed
+            is_of_negatives = chosen.acts_through == "negatives"
+            assert _changed(clean, applied) <= (allowed if is_of_negatives else set())
 
     def test_changes_something(self) -> None:
         assert _changed(toy_split(), self.at(self.levels[-1]))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from robustbench_rec.components.registry import Registry
 from robustbench_rec.components.settings import Component, setting
+from robustbench_rec.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +71,28 @@ class Dataset(Component):
     )
     hold_out: float = setting(
         0.0,
-        "share of each user's training pairs held out as known false negatives: rounded down, "
-        "but one at least, and never all",
+        "share of the training pairs that is held out as known false negatives",
         at_least=0,
         below=1,
+    )
+    hold_out_by: Literal["user", "pairs"] = setting(
+        "user",
+        "user: that share of each user's pairs, rounded down, but one at least; pairs: of all "
+        "pairs at once, so that some users have none; either way a user keeps one to train on",
     )
 
     licence: ClassVar[str] = ""
     how_to_get: ClassVar[str] = ""
     """What to do where the data are missing."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hold_out_by != "user" and not self.hold_out:
+            raise InputError(
+                f"{type(self).__name__}.hold_out_by is {self.hold_out_by!r}, but hold_out is 0: "
+                "set hold_out = 0.1, or leave hold_out_by out",
+                ("hold_out_by",),
+            )
 
     def read(self, data_dir: Path) -> Raw:
         """Read the pairs; raise InputError, naming file and line, where they are unfit."""

@@ -19,7 +19,7 @@ ActsThrough = Literal["training pairs", "negatives", "test"]
 
 MAY_CHANGE: dict[ActsThrough, tuple[str, ...]] = {
     "training pairs": ("train", "false_negatives"),
-    "negatives": ("false_negatives", "contamination"),
+    "negatives": ("false_negatives", "contamination", "spares_positive"),
     "test": ("test", "test_weights"),
 }
 """The fields of a Split that a perturbation may change, by what it acts through."""

@@ -84,7 +84,7 @@ def prepare(raw: Raw, dataset: Dataset, seed: int, replicate: Replicate | None =
         train = train if valid is None else train + valid
         chosen = train.drawn(counts, rng("valid"))
         train, valid = train[~chosen], train[chosen]
-    held = train.drawn(train.share_of_each_user(dataset.hold_out), rng("hold_out"))
+    held = _held_out(train, dataset, rng("hold_out"))
     never_observed = parts.unobserved.without(train).without(valid).without(test)
     split = Split.of(
         train[~held],
@@ -313,6 +313,18 @@ def _test_counts(log: Interactions, share: float) -> IntArray:
     """
     counts = np.ceil(share * log.user_counts - 1e-9).astype(np.int64)
     return np.asarray(np.minimum(counts, np.maximum(log.user_counts - 1, 0)))
+
+
+def _held_out(train: Interactions, dataset: Dataset, rng: np.random.Generator) -> BoolArray:
+    """Return the mask (n,) of the training pairs that are held out; a larger share adds to it."""
+    if dataset.hold_out_by == "user":
+        return train.drawn(train.share_of_each_user(dataset.hold_out), rng)
+    places = rng.random(len(train))
+    last = np.lexsort((places, train.users))[train.starts[1:][train.user_counts > 0] - 1]
+    places[last] = np.inf  # a user's last pair stays
+    held = np.zeros(len(train), dtype=np.bool_)
+    held[np.argsort(places)[: round(dataset.hold_out * len(train))]] = True
+    return held & np.isfinite(places)
 
 
 def _compact(split: Split, called: str) -> Split:

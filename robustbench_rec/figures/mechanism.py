@@ -44,8 +44,10 @@ FIGURE = ["dataset", "backbone", "perturbation"]
 """What one figure holds constant."""
 ON_FALSE, EVEN = "false_negative_share", "false_negative_rate"
 """What falls on known false negatives of a loss's weights, and what would if they were even."""
+PUSH = "push_on_false_negatives"
 BY_LEVEL = {
     ON_FALSE: "Weight on known false negatives",
+    PUSH: "Push on false negatives / pull on positives",
     "utilisation": "Negatives above 1% of an even weight",
     "effective_sample_size": "Effective share of the negatives",
     "active_rows": "Rows in which any negative has a weight",
@@ -53,9 +55,12 @@ BY_LEVEL = {
     "renyi_2": "Renyi divergence of order 2, in nats",
 }
 """Diagnostic -> what a panel says of it."""
+MOST_PANELS = 6
+"""The first of them that were measured: the divergence of order 2, of a row the logarithm of the
+effective share, gives way to the push."""
 ALONG_TRAINING = (ON_FALSE, "effective_sample_size")
-IN_NATS = ("kl", "renyi_2")
-WEIGHT = "Weight: slope of the loss in a negative's score."
+NO_SHARES = (PUSH, "kl", "renyi_2")
+WEIGHT = "Weight, push: slope of the loss in a negative's score; pull: in a positive's."
 NOTE_WRAP = 115
 """Characters of a line of the note below the panels."""
 TWO_ROWS, THREE_ROWS = 4.6, 6.3
@@ -138,7 +143,7 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
         for ax in axes[-1]:
             set_level_axis(ax, found)
         drawn = []
-        for ax, (name, title) in zip(axes.flat, BY_LEVEL.items(), strict=True):
+        for ax, (name, title) in zip(axes.flat, _shown(found), strict=True):
             shown = found[found["metric"] == name]
             draw_intervals(ax, shown, "mean", styles, places)
             lines = [
@@ -165,17 +170,17 @@ def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure
     measured = found[found["metric"].isin(BY_LEVEL)]
     styles = looks([*measured["loss"].unique(), *among])
     losses = sorted(measured["loss"].unique(), reverse=True)
-    height = len(BY_LEVEL) / 2 * (rows_height(losses, 1.0) + 0.75)
+    height = MOST_PANELS / 2 * (rows_height(losses, 1.0) + 0.75)
     with page_style():
         figure = new_figure(WIDTH, height)
         axes = figure.subplots(3, 2, sharey=True)
         axes[0, 0].set_yticks(range(len(losses)), wrapped(losses))
-        for ax, (name, title) in zip(axes.flat, BY_LEVEL.items(), strict=True):
+        for ax, (name, title) in zip(axes.flat, _shown(found), strict=True):
             for row in measured[measured["metric"] == name].to_dict("records"):
                 mark = draw_row(ax, row, losses.index(row["loss"]), styles[row["loss"]])
                 mark.set_clip_on(False)
             ax.set_title(title, loc="left")
-            set_value_axis(ax.xaxis, percent=name not in IN_NATS)
+            set_value_axis(ax.xaxis, percent=name not in NO_SHARES)
         rates = found.loc[found["metric"] == EVEN, "mean"]
         if len(rates):
             even = axes[0, 0].axvline(rates.mean(), **EVEN_LINE)
@@ -217,6 +222,13 @@ def draw_along_training(diagnostics: pd.DataFrame, among: Iterable[str] = ()) ->
         bands = interval_note("Bands", counts["n"], counts["replicates"].iloc[0])
         _finish(figure, drawn, diagnostics, f"{bands}. Markers: best epochs.")
     return figure
+
+
+def _shown(found: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the diagnostics that have a panel, with its title; without the push all others do."""
+    measured = PUSH in found["metric"].unique()
+    named = [(name, title) for name, title in BY_LEVEL.items() if name != PUSH or measured]
+    return named[:MOST_PANELS]
 
 
 def _draw_courses(
@@ -275,7 +287,7 @@ def _draw_even(ax: Axes, found: pd.DataFrame) -> list[Line2D]:
 
 def _dress(ax: Axes, name: str, title: str) -> None:
     ax.set_title(title, loc="left")
-    set_value_axis(ax.yaxis, percent=name not in IN_NATS)
+    set_value_axis(ax.yaxis, percent=name not in NO_SHARES)
 
 
 def _finish(figure: Figure, drawn: Sequence[Weights], rows: pd.DataFrame, note: str) -> None:

@@ -3,9 +3,15 @@
 The weight of negative j in a row is |d loss / d n_j|, and its share p_j of the row's weights is the
 distribution over negatives under which the loss trains: for a loss that is an expectation under
 distributionally robust optimisation, the worst case that it guards against.
+
+Weights push negatives down; |d loss / d p| pulls a row's positive up. Where positives are drawn as
+negatives, what their users' items get is the difference of the two.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +25,18 @@ PROBE = (512, 500)
 """Rows and negatives of the probe batch: the same for every loss, whatever N it trains with.
 
 Whoever changes it raises PROTOCOL, so that no run mixes two."""
+MOST_CUTS = 16
+"""A row of the probe batch is cut into so many at most, where a loss trains with few negatives."""
 NEGLIGIBLE = 0.01
 """A negative is used if its weight is more than this share of an even one."""
 
 DIAGNOSTICS = {
     "false_negative_rate": "share of the negatives that are known false negatives",
     "false_negative_share": "share of the weight on negatives that falls on known false negatives",
+    "push_on_false_negatives": (
+        "weight of a known false negative that has any, times their number in a row as the loss "
+        "trains on, over the pull on a positive; above 1 a positive drawn as one cannot rise"
+    ),
     "utilisation": "share of the negatives with a weight above 1% of an even one",
     "effective_sample_size": "effective share of the negatives, (sum w)^2 / (N sum w^2)",
     "kl": "KL divergence of the weights from even ones, in nats",
@@ -32,6 +44,19 @@ DIAGNOSTICS = {
     "active_rows": "share of the rows in which any negative has a weight",
 }
 """Name -> what it is."""
+
+
+class Slopes(NamedTuple):
+    """How strongly a loss moves the scores of a batch.
+
+    Attributes:
+        weights: (B, N) |d loss / d n_j|, what pushes each negative down.
+        pulls: (B,) |d loss / d p|, what pulls each positive up; 0 where it is not looked at.
+
+    """
+
+    weights: NDArray[np.floating]
+    pulls: NDArray[np.floating]
 
 
 def mechanism(weights: NDArray[np.floating], known: BoolArray) -> dict[str, float]:
@@ -46,8 +71,8 @@ def mechanism(weights: NDArray[np.floating], known: BoolArray) -> dict[str, floa
         known: (B, N) whether a negative is a known false negative.
 
     Returns:
-        The entries of DIAGNOSTICS that are defined: none of the weights where all are 0, none of
-        false negatives where none is among the negatives.
+        The entries of DIAGNOSTICS that are defined, but for the push: none of the weights where all
+        are 0, none of false negatives where none is among the negatives.
 
     """
     weights = weights.astype(np.float64)
@@ -71,19 +96,74 @@ def mechanism(weights: NDArray[np.floating], known: BoolArray) -> dict[str, floa
     return found
 
 
-def implied_weights(objective: Objective, batch: Batch) -> NDArray[np.float32] | None:
-    """Return |d loss / d n_j| (B, N); None for a loss that does not look at sampled negatives.
+def push(slopes: Slopes | None, known: BoolArray) -> dict[str, float]:
+    """Return the push on false negatives, r w / q: above 1, a positive drawn as one cannot rise.
+
+    In a row there are r known false negatives; w is the mean weight of those that have any, q the
+    mean pull on the positives that are pulled. Where a user's positives are drawn as negatives,
+    each is pulled by q in its own row and pushed by r w in all, as long as the loss pushes it at
+    all. A loss that truncates ceases to: above 1 its positives stay where it does, half of them
+    unpushed, so that the plain sum of the weights over that of the pulls stays below 1.
+
+    False negatives that never are a positive of training count too, though nothing pulls them:
+    what contamination adds is what the push grows by from level 0.
+
+    A loss of differences n_j - p alone that weighs all negatives, as the softmax or BPR, pulls a
+    positive by what it pushes the row's negatives: its push is its share on false negatives.
+
+    Args:
+        slopes: at least 0, of a batch of rows as the loss trains on; None has no push.
+        known: (B, N) whether a negative is a known false negative.
+
+    Returns:
+        The entry of DIAGNOSTICS; none where no false negative is known, or no positive is pulled.
+
+    """
+    if slopes is None or not known.any() or not slopes.pulls.any():
+        return {}
+    weights, pulls = slopes.weights[known], slopes.pulls
+    w, q = (
+        some[some > 0].mean(dtype=np.float64) if some.any() else 0.0 for some in (weights, pulls)
+    )
+    return {"push_on_false_negatives": float(weights.size / pulls.size * w / q)}
+
+
+def cut(batch: Batch, known: BoolArray, n: int) -> tuple[Batch, BoolArray]:
+    """Return a batch in rows of n negatives, and what is known of these, both (C B, n).
+
+    A loss that sums over negatives pushes N times as much, and pulls as much, with N as with one.
+    Each row stands C times, with other negatives; a batch of n or fewer stays as it is.
+    """
+    width = batch.neg.shape[1]
+    if n >= width:
+        return batch, known
+    n_cuts = min(width // n, MOST_CUTS)
+    rows = ("pos", "users", "items", "user_vectors", "item_vectors")
+    parts = {part: getattr(batch, part).repeat_interleave(n_cuts, dim=0) for part in rows}
+    for part in ("neg", "negatives"):
+        parts[part] = getattr(batch, part)[:, : n_cuts * n].reshape(-1, n)  # (C B, n)
+    return replace(batch, **parts), known[:, : n_cuts * n].reshape(-1, n)
+
+
+def slopes_of(objective: Objective, batch: Batch) -> Slopes | None:
+    """Return how a loss moves the scores of a batch; None if it looks at no sampled negative.
 
     Args:
         objective: any loss, bound.
-        batch: whose `neg` requires a gradient.
+        batch: scores and embeddings are held fixed.
 
     """
+    batch = batch.detached()
+    for scores in (batch.pos, batch.neg):
+        scores.requires_grad_()
     value = objective(batch)
     if not value.requires_grad:
         return None
-    (gradient,) = torch.autograd.grad(value, [batch.neg], allow_unused=True)
-    return None if gradient is None else gradient.abs().cpu().numpy()
+    by_pos, by_neg = torch.autograd.grad(value, [batch.pos, batch.neg], allow_unused=True)
+    if by_neg is None:
+        return None
+    by_pos = torch.zeros_like(batch.pos) if by_pos is None else by_pos
+    return Slopes(by_neg.abs().cpu().numpy(), by_pos.abs().cpu().numpy())
 
 
 def probed_rows(clean: Split, split: Split, rng: np.random.Generator) -> IntArray:

@@ -21,10 +21,12 @@ from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.training.config import SELECT_AT, TrainConfig
 from robustbench_rec.training.diagnostics import (
     PROBE,
-    implied_weights,
+    cut,
     known_false_negatives,
     mechanism,
     probed_rows,
+    push,
+    slopes_of,
 )
 from robustbench_rec.training.optimizers import Adam, Mover
 from robustbench_rec.training.row_form import RowForm
@@ -213,13 +215,14 @@ class Trainer:
         batch = self._scored(self._probe, (model.users, model.items), False)
         if self.form is not None:
             self.form.refuse_unless_equal(self._value, batch, str(self.loss))
-        batch.neg.requires_grad_()
-        weights = implied_weights(self.objective, batch)
-        if weights is None:
+        slopes = slopes_of(self.objective, batch)
+        if slopes is None:
             return {}
         if self._known is None:
             self._known = known_false_negatives(*self.splits, batch.users, batch.negatives)
-        return mechanism(weights, self._known)
+        as_trained, known = cut(batch, self._known, self.loss.n_negatives)
+        pushing = slopes if as_trained is batch else slopes_of(self.objective, as_trained)
+        return mechanism(slopes.weights, self._known) | push(pushing, known)
 
     def run_epoch(self, epoch: int) -> None:
         """Estimate what is due, take a step for each batch of a pass, then the passes apart."""

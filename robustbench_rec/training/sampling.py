@@ -48,7 +48,8 @@ class NegativeSampler:
     """Draws negatives uniformly, with replacement, over the items a user has not met in training.
 
     With probability `split.contamination` a slot is drawn from the user's `false_negatives`
-    instead; a user who has none draws an ordinary negative. Memory beyond the split: a bit an item
+    instead, where `split.spares_positive` from those that are not the row's own positive; a row for
+    which there is none draws an ordinary negative. Memory beyond the split: a bit an item
     for each user where that is `KEPT_BYTES` at most, else for each thread.
 
     Args:
@@ -93,7 +94,8 @@ class NegativeSampler:
         if self._split.contamination:
             key = np.uint64(seed_for(self._seed, epoch, "contamination"))
             bound = np.uint64(math.ceil(self._split.contamination * 2**53))
-            _contaminate(key, rows, users, pool.starts, pool.items, bound, index)
+            spares = self._split.spares_positive
+            _contaminate(key, rows, users, pool.starts, pool.items, bound, spares, index)
         return index
 
 
@@ -292,14 +294,21 @@ def _draw_again(state: np.uint64, n_items: int, met: IntArray, again: Index, slo
 
 @njit(cache=True)
 def _is_in(item: int, met: IntArray) -> bool:
-    low, high = 0, met.size
+    place = _n_below(item, met)
+    return place < met.size and met[place] == item
+
+
+@njit(cache=True, inline="always")
+def _n_below(item: int, items: IntArray) -> int:
+    """Return how many of `items`, which ascend, lie below `item`."""
+    low, high = 0, items.size
     while low < high:
         middle = (low + high) >> 1
-        if met[middle] < item:
+        if items[middle] < item:
             low = middle + 1
         else:
             high = middle
-    return low < met.size and met[low] == item
+    return low
 
 
 @njit(cache=True)
@@ -323,16 +332,24 @@ def _contaminate(
     starts: IntArray,
     pool: IntArray,
     bound: np.uint64,
+    spares: bool,
     index: Index,
 ) -> None:
     """Overwrite each slot, by a draw of its own, with one of the user's false negatives.
+
+    Where it `spares` the row's positive, index[:, 0], the draw is by rank among the others.
 
     `bound` is the rate times 2^53, rounded up: 53 bits of a draw lie below it just where the number
     in [0, 1) that they make lies below the rate.
     """
     for b in prange(rows.size):
-        first, last = starts[users[b]], starts[users[b] + 1]
-        if first == last:
+        own = pool[starts[users[b]] : starts[users[b] + 1]]
+        n_own = spared = own.size  # the place of what is spared; past the end, nothing
+        if spares:
+            place = _n_below(index[b, 0], own)
+            if place < own.size and own[place] == index[b, 0]:
+                n_own, spared = n_own - 1, place
+        if not n_own:
             continue
         state = _state(key, rows[b])
         replaced = np.empty(index.shape[1], dtype=np.int32)
@@ -340,7 +357,7 @@ def _contaminate(
         for n in range(1, index.shape[1]):
             replaced[n_replaced] = n
             n_replaced += int((_bits(state, n) >> np.uint64(11)) < bound)
-        uneven = _uneven(last - first)
+        uneven = _uneven(n_own)
         for n in replaced[:n_replaced]:
-            bits = _mix(_bits(state, n) + STEP)
-            index[b, n] = pool[first + _below(bits, last - first, uneven)]
+            rank = _below(_mix(_bits(state, n) + STEP), n_own, uneven)
+            index[b, n] = own[rank + int(rank >= spared)]

@@ -149,9 +149,58 @@ def test_each_user_keeps_a_training_pair_when_much_is_held_out():
     assert (split.train.user_counts == 1).all()
 
 
-def test_what_is_held_out_nests_and_changes_no_other_draw():
+def held_by_pairs(raw, share, seed=0):
+    return prepare(raw, Log(hold_out=share, hold_out_by="pairs"), seed)
+
+
+def test_a_share_of_all_pairs_is_rounded_and_leaves_users_without_a_pool():
+    # 60 users train on 3 of 4 pairs after validation; 180 pairs.
+    raw = Raw(table(block(60, 4)), test=table([(0, 5)]))
+    split = held_by_pairs(raw, 0.1)
+    assert len(split.seen) == 180
+    assert len(split.false_negatives) == 18
+    assert split.seen == split.train + split.false_negatives
+    counts = split.false_negatives.user_counts
+    assert counts.min() == 0
+    assert counts.max() > 1  # no user's share is fixed
+    assert 0.6 < (counts == 0).mean() < 0.85  # .9^3 = .73 are expected to have none
+
+
+def test_every_user_keeps_a_pair_where_a_share_of_all_is_held_out():
+    raw = Raw(table([*block(9, 3), (9, 0)]), test=table([(0, 5)]))  # 2 pairs train; of the last 1
+    split = held_by_pairs(raw, 0.99)
+    assert split.train.user_counts.tolist() == [1] * 10
+    assert len(held_by_pairs(raw, 0.4).false_negatives) == round(0.4 * 19)
+
+
+def test_all_pairs_that_may_go_are_as_likely_to_be_held_out():
+    raw = Raw(table([*block(2, 3), *((2, i) for i in range(16))]), test=table([(0, 20)]))
+    times = np.zeros(3)
+    for seed in range(400):
+        times += held_by_pairs(raw, 0.1, seed).false_negatives.user_counts
+    # 2 of 2 + 2 + 15 pairs; that a user with 2 keeps one matters once in 171 times. A deviation of
+    # .02 is one standard error.
+    assert times / 400 == pytest.approx([4 / 19, 4 / 19, 30 / 19], abs=0.06)
+
+
+def test_a_way_to_hold_out_where_nothing_is_held_out_is_refused():
+    with pytest.raises(InputError, match=r"hold_out_by is 'pairs', but hold_out is 0: set"):
+        Log(hold_out_by="pairs")
+
+
+@pytest.mark.parametrize("by", ["user", "pairs"])
+def test_what_is_held_out_does_not_depend_on_the_order_of_rows(by):
+    log = block(20, 12)
+    chosen = Log(hold_out=0.2, hold_out_by=by)
+    first, again = (prepare(Raw(table(rows)), chosen, seed=0) for rows in (log, log[::-1]))
+    assert first.false_negatives == again.false_negatives
+
+
+@pytest.mark.parametrize("by", ["user", "pairs"])
+def test_what_is_held_out_nests_and_changes_no_other_draw(by):
     log = Raw(table(block(20, 12)))
-    none, some, more = (prepare(log, Log(hold_out=h), seed=0) for h in (0.0, 0.1, 0.3))
+    chosen = (Log(hold_out=h, hold_out_by=by if h else "user") for h in (0.0, 0.1, 0.3))
+    none, some, more = (prepare(log, one, seed=0) for one in chosen)
     assert pairs(some, "false_negatives") < pairs(more, "false_negatives")
     for part in ("seen", "valid", "test"):
         assert pairs(none, part) == pairs(more, part)
@@ -226,11 +275,13 @@ def test_too_little_says_which_step_took_it(raw, settings_, says):
 @given(
     st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=30),
     st.floats(0.05, 0.9),
-    st.floats(0, 0.9),
+    st.floats(0.01, 0.9),
+    st.sampled_from(["user", "pairs"]),
 )
 @settings(max_examples=40, deadline=None)
-def test_any_log_is_shared_out_whole_and_once(chosen, share, hold_out):
-    split = prepare(Raw(table(sorted(chosen))), Log(test=share, hold_out=hold_out), seed=3)
+def test_any_log_is_shared_out_whole_and_once(chosen, share, hold_out, by):
+    how = Log(test=share, hold_out=hold_out, hold_out_by=by)
+    split = prepare(Raw(table(sorted(chosen))), how, seed=3)
     parts = [pairs(split, part) for part in ("train", "false_negatives", "valid", "test")]
     assert sum(len(part) for part in parts) == len(chosen)
     assert set().union(*parts) == chosen

@@ -10,6 +10,7 @@ from robustbench_rec.figures.kind import Frames
 from robustbench_rec.figures.mechanism import (
     BY_LEVEL,
     EVEN,
+    PUSH,
     draw_along_training,
     draw_by_level,
     draw_by_loss,
@@ -69,7 +70,7 @@ def legend(figure):
 
 def test_by_level_shows_the_best_epochs_and_what_even_weights_would_give():
     figure = draw_by_level(best(measured()))
-    assert titles(figure) == list(BY_LEVEL.values())
+    assert titles(figure) == list(BY_LEVEL.values())[:6]
     on_false = lines(figure.axes[0])
     # bpr, mean over replicates: 0.1 + 0.0005 + level + epoch / 100
     assert on_false["bpr"].get_ydata() == pytest.approx([0.1405, 0.2405, 0.5605])
@@ -143,7 +144,7 @@ def test_each_panel_has_a_figure_by_level_and_one_along_training():
         for kind in ("mechanism", "mechanism_training")
     ]
     by_level, training = (drawing.draw(*drawing.arguments) for drawing in found[:2])
-    assert titles(by_level) == list(BY_LEVEL.values())
+    assert titles(by_level) == list(BY_LEVEL.values())[:6]
     assert len(training.axes) == 4
     assert lines(by_level.axes[0])["bpr"].get_ydata() == pytest.approx([0.1405, 0.2405, 0.5605])
 
@@ -152,7 +153,7 @@ def test_a_perturbation_that_training_does_not_see_has_one_level_of_training_alo
     kept, training = drawings(measured(slope=0.0))
     assert [*by_stem([kept, training])] == [f"{STEM}-mechanism", f"{STEM}-mechanism_training"]
     figure = kept.draw(*kept.arguments)
-    assert titles(figure) == list(BY_LEVEL.values())
+    assert titles(figure) == list(BY_LEVEL.values())[:6]
     figure = training.draw(*training.arguments)
     names = ("false_negative_share", "effective_sample_size")
     assert titles(figure) == [BY_LEVEL[name] for name in names]
@@ -183,6 +184,17 @@ def test_nothing_measured_has_no_figure():
     assert drawings(frame[frame["diagnostic"] == EVEN]) == []
     (only,) = drawings(frame[frame["diagnostic"] == "kl"])
     assert [*by_stem([only])] == [f"{STEM}-mechanism"]
+
+
+@pytest.mark.parametrize("draw", [draw_by_level, draw_by_loss])
+def test_runs_that_did_not_measure_the_push_show_the_divergence_of_order_2(draw):
+    frame = measured(slope=float(draw is draw_by_level))
+    frame = best(frame if draw is draw_by_level else frame.query("level == 0"))
+    with_push, without = (draw(rows) for rows in (frame, frame.query("diagnostic != @PUSH")))
+    assert titles(with_push)[1] == BY_LEVEL[PUSH]
+    assert titles(without) == [title for name, title in BY_LEVEL.items() if name != PUSH]
+    for figure, last in ((with_push, "kl"), (without, "renyi_2")):
+        assert titles(figure)[-1] == BY_LEVEL[last]
 
 
 def test_a_panel_without_known_false_negatives_still_draws():

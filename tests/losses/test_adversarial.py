@@ -7,7 +7,7 @@ import torch
 from robustbench_rec import LOSSES
 from robustbench_rec.components.loss import bound
 from robustbench_rec.testing import LossContract, batch_of
-from robustbench_rec.training.diagnostics import implied_weights
+from robustbench_rec.training.diagnostics import slopes_of
 from robustbench_rec.training.optimizers import Mover
 
 
@@ -60,7 +60,7 @@ class TestAdvInfoNCE(LossContract):
         # whole is the negatives'.
         objective = opposed(self.loss, [[1.0]], [[0.3], [0.3], [0.3]])
         batch = row(0.2, [0.4, 0.1, -0.3], [0, 1, 2])
-        weights = implied_weights(objective, replace(batch, neg=batch.neg.requires_grad_()))
+        weights = slopes_of(objective, batch).weights
         expected = (batch.neg.detach() / 0.5).softmax(dim=1).numpy()
         assert weights / weights.sum() == pytest.approx(expected, abs=1e-6)
 

@@ -38,7 +38,7 @@ from scipy.optimize import linprog, minimize, minimize_scalar
 from robustbench_rec import LOSSES
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import batch_of
-from robustbench_rec.training.diagnostics import implied_weights
+from robustbench_rec.training.diagnostics import slopes_of
 from robustbench_rec.training.optimizers import Mover
 
 POSITIVE = 0.35
@@ -99,9 +99,9 @@ def value_of(loss, scores):
 
 def weights_of(loss, scores):
     """Return the implied weights of one row's negatives, as shares of their sum, and the sum."""
-    neg = torch.tensor(scores).unsqueeze(0).requires_grad_()
-    batch = batch_of(torch.tensor([POSITIVE], dtype=torch.float64), neg)
-    (weights,) = implied_weights(loss.bind(1, 9), batch)
+    neg = torch.tensor(scores).unsqueeze(0)
+    pos = torch.tensor([POSITIVE], dtype=torch.float64)
+    (weights,) = slopes_of(loss.bind(1, 9), batch_of(pos, neg)).weights
     return weights / weights.sum(), weights.sum()
 
 

@@ -9,7 +9,7 @@ import torch
 from robustbench_rec import LOSSES
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import batch_of
-from robustbench_rec.training.diagnostics import implied_weights, mechanism
+from robustbench_rec.training.diagnostics import mechanism, slopes_of
 
 ROWS, N = 4, 7
 
@@ -152,8 +152,7 @@ def test_as_the_order_grows_drrl_becomes_ccl():
 
 def weights_of(loss):
     """Return the implied weights of each row's negatives, which add up to 1."""
-    pos, neg = scores(low=-0.3)
-    weights = implied_weights(loss.bind(ROWS, 9), batch_of(pos.detach(), neg))
+    weights = slopes_of(loss.bind(ROWS, 9), batch_of(*scores(low=-0.3))).weights
     return weights / weights.sum(axis=1, keepdims=True)
 
 
@@ -218,7 +217,7 @@ def test_with_its_margin_far_below_drrl_near_order_1_weighs_like_the_softmax(tau
 
 def test_a_higher_score_multiplies_the_softmax_s_weight_but_adds_to_that_of_drrl():
     """How sensitive each is to a false negative that scores d above the others."""
-    neg = torch.tensor([[0.3, 0.3 + 0.5]]).double().requires_grad_()
+    neg = torch.tensor([[0.3, 0.3 + 0.5]]).double()
     batch = batch_of(torch.zeros(1).double(), neg)
     ratios = {}
     for name, settings in (
@@ -226,7 +225,7 @@ def test_a_higher_score_multiplies_the_softmax_s_weight_but_adds_to_that_of_drrl
         ("drrl", {"order": 2.0, "eps": 0.1, "margin": 0.2}),
         ("ccl", {"margin": 0.2}),
     ):
-        ((low, high),) = implied_weights(LOSSES[name](**settings).bind(1, 9), batch)
+        ((low, high),) = slopes_of(LOSSES[name](**settings).bind(1, 9), batch).weights
         ratios[name] = high / low
     # exp(.5 / .2); (.1 + .6) / (.1 + .1); 1.
     assert ratios == pytest.approx({"softmax": math.exp(2.5), "drrl": 3.5, "ccl": 1.0}, rel=1e-5)

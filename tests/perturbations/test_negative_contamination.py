@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from robustbench_rec import PERTURBATIONS, InputError
@@ -15,6 +16,33 @@ class TestOwnPositives(PerturbationContract):
         perturbed = self.at(0.3)
         assert perturbed.false_negatives == perturbed.train
         assert perturbed.contamination == 0.3
+
+
+class TestOwnPositivesButTheRowsOwn(PerturbationContract):
+    perturbation = PERTURBATIONS["negative_contamination"]
+    settings = {"own_positive": "left_out"}  # noqa: RUF012 - the contract declares it a ClassVar
+
+    def test_the_pool_is_the_training_set_and_a_positive_is_spared(self):
+        perturbed = self.at(0.3)
+        assert perturbed.false_negatives == perturbed.train
+        assert perturbed.spares_positive
+        assert not TestOwnPositives().at(0.3).spares_positive
+
+    def test_a_user_of_one_pair_has_no_other_positive_to_draw(self):
+        clean = toy_split()
+        lonely = np.isin(clean.train.users, range(15))
+        first = np.isin(np.arange(len(clean.train)), clean.train.starts)
+        few = replace(clean, train=clean.train[~lonely | first])  # 15 of one pair, 45 of eight
+        perturbed = self.at(0.5, few)
+        for settings, rate, without in ((self.settings, 0.5 * 360 / 375, 15), ({}, 0.5, 0)):
+            chosen = self.perturbation(level=0.5, **settings)
+            realised = chosen.realised(few, perturb(chosen, few, rng_for(0)))
+            assert realised == {"contaminated": rate, "users_without_pool": without}
+        assert perturbed.train == few.train
+
+    def test_it_is_refused_of_a_pool_that_holds_no_rows_own(self):
+        with pytest.raises(InputError, match=r"a held-out positive is no row's own; leave"):
+            self.perturbation(level=0.1, pool="held_out", own_positive="left_out")
 
 
 class TestHeldOutPositives(PerturbationContract):

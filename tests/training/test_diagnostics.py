@@ -7,21 +7,34 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_rec import BACKBONES, LOSSES, PERTURBATIONS, Interactions, Loss, Split
+from robustbench_rec import (
+    BACKBONES,
+    LOSSES,
+    PERTURBATIONS,
+    Interactions,
+    Loss,
+    Split,
+    evaluate,
+    load_dataset,
+)
 from robustbench_rec.components.perturbation import perturb
 from robustbench_rec.testing import batch_of, toy_split
 from robustbench_rec.training.diagnostics import (
     DIAGNOSTICS,
     PROBE,
-    implied_weights,
+    Slopes,
+    cut,
     known_false_negatives,
     mechanism,
     probed_rows,
+    push,
+    slopes_of,
 )
 from robustbench_rec.training.fit import TrainConfig, Trainer, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NONE = np.zeros((2, 4), dtype=bool)
+PUSH = "push_on_false_negatives"
 MF = BACKBONES["mf"](dim=8)
 QUICK = TrainConfig(epochs=5, batch_size=64, lr=1e-2, eval_every=2)
 
@@ -82,7 +95,9 @@ def test_the_share_on_false_negatives_is_of_all_weight_in_the_batch():
     found = mechanism(weights, known)
     assert found["false_negative_rate"] == 0.25
     assert found["false_negative_share"] == pytest.approx(7 / 20)
-    assert set(found) == set(DIAGNOSTICS)
+    pushed = push(Slopes(weights, np.array([5.0, 0.0])), known)
+    assert pushed == {PUSH: pytest.approx(3.5 / 5)}  # 1 in a row; their mean over the only pull
+    assert set(found | pushed) == set(DIAGNOSTICS)
 
 
 def test_rows_without_weight_are_idle_and_count_as_unused():
@@ -124,11 +139,12 @@ class Weighing(Loss):
         return (batch.neg * (1 - 3 * places).clamp(-2, 1) * (places < 2)).mean(dim=0).sum()
 
 
-def test_implied_weights_of_a_loss_of_one_s_own_are_absolute_derivatives():
-    neg = torch.zeros(2, 3, requires_grad=True)
-    weights = implied_weights(Weighing(), batch_of(torch.zeros(2), neg))
+def test_slopes_of_a_loss_of_one_s_own_are_absolute_derivatives():
+    neg = torch.zeros(2, 3)
+    weights, pulls = slopes_of(Weighing(), batch_of(torch.zeros(2), neg))
     assert weights.tolist() == [[0.5, 1.0, 0.0], [0.5, 1.0, 0.0]]
-    assert neg.grad is None
+    assert pulls.tolist() == [0.0, 0.0]  # it does not look at positives
+    assert not neg.requires_grad
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +156,80 @@ class Blind(Loss):
 
 
 def test_a_loss_that_does_not_look_at_negatives_has_no_weights():
-    batch = batch_of(torch.zeros(2), torch.zeros(2, 3, requires_grad=True))
-    assert implied_weights(Blind(), batch) is None
-    assert implied_weights(LOSSES["directau"](), batch) is None
+    batch = batch_of(torch.zeros(2), torch.zeros(2, 3))
+    assert slopes_of(Blind(), batch) is None
+    assert slopes_of(LOSSES["directau"](), batch) is None
+
+
+PUSHED = {
+    # Shares of a softmax: e^1.5 / (e^.5 + e^1.5) = .731059, e^0 / (e^0 + e^2) = .119203; their
+    # mean, as each row is pulled by 1 / tau, and its negatives pushed by as much.
+    "softmax": ({"tau": 0.2}, (0.731059 + 0.119203) / 2),
+    # Slopes sigmoid(n - p): .5 and .549834, .450166 and .549834. Of .549834 + .450166 = 1 in all
+    # known, over the sum of them, 2.049834: the second row's p is .1 too.
+    "bpr": ({}, 1 / 2.049834),
+    # One known a row. Slopes w / N = 5 above the margin, .2: of .3, but not of -.1; pulls of 1.
+    "ccl": ({"margin": 0.2, "weight": 10.0}, 5.0),
+}
+
+
+@pytest.mark.parametrize("name", PUSHED)
+def test_the_push_on_false_negatives_by_hand(name):
+    settings, expected = PUSHED[name]
+    pos = torch.tensor([0.1, 0.1], dtype=torch.float64)
+    neg = torch.tensor([[0.1, 0.3], [-0.1, 0.3]], dtype=torch.float64)
+    known = np.array([[False, True], [True, False]])
+    slopes = slopes_of(LOSSES[name](**settings).bind(2, 9), batch_of(pos, neg))
+    assert push(slopes, known) == {PUSH: pytest.approx(expected, abs=1e-6)}
+
+
+@pytest.mark.parametrize("name", ["softmax", "bpr"])
+def test_a_loss_of_differences_pushes_by_the_share_on_false_negatives(name):
+    rng = np.random.default_rng(0)
+    pos, neg = (torch.tensor(rng.normal(size=size)) for size in ((6,), (6, 9)))
+    slopes = slopes_of(LOSSES[name]().bind(6, 9), batch_of(pos, neg))
+    known = rng.random((6, 9)) < 0.3
+    share = mechanism(slopes.weights, known)["false_negative_share"]
+    assert push(slopes, known) == {PUSH: pytest.approx(share, rel=1e-9)}
+
+
+def test_no_push_is_told_where_no_positive_is_pulled_or_no_false_negative_is_known():
+    weights, pulled = np.ones((2, 4)), np.array([0.0, 1.0])
+    assert push(Slopes(weights, 0 * pulled), ~NONE) == {}
+    assert push(Slopes(weights, pulled), NONE) == {}
+    assert push(None, ~NONE) == {}
+    # Positives at their target are not pulled, and negatives above the margin are pushed.
+    at_target = slopes_of(LOSSES["ccl"](), batch_of(torch.ones(2), torch.ones(2, 4)))
+    assert at_target.weights.all()
+    assert push(at_target, ~NONE) == {}
+    # No negative stands above the margin: positives are pulled, and nothing pushes.
+    assert push(Slopes(0 * weights, pulled), ~NONE) == {PUSH: 0.0}
+
+
+def test_a_batch_is_cut_into_rows_of_as_many_negatives_as_a_loss_trains_with():
+    neg = torch.arange(10.0).reshape(2, 5)
+    whole = batch_of(torch.tensor([0.1, 0.2]), neg)
+    known = neg.numpy() % 3 == 0
+    batch, cut_known = cut(whole, known, 2)
+    assert batch.neg.tolist() == [[0, 1], [2, 3], [5, 6], [7, 8]]
+    assert cut_known.tolist() == [[True, False], [False, True], [False, True], [False, False]]
+    assert batch.users.tolist() == [0, 0, 1, 1]
+    assert batch.pos.tolist() == whole.pos[[0, 0, 1, 1]].tolist()
+    assert torch.equal(batch.item_vectors, whole.item_vectors[[0, 0, 1, 1]])
+    assert torch.equal(batch.negatives[2:].flatten(), whole.negatives[1, :4])
+    assert cut(whole, known, 5)[0] is cut(whole, known, 9)[0] is whole
+    assert len(cut(batch_of(torch.zeros(2), torch.zeros(2, 500)), NONE[:, :1], 1)[0].pos) == 32
+
+
+@pytest.mark.parametrize("name", ["bce", "mse"])
+def test_the_push_of_a_loss_that_sums_is_that_of_its_own_number_of_negatives(name):
+    """With equal scores it is the number of known false negatives in a row."""
+    half = batch_of(torch.zeros(4), torch.zeros(4, 500))
+    known = np.broadcast_to(np.arange(500) % 2 == 0, (4, 500))
+    for n in (1, 2, 10):
+        cut_batch, cut_known = cut(half, known, n)
+        pushed = push(slopes_of(LOSSES[name](n_negatives=n), cut_batch), cut_known)
+        assert pushed == {PUSH: pytest.approx(n / 2)}
 
 
 def test_known_false_negatives_are_the_clean_training_pairs_hidden_ones_and_validation():
@@ -196,7 +283,7 @@ def trainer_of(loss, split=None, clean=None):
 def test_the_probe_is_the_same_for_every_loss_and_at_every_epoch(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "robustbench_rec.training.fit.implied_weights", lambda objective, batch: seen.append(batch)
+        "robustbench_rec.training.fit.slopes_of", lambda objective, batch: seen.append(batch)
     )
     few, many = (trainer_of(LOSSES["softmax"](n_negatives=n)) for n in (1, 9))
     for trainer in (few, few, many):
@@ -268,3 +355,27 @@ def test_where_nothing_clean_is_left_what_there_is_is_probed():
     others = replace(clean, train=clean.false_negatives)
     probed = probed_rows(clean, others, np.random.default_rng(0))
     assert np.array_equal(np.sort(probed), np.arange(len(others.train)))
+
+
+@pytest.mark.parametrize(("weight", "pinned"), [(2.0, False), (10.0, True)])
+def test_a_loss_collapses_where_false_negatives_are_pushed_more_than_positives_are_pulled(
+    weight, pinned
+):
+    """At rate r of one's own positives, CCL pushes each by w r in all, and pulls it by 1."""
+    world = {"n_users": 150, "n_items": 200, "positives": 30.0, "observed": 0.8}
+    clean = load_dataset("synthetic", **world)
+    loss = LOSSES["ccl"](weight=weight, n_negatives=32)
+    config = TrainConfig(epochs=15, batch_size=128, lr=1e-2, eval_every=5)
+    ndcg, pushes = [], []
+    for level in (0.0, 0.2):
+        noise = PERTURBATIONS["negative_contamination"](level=level)
+        split = perturb(noise, clean, np.random.default_rng(0))
+        model = fit(split, MF, loss, config, seed=0, clean=clean)
+        found = evaluate(model.users, model.items, split.test, split.seen, [20], ["ndcg"])
+        ndcg.append(found.per_user["ndcg@20"].mean())
+        pushes.append(dict(model.mechanism)[model.best_epoch][PUSH])
+    assert pushes[0] < 1  # of hidden positives alone
+    assert pushes[1] == pytest.approx(0.2 * weight + 0.8 * pushes[0], rel=0.05)
+    assert (pushes[1] > 1) == pinned
+    retained = ndcg[1] / ndcg[0]  # .93 and .50; other worlds .82 and .65, 1.03 and .53
+    assert retained < 0.65 if pinned else retained > 0.8

@@ -152,6 +152,39 @@ def test_a_user_without_a_pool_draws_ordinary_negatives():
     assert chisquare(counts[3:]).pvalue > UNLIKELY
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_a_spared_positive_is_never_drawn_and_the_others_are_as_likely(place):
+    own = [0, 3, 4, 9]
+    split = split_of({0: own}, 1, 20, pool={0: own}, contamination=0.5)
+    split = replace(split, spares_positive=True)
+    drawn = NegativeSampler(split, 0).draw(1, np.array([place]), 40_000)[0]
+    assert drawn[0] == own[place]
+    from_pool = np.isin(drawn[1:], own)
+    assert abs(from_pool.mean() - 0.5) < 4 * np.sqrt(0.25 / 40_000)
+    counts = np.bincount(drawn[1:][from_pool], minlength=20)[own]
+    assert counts[place] == 0
+    assert chisquare(np.delete(counts, place)).pvalue > UNLIKELY
+    others = np.bincount(drawn[1:][~from_pool], minlength=20)
+    assert chisquare(np.delete(others, own)).pvalue > UNLIKELY
+
+
+def test_a_row_whose_pool_is_its_positive_alone_draws_ordinary_negatives():
+    split = split_of({0: [5], 1: [2, 5]}, 2, 9, pool={0: [5], 1: [2, 5]}, contamination=1.0)
+    drawn = draw_for_all(replace(split, spares_positive=True), 4000)
+    assert 5 not in drawn[0]
+    np.testing.assert_array_equal(
+        drawn[0], draw_for_all(replace(split, contamination=0.0), 4000)[0]
+    )
+    assert set(drawn[1]) == {5}
+    assert set(drawn[2]) == {2}
+
+
+def test_sparing_the_positive_changes_nothing_where_no_pool_holds_it():
+    split = replace(toy_split(), contamination=0.4)
+    spared = draw_for_all(replace(split, spares_positive=True), 30)
+    np.testing.assert_array_equal(spared, draw_for_all(split, 30))
+
+
 def test_a_higher_rate_contaminates_the_same_slots_and_more():
     own = [0, 3, 4, 9]
     clean, low, high = (
@@ -210,6 +243,8 @@ def drawn_slowly(split: Split, seed: int, epoch: int, row: int, n: int) -> list[
     user = split.train.users[row]
     met = split.train.items[split.train.users == user].tolist()
     pool = split.false_negatives.items[split.false_negatives.users == user].tolist()
+    if split.spares_positive:
+        pool = [item for item in pool if item != split.train.items[row]]
     left = sorted(set(range(split.n_items)) - set(met))
     found = []
     for slot in range(1, n + 1):
@@ -248,4 +283,14 @@ def test_every_way_to_draw_gives_what_is_defined(n, contamination, kept, monkeyp
     rows = split.train.starts[:-1]
     drawn = NegativeSampler(split, 5).draw(2, rows, n)
     for row, found in zip(rows.tolist(), drawn, strict=True):
+        assert found[1:].tolist() == drawn_slowly(split, 5, 2, row, n)
+
+
+@pytest.mark.parametrize("spares", [True, False])
+@pytest.mark.parametrize("n", [3, 64])
+def test_a_pool_of_own_positives_is_drawn_from_as_is_defined(n, spares):
+    world = mixed_world()
+    split = replace(world, false_negatives=world.train, contamination=2 / 3, spares_positive=spares)
+    rows = np.arange(0, len(split.train), 7)
+    for row, found in zip(rows.tolist(), NegativeSampler(split, 5).draw(2, rows, n), strict=True):
         assert found[1:].tolist() == drawn_slowly(split, 5, 2, row, n)
