@@ -30,23 +30,13 @@ class NegativeContamination(Perturbation):
         "own: the user's training positives (DrRL); held_out: the known false negatives, which "
         "the data set's `hold_out` took out of training (PSL) or a synthetic world never showed",
     )
-
     own_positive: Literal["drawn", "left_out"] = setting(
-        "drawn", "pool own: whether a row's own positive is drawn as a negative of itself"
+        "drawn", "whether the pool of a row holds its own positive, a negative of itself then"
     )
 
     unit: ClassVar[str] = "probability that a drawn negative is a positive"
     acts_through: ClassVar[ActsThrough] = "negatives"
     source: ClassVar[str] = "own: DrRL, arXiv 2506.15120; held_out: Yang et al., PSL, NeurIPS 2024"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.pool == "held_out" and self.own_positive == "left_out":
-            raise InputError(
-                'negative_contamination(pool="held_out", own_positive="left_out"): a held-out '
-                "positive is no row's own; leave own_positive out",
-                ("own_positive",),
-            )
 
     def apply(self, split: Split, rng: np.random.Generator) -> Split:
         """Set the pool and the rate; see `Perturbation.apply`. The sampler does the drawing.

@@ -80,6 +80,9 @@ class Dataset(Component):
         "user: that share of each user's pairs, rounded down, but one at least; pairs: of all "
         "pairs at once, so that some users have none; either way a user keeps one to train on",
     )
+    held_out: Literal["removed", "kept"] = setting(
+        "removed", "whether held-out pairs leave the training pairs, or stay positives too"
+    )
 
     licence: ClassVar[str] = ""
     how_to_get: ClassVar[str] = ""
@@ -87,12 +90,13 @@ class Dataset(Component):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.hold_out_by != "user" and not self.hold_out:
-            raise InputError(
-                f"{type(self).__name__}.hold_out_by is {self.hold_out_by!r}, but hold_out is 0: "
-                "set hold_out = 0.1, or leave hold_out_by out",
-                ("hold_out_by",),
-            )
+        for name, default in (("hold_out_by", "user"), ("held_out", "removed")):
+            if (value := getattr(self, name)) != default and not self.hold_out:
+                raise InputError(
+                    f"{type(self).__name__}.{name} is {value!r}, but hold_out is 0: "
+                    f"set hold_out = 0.1, or leave {name} out",
+                    (name,),
+                )
 
     def read(self, data_dir: Path) -> Raw:
         """Read the pairs; raise InputError, naming file and line, where they are unfit."""

@@ -87,7 +87,7 @@ def prepare(raw: Raw, dataset: Dataset, seed: int, replicate: Replicate | None =
     held = _held_out(train, dataset, rng("hold_out"))
     never_observed = parts.unobserved.without(train).without(valid).without(test)
     split = Split.of(
-        train[~held],
+        train if dataset.held_out == "kept" else train[~held],
         valid,
         test,
         seen=train,

@@ -758,8 +758,8 @@ class TouchesTest(Rogue):
 REASONS = {
     "rogue-raises": "KeyError: 'no\\nsuch thing'",
     "rogue-out-of-range": "ValueError: OutOfRange.apply: Interactions.items holds id ",
-    "rogue-touches-test": "ValueError: TouchesTest changed Split.test; a perturbation of stage "
-    "'train' may change train and false_negatives only",
+    "rogue-touches-test": "ValueError: TouchesTest changed Split.test; one that acts "
+    "through 'training pairs' may change train and false_negatives only",
 }
 
 

@@ -43,7 +43,7 @@ class Rogue(Perturbation):
 
 
 class RogueOfTests(Rogue):
-    stage = "test"
+    acts_through = "test"
 
 
 def run(does, rogue=Rogue):
@@ -57,7 +57,7 @@ def test_doing_nothing_is_allowed():
 @pytest.mark.parametrize(
     ("does", "message"),
     [
-        ("touches test", "Rogue changed Split.test; a perturbation of stage 'train' may change"),
+        ("touches test", "Rogue changed Split.test; one that acts through 'training pairs' may"),
         ("touches seen", "Rogue changed Split.seen"),
         ("leaks", "Rogue put 120 pairs of Split.valid into Split.train"),
         ("leaks as false negatives", "Rogue put 120 pairs of Split.test into Split.false_neg"),
@@ -90,3 +90,10 @@ def test_what_a_perturbation_of_the_test_may_not_do_is_refused(does, message):
 
 def test_a_perturbation_of_the_test_may_thin_it():
     assert len(run("touches test", RogueOfTests).test) == 3
+
+
+def test_what_it_acts_through_has_a_new_name_and_three_values():
+    with pytest.raises(TypeError, match="Old must say acts_through, .* in the place of stage"):
+        type("Old", (Perturbation,), {"stage": "train"})
+    with pytest.raises(TypeError, match="Odd must say acts_through, one of 'training pairs', "):
+        type("Odd", (Perturbation,), {"acts_through": "train"})

@@ -111,6 +111,85 @@ def test_parts_that_come_split_are_taken_as_they_are():
     assert split.item_ids.tolist() == [0, 1, 2, 9]
 
 
+SPLIT = Raw(
+    table([pair for pair in block(20, 12) if sum(pair) % 4]),
+    test=table([pair for pair in block(20, 12) if not sum(pair) % 4]),
+)
+"""Data that come split: of each of 20 users 9 pairs train and 3 test."""
+WITH_VALID = Raw(
+    table([pair for pair in block(20, 12) if sum(pair) % 4 > 1]),
+    table([pair for pair in block(20, 12) if sum(pair) % 4 == 1]),
+    SPLIT.test,
+)
+
+
+@pytest.mark.parametrize("raw", [SPLIT, WITH_VALID], ids=["without", "with validation"])
+def test_a_replicate_draws_validation_anew_and_keeps_the_test(raw):
+    one, again, two, tuning = (prepare(raw, Log(), 0, of) for of in (0, 0, 1, "tuning"))
+    for part in ("train", "valid", "test"):
+        assert pairs(one, part) == pairs(again, part)
+    drawn = [frozenset(pairs(split, "valid")) for split in (one, two, tuning)]
+    assert len(set(drawn)) == 3
+    for split in (one, two, tuning):
+        assert pairs(split, "test") == pairs(prepare(raw, Log(), 0), "test")
+        assert pairs(split, "train") | pairs(split, "valid") == pairs(
+            prepare(SPLIT, Log(), 0), "seen"
+        ) | pairs(prepare(SPLIT, Log(), 0), "valid")
+
+
+def test_given_validation_is_kept_for_all_replicates_and_else_drawn_anew_as_large():
+    given = pairs(prepare(WITH_VALID, Log(), 0), "valid")
+    split = prepare(WITH_VALID, Log(), 0, 0)
+    assert len(given) == 60
+    assert pairs(split, "valid") != given
+    assert (split.valid.user_counts == 3).all()
+
+
+def test_a_replicate_of_a_log_draws_its_test_and_what_is_held_out_anew():
+    raw = Raw(table(block(20, 12)))
+    one, two = (prepare(raw, Log(hold_out=0.2), 0, replicate) for replicate in (0, 1))
+    for part in ("test", "valid", "false_negatives"):
+        assert pairs(one, part) != pairs(two, part)
+
+
+@pytest.mark.parametrize("raw", [SPLIT, WITH_VALID], ids=["without", "with validation"])
+def test_parts_are_joined_and_split_anew_on_request(raw):
+    splits = [prepare(raw, Log(resplit=True, test=0.5), 0, replicate) for replicate in (0, 1)]
+    for split in splits:
+        whole = (pairs(split, part) for part in ("train", "valid", "test"))
+        assert set().union(*whole) == set(block(20, 12))
+        assert (split.test.user_counts == 6).all()
+    assert pairs(splits[0], "test") != pairs(splits[1], "test")
+
+
+def test_the_filters_of_a_catalogued_data_set_do_not_apply_to_what_came_filtered():
+    @dataclass(frozen=True, kw_only=True)
+    class Rated(Log):
+        min_rating: float = 3.0
+        k_core: int = 2
+
+    assert prepare(SPLIT, Rated(resplit=True), 0).n_users == 20  # it has no ratings
+    with pytest.raises(InputError, match="has no ratings, so min_rating=4 cannot apply"):
+        prepare(SPLIT, Rated(resplit=True, min_rating=4.0), 0)
+
+
+def test_one_log_cannot_be_split_anew():
+    with pytest.raises(InputError, match=r"log is one log, which is split here anyway; leave out"):
+        prepare(Raw(table(block(20, 12))), Log(resplit=True), 0)
+
+
+def test_held_out_pairs_may_stay_positives():
+    raw = Raw(table(block(20, 12)))
+    removed, kept = (prepare(raw, Log(hold_out=0.25, held_out=how), 0) for how in HELD_OUT)
+    assert kept.false_negatives == removed.false_negatives
+    assert kept.train == kept.seen == removed.seen
+    with pytest.raises(InputError, match=r"held_out is 'kept', but hold_out is 0: set hold_out"):
+        Log(held_out="kept")
+
+
+HELD_OUT = ("removed", "kept")
+
+
 @pytest.mark.parametrize("setting", [{"k_core": 2}, {"min_rating": 4.0}, {"split_by": "time"}])
 def test_a_setting_for_a_raw_log_is_refused_where_data_come_split(setting):
     raw = Raw(table([(0, 0), (5, 1)]), table([(0, 2)]), table([(7, 9)]))

@@ -40,10 +40,6 @@ class TestOwnPositivesButTheRowsOwn(PerturbationContract):
             assert realised == {"contaminated": rate, "users_without_pool": without}
         assert perturbed.train == few.train
 
-    def test_it_is_refused_of_a_pool_that_holds_no_rows_own(self):
-        with pytest.raises(InputError, match=r"a held-out positive is no row's own; leave"):
-            self.perturbation(level=0.1, pool="held_out", own_positive="left_out")
-
 
 class TestHeldOutPositives(PerturbationContract):
     perturbation = PERTURBATIONS["negative_contamination"]
