@@ -93,7 +93,7 @@ def test_a_perturbation_of_the_test_may_thin_it():
 
 
 def test_what_it_acts_through_has_a_new_name_and_three_values():
-    with pytest.raises(TypeError, match="Old must say acts_through, .* in the place of stage"):
+    with pytest.raises(TypeError, match=r"Old must say acts_through, .* in the place of stage"):
         type("Old", (Perturbation,), {"stage": "train"})
     with pytest.raises(TypeError, match="Odd must say acts_through, one of 'training pairs', "):
         type("Odd", (Perturbation,), {"acts_through": "train"})
