@@ -435,9 +435,17 @@ def _zipped(arrays: Mapping[str, Any]) -> bytes:
 
 
 def _unzipped(path: Path) -> dict[str, Any]:
-    """Return the arrays of a file; every one is read, and held to its checksum in the zip."""
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
+    """Return the arrays of a file; every one is read, and held to its checksum in the zip.
+
+    Raises:
+        OSError, ValueError, BadZipFile: there is none, or it is damaged.
+
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except EOFError as error:
+        raise ValueError(str(error)) from None
 
 
 def _json(data: BaseModel) -> bytes:

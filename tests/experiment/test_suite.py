@@ -1036,3 +1036,47 @@ values = { "ndcg@20" = 0.1 }
 def test_a_place_is_found_in_the_text(at, line):
     tomllib.loads(PLACES)
     assert suite_file.line_of(PLACES, at) == line
+
+
+@pytest.mark.parametrize(
+    ("key", "allowed"),
+    [("replicates_vary", "'split' or 'training'"), ("selection", "'clean' or 'noisy'")],
+)
+def test_what_is_varied_and_selected_is_one_of_two(tmp_path, key, allowed):
+    told = refused(tmp_path, ("seed = 0", f'seed = 0\n{key} = "both"'))
+    assert told.startswith(f":4: {key}: 'both' should be {allowed}")
+
+
+def test_replicates_draw_their_own_splits_unless_the_suite_says_otherwise(tmp_path):
+    shared = ("seed = 0", 'seed = 0\nreplicates_vary = "training"')
+    own, one = cells_of(tmp_path), cells_of(tmp_path, shared)
+    assert {cell.split_of for cell in own} == {0, 1}
+    assert {cell.split_of for cell in one} == {None}
+    assert not ids(own) & ids(one)
+    published = ("health", "psl-electronic", "psl-electronic-popularity", "slatk-label-noise")
+    for name in shipped():
+        vary = load_suite(name, tmp_path).replicates_vary
+        assert vary == ("training" if name in (*published, "psl-false-negatives") else "split")
+
+
+CONTAMINATED = """
+[[loss]]
+name = "directau"
+
+[[perturbation]]
+name = "negative_contamination"
+level = [0.0, 0.3, 0.5]
+"""
+
+
+def test_a_loss_without_negatives_has_no_cell_where_these_are_contaminated(tmp_path):
+    suite = load(tmp_path, ("floors = []", ""), text=SUITE + CONTAMINATED)
+    cells = suite.cells(dict.fromkeys(suite.datasets, "f"))
+    assert len(cells) == suite.n_cells
+    met = {(cell.loss.name, cell.perturbation.name) for cell in cells}
+    names = {one.name for one in suite.perturbations}
+    losses = ("bpr", "softmax", "untrained")  # floors stand under every perturbation
+    everything = {*product(losses, names), *product(["directau"], names)}
+    assert met == everything - {("directau", "negative_contamination")}
+    ((entry, perturbation),) = suite.not_applicable
+    assert (entry.loss.name, perturbation.name) == ("directau", "negative_contamination")
