@@ -235,7 +235,8 @@ def _say_plan(plan: Plan, session: Session) -> None:
 def _design(suite: Suite) -> str:
     """Say what differs between replicates, and what epochs are chosen by."""
     n = counted(len(suite.replicates), "replicate")
-    varies = "each of a split of its own" if suite.replicates_vary == "split" else "of one split"
+    own = "each of a split of its own" if len(suite.replicates) > 1 else "of a split of its own"
+    varies = own if suite.replicates_vary == "split" else "of one split"
     return f"{n}, {varies}; epochs chosen on {suite.selection} validation pairs"
 
 
