@@ -138,8 +138,9 @@ def test_a_suite_trains_by_it(tmp_path, suite, command, named_by):
 
 
 def test_what_it_learns_reaches_the_results(tmp_path, suite, command):
-    held = '[[loss]]\nname = "learned_hinge"\nmargin_lr = 0.0\n\n[[loss]]\nname = "bpr"'
-    suite.write_text(SUITE.replace('[[loss]]\nname = "bpr"', held))
+    hinge = '[[loss]]\nname = "learned_hinge"'
+    fast, held = (f"{hinge}\nmargin_lr = {rate}\n\n" for rate in (0.2, 0.0))
+    suite.write_text(SUITE.replace(hinge, fast + held))
     arguments = ("--plugin", "hinge.py", "--out", "out", "--jobs", 1, "--no-figures")
     assert command("run", suite, *arguments).returncode == 0
     found = [json.loads(path.read_text()) for path in (tmp_path / "out" / "cells").glob("*.json")]
