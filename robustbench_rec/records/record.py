@@ -128,8 +128,8 @@ class Record(_Outcome):
             its evaluation too.
         tuned: where its settings were chosen by trials, how: at, trials, failed, "validation
             ndcg@20", chosen, study; else empty.
-        metrics: metric@k, the mean over the users with a test item; coverage, gini and popularity
-            are of all lists together.
+        metrics: metric@k, the mean over the users with a test item, by their weights where the test
+            is weighted; coverage, gini and popularity are of all lists together.
         metric_code: name of each metric, without its k -> digest of its code; not in the id.
         users: how many were evaluated, and how many there are.
         realised: what the perturbation achieved; the first entry is the severity, in the unit of
@@ -172,7 +172,8 @@ class Record(_Outcome):
     def refuse_unless_of(self, cell: Cell | PlannedCell) -> None:
         """Raise ValueError where what is kept is not of a cell, or of what a manifest says of it.
 
-        It was changed, or put where another was.
+        It was changed, or put where another was. What its study did is not compared: that may not be
+        known yet, and is in the id.
         """
         if isinstance(cell, PlannedCell):
             parts: dict[str, Any] = {"replicate": cell.replicate}
@@ -183,7 +184,7 @@ class Record(_Outcome):
         for key, wanted in parts.items():
             held = getattr(self, key)
             found = held.model_dump() if isinstance(held, Kept) else held
-            if key != "versions" and found != wanted:
+            if key not in ("versions", "tuned") and found != wanted:
                 raise ValueError(f"its {key} is {found!r}, that of its cell {wanted!r}")
 
     @model_validator(mode="after")

@@ -279,6 +279,7 @@ def test_noisy_validation_is_as_large_and_carved_out_of_what_is_noisy(name):
     # 2 pairs of each user validate, as before, though one stays to train on.
     left = perturbed.train.user_counts
     np.testing.assert_array_equal(split.valid.user_counts, np.minimum(2, left - 1))
+    assert split.test == clean.test  # which no noise is drawn from
     # What is held out was never in doubt; of the rest, masked is what is trained on.
     held_out = clean.false_negatives
     assert split.seen == split.train + held_out
