@@ -9,8 +9,10 @@ def frame(*rows) -> pd.DataFrame:
     """Build a tidy frame of (loss, level, replicate, value) rows."""
     return pd.DataFrame(
         [
-            ("s", "d", "mf", loss, "p", "share", level, replicate)
-            + (level, "ndcg@20", value, 1.0, "split", "clean", "")
+            (
+                *("s", "d", "mf", loss, "p", "share", level, replicate),
+                *(level, "ndcg@20", value, 1.0, "split", "clean", ""),
+            )
             for loss, level, replicate, value in rows
         ],
         columns=list(COLUMNS),

@@ -17,9 +17,9 @@ def world(losses=SIX, replicates=2, metric="ndcg@20", perturbation=PERTURBATION)
     """Make curves that fall, each at its own rate."""
     rows = [
         (
-            *("s", "toy", "mf", loss, perturbation, "share of negatives", level, r, metric),
+            *("s", "toy", "mf", loss, perturbation, "share of negatives", level, r, level, metric),
             (0.3 + 0.01 * r) * (1 - level * (i + 1) / 10),
-            0.9,
+            *(0.9, "split", "clean", ""),
         )
         for i, loss in enumerate(losses)
         for level in (0.0, 0.1, 0.2, 0.4)

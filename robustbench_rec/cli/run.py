@@ -188,11 +188,6 @@ class Printed(Warned):
 def _say_plan(plan: Plan, session: Session) -> None:
     if plan.of_old:
         warn(plan.of_old)
-    click.echo(_design(plan.suite))
-    for loss, perturbation in plan.not_applicable:
-        click.echo(
-            f"not applicable: {loss} draws no negatives; it has no cells under {perturbation}"
-        )
     if plan.untuned:
         trials = sum(study.budget for study in plan.untuned.values())
         tried = sum(len(one.trials) for id, one in plan.outcomes.items() if id in plan.untuned)
@@ -216,6 +211,11 @@ def _say_plan(plan: Plan, session: Session) -> None:
         f"from {counted(plan.n_trainings, 'training')}, "
         f"{len(plan.cells) - left} done, {left} to run on {workers} -> {session.folder.folder}"
     )
+    click.echo(_design(plan.suite))
+    for loss, perturbation in plan.not_applicable:
+        click.echo(
+            f"not applicable: {loss} draws no negatives; it has no cells under {perturbation}"
+        )
     if plan.outdated:
         click.echo(_outdated(*plan.again))
     metrics, weighing = plan.left_out

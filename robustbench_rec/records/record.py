@@ -134,7 +134,8 @@ class Record(_Outcome):
         users: how many were evaluated, and how many there are.
         realised: what the perturbation achieved; the first entry is the severity, in the unit of
             the level.
-        capped: whether it was best within the last tenth of the epochs allowed.
+        capped: whether it was best within the last tenth of the epochs allowed, where it was
+            evaluated more than once.
         diagnostics: how the loss weighs negatives at the best epoch, see
             `training.diagnostics.DIAGNOSTICS`.
         diagnostics_history: (epoch, diagnostics) of each evaluation.
@@ -172,8 +173,8 @@ class Record(_Outcome):
     def refuse_unless_of(self, cell: Cell | PlannedCell) -> None:
         """Raise ValueError where what is kept is not of a cell, or of what a manifest says of it.
 
-        It was changed, or put where another was. What its study did is not compared: that may not be
-        known yet, and is in the id.
+        It was changed, or put where another was. What its study did is in the id, and not compared:
+        it may not be known yet.
         """
         if isinstance(cell, PlannedCell):
             parts: dict[str, Any] = {"replicate": cell.replicate}

@@ -188,7 +188,7 @@ def _tested(
         metric_code=dict(metrics),
         users={"evaluated": int(ranking.users.size), "all": clean.n_users},
         realised=_realised(cell.perturbation, done.data.met, made),
-        capped=model.best_epoch > (1 - LAST) * cell.training.epochs,
+        capped=len(model.history) > 1 and model.best_epoch > (1 - LAST) * cell.training.epochs,
         diagnostics=dict(model.mechanism).get(model.best_epoch, {}),
         diagnostics_history=model.mechanism,
         **kept,

@@ -76,7 +76,7 @@ def test_six_replicates_decide_where_the_t_interval_leaves_out_zero():
     low, high = stats.t.interval(0.95, 5, np.mean(more), stats.sem(more))
     ccl = row(found, "value", 0.0)
     assert ccl[["low", "high"]].tolist() == pytest.approx([low, high], rel=1e-9)
-    assert ccl["interval"] == "95% t interval over 6 replicates"
+    assert ccl["interval"] == "95% t interval over 6 splits"
 
 
 def test_the_other_way_round_is_the_negative():

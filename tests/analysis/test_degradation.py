@@ -33,7 +33,7 @@ def test_two_replicates_by_hand():
     assert row[["drop", "drop_low", "drop_high"]].tolist() == pytest.approx([-0.175, -0.25, -0.1])
     kept = row[["retention", "retention_low", "retention_high"]].tolist()
     assert kept == pytest.approx([0.625, 0.5, 0.75])
-    assert row["interval"] == row["paired_interval"] == "range over 2 replicates"
+    assert row["interval"] == row["paired_interval"] == "range over 2 splits"
 
 
 def test_level_zero_loses_nothing():
@@ -58,13 +58,13 @@ def test_six_replicates_have_a_t_interval():
     low, high = stats.t.interval(0.95, 5, np.mean(values), stats.sem(values))
     assert row[["low", "high"]].tolist() == pytest.approx([low, high], rel=1e-12)
     assert row["retention_high"] == pytest.approx(high / 0.5, rel=1e-12)
-    assert row["interval"] == "95% t interval over 6 replicates"
+    assert row["interval"] == "95% t interval over 6 splits"
 
 
 def test_five_replicates_have_their_range():
     row = at(curves(frame(*[("bpr", 0.0, r, 0.1 * r) for r in range(5)])), 0.0)
     assert row[["low", "high"]].tolist() == pytest.approx([0.0, 0.4])
-    assert row["interval"] == "range over 5 replicates"
+    assert row["interval"] == "range over 5 splits"
 
 
 def test_a_missing_level_zero_drops_out_of_paired_columns_only():
@@ -74,7 +74,7 @@ def test_a_missing_level_zero_drops_out_of_paired_columns_only():
     assert row["mean"] == pytest.approx(0.275)
     assert row["drop"] == pytest.approx(-0.1)
     assert row["retention"] == pytest.approx(0.75)
-    assert row["interval"] == "range over 2 replicates"
+    assert row["interval"] == "range over 2 splits"
     assert row["paired_interval"] == "one replicate, no interval"
 
 

@@ -32,7 +32,7 @@ from robustbench_rec.cli import drawing, output
 from robustbench_rec.cli.main import main
 from robustbench_rec.experiment.suite_file import load_suite, shipped
 from robustbench_rec.figures.files import save_all
-from robustbench_rec.records.manifest import CappedLoss
+from robustbench_rec.records.manifest import BelowRandom, Capped, Unreached
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
 
@@ -465,17 +465,59 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, comma
     assert refused("compare", "tiny", "--against", "softmx").startswith("loss 'softmx' was not run")
 
 
-def test_losses_with_too_few_epochs_are_told_over_all_backbones_the_worst_first(capsys):
-    counts = {("mf", "bpr"): 2, ("xsimgcl", "bpr"): 1, ("mf", "mse"): 0, ("xsimgcl", "mse"): 4}
-    counts |= {("mf", "ccl"): 1, ("xsimgcl", "ccl"): 0}
+SILENT = {"capped": (), "unreached": (), "few_users": 0, "below_random": (), "not_applicable": ()}
+
+
+def cautions(capsys, **told) -> tuple[list[str], list[str]]:
+    """Return the lines of both streams that a run of such a summary ends with."""
+    run = SimpleNamespace(summary=SimpleNamespace(**SILENT | told), manifest=runs.manifest())
+    output.say_cautions(run)
+    said = capsys.readouterr()
+    return said.out.splitlines(), said.err.splitlines()
+
+
+def test_a_run_without_cause_for_caution_says_nothing(capsys):
+    assert cautions(capsys) == ([], [])
+
+
+def test_trainings_with_too_few_epochs_are_told_by_loss_the_worst_first_and_where(capsys):
+    place = {"dataset": "toy", "backbone": "mf"}
+    counts = [("bpr", "noise", 0.0, 1), ("mse", "noise", 0.0, 1), ("mse", "shift", 0.5, 2)]
     rows = [
-        CappedLoss(dataset="toy", backbone=backbone, loss=loss, capped=n, cells=4)
-        for (backbone, loss), n in counts.items()
+        Capped(loss=loss, perturbation=one, level=level, capped=n, trainings=4, **place)
+        for loss, one, level, n in counts
     ]
-    run = SimpleNamespace(summary=SimpleNamespace(capped=rows), manifest=runs.manifest())
-    output.say_capped(run)
-    line = capsys.readouterr().err
-    assert "best at the last epoch allowed (mse 4 of 8, bpr 3 of 8): " in line  # ccl 1 of 8 is few
+    _, (line,) = cautions(capsys, capped=rows)
+    assert line.startswith(
+        "warning: 4 trainings best within the last tenth of the epochs allowed (mse 3, as 2 of 4 "
+        "under shift level 0.5; bpr 1, as 1 of 4 under noise level 0): "
+    )
+
+
+def test_levels_not_reached_few_users_and_losses_below_random_are_warned_of(capsys):
+    unreached = Unreached(dataset="toy", perturbation="noise", level=0.5, realised=0.0)
+    where = {"dataset": "toy", "backbone": "mf", "loss": "bpr", "perturbation": "noise"}
+    below = [
+        BelowRandom(**where, level=level, value=value, random=0.125)
+        for level, value in ((0.1, 0.0625), (0.5, 0.03125))
+    ]
+    _, lines = cautions(capsys, unreached=[unreached], few_users=2, below_random=below)
+    assert lines == [
+        "warning: noise on toy: level 0.5 was not reached; 0 was achieved",
+        "warning: 2 cells with fewer than 200 test users in effect: their values say little "
+        "(flags in results.csv, effective_users in the records)",
+        "warning: bpr on toy mf ends below the random floor under noise level 0.5: "
+        "0.0312 against 0.1250",
+    ]
+
+
+def test_what_does_not_apply_is_said_and_is_no_warning(capsys):
+    said, warned = cautions(capsys, not_applicable=[("directau", "negative_contamination")])
+    assert warned == []
+    assert said == [
+        "not applicable: directau draws no negatives, so it has no cells under "
+        "negative_contamination"
+    ]
 
 
 def test_parts_run_apart_are_merged_to_what_one_run_gives(tmp_path, tiny, command):
@@ -565,7 +607,7 @@ def test_dry_run_says_what_would_be_run_and_writes_nothing(tmp_path, tiny, four_
     ],
 )
 def test_workers_and_their_threads_fill_the_cores_at_most(tiny, four_cores, asked, workers):
-    (line, _) = told("run", tiny, "--dry-run", *asked).splitlines()
+    line, *_ = told("run", tiny, "--dry-run", *asked).splitlines()
     assert f"4 to run on {workers} -> " in line
 
 

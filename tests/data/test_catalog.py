@@ -31,7 +31,7 @@ def test_a_registered_name_is_built(data_dir):
 def test_a_file_in_the_data_folder_is_a_data_set(data_dir):
     dataset = resolve({"name": "mine", "k_core": 1}, data_dir, Path())
     assert spec(dataset) == (
-        "mine(min_rating=0, k_core=1, split_by=ratio, test=0.2, resplit=false, valid=0.1, "
+        "mine(min_rating=0, k_core=1, split_by=ratio, test=0.2, resplit=False, valid=0.1, "
         "hold_out=0, hold_out_by=user, held_out=removed)"
     )
     assert load(dataset, data_dir, 0).n_users == 2

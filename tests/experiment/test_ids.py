@@ -7,8 +7,8 @@ import pytest
 
 from robustbench_rec.experiment.suite_file import load_suite
 
-SMOKE = "6c5ecc6bfbc2f510"
-"""Digest of the ids of `smoke`, in order, under protocol 4.
+SMOKE = "551994c17d0b53cd"
+"""Digest of the ids of `smoke`, in order, under protocol 5.
 
 It changes with the protocol, with the settings or the code of a component that `smoke` runs, and
 with nothing else: not when modules move, nor with what they import.

@@ -554,10 +554,13 @@ def test_a_run_at_each_level_tunes_noise_apart_and_says_so(tmp_path):
 def test_a_dry_run_tells_the_trials_and_that_the_cells_follow(tmp_path):
     suite, out = write_suite(tmp_path), tmp_path / "out"
     dry = run(suite, out, "--dry-run")
-    assert dry.stdout.startswith(
-        "tuning first: 2 studies, at most 7 trials, 0 done; the cells follow with what these "
-        "choose\nsuite tiny: 8 cells from 8 trainings, 0 done, 8 to run"
+    first, where, cells, design, *_ = dry.stdout.splitlines()
+    assert design.startswith("2 replicates, each of a split of its own; epochs chosen on clean")
+    assert first == (
+        "tuning first: 2 studies, at most 7 trials, 0 done; the cells follow with what these choose"
     )
+    assert where.startswith("settings are chosen on a split of their own; of data that are one log")
+    assert cells.startswith("suite tiny: 8 cells from 8 trainings, 0 done, 8 to run")
     assert not out.exists()
 
 
@@ -815,15 +818,15 @@ def test_entries_of_one_loss_are_curves_of_their_own_though_they_come_to_the_sam
     losses = (
         '[[loss]]\nname = "bpr"\ntune = { lr = [1e-2] }\n'
         '[[loss]]\nname = "bpr"\ntraining = { lr = 1e-2 }\n'
-        '[[loss]]\nname = "bpr"\ntune = { lr = [1e-30, 1e-2] }\n'
+        '[[loss]]\nname = "bpr"\ntune = { lr = [1e30, 1e-2] }\n'
     )
     out = tmp_path / "out"
     done = run(write_suite(tmp_path, losses), out)
     assert done.returncode == 0, done.stderr
     frame = read_run(out).results
-    assert set(frame["loss"]) == {"bpr(lr=[0.01])", "bpr(lr=0.01)", "bpr(lr=[1e-30|0.01])"}
+    assert set(frame["loss"]) == {"bpr(lr=[0.01])", "bpr(lr=0.01)", "bpr(lr=[1e+30|0.01])"}
     by_loss = {loss: part["value"].tolist() for loss, part in frame.groupby("loss")}
-    assert by_loss["bpr(lr=[0.01])"] == by_loss["bpr(lr=0.01)"] == by_loss["bpr(lr=[1e-30|0.01])"]
+    assert by_loss["bpr(lr=[0.01])"] == by_loss["bpr(lr=0.01)"] == by_loss["bpr(lr=[1e+30|0.01])"]
     # Four trainings, each evaluated for three entries; 1e-2 was tried once for both studies.
     assert len({record["fit_id"] for record in cells(out)}) == 4
     assert len(cells(out)) == 12

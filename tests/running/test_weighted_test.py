@@ -74,11 +74,11 @@ def test_weights_of_users_stand_beside_the_metrics_and_give_their_mean(ran):
         if record["perturbation"]["name"] == "popularity_shift" and record["perturbation"]["level"]:
             weighted += 1
             weight, values = arrays["weight"], arrays["ndcg@20"]
-            assert weight.dtype == np.float32
+            assert weight.dtype == np.float16
             assert weight.shape == arrays["users"].shape
-            assert weight.mean() == pytest.approx(1, rel=1e-5)
-            mean = np.average(values, weights=weight)
-            assert record["metrics"]["ndcg@20"] == pytest.approx(mean, rel=1e-5)
+            assert weight.mean() == pytest.approx(1, rel=1e-3)
+            mean = np.average(values, weights=weight.astype(np.float64))
+            assert record["metrics"]["ndcg@20"] == pytest.approx(mean, rel=1e-3)  # of halves
             assert record["realised"]["exponent"] == record["perturbation"]["level"]
         else:
             assert "weight" not in arrays

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from batches import takes_a_step
 
 from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss
 from robustbench_rec.backbones import _graph
@@ -197,7 +198,7 @@ class Watched(Loss):
     shown: list = field(default_factory=list, compare=False)
 
     def __call__(self, batch):
-        if batch.pos.requires_grad:  # the probe of the diagnostics is not trained on
+        if takes_a_step(batch):
             self.shown.append((batch.users, batch.pos.detach().clone(), tuple(batch.neg.shape)))
         return BPR(batch)
 
@@ -237,7 +238,7 @@ class Exploding(Loss):
         pass  # a bound that is not finite is meant
 
     def __call__(self, batch):
-        self.steps.extend([1] * batch.pos.requires_grad)  # the probe of the diagnostics is no step
+        self.steps.extend([1] * takes_a_step(batch))
         return BPR(batch) * (self.value if len(self.steps) >= self.step else 1)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 import torch
+from batches import is_probe, takes_a_step
 
 from robustbench_rec import BACKBONES, LOSSES, Estimate, Loss, Move
 from robustbench_rec.testing import toy_split
@@ -61,7 +62,7 @@ class PulledBPR:
         self.calls = []
 
     def __call__(self, batch):
-        if batch.neg.shape[1] == 1:  # the probe of the diagnostics is larger
+        if batch.neg.shape[1] == 1 and not is_probe(batch):
             self.calls.append(Call(self.theta.item(), batch.pos.requires_grad, batch))
         return BPR(batch) + 0.5 * (self.theta - 3) ** 2
 
@@ -239,7 +240,7 @@ class Looked:
         self.loss.seen.append((len(self.loss.steps), view.train, *found))
 
     def __call__(self, batch):
-        if batch.pos.requires_grad:
+        if takes_a_step(batch):
             self.loss.steps.append(batch)
         return BPR(batch)
 

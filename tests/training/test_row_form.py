@@ -53,8 +53,9 @@ class Linear(Loss):
 def test_the_call_is_asked_before_training_and_at_each_evaluation_and_rows_train():
     Linear.calls.clear()
     model = fit(toy_split(), MF, Linear(), replace(QUICK, epochs=2), seed=0)
-    # Each time on the batch and on made-up scores; the probe of the diagnostics holds positives.
-    assert Linear.calls == [True, True, *[True, True, False] * 2]
+    # Each time on the batch and on made-up scores; at an evaluation also for its slopes on the
+    # probe, and on that in rows of its own N.
+    assert Linear.calls == [True] * (2 + 4 * 2)
     assert model.history
 
 
