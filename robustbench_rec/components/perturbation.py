@@ -80,7 +80,16 @@ class Perturbation(Component):
         raise NotImplementedError(f"{type(self).__name__} must override apply")
 
     def realised(self, clean: Split, perturbed: Split) -> dict[str, float]:
-        """Say what was achieved, not what was asked; the first entry is the severity."""
+        """Say what was achieved, not what was asked.
+
+        The first entry is the severity, in the unit of the level: results stand beside it, and a
+        level of which less than 80% was achieved is marked as not reached.
+
+        Args:
+            clean: what the perturbation met.
+            perturbed: what it made of it.
+
+        """
         return {"level": self.level}
 
 

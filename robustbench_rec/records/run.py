@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -27,6 +27,8 @@ from robustbench_rec.records.record import Record
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.records.users import UserValues, gathered
 
+LISTS_HELD = 32
+"""Trainings whose lists are held in memory: those of a loss's level 0, in all its replicates."""
 Told = TypeVar("Told", Capped, Unreached, BelowRandom)
 
 
@@ -123,7 +125,7 @@ class Run:
 
         A test that is perturbed changes no list, so its cells have none of it.
         """
-        cells, read = self.manifest.cells, cache(self._folder.read_lists)
+        cells, read = self.manifest.cells, lru_cache(LISTS_HELD)(self._folder.read_lists)
         clean = {_pair(one): one.training for one in cells.values() if one.level == 0}
         noisy = {_pair(one) for one in cells.values() if clean.get(_pair(one)) != one.training}
         found = {}

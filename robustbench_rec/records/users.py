@@ -58,13 +58,13 @@ def apart(held: UserValues, wanted: Iterable[str]) -> dict[str, Arrays]:
     """Return what `gathered` was given, of those `wanted` cells that are held."""
     rows = {str(id): row for row, id in enumerate(held.cells)}
     found: dict[str, Arrays] = {}
-    for id in wanted:
-        if id in rows:
-            values = {metric: of[rows[id]] for metric, of in held.values.items()}
-            tested = np.any([~np.isnan(one) for one in values.values()], axis=0)
-            values |= {WEIGHT: held.weights[rows[id]]}
-            arrays = {name: one[tested] for name, one in values.items()}
-            found[id] = {"users": held.users[tested], **arrays}
+    for id in wanted if held.values else ():
+        if id not in rows:
+            continue
+        values = {metric: of[rows[id]] for metric, of in held.values.items()}
+        tested = np.any([~np.isnan(one) for one in values.values()], axis=0)
+        own = {"users": held.users, WEIGHT: held.weights[rows[id]], **values}
+        found[id] = {name: one[tested] for name, one in own.items()}
     return found
 
 

@@ -54,10 +54,7 @@ def manifest_of(plan: Plan, command: str = "") -> Manifest:
         specs={axis: {label: spec for spec, label in of.items()} for axis, of in labels.items()},
         studies=_studies(plan, held.studies if held else {}, labels),
         cells=_cells(plan, held.cells if held else {}, labels),
-        not_applicable=tuple(
-            (labels["loss"][entry.text], labels["perturbation"][spec_once(one, without="level")])
-            for entry, one in suite.not_applicable
-        ),
+        not_applicable=tuple(plan.not_applicable),
     )
 
 

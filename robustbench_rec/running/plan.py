@@ -147,8 +147,9 @@ class Plan:
     @property
     def not_applicable(self) -> list[tuple[str, str]]:
         """Losses and perturbations without cells: the loss does not use what is perturbed."""
+        losses, perturbations = (self.suite.labels[axis] for axis in ("loss", "perturbation"))
         return [
-            (entry.loss.name, spec_once(one, without="level"))
+            (losses[entry.text], perturbations[spec_once(one, without="level")])
             for entry, one in self.suite.not_applicable
         ]
 
