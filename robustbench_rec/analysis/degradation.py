@@ -76,11 +76,11 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row for each (dataset, backbone, loss, perturbation, unit, metric, level), sorted,
-        with `replicates`, what these are called, `selection`, "noisy" where it was so at any level,
-        and `n`, `mean, low, high`, `pairs`, `drop, drop_low, drop_high`, `retention,
-        retention_low, retention_high`, and `interval`, `paired_interval`, which say in words what
-        the intervals over `n` and over `pairs` replicates are. A replicate without a level 0 is
-        missing from the paired columns only; one whose level 0 is 0 is missing from `retention`
+        with `n`, `mean, low, high`, `pairs`, `drop, drop_low, drop_high`, `retention,
+        retention_low, retention_high`, `replicates`, what these are called, `selection`, "noisy"
+        where it was so at a level of the perturbation, and `interval`, `paired_interval`, which say
+        in words what the intervals over `n` and over `pairs` replicates are. A replicate without a
+        level 0 is missing from the paired columns only; one whose level 0 is 0 is missing from `retention`
         only. What nothing is left for is NaN.
 
     Raises:
@@ -97,11 +97,15 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
     called = replicates_of(frame)
     found["interval"] = [interval_text(n, called=called) for n in found["n"]]
     found["paired_interval"] = [interval_text(n, called=called) for n in found["pairs"]]
-    return found.reset_index().assign(replicates=called, selection=_selection(frame))
+    rows = found.reset_index()
+    return rows.assign(replicates=called, selection=_selection(frame, rows["perturbation"]))
 
 
-def _selection(frame: pd.DataFrame) -> str:
-    return "noisy" if "selection" in frame and (frame["selection"] == "noisy").any() else "clean"
+def _selection(frame: pd.DataFrame, perturbations: pd.Series[str]) -> NDArray[np.str_]:
+    """Return what chose the epochs under each of some perturbations; noisy if it was at a level."""
+    told = frame if "selection" in frame else frame.assign(selection="clean")
+    noisy = told.loc[told["selection"] == "noisy", "perturbation"]
+    return np.where(perturbations.isin(noisy), "noisy", "clean")
 
 
 def means(frame: pd.DataFrame) -> pd.DataFrame:

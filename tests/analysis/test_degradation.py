@@ -197,3 +197,17 @@ def test_floors_have_curves_but_no_area():
         ["popularity", 0.5, 0.5],
     ]
     assert areas(found)["loss"].tolist() == ["bpr"]
+
+
+def test_curves_say_what_replicates_are_and_where_selection_was_noisy():
+    clean = frame(("bpr", 0.0, 0, 0.5), ("bpr", 0.5, 0, 0.25))
+    noisy = clean.assign(perturbation="noise")
+    noisy.loc[noisy["level"] > 0, "selection"] = "noisy"
+    found = curves(pd.concat([clean, noisy]))
+    assert set(found["replicates"]) == {"splits"}
+    told = found.groupby("perturbation")["selection"].unique().str[0]
+    assert told.to_dict() == {"noise": "noisy", "p": "clean"}
+    shared = curves(clean.assign(replicates_vary="training"))
+    assert set(shared["replicates"]) == {"seeds of one split"}
+    bare = curves(clean.drop(columns=["replicates_vary", "selection"]))
+    assert (set(bare["replicates"]), set(bare["selection"])) == ({"replicates"}, {"clean"})
