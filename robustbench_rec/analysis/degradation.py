@@ -80,8 +80,8 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
         retention_low, retention_high`, `replicates`, what these are called, `selection`, "noisy"
         where it was so at a level of the perturbation, and `interval`, `paired_interval`, which say
         in words what the intervals over `n` and over `pairs` replicates are. A replicate without a
-        level 0 is missing from the paired columns only; one whose level 0 is 0 is missing from `retention`
-        only. What nothing is left for is NaN.
+        level 0 is missing from the paired columns only; one whose level 0 is 0 is missing from
+        `retention` only. What nothing is left for is NaN.
 
     Raises:
         ValueError: a replicate has two values for one point, as in a frame of two suites.
