@@ -22,6 +22,7 @@ from robustbench_rec.running.manifest import manifest_of
 from robustbench_rec.running.session import open_session
 from robustbench_rec.training.diagnostics import DIAGNOSTICS
 
+PARTS = ("load", "perturbation", "fit", "evaluation")
 HEADER = ("what", "measured", "how")
 Row = tuple[str, str, str]
 
@@ -111,7 +112,7 @@ def _make_up(suite: Path, out: Path) -> None:
     with session.folder.locked():
         session.folder.begin(manifest_of(plan))
         for cell in plan.cells:
-            session.folder.write(Record.of(cell, "done", **told), {})
+            session.folder.write(Record.of(cell, "done", **told))
 
 
 def overhead(cells: int) -> list[Row]:
@@ -140,7 +141,7 @@ def _run(suite: Path, out: Path, jobs: int) -> float:
 def _share(out: Path, jobs: int, wall: float) -> Row:
     """Tell the share of the workers' time that is neither fit nor evaluation, and its parts."""
     seconds = [json.loads(path.read_text())["seconds"] for path in out.glob("cells/*.json")]
-    spent = {part: sum(one[part] for one in seconds) for part in seconds[0]}
+    spent = {part: sum(one.get(part, 0.0) for one in seconds) for part in PARTS}
     worked = spent["fit"] + spent["evaluation"]
     parts = ", ".join(f"{part} {spent[part]:.2f} s" for part in ("load", "perturbation"))
     mean = worked / len(seconds)
