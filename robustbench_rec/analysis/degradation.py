@@ -27,7 +27,11 @@ T_FROM = 6
 """Replicates from which a t interval is drawn."""
 
 
-REPLICATES = {"split": "splits", "training": "seeds of one split"}
+REPLICATES = {
+    "split": "splits",
+    "validation": "validation draws of one test",
+    "training": "seeds of one split",
+}
 """What replicates are called, by what differs between them."""
 
 
@@ -94,11 +98,17 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
         summary(groups["retention"], ["", "retention", "retention_low", "retention_high"]),
     ]
     found = pd.concat(parts, axis=1).drop(columns="")
-    called = replicates_of(frame)
-    found["interval"] = [interval_text(n, called=called) for n in found["n"]]
-    found["paired_interval"] = [interval_text(n, called=called) for n in found["pairs"]]
-    rows = found.reset_index()
-    return rows.assign(replicates=called, selection=_selection(frame, rows["perturbation"]))
+    rows = found.reset_index().assign(replicates=lambda rows: _called(frame, rows["dataset"]))
+    for name, n in (("interval", "n"), ("paired_interval", "pairs")):
+        both = zip(rows[n], rows["replicates"], strict=True)
+        rows[name] = [interval_text(n, called=called) for n, called in both]
+    return rows.assign(selection=_selection(frame, rows["perturbation"]))
+
+
+def _called(frame: pd.DataFrame, datasets: pd.Series[str]) -> pd.Series[str]:
+    """Return what replicates are called on each of some data sets."""
+    by_dataset = frame.groupby("dataset")
+    return datasets.map({name: replicates_of(rows) for name, rows in by_dataset})
 
 
 def _selection(frame: pd.DataFrame, perturbations: pd.Series[str]) -> NDArray[np.str_]:
@@ -123,7 +133,7 @@ def means(frame: pd.DataFrame) -> pd.DataFrame:
     """
     groups = _values(frame).groupby([*CURVE, "level"], sort=True)
     found = summary(groups["value"], ["n", "mean", "low", "high"]).reset_index()
-    return found.assign(replicates=replicates_of(frame))
+    return found.assign(replicates=_called(frame, found["dataset"]))
 
 
 def paired(frame: pd.DataFrame) -> pd.DataFrame:

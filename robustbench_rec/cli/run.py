@@ -198,7 +198,7 @@ def _say_plan(plan: Plan, session: Session) -> None:
         )
         if plan.suite.replicates_vary == "split":
             click.echo(
-                "settings are chosen on a split of their own; of data that are one log, its "
+                "settings are chosen on a split of their own; of data that are split here, its "
                 "validation pairs are test pairs of some replicates, the same for every loss"
             )
     left = sum(len(cells) for cells in plan.left.values())

@@ -98,6 +98,11 @@ def prepare(raw: Raw, dataset: Dataset, seed: int, replicate: Replicate | None =
     return _compact(split, _called(dataset))
 
 
+def redraws_test(raw: Raw, dataset: Dataset) -> bool:
+    """Say whether another replicate has another test: that of a given part, or of time, is one."""
+    return (raw.test is None or dataset.resplit) and dataset.split_by != "time"
+
+
 LOG_SETTINGS = ("min_rating", "k_core", "split_by", "test")
 """What applies to a raw log alone."""
 

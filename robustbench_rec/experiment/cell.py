@@ -24,6 +24,8 @@ from robustbench_rec.training.config import PROTOCOL, TrainConfig
 
 Varies = Literal["split", "training"]
 """What differs between replicates: the split and the training, or the training alone."""
+Drawn = Literal["split", "validation", "training"]
+"""What a replicate really draws anew: where the test is given or of time, validation alone."""
 Selection = Literal["clean", "noisy"]
 """Which validation pairs choose epoch and settings: clean ones, or ones that are perturbed as the
 training pairs are."""

@@ -78,7 +78,7 @@ def results_frame(
             metric,
             value,
             record.users["evaluated"] / record.users["all"],
-            record.replicates_vary,
+            record.drawn,
             record.selection,
             " ".join(record.flags),
         )
@@ -208,12 +208,20 @@ def unreached_frame(cells: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def below_random_frame(results: pd.DataFrame, metric: str) -> pd.DataFrame:
+def first_frame(manifest: Manifest, results: pd.DataFrame) -> pd.DataFrame:
+    """Return a row of each cell: in the first of the suite's metrics that it has, or in any."""
+    asked = {metric: at for at, metric in enumerate(manifest.metrics)}
+    rank = results["metric"].map(asked).fillna(len(asked))
+    best = results.assign(rank=rank).sort_values("rank", kind="stable")
+    found = best.drop_duplicates([*AXES, "level", "replicate"]).drop(columns="rank")
+    return found.sort_index()
+
+
+def below_random_frame(rows: pd.DataFrame) -> pd.DataFrame:
     """Return where losses end below the random floor in the mean over replicates.
 
-    Columns: dataset, backbone, loss, perturbation, level, `value`, `random`.
+    Columns: dataset, backbone, loss, perturbation, level, `value`, `random`, of `first_frame`.
     """
-    rows = results[results["metric"] == metric]
     place = ["dataset", "perturbation", "level"]
     floors = rows[(rows["loss"] == UNTRAINED) & (rows["backbone"] == RANDOM)]
     random = floors.groupby(place, sort=False)["value"].mean().rename("random").reset_index()

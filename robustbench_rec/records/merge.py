@@ -36,6 +36,8 @@ SAME = (
     "backbone",
 )
 """What of a suite's file parts must have in common, to be compared within replicates."""
+DEFAULTS = {"replicates_vary": "split", "selection": "clean"}
+"""What a suite's file means that leaves one out."""
 Key = Sequence[str]
 Called = TypeVar("Called", PlannedCell, PlannedStudy)
 
@@ -102,7 +104,7 @@ def _check_suites(first: Run, run: Run) -> None:
     """Raise InputError where versions of a suite do not compare."""
     texts = [tomllib.loads(one.manifest.suite_text) for one in (first, run)]
     for key in SAME:
-        one, other = (text.get(key) for text in texts)
+        one, other = (text.get(key, DEFAULTS.get(key)) for text in texts)
         if one != other:
             raise InputError(
                 f"{run.folder} and {first.folder} are of versions of suite {run.manifest.suite!r} "
@@ -196,6 +198,9 @@ def _manifest(manifests: Sequence[Manifest], command: str) -> Manifest:
             "data": _union(one.data for one in manifests),
             "plugins": tuple(dict.fromkeys(plugin for one in manifests for plugin in one.plugins)),
             "protocol": tuple(sorted({entry for one in manifests for entry in one.protocol})),
+            "not_applicable": tuple(
+                dict.fromkeys(pair for one in manifests for pair in one.not_applicable)
+            ),
             "command": command,
             "process": os.getpid(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),

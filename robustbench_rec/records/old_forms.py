@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.records.manifest import FORMAT, Manifest
-from robustbench_rec.training.config import PROTOCOL
+from robustbench_rec.training.config import LAST, PROTOCOL
 
 if TYPE_CHECKING:
     from robustbench_rec.experiment.study import StudyOutcome
@@ -80,6 +81,15 @@ def trials_of_today(table: pd.DataFrame) -> pd.DataFrame:
     return table if "edges" in table else table.assign(edges="")
 
 
+def _was_capped(record: Plain) -> bool:
+    """Say whether a record was best in the last tenth of the epochs that its training allowed."""
+    allowed = re.search(r"epochs=([0-9]+)", str(record.get("training", "")))
+    best, history = record.get("best_epoch"), record.get("history")
+    if allowed is None or not isinstance(best, int) or not isinstance(history, list):
+        return False
+    return len(history) > 1 and best > (1 - LAST) * int(allowed[1])
+
+
 def is_of_today(read: Manifest | Record | Trial | StudyOutcome) -> bool:
     """Say whether what was read as it stands needs no `manifest_of_today` or `record_of_today`."""
     if isinstance(read, Manifest):
@@ -100,8 +110,14 @@ def record_of_today(record: Plain) -> Plain:
     perturbation = record.get("perturbation")
     if isinstance(perturbation, dict) and "stage" in perturbation:
         stage = {"train": "training pairs"}.get(perturbation["stage"], perturbation["stage"])
-        record = record | {"perturbation": perturbation | {"acts_through": stage}}
-        record = {"replicates_vary": "training", "selection": "clean"} | record
+        noisy = "validation" in record and stage == "training pairs" and perturbation.get("level")
+        were: Plain = {"replicates_vary": "training", "selection": "noisy" if noisy else "clean"}
+        record = were | record
+        # Its users were numbered, its shift told no exponent, and nothing said what was capped.
+        record |= {"perturbation": perturbation | {"acts_through": stage}, "per_user_bytes": 0}
+        record |= {"capped": _was_capped(record)} if "metrics" in record else {}
+        if stage == "test":
+            record["realised"] = {}
     if "error_type" in record or record.get("status") != "failed":
         return record
     kind, colon, _ = str(record.get("error", "")).partition(": ")

@@ -16,7 +16,7 @@ from pydantic import Field, StrictFloat, StrictInt, model_validator
 from robustbench_rec.components.perturbation import Perturbation
 from robustbench_rec.components.settings import spec
 from robustbench_rec.errors import one_line
-from robustbench_rec.experiment.cell import Cell, Selection, Varies
+from robustbench_rec.experiment.cell import Cell, Drawn, Selection, Varies
 from robustbench_rec.experiment.search_space import Settings
 from robustbench_rec.experiment.study import Tried
 from robustbench_rec.records.manifest import Kept, PlannedCell
@@ -134,6 +134,8 @@ class Record(_Outcome):
         users: how many were evaluated, and how many there are.
         realised: what the perturbation achieved; the first entry is the severity, in the unit of
             the level.
+        drawn: what its replicate drew anew: the split, validation alone, where the test is given or
+            of time, or the training alone.
         capped: whether it was best within the last tenth of the epochs allowed, where it was
             evaluated more than once.
         diagnostics: how the loss weighs negatives at the best epoch, see
@@ -149,6 +151,7 @@ class Record(_Outcome):
     metric_code: dict[str, str] = Field(default_factory=dict)
     users: dict[str, int] = Field(default_factory=dict)
     realised: dict[str, float] = Field(default_factory=dict)
+    drawn: Drawn = "training"
     capped: bool = False
     diagnostics: dict[str, float] = Field(default_factory=dict)
     diagnostics_history: tuple[tuple[int, dict[str, float]], ...] = ()
@@ -165,7 +168,7 @@ class Record(_Outcome):
         severity, level = self.severity, self.perturbation.level
         marks = {
             "capped": self.capped,
-            "not_reached": severity is not None and severity < REACHED * level,
+            "not_reached": severity is not None and level > 0 and severity < REACHED * level,
             "few_users": self.realised.get("effective_users", FEW_USERS) < FEW_USERS,
         }
         return tuple(name for name, marked in marks.items() if marked)

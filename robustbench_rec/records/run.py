@@ -14,7 +14,7 @@ from robustbench_rec.evaluation.metrics import Averaging, is_per_user
 from robustbench_rec.processes import without_gc
 from robustbench_rec.records import frames
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
-from robustbench_rec.records.lists import agreement
+from robustbench_rec.records.lists import Lists, agreement
 from robustbench_rec.records.manifest import (
     BelowRandom,
     Capped,
@@ -125,7 +125,7 @@ class Run:
 
         A test that is perturbed changes no list, so its cells have none of it.
         """
-        cells, read = self.manifest.cells, lru_cache(LISTS_HELD)(self._folder.read_lists)
+        cells, read = self.manifest.cells, lru_cache(LISTS_HELD)(self._lists)
         clean = {_pair(one): one.training for one in cells.values() if one.level == 0}
         noisy = {_pair(one) for one in cells.values() if clean.get(_pair(one)) != one.training}
         found = {}
@@ -137,12 +137,17 @@ class Run:
                     found[record.id] = agreement(mine, theirs)
         return found
 
+    def _lists(self, training: str) -> Lists | None:
+        return self._folder.read_lists(training, self._events)
+
     @cached_property
     def users(self) -> dict[str, UserValues]:
         """The suite's metrics of each user, by the label of the data set; nothing in runs of old.
 
+        A cell whose file is damaged is warned of and left out.
+
         Raises:
-            InputError: what is kept of them is damaged.
+            InputError: the table of them is damaged.
 
         """
         if not self._of_records:
@@ -151,9 +156,13 @@ class Run:
         for record in self._done:
             if record.per_user_bytes:
                 its = by_dataset.setdefault(self.manifest.cells[record.id].dataset, {})
-                its[record.id] = self._folder.per_user(record.id)
+                try:
+                    its[record.id] = self._folder.per_user(record.id)
+                except InputError as error:
+                    self._events.warning(f"{error}; its users are left out")
         metrics = [metric for metric in self.manifest.metrics if is_per_user(metric)]
-        return {dataset: gathered(cells, metrics) for dataset, cells in by_dataset.items()}
+        found = {dataset: cells for dataset, cells in by_dataset.items() if cells}
+        return {dataset: gathered(cells, metrics) for dataset, cells in found.items()}
 
     @cached_property
     def evaluations(self) -> pd.DataFrame:
@@ -230,27 +239,24 @@ class Run:
     def _told_of_cells(self) -> dict[str, Any]:
         """Return what is to be told of finished cells before anybody concludes from them."""
         cells = frames.cells_frame(self.manifest, self._first_results)
-        metric = self.manifest.metrics[0]
         return {
             "capped": _rows(Capped, frames.capped_frame(cells)),
             "unreached": _rows(Unreached, frames.unreached_frame(cells)),
             "few_users": int(cells["few_users"].sum()),
-            "below_random": _rows(
-                BelowRandom, frames.below_random_frame(self._first_results, metric)
-            ),
+            "below_random": _rows(BelowRandom, frames.below_random_frame(self._first_results)),
         }
 
     @cached_property
     def _first_results(self) -> pd.DataFrame:
-        """The results in the suite's first metric, made of records without the others."""
-        metric = self.manifest.metrics[0]
+        """A row a cell: in the first of the suite's metrics that it has, or in any."""
         if not self._of_records or "results" in vars(self):
-            return self.results[self.results["metric"] == metric]
-        only = [
-            record.model_copy(update={"metrics": {metric: record.metrics[metric]}})
-            for record in self._done
-            if metric in record.metrics
-        ]
+            return frames.first_frame(self.manifest, self.results)
+        asked = self.manifest.metrics
+        only = []
+        for record in self._done:
+            held = [metric for metric in (*asked, *record.metrics) if metric in record.metrics]
+            kept = {metric: record.metrics[metric] for metric in held[:1]}
+            only.append(record.model_copy(update={"metrics": kept}))
         return frames.results_frame(self.manifest, only)
 
 

@@ -155,15 +155,22 @@ class RunFolder:
         _write(self.cells / f"{record.id}.json", _sealed(kept))
 
     def write_lists(self, training: str, lists: Lists) -> None:
-        """Keep the lists of a training, of a cell that is not recorded yet."""
+        """Keep the lists of a training, of a cell that is not recorded yet; those kept stay."""
         self.lists.mkdir(exist_ok=True)
-        _write(self.lists / f"{training}.npz", _zipped(vars(lists)))
+        if self.read_lists(training, Events()) is None:
+            _write(self.lists / f"{training}.npz", _zipped(vars(lists)))
 
-    def read_lists(self, training: str) -> Lists | None:
-        """Return the lists of a training; None where there are none that can be read."""
-        with suppress(OSError, ValueError, BadZipFile, TypeError):
-            return Lists(**_unzipped(self.lists / f"{training}.npz"))
-        return None
+    def read_lists(self, training: str, events: Events) -> Lists | None:
+        """Return the lists of a training; None where there are none, or none that can be read."""
+        path = self.lists / f"{training}.npz"
+        try:
+            held = _unzipped(path)
+            return Lists(held["users"], held["items"], held["places"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            events.warning(f"{path}: damaged lists ({_unfit(error)}); they are compared with none")
+            return None
 
     def write_tuning(self, what: Trial | StudyOutcome) -> None:
         """Keep one trial, or a study as far as it has come."""
@@ -429,8 +436,10 @@ def _checksum(text: bytes) -> str:
 
 
 def _zipped(arrays: Mapping[str, Any]) -> bytes:
+    if odd := [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]:
+        raise TypeError(f"{odd[0]} holds objects, which are not kept")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 

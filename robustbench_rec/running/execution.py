@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from robustbench_rec.components.dataset import Dataset, Raw
 from robustbench_rec.components.perturbation import Perturbation, perturb
-from robustbench_rec.data.preparation import prepare
+from robustbench_rec.data.preparation import prepare, redraws_test
 from robustbench_rec.evaluation.metrics import recorded
 from robustbench_rec.evaluation.ranking import Ranking, evaluate
-from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.experiment.cell import Cell, Drawn
 from robustbench_rec.interactions import Split
 from robustbench_rec.records.lists import LENGTH, Lists
 from robustbench_rec.records.record import Record, Trial
@@ -131,9 +131,13 @@ def try_settings(
 
 @dataclass(frozen=True, eq=False)
 class _Training:
-    """A training that is done: the clean split, what it trained on, the model, and the seconds."""
+    """A training that is done: the clean split, what it trained on, the model, and the seconds.
+
+    `redraws_test` says whether another replicate would have another test.
+    """
 
     clean: Split
+    redraws_test: bool
     data: TrainedOn
     model: Fit
     seconds: Mapping[str, float]
@@ -148,7 +152,8 @@ def _trained(
     what = data.split, cell.backbone, cell.loss, cell.training, cell.training_seed
     model, fitting = _timed(fit, *what, compute.device, clean, after_epoch)
     seconds = {"load": loading, "perturbation": perturbing, "fit": fitting, **model.seconds}
-    return _Training(clean, data, model, seconds)
+    redraws = redraws_test(_read(cell.dataset, data_dir), cell.dataset)
+    return _Training(clean, redraws, data, model, seconds)
 
 
 def _timed(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:
@@ -188,12 +193,20 @@ def _tested(
         metric_code=dict(metrics),
         users={"evaluated": int(ranking.users.size), "all": clean.n_users},
         realised=_realised(cell.perturbation, done.data.met, made),
+        drawn=_drawn(cell, done.redraws_test),
         capped=len(model.history) > 1 and model.best_epoch > (1 - LAST) * cell.training.epochs,
         diagnostics=dict(model.mechanism).get(model.best_epoch, {}),
         diagnostics_history=model.mechanism,
         **kept,
     )
     return record, _beside(ranking, clean, made.test_weights is not None)
+
+
+def _drawn(cell: Cell, redraws_test: bool) -> Drawn:
+    """Return what the replicate of a cell drew anew."""
+    if cell.replicates_vary == "training":
+        return "training"
+    return "split" if redraws_test else "validation"
 
 
 def _realised(perturbation: Perturbation, met: Split, made: Split) -> dict[str, float]:

@@ -306,10 +306,10 @@ def check_data(plan: Plan, data_dir: Path) -> None:
 
     """
     left = [cell for group in plan.left.values() for cell in group]
-    ours = (cell for cell in left if type(cell.perturbation).__module__.startswith(OURS))
+    ours = [cell for cell in plan.cells if type(cell.perturbation).__module__.startswith(OURS)]
     worst = {
         (cell.dataset, spec_once(cell.perturbation, without="level")): cell
-        for cell in sorted(ours, key=lambda cell: cell.perturbation.level)
+        for cell in sorted(ours, key=lambda cell: (cell.perturbation.level, -int(cell.replicate)))
     }
     for dataset in dict.fromkeys(cell.dataset for cell in left):
         its = [cell for (on, _), cell in worst.items() if on == dataset]

@@ -52,8 +52,8 @@ def with_noisy_validation(
     """Return a training whose validation pairs are perturbed as its training pairs are.
 
     The perturbation meets training and validation pairs alike, as where all that was observed is
-    noisy; of what it leaves, each user's validation is as large as before, though one pair stays to
-    train on. What is held out stays masked.
+    noisy; of what it leaves, each user's validation is as large a share as before, one pair at
+    least, though one stays to train on. What is held out stays masked.
 
     Args:
         clean: not perturbed.
@@ -68,7 +68,10 @@ def with_noisy_validation(
     observed = clean.seen + clean.valid
     met = replace(clean, train=clean.train + clean.valid, seen=observed, valid=clean.valid.none())
     made = perturb(perturbation, met, rng)
-    counts = np.minimum(clean.valid.user_counts, np.maximum(made.train.user_counts - 1, 0))
+    left, wanted = made.train.user_counts, clean.valid.user_counts
+    share = wanted / np.maximum(met.train.user_counts, 1)
+    counts = np.maximum(np.floor(share * left + 1e-9).astype(np.int64), np.minimum(wanted, 1))
+    counts = np.minimum(counts, np.maximum(left - 1, 0))
     chosen = made.train.drawn(counts, carve)
     if not chosen.any():
         raise InputError(

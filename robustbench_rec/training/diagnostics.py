@@ -37,6 +37,7 @@ DIAGNOSTICS = {
         "weight of a known false negative that has any, times their number in a row as the loss "
         "trains on, over the pull on a positive; above 1 a positive drawn as one cannot rise"
     ),
+    "push_over_pull": "weight on known false negatives over the pull on positives, sum over sum",
     "utilisation": "share of the negatives with a weight above 1% of an even one",
     "effective_sample_size": "effective share of the negatives, (sum w)^2 / (N sum w^2)",
     "kl": "KL divergence of the weights from even ones, in nats",
@@ -116,7 +117,9 @@ def push(slopes: Slopes | None, known: BoolArray) -> dict[str, float]:
         known: (B, N) whether a negative is a known false negative.
 
     Returns:
-        The entry of DIAGNOSTICS; none where no false negative is known, or no positive is pulled.
+        Two entries of DIAGNOSTICS, the push and the plain ratio of the sums, which counts those
+        that a loss has ceased to push; none where no false negative is known, or no positive is
+        pulled.
 
     """
     if slopes is None or not known.any() or not slopes.pulls.any():
@@ -125,7 +128,10 @@ def push(slopes: Slopes | None, known: BoolArray) -> dict[str, float]:
     w, q = (
         some[some > 0].mean(dtype=np.float64) if some.any() else 0.0 for some in (weights, pulls)
     )
-    return {"push_on_false_negatives": float(weights.size / pulls.size * w / q)}
+    return {
+        "push_on_false_negatives": float(weights.size / pulls.size * w / q),
+        "push_over_pull": float(weights.sum(dtype=np.float64) / pulls.sum(dtype=np.float64)),
+    }
 
 
 def cut(batch: Batch, known: BoolArray, n: int) -> tuple[Batch, BoolArray]:

@@ -129,7 +129,5 @@ def test_a_perturbation_that_reaches_no_level_here_is_refused_before_anything_ru
 
 def test_a_test_too_small_for_a_shift_is_refused(tmp_path):
     (tmp_path / "small.toml").write_text(SUITE.replace("n_users = 120", "n_users = 40"))
-    with pytest.raises(
-        InputError, match=r"popularity_shift at level 0\.5 rests on .* 50 are"
-    ):
+    with pytest.raises(InputError, match=r"popularity_shift at level 0\.5 rests on .* 50 are"):
         run(tmp_path / "small.toml", tmp_path / "out", data_dir=tmp_path, engine="serial")
