@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustbench_rec import Dataset, InputError, Raw, Split, Table
-from robustbench_rec.data.preparation import in_core, load, prepare
+from robustbench_rec.data.preparation import in_core, load, prepare, redraws_test
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -365,3 +365,16 @@ def test_any_log_is_shared_out_whole_and_once(chosen, share, hold_out, by):
     assert sum(len(part) for part in parts) == len(chosen)
     assert set().union(*parts) == chosen
     assert (split.train.user_counts >= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("raw", "how", "redrawn"),
+    [
+        (SPLIT, {}, False),
+        (SPLIT, {"resplit": True}, True),
+        (Raw(SPLIT.train), {}, True),
+        (Raw(SPLIT.train), {"split_by": "time"}, False),
+    ],
+)
+def test_another_replicate_has_another_test_only_where_it_is_drawn(raw, how, redrawn):
+    assert redraws_test(raw, Log(**how)) == redrawn

@@ -67,6 +67,9 @@ def test_a_run_s_end_compares_lists_with_those_of_level_0(folder):
 def test_lists_that_cannot_be_read_cost_their_comparison_alone(folder, damage):
     path = folder.lists / "noisy.npz"
     path.unlink() if damage is None else path.write_bytes(damage)
-    frame = compact(folder).results
+    heard = runs.Heard()
+    frame = compact(folder, heard).results
+    told = ["noisy.npz: damaged lists (" in line for line in heard.warnings]
+    assert told == [True] * (damage is not None)
     assert (frame["metric"] == "ndcg@20").sum() == 4
     assert frame.loc[frame["metric"] == "rbo@20", "level"].tolist() == [0.0]

@@ -215,8 +215,13 @@ def test_values_of_users_that_were_damaged_are_named(folder):
     held = bytearray(path.read_bytes())
     held[len(held) // 3] ^= 0xFF
     path.write_bytes(held)
-    with pytest.raises(InputError, match=r"a1\.npz: cannot be read \(.*run again"):
-        compact(folder, NO_WARNING)
+    heard = runs.Heard()
+    run = compact(folder, heard)
+    (warning,) = heard.warnings
+    assert "a1.npz: cannot be read (" in warning
+    assert "run again; its users are left out" in warning
+    assert run.users["toy"].cells.tolist() == ["a2"]
+    assert len(run.results) == 2 * len(METRICS)  # what is whole is kept
 
 
 def test_users_are_kept_by_original_id(folder):
@@ -579,6 +584,30 @@ def test_records_of_protocol_2_are_read(folder):
     assert run.summary.failed == {
         "a1": (run.manifest.title(run.manifest.cells["a1"]), failed["error"])
     }
+
+
+def old_record(path, **changes):
+    """Write a record as protocol 2 had it."""
+    held = json.loads(path.read_text())
+    for key in ("checksum", "replicates_vary", "selection", "drawn", "capped"):
+        held.pop(key, None)
+    stage = changes.pop("stage", "train")
+    held["perturbation"] |= {"stage": stage}
+    del held["perturbation"]["acts_through"]
+    path.write_text(json.dumps(held | changes))
+
+
+def test_what_old_records_do_not_tell_is_not_made_up(folder):
+    shift = {"stage": "test", "realised": {"rarity": -3.5}}
+    old_record(folder.cells / "a1.json", **shift)
+    best = {"best_epoch": 10, "history": [[5, 0.1], [10, 0.2]], "training": "T(epochs=10, lr=1)"}
+    old_record(folder.cells / "a2.json", realised={"hidden": 0.0}, **best)
+    run = opened(folder)
+    shifted, hidden = run.records["a1"], run.records["a2"]
+    assert (shifted.severity, shifted.flags) == (None, ())
+    assert (hidden.flags, hidden.drawn) == (("capped",), "training")
+    assert run.users == {}  # they were numbered
+    assert run.results["realised"].isna().tolist() == [True, True, False, False]
 
 
 def test_every_file_is_read_once(folder, monkeypatch):

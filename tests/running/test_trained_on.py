@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robustbench_rec import PERTURBATIONS, InputError, Interactions, Split
+from robustbench_rec import PERTURBATIONS, InputError, Interactions, Split, load_dataset
 from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.running.execution import train_and_test
 from robustbench_rec.running.trained_on import trained_on, with_noisy_validation
@@ -79,3 +79,12 @@ def test_where_nothing_can_be_carved_it_says_what_to_choose():
     hidden = PERTURBATIONS["hidden_positives"](level=0.5)
     with pytest.raises(InputError, match=r'selection = "noisy" has nothing to carve .* choose sel'):
         with_noisy_validation(clean, hidden, rng_for(0), rng_for(1))
+
+
+@pytest.mark.parametrize(("name", "level"), [("hidden_positives", 0.3), ("false_positives", 0.3)])
+def test_noisy_selection_leaves_as_large_a_share_to_train_on(cells, name, level):
+    cell = cells(name, level)
+    clean = load_dataset("synthetic", replicate=0, n_users=400, n_items=150, hold_out=0.1)
+    data = trained_on(replace(cell, selection="noisy"), clean)
+    shares = [len(one.valid) / (len(one.train) + len(one.valid)) for one in (clean, data.split)]
+    assert shares[1] == pytest.approx(shares[0], abs=0.03)  # a share is rounded down to pairs
