@@ -175,7 +175,7 @@ def cells_frame(manifest: Manifest, results: pd.DataFrame) -> pd.DataFrame:
     flags = [str(text).split() for text in cells["flags"]]
     return cells.assign(
         training=[trainings.get(point, "") for point in named],
-        **{name: [name in held for held in flags] for name in FLAGS},
+        **{name: np.array([name in held for held in flags], dtype=np.bool_) for name in FLAGS},
     ).reset_index(drop=True)
 
 

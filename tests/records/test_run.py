@@ -689,3 +689,12 @@ def test_a_table_that_no_run_wrote_is_the_user_s(tmp_path, name):
     (tmp_path / name).write_text("mine")
     with pytest.raises(InputError, match=f"holds {name}, which no run wrote.*another folder"):
         RunFolder(tmp_path).refuse_to_replace("s")
+
+
+def test_a_run_that_has_no_finished_cell_has_a_summary(tmp_path):
+    held = RunFolder(tmp_path / "run")
+    with held.locked():
+        held.begin(runs.manifest(cells=CELLS))
+    summary = opened(held).summary
+    assert (summary.done, summary.left) == (0, 2)
+    assert (summary.capped, summary.unreached, summary.below_random) == ((), (), ())
