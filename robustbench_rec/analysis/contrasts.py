@@ -13,7 +13,7 @@ from robustbench_rec.analysis.degradation import (
     area,
     interval_text,
     paired,
-    replicates_of,
+    replicates_on,
     split_floors,
     summary,
 )
@@ -81,8 +81,8 @@ def contrasts(
         ["pairs", "difference", "low", "high"],
     ).reset_index()
     found["against"] = loss
-    called = replicates_of(frame)
-    found["interval"] = [interval_text(n, called=called) for n in found["pairs"]]
+    both = zip(found["pairs"], replicates_on(found["dataset"], frame), strict=True)
+    found["interval"] = [interval_text(n, called=called) for n, called in both]
     decided = found["pairs"] >= T_FROM
     found["verdict"] = np.select(
         [decided & (found["low"] > 0), decided & (found["high"] < 0)],

@@ -35,10 +35,11 @@ REPLICATES = {
 """What replicates are called, by what differs between them."""
 
 
-def replicates_of(frame: pd.DataFrame) -> str:
-    """Return what the replicates of a frame of results are called."""
-    varies = list(frame["replicates_vary"].unique()) if "replicates_vary" in frame else []
-    return REPLICATES.get(varies[0], "replicates") if len(varies) == 1 else "replicates"
+def replicates_on(datasets: pd.Series[str], frame: pd.DataFrame) -> pd.Series[str]:
+    """Return what the replicates of a frame of results are called, on each of some data sets."""
+    if "replicates_vary" not in frame:
+        return pd.Series("replicates", index=datasets.index)
+    return datasets.map(frame.groupby("dataset")["replicates_vary"].first()).map(REPLICATES)
 
 
 def interval_text(n: int, most: int | None = None, called: str = "replicates") -> str:
@@ -98,17 +99,12 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
         summary(groups["retention"], ["", "retention", "retention_low", "retention_high"]),
     ]
     found = pd.concat(parts, axis=1).drop(columns="")
-    rows = found.reset_index().assign(replicates=lambda rows: _called(frame, rows["dataset"]))
+    rows = found.reset_index()
+    rows["replicates"] = replicates_on(rows["dataset"], frame)
     for name, n in (("interval", "n"), ("paired_interval", "pairs")):
         both = zip(rows[n], rows["replicates"], strict=True)
         rows[name] = [interval_text(n, called=called) for n, called in both]
     return rows.assign(selection=_selection(frame, rows["perturbation"]))
-
-
-def _called(frame: pd.DataFrame, datasets: pd.Series[str]) -> pd.Series[str]:
-    """Return what replicates are called on each of some data sets."""
-    by_dataset = frame.groupby("dataset")
-    return datasets.map({name: replicates_of(rows) for name, rows in by_dataset})
 
 
 def _selection(frame: pd.DataFrame, perturbations: pd.Series[str]) -> NDArray[np.str_]:
@@ -133,7 +129,7 @@ def means(frame: pd.DataFrame) -> pd.DataFrame:
     """
     groups = _values(frame).groupby([*CURVE, "level"], sort=True)
     found = summary(groups["value"], ["n", "mean", "low", "high"]).reset_index()
-    return found.assign(replicates=_called(frame, found["dataset"]))
+    return found.assign(replicates=replicates_on(found["dataset"], frame))
 
 
 def paired(frame: pd.DataFrame) -> pd.DataFrame:

@@ -180,16 +180,20 @@ def _tuned(study: StudyState, name: str) -> str:
     )
 
 
+def say_not_applicable(loss: str, perturbation: str) -> None:
+    """Say that a loss and a perturbation have no cells in common, and why."""
+    click.echo(
+        f"not applicable: {loss} draws no negatives, so it has no cells under {perturbation}"
+    )
+
+
 def say_cautions(run: Run) -> None:
     """Say what is to be known of finished cells before anybody concludes from them."""
     from robustbench_rec.records.record import FLAGS
 
     held, short = run.summary, run.manifest.short
     for loss, perturbation in held.not_applicable:
-        click.echo(
-            f"not applicable: {short('loss', loss)} draws no negatives, so it has no cells under "
-            f"{short('perturbation', perturbation)}"
-        )
+        say_not_applicable(short("loss", loss), short("perturbation", perturbation))
     for one in held.unreached:
         warn(
             f"{short('perturbation', one.perturbation)} on {short('dataset', one.dataset)}: level "
@@ -207,7 +211,7 @@ def say_cautions(run: Run) -> None:
             f"{short('loss', row.loss)} on {short('dataset', row.dataset)} "
             f"{short('backbone', row.backbone)} ends below the random floor under "
             f"{short('perturbation', row.perturbation)} level {row.level:g}: "
-            f"{row.value:.4f} against {row.random:.4f}"
+            f"{row.metric} {row.value:.4f} against {row.random:.4f}"
         )
 
 

@@ -14,7 +14,14 @@ import click
 
 from robustbench_rec.cli.drawing import are_drawn, draw
 from robustbench_rec.cli.options import DATA_DIR, GOES_ON, PLUGINS
-from robustbench_rec.cli.output import Warned, duration, say_cautions, say_tuned, warn
+from robustbench_rec.cli.output import (
+    Warned,
+    duration,
+    say_cautions,
+    say_not_applicable,
+    say_tuned,
+    warn,
+)
 from robustbench_rec.errors import InputError, counted
 from robustbench_rec.running.engines import engine_names
 
@@ -213,9 +220,7 @@ def _say_plan(plan: Plan, session: Session) -> None:
     )
     click.echo(_design(plan.suite))
     for loss, perturbation in plan.not_applicable:
-        click.echo(
-            f"not applicable: {loss} draws no negatives; it has no cells under {perturbation}"
-        )
+        say_not_applicable(loss, perturbation)
     if plan.outdated:
         click.echo(_outdated(*plan.again))
     metrics, weighing = plan.left_out

@@ -83,7 +83,8 @@ class Perturbation(Component):
         """Say what was achieved, not what was asked.
 
         The first entry is the severity, in the unit of the level: results stand beside it, and a
-        level of which less than 80% was achieved is marked as not reached.
+        level of which less than 80% was achieved is marked as not reached. Where there is an entry
+        `effective_users`, one under 200 is marked too.
 
         Args:
             clean: what the perturbation met.

@@ -127,7 +127,8 @@ def _tested(
         unfiltered = replace(dataset, **({"min_rating": 0.0, "k_core": 0} | asked))
         train, test = _split(_filtered(log, unfiltered), unfiltered, rng)
         return train, None, test
-    for name, value in asked.items():
+    if asked:
+        name, value = next(iter(asked.items()))
         raise InputError(
             f"{_called(dataset)} comes split, so {name} = {value!r} cannot apply; leave it out, or "
             "set resplit = true to join its parts and split them anew"

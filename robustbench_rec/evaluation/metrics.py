@@ -11,6 +11,7 @@ import numpy as np
 from robustbench_rec.components.metric import METRICS, FloatArray, ListMetric, Metric, Ranks
 from robustbench_rec.components.registry import code_of
 from robustbench_rec.errors import InputError, counted, one_line
+from robustbench_rec.evaluation.overlap import OVERLAPS
 from robustbench_rec.interactions import IntArray
 
 Averaging = Literal["test-users", "all-users"]
@@ -36,10 +37,6 @@ def _name_and_k(metric: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-OF_LISTS = {"jaccard": "Jaccard", "rbo": "RBO"}
-"""Name -> how figures print it, of what compares two models' lists at a run's end."""
-
-
 def is_per_user(metric: str) -> bool:
     """Say whether each user has a value of `name@k` that an average over all users counts as 0.
 
@@ -48,7 +45,7 @@ def is_per_user(metric: str) -> bool:
     A metric that is not known here, of a plugin that is not loaded, is taken to have one.
     """
     name, _ = _name_and_k(metric)
-    return METRICS[name].per_user if name in METRICS else name not in OF_LISTS
+    return METRICS[name].per_user if name in METRICS else name not in OVERLAPS
 
 
 def defined_under_weights(name: str) -> bool:
@@ -63,8 +60,8 @@ def defined_under_weights(name: str) -> bool:
 def label(metric: str) -> str:
     """Print a metric as figures do: "ndcg@20" as "NDCG@20"; as it is where it is not known here."""
     name, k = _name_and_k(metric)
-    symbol = METRICS[name].symbol if name in METRICS else OF_LISTS.get(name)
-    return f"{symbol or name}@{k}"
+    known = METRICS[name] if name in METRICS else OVERLAPS.get(name)
+    return f"{(known.symbol if known else '') or name}@{k}"
 
 
 def recorded(asked: Iterable[str]) -> dict[str, str]:

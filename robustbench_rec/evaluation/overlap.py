@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from robustbench_rec.components.metric import FloatArray
@@ -28,8 +31,8 @@ def rank_biased_overlap(one: IntArray, other: IntArray, p: float = PERSISTENCE) 
 
     (1 - p) / (1 - p^D) SUM_(d = 1..D) p^(d - 1) A_d, where A_d is the share of the first d places
     that both lists have in common, and D the length of the longer one: the sum of W. Webber, A.
-    Moffat and J. Zobel, A Similarity Measure for Indefinite Rankings, TOIS 2010, eq. 4, cut off at
-    D and divided by the weights that are left.
+    Moffat and J. Zobel, A Similarity Measure for Indefinite Rankings, TOIS 2010, cut off at D and
+    divided by the weights that are left.
 
     Args:
         one: as `jaccard` takes it.
@@ -52,3 +55,17 @@ def _both_by(one: IntArray, other: IntArray) -> IntArray:
     from_depth = np.maximum(place, where)
     counts = np.bincount(user * k + from_depth, minlength=n * k).reshape(n, k)
     return np.asarray(counts.cumsum(axis=1))
+
+
+class Overlap(NamedTuple):
+    """A measure of how far two lists agree: how figures print it, and what gives it, (U,)."""
+
+    symbol: str
+    of: Callable[[IntArray, IntArray], FloatArray]
+
+
+OVERLAPS = {
+    "jaccard": Overlap("Jaccard", jaccard),
+    "rbo": Overlap("RBO", rank_biased_overlap),
+}
+"""What a run's end compares lists by, under the names that results have."""

@@ -184,6 +184,7 @@ class Cell:
 
 
 _KEPT = ("seed", "fingerprint", "replicate", "ks", "replicates_vary", "selection")
+"""What of a cell is plain data as it is."""
 
 
 def _tuned(data: Mapping[str, Any] | None) -> Tuned | None:

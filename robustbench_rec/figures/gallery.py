@@ -54,7 +54,9 @@ def frames_of(run: Run) -> Frames:
     if results.empty:
         told = f"{run.folder}: no finished cell to draw"
         raise InputError(f"{told}; see robustbench-rec status {run.folder}")
-    diagnostics = run.diagnostics.assign(replicates_vary=run.manifest.replicates_vary)
-    parts = results, diagnostics, overlay(run, results)
+    varies = results.groupby("dataset")["replicates_vary"].first()
+    measured = run.diagnostics
+    measured = measured.assign(replicates_vary=measured["dataset"].map(varies))
+    parts = results, measured, overlay(run, results)
     shown, measured, published = (part.replace(run.manifest.short_labels) for part in parts)
     return Frames(degradation.curves(shown), measured, published)

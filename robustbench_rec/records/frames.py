@@ -220,13 +220,17 @@ def first_frame(manifest: Manifest, results: pd.DataFrame) -> pd.DataFrame:
 def below_random_frame(rows: pd.DataFrame) -> pd.DataFrame:
     """Return where losses end below the random floor in the mean over replicates.
 
-    Columns: dataset, backbone, loss, perturbation, level, `value`, `random`, of `first_frame`.
+    Columns: dataset, backbone, loss, perturbation, level, metric, `value`, `random`.
+
+    Args:
+        rows: as `first_frame` returns them.
+
     """
-    place = ["dataset", "perturbation", "level"]
+    place = ["dataset", "perturbation", "level", "metric"]
     floors = rows[(rows["loss"] == UNTRAINED) & (rows["backbone"] == RANDOM)]
     random = floors.groupby(place, sort=False)["value"].mean().rename("random").reset_index()
     trained = rows[rows["loss"] != UNTRAINED]
-    means = trained.groupby([*AXES, "level"], sort=False)["value"].mean().reset_index()
+    means = trained.groupby([*AXES, "level", "metric"], sort=False)["value"].mean().reset_index()
     beside = means.merge(random, on=place, how="inner")
     return beside[beside["value"] < beside["random"]].reset_index(drop=True)
 

@@ -8,13 +8,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec.evaluation.overlap import jaccard, rank_biased_overlap
+from robustbench_rec.evaluation.overlap import OVERLAPS
 from robustbench_rec.interactions import IntArray
 
 LENGTH = 20
 """Places of a list that are kept."""
-AGREEMENT = {"jaccard": jaccard, "rbo": rank_biased_overlap}
-"""Name of each measure of agreement -> what gives it for each user."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +55,5 @@ def agreement(one: Lists, other: Lists) -> dict[str, float]:
         raise ValueError("no user was tested by both")
     items = np.union1d(one.items, other.items)
     lists = one.numbered(items)[mine], other.numbered(items)[theirs]
-    return {
-        f"{name}@{LENGTH}": float(measure(*lists).mean()) for name, measure in AGREEMENT.items()
-    }
+    measures = OVERLAPS.items()
+    return {f"{name}@{LENGTH}": float(one.of(*lists).mean()) for name, one in measures}

@@ -70,7 +70,8 @@ class Manifest(Kept):
     Attributes:
         format: of the manifest and of the records beside it.
         suite, about: of the suite.
-        protocol: what the cells mean, one entry or, where some data sets hold positives out, two.
+        protocol: what the cells mean; of old there were two entries where some data sets held
+            positives out.
         metrics, averaging, replicates, replicates_vary, selection, plugins: as the suite has them.
         not_applicable: (loss, perturbation) of each that has no cells, as the perturbation acts
             through what the loss does not use.
@@ -167,13 +168,14 @@ class Unreached(Kept):
 
 
 class BelowRandom(Kept):
-    """Where a loss ends below the random floor, in the suite's first metric."""
+    """Where a loss ends below the random floor, in the first metric that the suite has there."""
 
     dataset: str
     backbone: str
     loss: str
     perturbation: str
     level: float
+    metric: str
     value: float
     random: float
 

@@ -18,26 +18,21 @@ a checksum of its own text, so that what changed afterwards is told from what wa
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-from zipfile import BadZipFile
 
-import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.study import StudyOutcome
 from robustbench_rec.processes import without_gc
 from robustbench_rec.records.events import Events
+from robustbench_rec.records.files import as_json, is_as_sealed, sealed, unzipped, write, zipped
 from robustbench_rec.records.lists import Lists
 from robustbench_rec.records.manifest import Manifest, PlannedCell, StudyState
 from robustbench_rec.records.old_forms import (
@@ -52,8 +47,6 @@ from robustbench_rec.training.config import PROTOCOL
 
 TABLES = ("results.csv", "diagnostics.csv", "users.npz", "tuning.csv")
 """What a run ends with; tuning.csv where it has studies."""
-UNSEALED = b'"checksum": ""'
-SEAL = re.compile(rb'"checksum": "([0-9a-f]{32})"')
 Written = TypeVar("Written", Record, Trial, StudyOutcome)
 Kind = TypeVar("Kind", Manifest, Record, Trial, StudyOutcome)
 
@@ -150,38 +143,38 @@ class RunFolder:
         """Keep one record, and its metrics of each user: `users` (U,), and (U,) a metric."""
         size = 0
         if per_user:
-            size = _write(self.cells / f"{record.id}.npz", _zipped(per_user))
+            size = write(self.cells / f"{record.id}.npz", zipped(per_user))
         kept = record.model_copy(update={"per_user_bytes": size})
-        _write(self.cells / f"{record.id}.json", _sealed(kept))
+        write(self.cells / f"{record.id}.json", sealed(kept))
 
     def write_lists(self, training: str, lists: Lists) -> None:
         """Keep the lists of a training, of a cell that is not recorded yet; those kept stay."""
         self.lists.mkdir(exist_ok=True)
         if self.read_lists(training, Events()) is None:
-            _write(self.lists / f"{training}.npz", _zipped(vars(lists)))
+            write(self.lists / f"{training}.npz", zipped(vars(lists)))
 
     def read_lists(self, training: str, events: Events) -> Lists | None:
         """Return the lists of a training; None where there are none, or none that can be read."""
         path = self.lists / f"{training}.npz"
         try:
-            held = _unzipped(path)
+            held = unzipped(path)
             return Lists(held["users"], held["items"], held["places"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+        except (OSError, ValueError, KeyError) as error:
             events.warning(f"{path}: damaged lists ({_unfit(error)}); they are compared with none")
             return None
 
     def write_tuning(self, what: Trial | StudyOutcome) -> None:
         """Keep one trial, or a study as far as it has come."""
         self.tuning.mkdir(exist_ok=True)
-        _write(self.tuning / f"{what.id}.json", _sealed(what))
+        write(self.tuning / f"{what.id}.json", sealed(what))
 
     def begin(self, manifest: Manifest) -> None:
         """Keep what is being run; what was compacted goes until it holds all of it."""
         for name in TABLES:
             (self.folder / name).unlink(missing_ok=True)
-        _write(self.folder / "manifest.json", _json(manifest))
+        write(self.folder / "manifest.json", as_json(manifest))
 
     def manifest(self) -> Manifest:
         """Return the manifest; InputError where the folder holds no run that can be read."""
@@ -304,8 +297,8 @@ class RunFolder:
         """
         path = self.cells / f"{cell}.npz"
         try:
-            return _unzipped(path)
-        except (OSError, ValueError, BadZipFile) as error:
+            return unzipped(path)
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"{path}: cannot be read ({_unfit(error)}); remove {cell}.json beside it, and run "
                 "again"
@@ -320,8 +313,8 @@ class RunFolder:
         """
         path = self.folder / "users.npz"
         try:
-            return unpacked(_unzipped(path)) if path.is_file() else {}
-        except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
+            return unpacked(unzipped(path)) if path.is_file() else {}
+        except (OSError, ValueError, KeyError, IndexError) as error:
             raise InputError(f"{path}: cannot be read ({_unfit(error)})") from None
 
     def mark_started(self, training: str) -> None:
@@ -369,9 +362,9 @@ class RunFolder:
 
     def write_tables(self, tables: Mapping[str, str], users: Mapping[str, UserValues]) -> None:
         """Write each table, of a name and a text, and users.npz, whole or not at all."""
-        _write(self.folder / "users.npz", _zipped(packed(users)))
+        write(self.folder / "users.npz", zipped(packed(users)))
         for name, text in tables.items():
-            _write(self.folder / name, text.encode())
+            write(self.folder / name, text.encode())
 
     def publish(
         self, manifest: Manifest, tables: Mapping[str, str], users: Mapping[str, UserValues]
@@ -382,7 +375,7 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be made ({error.strerror})") from None
         self.write_tables(tables, users)
-        _write(self.folder / "manifest.json", _json(manifest))
+        write(self.folder / "manifest.json", as_json(manifest))
 
 
 def _whole(kind: type[Written], path: Path) -> Written:
@@ -391,7 +384,7 @@ def _whole(kind: type[Written], path: Path) -> Written:
     found = parsed(kind, text, record_of_today)
     if found.id != path.stem:
         raise ValueError(f"it is of cell {found.id}")
-    if found.checksum and found.checksum != _checksum(SEAL.sub(UNSEALED, text, count=1)):
+    if found.checksum and not is_as_sealed(text, found.checksum):
         raise ValueError("its checksum is not that of its text, so it was changed")
     return found
 
@@ -423,56 +416,3 @@ def _unfit(error: Exception) -> str:
     first = error.errors()[0]
     at = ".".join(map(str, first["loc"]))
     return f"it lacks {at!r}" if first["type"] == "missing" else f"{at}: {first['msg'].lower()}"
-
-
-def _sealed(data: BaseModel) -> bytes:
-    """Return a record as text that holds the checksum of itself, taken with that left empty."""
-    text = _json(data.model_copy(update={"checksum": ""}))
-    return text.replace(UNSEALED, UNSEALED[:-1] + _checksum(text).encode() + b'"', 1)
-
-
-def _checksum(text: bytes) -> str:
-    return hashlib.sha256(text).hexdigest()[:32]
-
-
-def _zipped(arrays: Mapping[str, Any]) -> bytes:
-    if odd := [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]:
-        raise TypeError(f"{odd[0]} holds objects, which are not kept")
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _unzipped(path: Path) -> dict[str, Any]:
-    """Return the arrays of a file; every one is read, and held to its checksum in the zip.
-
-    Raises:
-        OSError, ValueError, BadZipFile: there is none, or it is damaged.
-
-    """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except EOFError as error:
-        raise ValueError(str(error)) from None
-
-
-def _json(data: BaseModel) -> bytes:
-    return json.dumps(data.model_dump(), indent=1, allow_nan=False).encode() + b"\n"
-
-
-def _write(path: Path, content: bytes) -> int:
-    """Write beside, sync, rename: at every moment the old file or the new one is there, whole.
-
-    Returns the bytes written.
-    """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        return len(content)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -39,7 +39,7 @@ class Beside:
     Attributes:
         users: (U,) original ids of those who were tested.
         per_user: metric@k -> (U,) float16; under a weighted test `WEIGHT` too, of mean 1.
-        lists: of the training; None where another cell of it has brought them.
+        lists: of the training; None where the perturbation left out a part of the test.
 
     """
 
@@ -91,15 +91,11 @@ def train_and_test(
     except (Exception, SystemExit) as error:
         yield from ((Record.failure(cell, error), None) for cell in cells)
         return
-    listed = False
     for cell in cells:
         try:
-            record, beside = _tested(cell, done, compute, metrics)
+            yield _tested(cell, done, compute, metrics)
         except (Exception, SystemExit) as error:
             yield Record.failure(cell, error), None
-            continue
-        yield record, replace(beside, lists=None) if listed else beside
-        listed = True
 
 
 def try_settings(
@@ -199,7 +195,7 @@ def _tested(
         diagnostics_history=model.mechanism,
         **kept,
     )
-    return record, _beside(ranking, clean, made.test_weights is not None)
+    return record, _beside(ranking, clean, made)
 
 
 def _drawn(cell: Cell, redraws_test: bool) -> Drawn:
@@ -217,14 +213,16 @@ def _realised(perturbation: Perturbation, met: Split, made: Split) -> dict[str, 
     return realised
 
 
-def _beside(ranking: Ranking, clean: Split, is_weighted: bool) -> Beside:
+def _beside(ranking: Ranking, clean: Split, tested: Split) -> Beside:
     """Return what is kept of each user, under original ids."""
     user_ids, item_ids = (
         np.arange(n) if ids is None else ids
         for n, ids in ((clean.n_users, clean.user_ids), (clean.n_items, clean.item_ids))
     )
     users = user_ids[ranking.users]
-    weight = {WEIGHT: ranking.user_weights} if is_weighted else {}
+    weight = {} if tested.test_weights is None else {WEIGHT: ranking.user_weights}
     values = {**ranking.per_user, **weight}
     per_user = {name: of_users.astype(np.float16) for name, of_users in values.items()}
-    return Beside(users, per_user, Lists.of(users, ranking.recommended[:, :LENGTH], item_ids))
+    is_whole = len(tested.test) == len(clean.test)
+    places = ranking.recommended[:, :LENGTH]
+    return Beside(users, per_user, Lists.of(users, places, item_ids) if is_whole else None)
