@@ -49,6 +49,7 @@ level = [0.0, 0.5]
 
 def run(*words: object, cwd: Path) -> str:
     """Run a command to its end and return what it printed."""
+    # A fresh wheel compiles first, in each worker: minutes, beside other work.
     done = subprocess.run(
         list(map(str, words)), cwd=cwd, capture_output=True, text=True, timeout=900
     )

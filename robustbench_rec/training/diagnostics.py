@@ -106,6 +106,9 @@ def push(slopes: Slopes | None, known: BoolArray) -> dict[str, float]:
     all. A loss that truncates ceases to: above 1 its positives stay where it does, half of them
     unpushed, so that the plain sum of the weights over that of the pulls stays below 1.
 
+    Where few of the known have any weight, it is of these few alone, and may be large though they
+    are next to nothing: `push_over_pull` tells.
+
     False negatives that never are a positive of training count too, though nothing pulls them:
     what contamination adds is what the push grows by from level 0.
 

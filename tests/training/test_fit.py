@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from batches import takes_a_step
 
 from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss
 from robustbench_rec.backbones import _graph
@@ -198,7 +197,7 @@ class Watched(Loss):
     shown: list = field(default_factory=list, compare=False)
 
     def __call__(self, batch):
-        if takes_a_step(batch):
+        if batch.user_vectors.requires_grad:  # the probe of the diagnostics is not trained on
             self.shown.append((batch.users, batch.pos.detach().clone(), tuple(batch.neg.shape)))
         return BPR(batch)
 
@@ -238,7 +237,8 @@ class Exploding(Loss):
         pass  # a bound that is not finite is meant
 
     def __call__(self, batch):
-        self.steps.extend([1] * takes_a_step(batch))
+        trained = batch.user_vectors.requires_grad  # the probe of the diagnostics is no step
+        self.steps.extend([1] * trained)
         return BPR(batch) * (self.value if len(self.steps) >= self.step else 1)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 import torch
-from batches import is_probe, takes_a_step
 
 from robustbench_rec import BACKBONES, LOSSES, Estimate, Loss, Move
 from robustbench_rec.testing import toy_split
@@ -62,7 +61,7 @@ class PulledBPR:
         self.calls = []
 
     def __call__(self, batch):
-        if batch.neg.shape[1] == 1 and not is_probe(batch):
+        if len(batch.pos) <= QUICK.batch_size:  # the probe of the diagnostics is larger
             self.calls.append(Call(self.theta.item(), batch.pos.requires_grad, batch))
         return BPR(batch) + 0.5 * (self.theta - 3) ** 2
 
@@ -240,7 +239,7 @@ class Looked:
         self.loss.seen.append((len(self.loss.steps), view.train, *found))
 
     def __call__(self, batch):
-        if takes_a_step(batch):
+        if batch.user_vectors.requires_grad:  # the probe of the diagnostics is no step
             self.loss.steps.append(batch)
         return BPR(batch)
 

@@ -42,7 +42,7 @@ class Linear(Loss):
     calls: ClassVar[list] = []
 
     def __call__(self, batch):
-        self.calls.append(batch.pos.requires_grad)
+        self.calls.append(batch)
         return (batch.neg - batch.pos.unsqueeze(1)).mean()
 
     @property
@@ -53,9 +53,11 @@ class Linear(Loss):
 def test_the_call_is_asked_before_training_and_at_each_evaluation_and_rows_train():
     Linear.calls.clear()
     model = fit(toy_split(), MF, Linear(), replace(QUICK, epochs=2), seed=0)
-    # Each time on the batch and on made-up scores; at an evaluation also for its slopes on the
-    # probe, and on that in rows of its own N.
-    assert Linear.calls == [True] * (2 + 4 * 2)
+    # Each time on the batch and on made-up scores; then the diagnostics, of 500 negatives and of 1.
+    shapes = [tuple(batch.neg.shape) for batch in Linear.calls]
+    diagnosed = [(480, 500), (480 * 16, 1)]
+    assert len(shapes) == 2 + 2 * (2 + 2)
+    assert shapes[4:6] == shapes[8:] == diagnosed
     assert model.history
 
 
