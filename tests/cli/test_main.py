@@ -498,7 +498,7 @@ def test_levels_not_reached_few_users_and_losses_below_random_are_warned_of(caps
     unreached = Unreached(dataset="toy", perturbation="noise", level=0.5, realised=0.0)
     where = {"dataset": "toy", "backbone": "mf", "loss": "bpr", "perturbation": "noise"}
     below = [
-        BelowRandom(**where, level=level, value=value, random=0.125)
+        BelowRandom(**where, level=level, metric="ndcg@20", value=value, random=0.125)
         for level, value in ((0.1, 0.0625), (0.5, 0.03125))
     ]
     _, lines = cautions(capsys, unreached=[unreached], few_users=2, below_random=below)
@@ -507,7 +507,7 @@ def test_levels_not_reached_few_users_and_losses_below_random_are_warned_of(caps
         "warning: 2 cells with fewer than 200 test users in effect: their values say little "
         "(flags in results.csv, effective_users in the records)",
         "warning: bpr on toy mf ends below the random floor under noise level 0.5: "
-        "0.0312 against 0.1250",
+        "ndcg@20 0.0312 against 0.1250",
     ]
 
 
