@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from robustbench_rec.analysis.marks import joined
 from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import Averaging
 from robustbench_rec.experiment.reference import Published
@@ -27,6 +28,7 @@ COMPARED = [
     "verdict",
     "source",
     "approximate",
+    "flags",
 ]
 TEST = ["dataset", "perturbation", "level"]
 """What decides which users have a test item."""
@@ -38,6 +40,17 @@ HOW_TO_ADD = (
 )
 
 
+class Ours(NamedTuple):
+    """What a run has at a point: the mean over n replicates, NaN where it cannot be known."""
+
+    mean: float
+    n: int
+    flags: str
+
+
+NOTHING = Ours(float("nan"), 0, "")
+
+
 def compare(run: Run) -> pd.DataFrame:
     """Put each published value of a run's suite beside ours.
 
@@ -45,9 +58,10 @@ def compare(run: Run) -> pd.DataFrame:
         One row a published value, in the suite's order: what it is of (`perturbation` is "" for
         the clean control), `averaging`, `published`, `ours`, the mean over `n` replicates under the
         same averaging, `relative`, which is ours / published - 1, `tolerance`, `verdict`,
-        `source`, `approximate`. The verdict is "within" where |relative| <= tolerance, else
-        "below" or "above"; "not run" where we have no value, and "needs records" where ours is of
-        another averaging and a compacted run does not say how many users were evaluated.
+        `source`, `approximate`, and the `flags` of our cells. The verdict is "within" where
+        |relative| <= tolerance, else "below" or "above"; "not run" where we have no value, and
+        "needs records" where ours is of another averaging and a compacted run does not say how
+        many users were evaluated.
 
     Raises:
         InputError: the suite has no published value, or a table of the run is not whole.
@@ -74,12 +88,14 @@ def _with_clean(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _means(
     frame: pd.DataFrame, held: Averaging, wanted: Averaging
-) -> dict[tuple[object, ...], tuple[float, int]]:
-    """Return point -> mean over replicates, NaN where it cannot be known, and their number."""
+) -> dict[tuple[object, ...], Ours]:
+    """Return point -> what we have there."""
     values = frame.assign(value=averaged(frame, held, wanted))
-    found = values.groupby(POINT)["value"].agg(["mean", "size"])
+    groups = values.groupby(POINT)
+    found = groups.agg(mean=("value", "mean"), n=("value", "size"), flags=("flags", joined))
     return {
-        _point(dict(zip(POINT, at, strict=True))): (m, int(n)) for at, m, n in found.itertuples()
+        _point(dict(zip(POINT, at, strict=True))): Ours(mean, int(n), flags)
+        for at, mean, n, flags in found.itertuples()
     }
 
 
@@ -88,18 +104,17 @@ def _point(row: Mapping[str, Any]) -> tuple[object, ...]:
     return tuple(round(row[key], 12) if key == "level" else row[key] for key in POINT)
 
 
-def _compared(
-    published: Published, ours: Mapping[tuple[object, ...], tuple[float, int]]
-) -> dict[str, Any]:
+def _compared(published: Published, ours: Mapping[tuple[object, ...], Ours]) -> dict[str, Any]:
     row = asdict(published)
-    mean, n = ours.get(_point(row), (float("nan"), 0))
-    relative = round(mean / published.value - 1, 12)
+    held = ours.get(_point(row), NOTHING)
+    relative = round(held.mean / published.value - 1, 12)
     return row | {
         "published": published.value,
-        "ours": mean,
-        "n": n,
+        "ours": held.mean,
+        "n": held.n,
         "relative": relative,
-        "verdict": _verdict(relative, n, published.tolerance),
+        "verdict": _verdict(relative, held.n, published.tolerance),
+        "flags": held.flags,
     }
 
 

@@ -17,13 +17,26 @@ from robustbench_rec.analysis.degradation import (
     split_floors,
     summary,
 )
+from robustbench_rec.analysis.marks import joined
 from robustbench_rec.components.labels import nearest_label, one_meant
 from robustbench_rec.errors import InputError
 from robustbench_rec.records.run import Run
 
 QUANTITY = [*PANEL, "loss", "quantity", "level"]
 """What of a loss is held against another."""
-CONTRAST = [*QUANTITY, "against", "pairs", "difference", "low", "high", "interval", "verdict"]
+WHERE = [name for name in PANEL if name != "unit"]
+"""What tells panels apart; the unit hangs on the perturbation, and may be missing."""
+CONTRAST = [
+    *QUANTITY,
+    "against",
+    "pairs",
+    "difference",
+    "low",
+    "high",
+    "interval",
+    "verdict",
+    "flags",
+]
 
 
 def contrasts_of(run: Run, against: str) -> pd.DataFrame:
@@ -59,8 +72,9 @@ def contrasts(
         quantity: `value` at the lowest and the highest level of the panel, and `retention`, the
         mean of what is retained up to that level (`degradation.areas`). `difference` is loss less
         `against`, the mean over `pairs` replicates, in [`low`, `high`], which `interval` names.
-        The verdict is "higher" or "lower" where a t interval leaves out 0, else "undecided". A
-        replicate that lacks what a quantity needs is left out of it, and a quantity without one.
+        The verdict is "higher" or "lower" where a t interval leaves out 0, else "undecided".
+        `flags` are those of any cell of the two losses that the quantity is of. A replicate that
+        lacks what a quantity needs is left out of it, and a quantity without one.
 
     Raises:
         InputError: `against` is none of the losses, may mean several, or has no replicate in
@@ -89,7 +103,23 @@ def contrasts(
         ["higher", "lower"],
         "undecided",
     )
+    found["flags"] = _flags(found, trained, loss)
     return found[CONTRAST]
+
+
+def _flags(found: pd.DataFrame, trained: pd.DataFrame, against: str) -> list[str]:
+    """Return what the cells behind each row are marked with, of its loss and of `against`."""
+    cells = trained.reindex(columns=[*WHERE, "loss", "level", "flags"], fill_value="")
+    of_curve = cells.groupby([*WHERE, "loss"])["flags"].agg(joined)
+    of_level = cells.groupby([*WHERE, "loss", "level"])["flags"].agg(joined)
+    told = []
+    for row in found.to_dict("records"):
+        pair = [(*(row[name] for name in WHERE), loss) for loss in (row["loss"], against)]
+        if row["quantity"] == "retention":
+            told.append(joined(of_curve[curve] for curve in pair))
+        else:
+            told.append(joined(of_level[(*curve, row["level"])] for curve in pair))
+    return told
 
 
 def _named(asked: str, losses: list[str], specs: Mapping[str, str]) -> str:

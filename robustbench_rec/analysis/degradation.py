@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from robustbench_rec.analysis.marks import joined, marked
 from robustbench_rec.components.labels import UNTRAINED
 
 if TYPE_CHECKING:
@@ -77,16 +78,17 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
     Args:
         frame: columns `suite, dataset, backbone, loss, perturbation, unit, level, replicate,
             metric, value`, one row a value, any order. A row without a value is a missing cell.
-            `replicates_vary` and `selection` are taken up where they are there.
+            `replicates_vary`, `selection`, `realised`, `flags` are taken up where they are there.
 
     Returns:
         One row for each (dataset, backbone, loss, perturbation, unit, metric, level), sorted,
         with `n`, `mean, low, high`, `pairs`, `drop, drop_low, drop_high`, `retention,
-        retention_low, retention_high`, `replicates`, what these are called, `selection`, "noisy"
-        where it was so at a level of the perturbation, and `interval`, `paired_interval`, which say
-        in words what the intervals over `n` and over `pairs` replicates are. A replicate without a
-        level 0 is missing from the paired columns only; one whose level 0 is 0 is missing from
-        `retention` only. What nothing is left for is NaN.
+        retention_low, retention_high`, `replicates`, what these are called, `interval`,
+        `paired_interval`, which say in words what the intervals over `n` and over `pairs`
+        replicates are, `selection`, "noisy" where it was so at a level of the perturbation,
+        `realised`, the mean of what the cells achieved, and `flags`, those that any of them is
+        marked with. A replicate without a level 0 is missing from the paired columns only; one
+        whose level 0 is 0 is missing from `retention` only. What nothing is left for is NaN.
 
     Raises:
         ValueError: a replicate has two values for one point, as in a frame of two suites.
@@ -104,7 +106,8 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
     for name, n in (("interval", "n"), ("paired_interval", "pairs")):
         both = zip(rows[n], rows["replicates"], strict=True)
         rows[name] = [interval_text(n, called=called) for n, called in both]
-    return rows.assign(selection=_selection(frame, rows["perturbation"]))
+    rows = rows.assign(selection=_selection(frame, rows["perturbation"]))
+    return marked(rows, frame, [*CURVE, "level"])
 
 
 def _selection(frame: pd.DataFrame, perturbations: pd.Series[str]) -> NDArray[np.str_]:
@@ -207,8 +210,9 @@ def areas(curves: pd.DataFrame) -> pd.DataFrame:
         curves: as `curves` returns them.
 
     Returns:
-        One row a curve: its names, `levels` (how many it has), `area`; within each (dataset,
-        backbone, perturbation, unit, metric) the most robust loss first. The area is NaN where a
+        One row a curve: its names, `levels` (how many it has), `area`, and the `flags` of all its
+        levels; within each (dataset, backbone, perturbation, unit, metric) the most robust loss
+        first. The area is NaN where a
         retention is, where there is one level only, and for a curve that lacks a level that
         another loss has: without its hardest level it would look the most robust.
 
@@ -219,7 +223,7 @@ def areas(curves: pd.DataFrame) -> pd.DataFrame:
         for names, panel in trained.groupby(PANEL, sort=True)
         for row in _panel_areas(panel)
     ]
-    found = pd.DataFrame(rows, columns=[*CURVE, "levels", "area"])
+    found = pd.DataFrame(rows, columns=[*CURVE, "levels", "area", "flags"])
     order = [*PANEL, "area", "loss"]
     return found.sort_values(order, ascending=[key != "area" for key in order], ignore_index=True)
 
@@ -238,11 +242,13 @@ def _panel_areas(panel: pd.DataFrame) -> list[dict[str, object]]:
     grid = panel.pivot(index="level", columns="loss", values="retention").sort_index()
     levels = grid.index.to_numpy(dtype=np.float64)
     counts = panel.groupby("loss")["level"].count()
+    flags = panel.groupby("loss")["flags"].agg(joined)
     return [
         {
             "loss": loss,
             "levels": int(counts[loss]),
             "area": float(area(levels, grid[loss].to_numpy(dtype=np.float64))),
+            "flags": flags[loss],
         }
         for loss in grid.columns
     ]

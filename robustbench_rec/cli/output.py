@@ -88,6 +88,7 @@ def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
         f"{counts['within']} of {len(rows)} within tolerance, {counts['not run']} not run"
         + (f", {counts['needs records']} need records" if counts["needs records"] else "")
     )
+    yield from _flags_told(rows)
 
 
 def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
@@ -115,6 +116,7 @@ def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
     intervals = " or ".join(dict.fromkeys(row["interval"] for row in rows))
     yield f"[low, high] of differences within replicates: {intervals}"
     yield "higher, lower: a t interval leaves out 0; from 6 replicates on"
+    yield from _flags_told(rows)
 
 
 def _difference(row: Mapping[str, Any], usual: int) -> str:
@@ -124,7 +126,17 @@ def _difference(row: Mapping[str, Any], usual: int) -> str:
         text += f" (n={row['pairs']})"
     if row["low"] is not None:
         text += f" [{row['low']:+.4f}, {row['high']:+.4f}]"
-    return text if row["verdict"] == "undecided" else f"{text} {row['verdict']}"
+    marks = f" ({', '.join(row['flags'].split())})" if row["flags"] else ""
+    return text + ("" if row["verdict"] == "undecided" else f" {row['verdict']}") + marks
+
+
+def _flags_told(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what the flags mean that mark some rows."""
+    from robustbench_rec.records.record import FLAGS
+
+    held = {flag for row in rows for flag in row["flags"].split()}
+    for flag in sorted(held):
+        yield f"{flag}: {FLAGS.get(flag, 'a mark of a later version')}"
 
 
 def _note(row: Mapping[str, Any]) -> str:
@@ -143,7 +155,7 @@ def _beside(row: Mapping[str, Any], note: str) -> tuple[str, ...]:
         f"{row['ours']:.4f}" if known else "-",
         str(row["n"]),
         f"{100 * row['relative']:+.1f}%" if known else "-",
-        row["verdict"],
+        ", ".join([row["verdict"], *row["flags"].split()]),
         note,
     )
 

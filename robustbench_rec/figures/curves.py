@@ -15,6 +15,7 @@ from robustbench_rec.analysis.degradation import split_floors
 from robustbench_rec.evaluation.metrics import is_per_user, label
 from robustbench_rec.figures.kind import Drawing, Frames
 from robustbench_rec.figures.legend import draw_legend
+from robustbench_rec.figures.marks import draw_marks, draw_note, marks_of_levels
 from robustbench_rec.figures.panel import (
     PANEL_WIDTH,
     WIDTH,
@@ -74,13 +75,14 @@ def draw_curves(
     """Draw a line for each loss over level, with its interval.
 
     Losses are spread a little sidewise around each level, so that their intervals can be read
-    where they overlap. The title says what the intervals are, and over how many replicates.
+    where they overlap. The title says what the intervals are, and over how many replicates. Daggers
+    mark points and levels that are flagged in the results; see `marks`.
 
     Args:
         curves: rows of `degradation.curves` of one dataset, backbone, perturbation and metric.
             Floors may stand among them: they are thin grey lines beside the metric itself.
-        ax: where to draw; the legend is then the caller's. Without it on a figure of its own,
-            which is `.figure` of what is returned, with a legend.
+        ax: where to draw; the legend, and the note on marks, are then the caller's. Without it on
+            a figure of its own, which is `.figure` of what is returned, with both.
         value: the metric itself, or what is retained of its level 0, with a line at 100%.
         among: all losses that figures beside this one show, so that variants of a loss look
             alike in all of them.
@@ -100,6 +102,7 @@ def draw_curves(
         figure = new_figure(PANEL_WIDTH)
         ax = figure.add_subplot()
         _add_legend(figure, draw_panel(ax, curves, value, among, published))
+        draw_note(figure, curves)
     return ax
 
 
@@ -130,6 +133,7 @@ def draw_figure(
             for ax, value in zip(axes, values, strict=True)
         ]
         _add_legend(figure, drawn[0])
+        draw_note(figure, curves)
         set_heading(figure, first)
     return figure
 
@@ -170,6 +174,7 @@ def draw_panel(
         if value == "mean":
             beside = of_panel(published, rows)
             drawn.published.extend(_draw_sources(ax, beside, styles[loss], places[loss]))
+    draw_marks(ax, trained, value, styles, places)
     _dress(ax, trained, value)
     return drawn
 
@@ -206,7 +211,7 @@ def _draw_sources(ax: Axes, rows: pd.DataFrame, style: Look, offset: float) -> l
 def _dress(ax: Axes, curves: pd.DataFrame, value: Value) -> None:
     """Label axes, ticks and intervals."""
     metric, replicates = label(curves["metric"].iloc[0]), curves["replicates"].iloc[0]
-    set_level_axis(ax, curves)
+    set_level_axis(ax, curves, marks_of_levels(curves))
     set_value_axis(ax.yaxis, percent=value == "retention")
     if value == "retention":
         ax.set_ylabel(f"{metric} relative to level 0")

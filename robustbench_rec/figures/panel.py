@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -188,11 +189,14 @@ def _published_marks(marker: str, color: str) -> tuple[dict[str, Any], dict[str,
     return both | ring, both | {"marker": "x", "markersize": size * 0.42}
 
 
-def set_level_axis(ax: Axes, curves: pd.DataFrame) -> None:
-    """Say what the levels are, and mark each."""
-    levels = np.unique(curves["level"])
+def set_level_axis(
+    ax: Axes, curves: pd.DataFrame, marks: Mapping[float, str] = MappingProxyType({})
+) -> None:
+    """Say what the levels are, and name each, with its mark where it has one."""
+    levels = np.unique(curves["level"]).tolist()
     ax.set_xlabel("\n".join(textwrap.wrap(curves["unit"].iloc[0], 40)))
-    ax.set_xticks(levels, _tick_labels(levels.tolist()))
+    names = zip(levels, _tick_labels(levels), strict=True)
+    ax.set_xticks(levels, [name + marks.get(level, "") for level, name in names])
 
 
 def _tick_labels(levels: Sequence[float]) -> list[str]:

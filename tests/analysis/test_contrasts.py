@@ -168,3 +168,13 @@ def test_panels_without_values_or_without_a_unit_break_no_other():
     nameless = TWO.assign(unit=np.nan)
     assert contrasts(pd.concat([TWO, empty]), "softmax").equals(contrasts(TWO, "softmax"))
     assert len(contrasts(nameless, "softmax")) == 3
+
+
+def test_a_difference_is_marked_with_the_flags_of_both_losses_at_its_levels():
+    marks = {("ccl", 0.1): "capped", ("softmax", 0.5): "not_reached", ("ccl", 0.5): "not_reached"}
+    keys = zip(TWO["loss"], TWO["level"], strict=True)
+    found = contrasts(TWO.assign(flags=[marks.get(key, "") for key in keys]), "softmax")
+    assert row(found, "value", 0.0)["flags"] == ""
+    assert row(found, "value", 0.5)["flags"] == "not_reached"
+    assert row(found, "retention", 0.5)["flags"] == "capped not_reached"
+    assert set(contrasts(TWO.drop(columns="flags"), "softmax")["flags"]) == {""}

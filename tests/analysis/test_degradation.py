@@ -211,3 +211,18 @@ def test_curves_say_what_replicates_are_and_where_selection_was_noisy():
     assert set(shared["replicates"]) == {"seeds of one split"}
     bare = curves(clean.drop(columns=["replicates_vary", "selection"]))
     assert (set(bare["replicates"]), set(bare["selection"])) == ({"replicates"}, {"clean"})
+
+
+def test_what_was_achieved_and_what_cells_are_marked_with_go_along():
+    tidy = TWO.copy()
+    tidy["realised"] = [0.0, 0.0, 0.1, 0.2]
+    tidy["flags"] = ["", "capped", "not_reached capped", "few_users not_reached"]
+    found = curves(tidy)
+    assert found["flags"].tolist() == ["capped", "capped few_users not_reached"]
+    assert found["realised"].tolist() == pytest.approx([0.0, 0.15])
+    assert areas(found)["flags"].tolist() == ["capped few_users not_reached"]
+    bare = curves(tidy.drop(columns=["realised", "flags"]))
+    assert bare["flags"].tolist() == ["", ""]
+    assert bare["realised"].isna().all()
+    gone = curves(tidy.assign(value=tidy["value"].where(tidy.index != 1)))
+    assert gone["flags"].tolist() == ["", "capped few_users not_reached"]

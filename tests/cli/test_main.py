@@ -511,6 +511,40 @@ def test_levels_not_reached_few_users_and_losses_below_random_are_warned_of(caps
     ]
 
 
+FLAGGED = {
+    "dataset": "toy",
+    "backbone": "mf",
+    "perturbation": "noise",
+    "metric": "ndcg@20",
+    "loss": "bpr",
+    "level": 0.1,
+    "flags": "capped not_reached",
+}
+TOLD = [
+    "capped: best within the last tenth of the epochs allowed",
+    "not_reached: less than 80% of the level was achieved",
+]
+
+
+def test_differences_are_marked_with_what_cells_are_flagged_with():
+    row = FLAGGED | {"quantity": "value", "against": "mse", "pairs": 2, "difference": 0.01}
+    row |= {"low": 0.0, "high": 0.02, "interval": "range over 2 splits", "verdict": "undecided"}
+    _, _, line, *_, first, second = output.contrast([row])
+    assert line == "  bpr   +0.0100 [+0.0000, +0.0200] (capped, not_reached)"
+    assert [first, second] == TOLD
+    _, _, line, *_, last = output.contrast([row | {"flags": ""}])
+    assert line == "  bpr   +0.0100 [+0.0000, +0.0200]"
+    assert last.startswith("higher, lower: ")
+
+
+def test_values_beside_published_ones_are_marked_with_what_cells_are_flagged_with():
+    row = FLAGGED | {"averaging": "all-users", "published": 0.4, "ours": 0.5, "n": 2}
+    row |= {"relative": 0.25, "tolerance": 0.05, "verdict": "above", "source": "a paper"}
+    _, _, line, *_, first, second = output.comparison([row | {"approximate": False}])
+    assert line.endswith("+25.0%  above, capped, not_reached  [1]")
+    assert [first, second] == TOLD
+
+
 def test_what_does_not_apply_is_said_and_is_no_warning(capsys):
     said, warned = cautions(capsys, not_applicable=[("directau", "negative_contamination")])
     assert warned == []

@@ -1,0 +1,36 @@
+"""Marks: what cells are flagged with, carried to whatever is concluded from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+MARKS = ["realised", "flags"]
+"""Columns of results that say how far a value is to be believed."""
+
+
+def joined(marks: Iterable[object]) -> str:
+    """Return each flag that is among some cells' `flags` once, sorted, with a space between."""
+    return " ".join(sorted({flag for told in marks for flag in str(told).split()}))
+
+
+def marked(rows: pd.DataFrame, frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Add to rows what the cells behind them achieved, and what these are flagged with.
+
+    Args:
+        rows: with the columns `by`.
+        frame: of results; without `realised` or `flags` nothing is known of them.
+        by: what tells the rows apart.
+
+    Returns:
+        The rows, with `realised`, the mean over the cells of a row, NaN where it is not known, and
+        `flags`, those that any of them has.
+
+    """
+    told = frame.reindex(columns=[*by, "value", *MARKS]).dropna(subset="value")
+    told = told.sort_values("realised")  # a sum's last bits hang on its order
+    told["flags"] = told["flags"].astype(object).where(told["flags"].notna(), "")
+    groups = told.groupby(list(by), sort=False, dropna=False)
+    found = groups.agg(realised=("realised", "mean"), flags=("flags", joined))
+    return rows.merge(found.reset_index(), on=list(by), how="left")
