@@ -1,80 +1,62 @@
-"""One loss of a run beside every other: differences within replicates, with intervals."""
+"""One loss of a run beside every other: differences within users and replicates, with verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from robustbench_rec.analysis.degradation import (
-    PANEL,
-    T_FROM,
-    area,
-    interval_text,
-    paired,
-    replicates_on,
-    split_floors,
-    summary,
-)
+from robustbench_rec.analysis.estimate import Estimate
+from robustbench_rec.analysis.intervals import interval_text, replicates_on
 from robustbench_rec.analysis.marks import joined
+from robustbench_rec.analysis.measures import MEASURES, Levels, measured
+from robustbench_rec.analysis.panels import KEY, PANEL, Panel, panels_of
+from robustbench_rec.analysis.points import of_suite
+from robustbench_rec.analysis.verdicts import REGION, judged
 from robustbench_rec.components.labels import nearest_label, one_meant
 from robustbench_rec.errors import InputError
 from robustbench_rec.records.run import Run
 
-QUANTITY = [*PANEL, "loss", "quantity", "level"]
-"""What of a loss is held against another."""
-WHERE = [name for name in PANEL if name != "unit"]
-"""What tells panels apart; the unit hangs on the perturbation, and may be missing."""
 CONTRAST = [
-    *QUANTITY,
-    "against",
-    "pairs",
-    "difference",
-    "low",
-    "high",
-    "interval",
-    "verdict",
-    "flags",
+    *PANEL,
+    *("loss", "quantity", "level", "against", "pairs"),
+    *("difference", "low", "high", "relative", "interval"),
+    *("p", "p_equivalent", "equal_within", "verdict", "decides", "flags"),
 ]
 
 
-def contrasts_of(run: Run, against: str) -> pd.DataFrame:
-    """Return `contrasts` of a run, in the metrics that its suite names.
+class Contrast(NamedTuple):
+    """A difference of two losses, what it is of, and the scale of its region of equivalence."""
 
-    Raises:
-        InputError: a table of the run is not whole; as `contrasts`.
-
-    """
-    frame = run.results
-    parts = [frame[frame["metric"] == metric] for metric in dict.fromkeys(run.manifest.metrics)]
-    return contrasts(pd.concat(parts), against, run.manifest.specs.get("loss", {}))
+    row: dict[str, Any]
+    difference: Estimate
+    scale: float
 
 
-def contrasts(
-    frame: pd.DataFrame, against: str, specs: Mapping[str, str] | None = None
-) -> pd.DataFrame:
+def contrasts(results: Run | pd.DataFrame, against: str, region: float = REGION) -> pd.DataFrame:
     """Say how much better than one loss the others are, and how much more they keep.
 
-    A replicate gives every loss the same data and the same initial embeddings, so losses differ by
-    the mean of their differences within replicates. Its interval is that of `degradation.curves`:
-    the range of fewer than 6 replicates, the 95% t interval of more. Intervals are of one
-    difference each; among twenty, one leaves out 0 by chance.
+    A replicate gives every loss the same data and the same initial embeddings, and the same users
+    judge them, so losses differ by their differences within users and replicates. All rows are one
+    family; see `verdicts`. The interval of each is its own.
 
     Args:
-        frame: as `degradation.curves` takes it; of one suite.
+        results: as `degradation.curves` takes them; of one suite.
         against: the label of the loss that the others are held against, or as much of it as tells
             it apart: `softmax`, `psl(activation=relu)`.
-        specs: label -> full spec, where that is known.
+        region: the share of the reference's clean value, below which a difference counts as none.
 
     Returns:
         One row for each (dataset, backbone, perturbation, unit, metric), other trained loss and
-        quantity: `value` at the lowest and the highest level of the panel, and `retention`, the
-        mean of what is retained up to that level (`degradation.areas`). `difference` is loss less
-        `against`, the mean over `pairs` replicates, in [`low`, `high`], which `interval` names.
-        The verdict is "higher" or "lower" where a t interval leaves out 0, else "undecided".
-        `flags` are those of any cell of the two losses that the quantity is of. A replicate that
-        lacks what a quantity needs is left out of it, and a quantity without one.
+        quantity: `value` at the lowest and the highest level of the panel, and `kept`, the mean of
+        what is retained up to that level. Level 0 stands once for all perturbations that share
+        it, which is then "". `difference` is loss less `against`, over `pairs` replicates, in
+        [`low`, `high`], which `interval` names; `relative`, its share of the clean value of
+        `against`. `p`, `p_equivalent`, `equal_within`, `verdict` and `decides` are those of
+        `verdicts.Verdict`. `flags` are those of any cell of the two losses that the quantity is
+        of. A replicate that lacks what a quantity needs is left out of it, and a quantity without
+        one.
 
     Raises:
         InputError: `against` is none of the losses, may mean several, or has no replicate in
@@ -82,47 +64,94 @@ def contrasts(
         ValueError: as `degradation.curves`.
 
     """
-    trained, _ = split_floors(frame.dropna(subset="value"))
-    losses = list(trained["loss"].unique())
-    loss = _named(against, losses, specs or {})
-    others = [one for one in losses if one != loss]
-    panels = trained.groupby(PANEL, sort=False, dropna=False)
-    differences = pd.concat([_differences(panel, loss, others) for _, panel in panels])
-    if differences.empty:
+    panels = [panel for panel in panels_of(results) if not panel.is_floor]
+    specs = results.manifest.specs.get("loss", {}) if isinstance(results, Run) else {}
+    losses = list(dict.fromkeys(loss for panel in panels for loss in panel.losses))
+    loss = _named(against, losses, specs)
+    found = list(_once(one for panel in panels for one in _of_panel(panel, loss)))
+    if not found:
         raise InputError(f"no other loss was run where loss {loss} was, at any level")
-    found = summary(
-        differences.groupby(QUANTITY, sort=False, dropna=False)["difference"],
-        ["pairs", "difference", "low", "high"],
-    ).reset_index()
-    found["against"] = loss
-    both = zip(found["pairs"], replicates_on(found["dataset"], frame), strict=True)
-    found["interval"] = [interval_text(n, called=called) for n, called in both]
-    decided = found["pairs"] >= T_FROM
-    found["verdict"] = np.select(
-        [decided & (found["low"] > 0), decided & (found["high"] < 0)],
-        ["higher", "lower"],
-        "undecided",
-    )
-    found["flags"] = _flags(found, trained, loss)
+    told = judged([one.difference for one in found], [one.scale for one in found], region)
+    rows = [
+        one.row
+        | {
+            "against": loss,
+            "difference": one.difference.value,
+            "low": one.difference.interval.low,
+            "high": one.difference.interval.high,
+            "relative": one.difference.value / one.scale if one.scale else float("nan"),
+            "p": verdict.p,
+            "p_equivalent": verdict.p_equivalent,
+            "equal_within": verdict.equal_within,
+            "verdict": verdict.word,
+            "decides": verdict.decides,
+        }
+        for one, verdict in zip(found, told, strict=True)
+    ]
+    return _completed(pd.DataFrame(rows), of_suite(results), loss)
+
+
+def _of_panel(panel: Panel, against: str) -> Iterator[Contrast]:
+    """Yield what other losses have more than `against` in a panel."""
+    if against not in panel.curves:
+        return
+    levels = panel.levels
+    quantities: list[tuple[str, Levels]] = [("value", levels[:1])]
+    if len(levels) > 1:
+        quantities += [("value", levels[-1:]), ("kept", levels)]
+    for quantity, at in quantities:
+        for loss in panel.losses:
+            pair = [panel.curves[loss], panel.curves[against]]
+            both = measured(MEASURES[quantity], pair, at) if loss != against else None
+            if both is None:
+                continue
+            mine, its = both
+            clean = pair[1].values.get(0.0)
+            scale = clean.estimate(clean.replicates).value if clean else its.value
+            row = panel.names | {"loss": loss, "quantity": quantity, "level": at[-1]}
+            row |= {"pairs": mine.n_replicates, "users": mine.n_users > 1}
+            yield Contrast(row, mine - its, 1.0 if quantity == "kept" else scale)
+
+
+def _once(found: Iterator[Contrast]) -> Iterator[Contrast]:
+    """Yield the difference at level 0 once for all perturbations that share it."""
+    seen = set()
+    for one in found:
+        row = one.row
+        if row["quantity"] != "value" or row["level"] != 0:
+            yield one
+            continue
+        place = *(row[name] for name in ("dataset", "backbone", "metric", "loss")), row["pairs"]
+        if (*place, one.difference.value) not in seen:
+            seen.add((*place, one.difference.value))
+            yield one._replace(row=row | {"perturbation": "", "unit": ""})
+
+
+def _completed(found: pd.DataFrame, frame: pd.DataFrame, against: str) -> pd.DataFrame:
+    """Add what intervals are called, and flags."""
+    told = zip(found["pairs"], replicates_on(found["dataset"], frame), found["users"], strict=True)
+    found["interval"] = [interval_text(n, called=called, users=users) for n, called, users in told]
+    found["flags"] = _flags(found, frame, against)
     return found[CONTRAST]
 
 
-def _flags(found: pd.DataFrame, trained: pd.DataFrame, against: str) -> list[str]:
+def _flags(found: pd.DataFrame, frame: pd.DataFrame, against: str) -> list[str]:
     """Return what the cells behind each row are marked with, of its loss and of `against`."""
-    cells = trained.reindex(columns=[*WHERE, "loss", "level", "flags"], fill_value="")
-    of_curve = cells.groupby([*WHERE, "loss"])["flags"].agg(joined)
-    of_level = cells.groupby([*WHERE, "loss", "level"])["flags"].agg(joined)
+    cells = frame.reindex(columns=[*KEY, "loss", "level", "flags"], fill_value="")
+    cells = pd.concat([cells, cells[cells["level"] == 0].assign(perturbation="")])
+    of_curve = cells.groupby([*KEY, "loss"])["flags"].agg(joined)
+    of_level = cells.groupby([*KEY, "loss", "level"])["flags"].agg(joined)
     told = []
     for row in found.to_dict("records"):
-        pair = [(*(row[name] for name in WHERE), loss) for loss in (row["loss"], against)]
-        if row["quantity"] == "retention":
+        pair = [(*(row[name] for name in KEY), loss) for loss in (row["loss"], against)]
+        if row["quantity"] == "kept":
             told.append(joined(of_curve[curve] for curve in pair))
         else:
             told.append(joined(of_level[(*curve, row["level"])] for curve in pair))
     return told
 
 
-def _named(asked: str, losses: list[str], specs: Mapping[str, str]) -> str:
+def _named(asked: str, losses: list[str], specs: Any) -> str:
     found = one_meant(asked, {specs.get(one, one): one for one in losses})
     if len(found) == 1:
         return found[0]
@@ -132,27 +161,3 @@ def _named(asked: str, losses: list[str], specs: Mapping[str, str]) -> str:
     raise InputError(
         f"loss {asked!r} was not run{nearest_label(asked, losses)} (these were: {were})"
     )
-
-
-def _differences(panel: pd.DataFrame, against: str, others: list[str]) -> pd.DataFrame:
-    """Return what others have more than `against` in a panel, replicate by replicate."""
-    held = {name: panel[name].iloc[0] for name in PANEL}
-    parts = []
-    for quantity, level, values in _quantities(panel):
-        values = values.reindex(index=[against, *others])
-        more = (values - values.loc[against]).drop(index=against)
-        rows = more.T.melt(ignore_index=False, value_name="difference").dropna().reset_index()
-        parts.append(rows.assign(quantity=quantity, level=level, **held))
-    return pd.concat(parts)
-
-
-def _quantities(panel: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
-    """Yield quantity, level, and its values, (losses, replicates)."""
-    values = paired(panel)
-    levels = np.unique(values["level"])
-    for level in np.unique(levels[[0, -1]]):
-        at = values[values["level"] == level]
-        yield "value", level, at.pivot(index="loss", columns="replicate", values="value")
-    kept = values.pivot(index="level", columns=["loss", "replicate"], values="retention")
-    areas = pd.Series(area(levels, kept.to_numpy()), index=kept.columns)
-    yield "retention", levels[-1], areas.unstack("replicate")

@@ -1,113 +1,113 @@
-"""From a tidy frame of results to degradation curves, retention and areas, with intervals.
+"""From results to degradation curves, retention, excess and areas, with intervals.
 
 Seeds do not depend on the loss, so a replicate meets the same data and the same initial
-embeddings at every level: a drop is a difference within a replicate, never between means.
+embeddings at every level: what is lost is lost within replicates and users, never between means.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from robustbench_rec.analysis.marks import joined, marked
-from robustbench_rec.components.labels import UNTRAINED
+from robustbench_rec.analysis.estimate import Estimate
+from robustbench_rec.analysis.intervals import interval_text, replicates_on
+from robustbench_rec.analysis.marks import marked
+from robustbench_rec.analysis.measures import MEASURES, measured
+from robustbench_rec.analysis.panels import PANEL, Panel, panels_of
+from robustbench_rec.analysis.points import check_unique, of_suite
+from robustbench_rec.analysis.two_way import LEAST
+from robustbench_rec.records.run import Run
 
-if TYPE_CHECKING:
-    from pandas.api.typing import SeriesGroupBy
-
-PANEL = ["dataset", "backbone", "perturbation", "unit", "metric"]
-"""What one panel of a figure holds constant."""
 CURVE = ["dataset", "backbone", "loss", "perturbation", "unit", "metric"]
 """What tells curves apart; a curve runs over `level`."""
-T_FROM = 6
-"""Replicates from which a t interval is drawn."""
+ENDS = ("low", "high")
 
 
-REPLICATES = {
-    "split": "splits",
-    "validation": "validation draws of one test",
-    "training": "seeds of one split",
-}
-"""What replicates are called, by what differs between them."""
+def curves(results: Run | pd.DataFrame) -> pd.DataFrame:
+    """Summarise replicates and users at each level of each curve.
 
-
-def replicates_on(datasets: pd.Series[str], frame: pd.DataFrame) -> pd.Series[str]:
-    """Return what the replicates of a frame of results are called, on each of some data sets."""
-    if "replicates_vary" not in frame:
-        return pd.Series("replicates", index=datasets.index)
-    return datasets.map(frame.groupby("dataset")["replicates_vary"].first()).map(REPLICATES)
-
-
-def interval_text(n: int, most: int | None = None, called: str = "replicates") -> str:
-    """Say what interval is drawn over n replicates, or over n to `most` of one kind."""
-    if n == 0:
-        return "no replicate"
-    if n == 1:
-        return "one replicate, no interval"
-    over = f"{n} {called}" if most in (None, n) else f"{n} to {most} {called}"
-    return f"{'range' if n < T_FROM else '95% t interval'} over {over}"
-
-
-def intervals_text(counts: Iterable[int], called: str = "replicates") -> str:
-    """Say what intervals are drawn over so many replicates each, the most common kind first."""
-    found = Counter(counts)
-    kinds: dict[int, list[int]] = {}
-    for n in sorted(found):
-        kind = min(n, 2) + (n >= T_FROM)  # none, one, a range, a t interval
-        kinds.setdefault(kind, []).append(n)
-    common = sorted(kinds.values(), key=lambda kind: -sum(found[n] for n in kind))
-    return "; ".join(interval_text(kind[0], kind[-1], called) for kind in common)
-
-
-def curves(frame: pd.DataFrame) -> pd.DataFrame:
-    """Summarise replicates at each level of each curve.
-
-    With v_r(l) the value of replicate r at level l, `mean` summarises v_r(l), `drop` summarises
-    v_r(l) - v_r(0), negative where the metric fell, and `retention` v_r(l) / v_r(0).
-
-    One replicate has no interval. From 2 to 5 the interval is their range: with 2 values a 95% t
-    interval is 12.7 standard errors wide on each side, which says nothing of the data, and its
-    normality cannot be looked at; the range claims no more than what was seen. From 6 replicates
-    it is the 95% t interval of the mean, mean +- t_(n-1)(0.975) * s / sqrt(n).
+    `mean` is the mean over replicates of the metric, m_l at level l; `drop` is m_l - m_0, negative
+    where the metric fell; `retention` and `excess` are those of `measures`. Each has its 95%
+    interval, of users and replicates at once; see `two_way`. It speaks of new users like these and
+    of new splits and seeds of these data, with the settings as they are. Splits of one log overlap,
+    so that another log would vary more.
 
     Args:
-        frame: columns `suite, dataset, backbone, loss, perturbation, unit, level, replicate,
-            metric, value`, one row a value, any order. A row without a value is a missing cell.
-            `replicates_vary`, `selection`, `realised`, `flags` are taken up where they are there.
+        results: a run, in the metrics that its suite names; or a frame of its results, whose
+            intervals are over replicates alone: columns `suite, dataset, backbone, loss,
+            perturbation, unit, level, replicate, metric, value`, one row a value, any order. A row
+            without a value is a missing cell. `replicates_vary`, `selection`, `realised`, `flags`
+            are taken up where they are there.
 
     Returns:
-        One row for each (dataset, backbone, loss, perturbation, unit, metric, level), sorted,
-        with `n`, `mean, low, high`, `pairs`, `drop, drop_low, drop_high`, `retention,
-        retention_low, retention_high`, `replicates`, what these are called, `interval`,
-        `paired_interval`, which say in words what the intervals over `n` and over `pairs`
-        replicates are, `selection`, "noisy" where it was so at a level of the perturbation,
-        `realised`, the mean of what the cells achieved, and `flags`, those that any of them is
-        marked with. A replicate without a level 0 is missing from the paired columns only; one
-        whose level 0 is 0 is missing from `retention` only. What nothing is left for is NaN.
+        One row for each (dataset, backbone, loss, perturbation, unit, metric, level), sorted, with
+        `n`, `mean, low, high`, `pairs`, `drop, drop_low, drop_high`, `retention, retention_low,
+        retention_high`, `excess, excess_low, excess_high`, `users`, whether single users are known,
+        `replicates`, what these are called, `interval`, `paired_interval`, which say in words what
+        the intervals over `n` and over `pairs` replicates are, `selection`, "noisy" where it was so
+        at a level of the perturbation, `realised`, the mean of what the cells achieved, and
+        `flags`, those that any of them is marked with. A replicate without a level 0 is missing
+        from all but the mean. What nothing is left for is NaN.
 
     Raises:
         ValueError: a replicate has two values for one point, as in a frame of two suites.
 
     """
-    groups = paired(frame).groupby([*CURVE, "level"], sort=True)
-    parts = [
-        summary(groups["value"], ["n", "mean", "low", "high"]),
-        summary(groups["drop"], ["pairs", "drop", "drop_low", "drop_high"]),
-        summary(groups["retention"], ["", "retention", "retention_low", "retention_high"]),
+    rows = [
+        row for panel in panels_of(results) for loss in panel.losses for row in _rows(panel, loss)
     ]
-    found = pd.concat(parts, axis=1).drop(columns="")
-    rows = found.reset_index()
-    rows["replicates"] = replicates_on(rows["dataset"], frame)
+    frame = of_suite(results)
+    found = pd.DataFrame(rows, columns=[*CURVE, "level", *COLUMNS]).astype({"level": float})
+    found = found.sort_values([*CURVE, "level"], ignore_index=True)
+    found["replicates"] = replicates_on(found["dataset"], frame)
     for name, n in (("interval", "n"), ("paired_interval", "pairs")):
-        both = zip(rows[n], rows["replicates"], strict=True)
-        rows[name] = [interval_text(n, called=called) for n, called in both]
-    rows = rows.assign(selection=_selection(frame, rows["perturbation"]))
-    return marked(rows, frame, [*CURVE, "level"])
+        told = zip(found[n], found["replicates"], found["users"], strict=True)
+        found[name] = [interval_text(n, called=called, users=users) for n, called, users in told]
+    found = found.assign(selection=_selection(frame, found["perturbation"]))
+    return marked(found, frame, [*CURVE, "level"])
+
+
+COLUMNS = (
+    "n",
+    *("mean", "low", "high"),
+    "pairs",
+    *("drop", "drop_low", "drop_high"),
+    *("retention", "retention_low", "retention_high"),
+    *("excess", "excess_low", "excess_high"),
+    "users",
+)
+
+
+def _rows(panel: Panel, loss: str) -> list[dict[str, Any]]:
+    """Return the rows of a curve."""
+    curve = panel.curves[loss]
+    rows = []
+    for level, values in curve.values.items():
+        row = panel.names | {"loss": loss, "level": level, "users": values.weights.shape[1] > 1}
+        row |= {"n": len(values.replicates)}
+        row |= _with_ends("mean", values.estimate(values.replicates), ENDS)
+        pair = measured(MEASURES["retention"], [curve], (level,))
+        clean = curve.values.get(0.0)
+        shared = sorted(set(values.replicates) & set(clean.replicates if clean else ()))
+        row |= {"pairs": len(shared)}
+        if clean and shared and pair:
+            drop = values.estimate(tuple(shared)) - clean.estimate(tuple(shared))
+            row |= _with_ends("drop", drop) | _with_ends("retention", pair[0])
+        if found := measured(MEASURES["excess"], [curve], (level,)):
+            row |= _with_ends("excess", found[0])
+        rows.append(row)
+    return rows
+
+
+def _with_ends(
+    name: str, estimate: Estimate, ends: tuple[str, str] | None = None
+) -> dict[str, float]:
+    """Return the columns of an estimate."""
+    low, high = ends or (f"{name}_low", f"{name}_high")
+    return {name: estimate.value, low: estimate.interval.low, high: estimate.interval.high}
 
 
 def _selection(frame: pd.DataFrame, perturbations: pd.Series[str]) -> NDArray[np.str_]:
@@ -117,149 +117,72 @@ def _selection(frame: pd.DataFrame, perturbations: pd.Series[str]) -> NDArray[np
     return np.where(perturbations.isin(noisy), "noisy", "clean")
 
 
-def means(frame: pd.DataFrame) -> pd.DataFrame:
-    """Summarise replicates at each level of each curve, whether there is a level 0 or not.
-
-    Args:
-        frame: as `curves` takes it.
-
-    Returns:
-        The rows of `curves`, with `n`, `mean, low, high` and `replicates` alone.
-
-    Raises:
-        ValueError: as `curves`.
-
-    """
-    groups = _values(frame).groupby([*CURVE, "level"], sort=True)
-    found = summary(groups["value"], ["n", "mean", "low", "high"]).reset_index()
-    return found.assign(replicates=replicates_on(found["dataset"], frame))
-
-
-def paired(frame: pd.DataFrame) -> pd.DataFrame:
-    """Put beside each value its drop and its retention against its replicate's level 0.
-
-    Args:
-        frame: as `curves` takes it.
-
-    Returns:
-        Columns of `CURVE`, `level`, `replicate`, `value`, `clean`, `drop`, `retention`, sorted;
-        missing cells are left out.
-
-    Raises:
-        ValueError: as `curves`.
-
-    """
-    values = _values(frame)
-    pair = [*CURVE, "replicate"]
-    clean = values[values["level"] == 0].drop(columns="level").rename(columns={"value": "clean"})
-    values = values.merge(clean, on=pair, how="left", validate="many_to_one")
-    values["drop"] = values["value"] - values["clean"]
-    values["retention"] = values["value"] / values["clean"].where(values["clean"] != 0)
-    return values
-
-
-def _values(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the values that are there, sorted; each point has one."""
-    keys = [*CURVE, "level", "replicate"]
-    values = frame[[*keys, "value"]].dropna(subset="value").sort_values(keys)
-    _check_unique(values, keys)
-    return values
-
-
-def _check_unique(values: pd.DataFrame, keys: list[str]) -> None:
-    repeated = values[values.duplicated(keys)]
-    if len(repeated):
-        where = ", ".join(f"{key} {repeated.iloc[0][key]}" for key in keys)
-        raise ValueError(f"two values for one point ({where}); take one suite at a time")
-
-
-def summary(groups: SeriesGroupBy[float, Any], names: list[str]) -> pd.DataFrame:
-    """Return count, mean, low and high of each group, NaN left out, under the given names.
-
-    One value has no interval, 2 to 5 have their range, from 6 on it is the 95% t interval of the
-    mean; `curves` says why.
-    """
-    found = groups.agg(["count", "mean", "std", "min", "max"])
-    n = found["count"].to_numpy()
-    half = _t_factor(n) * found["std"] / np.sqrt(n.clip(1))
-    many = n >= T_FROM
-    lows = (found["mean"] - half).where(many, found["min"]).where(n >= 2)
-    highs = (found["mean"] + half).where(many, found["max"]).where(n >= 2)
-    parts = [found["count"], found["mean"], lows, highs]
-    return pd.DataFrame(dict(zip(names, parts, strict=True)))
-
-
-def _t_factor(n: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the 97.5% point of Student's t for the mean of n values; NaN where it is not used."""
-    factor = np.full(n.shape, np.nan)
-    many = n >= T_FROM
-    if many.any():
-        from scipy.special import stdtrit
-
-        factor[many] = stdtrit(n[many] - 1, 0.975)
-    return factor
-
-
-def areas(curves: pd.DataFrame) -> pd.DataFrame:
+def areas(results: Run | pd.DataFrame) -> pd.DataFrame:
     """Rank losses by the area under their retention curves; floors are left out.
 
     area = integral of retention over level (trapezoids) / (highest - lowest level): 1 where
     nothing is lost, the mean retention over the levels in general.
 
     Args:
-        curves: as `curves` returns them.
+        results: as `curves` takes them.
 
     Returns:
-        One row a curve: its names, `levels` (how many it has), `area`, and the `flags` of all its
-        levels; within each (dataset, backbone, perturbation, unit, metric) the most robust loss
-        first. The area is NaN where a
-        retention is, where there is one level only, and for a curve that lacks a level that
-        another loss has: without its hardest level it would look the most robust.
+        One row a curve: its names, `levels` (how many it has), `area, low, high`, and the `flags`
+        of all its levels; within each (dataset, backbone, perturbation, unit, metric) the most
+        robust loss first. The area is NaN where there is one level only, and for a curve that lacks
+        a level that another loss has: without its hardest level it would look the most robust.
+
+    Raises:
+        ValueError: as `curves`.
 
     """
-    trained, _ = split_floors(curves)
-    rows = [
-        dict(zip(PANEL, names, strict=True)) | row
-        for names, panel in trained.groupby(PANEL, sort=True)
-        for row in _panel_areas(panel)
-    ]
-    found = pd.DataFrame(rows, columns=[*CURVE, "levels", "area", "flags"])
+    rows = []
+    for panel in panels_of(results):
+        for loss, curve in panel.curves.items() if not panel.is_floor else ():
+            row = panel.names | {"loss": loss, "levels": len(curve.values)}
+            several = len(panel.levels) > 1
+            area = measured(MEASURES["kept"], [curve], panel.levels) if several else None
+            rows.append(row | (_with_ends("area", area[0], ENDS) if area else {}))
+    found = pd.DataFrame(rows, columns=[*CURVE, "levels", "area", *ENDS])
     order = [*PANEL, "area", "loss"]
-    return found.sort_values(order, ascending=[key != "area" for key in order], ignore_index=True)
+    found = found.sort_values(order, ascending=[key != "area" for key in order], ignore_index=True)
+    return marked(found, of_suite(results), CURVE).drop(columns="realised")
 
 
-def split_floors(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of trained losses, and those of floors, of any frame with a `loss`.
+def means(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise replicates at each level of each curve, of thousands of curves at once.
 
-    A floor is a backbone that trains nothing, such as popularity. It stands beside every backbone
-    of its data set and perturbation, as what a loss has to be better than.
+    Args:
+        frame: as `curves` takes it; of what no single user has, such as diagnostics.
+
+    Returns:
+        One row for each (dataset, backbone, loss, perturbation, unit, metric, level), sorted, with
+        `n`, `mean, low, high`, `users` and `replicates` as in `curves`. The interval is over
+        replicates, from `two_way.LEAST` of them on: mean +- t_(n-1)(0.975) s / sqrt(n).
+
+    Raises:
+        ValueError: as `curves`.
+
     """
-    floors = frame["loss"] == UNTRAINED
-    return frame[~floors], frame[floors]
+    keys = [*CURVE, "level"]
+    values = frame[[*keys, "replicate", "value"]].dropna(subset="value")
+    values = values.sort_values([*keys, "replicate"])
+    check_unique(values, [*keys, "replicate"])
+    found = values.groupby(keys, sort=True)["value"].agg(["count", "mean", "std"])
+    n = found["count"].to_numpy()
+    half = _t_factor(n) * found["std"] / np.sqrt(n.clip(1))
+    table = {"n": found["count"], "mean": found["mean"]}
+    table |= {"low": found["mean"] - half, "high": found["mean"] + half}
+    rows = pd.DataFrame(table).reset_index()
+    return rows.assign(users=False, replicates=replicates_on(rows["dataset"], frame))
 
 
-def _panel_areas(panel: pd.DataFrame) -> list[dict[str, object]]:
-    grid = panel.pivot(index="level", columns="loss", values="retention").sort_index()
-    levels = grid.index.to_numpy(dtype=np.float64)
-    counts = panel.groupby("loss")["level"].count()
-    flags = panel.groupby("loss")["flags"].agg(joined)
-    return [
-        {
-            "loss": loss,
-            "levels": int(counts[loss]),
-            "area": float(area(levels, grid[loss].to_numpy(dtype=np.float64))),
-            "flags": flags[loss],
-        }
-        for loss in grid.columns
-    ]
+def _t_factor(n: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the 97.5% point of Student's t for the mean of n values; NaN where it is not used."""
+    factor = np.full(n.shape, np.nan)
+    many = n >= LEAST
+    if many.any():
+        from scipy.special import stdtrit
 
-
-def area(levels: NDArray[np.float64], kept: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean height of lines through (levels, kept): (L,) and (L, ...) to (...).
-
-    It is NaN for a line that lacks a level, and where there is one level only.
-    """
-    if levels.size < 2:
-        return np.full(kept.shape[1:], np.nan)
-    widths = np.diff(levels)
-    return np.asarray(np.tensordot(widths, kept[1:] + kept[:-1], axes=1) / 2 / widths.sum())
+        factor[many] = stdtrit(n[many] - 1, 0.975)
+    return factor

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from robustbench_rec.records.manifest import BelowRandom, Capped, StudyState
     from robustbench_rec.records.run import Run
 
+REGION = 0.02
 BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
 
 
@@ -92,42 +93,54 @@ def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
 
 
 def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
-    """Yield the lines of a contrast: a block for each panel, a line for each loss in it.
+    """Yield the lines of a contrast: a block for each panel, a line for each loss and quantity.
 
     Args:
         rows: of the frame that `contrasts.contrasts` returns, None where it has NaN.
 
     """
-    blocks: dict[str, dict[str, dict[str, str]]] = {}
-    usual = max(row["pairs"] for row in rows)
+    against = rows[0]["against"]
+    yield f"Each loss less {against}: above 0 is better than {against}."
+    yield ""
+    blocks: dict[str, list[tuple[str, ...]]] = {}
     for row in rows:
-        where = f"{row['dataset']}, {row['backbone']}: {row['perturbation']}, {row['metric']}"
-        title = ("kept up to" if row["quantity"] == "retention" else "at") + f" {row['level']:g}"
-        blocks.setdefault(where, {}).setdefault(row["loss"], {})[title] = _difference(row, usual)
-    for where, losses in blocks.items():
-        titles = list(dict.fromkeys(title for line in losses.values() for title in line))
-        lines = [
-            (loss, *(line.get(title, "-") for title in titles)) for loss, line in losses.items()
-        ]
-        yield click.style(f"{where}, less {rows[0]['against']}", bold=True)
-        for text in aligned([("loss", *titles), *lines]):
-            yield f"  {text}"
+        where = f"{row['dataset']}, {row['backbone']}: {row['perturbation'] or 'clean'}"
+        line = _difference(row)
+        blocks.setdefault(f"{where}, {row['metric']}", [DIFFERENCE]).append(line)
+    lines = iter(aligned([line for block in blocks.values() for line in block], right=(2,)))
+    for where, block in blocks.items():
+        yield click.style(where, bold=True)
+        for _ in block:
+            yield f"  {next(lines)}"
         yield ""
-    intervals = " or ".join(dict.fromkeys(row["interval"] for row in rows))
-    yield f"[low, high] of differences within replicates: {intervals}"
-    yield "higher, lower: a t interval leaves out 0; from 6 replicates on"
+    for interval in dict.fromkeys(row["interval"] for row in rows):
+        yield f"[low, high]: {interval}; each one at a time"
+    yield (
+        f"verdicts: a family of {2 * len(rows)} tests, of each row one for a difference and one for "
+        f"equivalence within {REGION:.0%}; p adjusted by Holm, 5%"
+    )
     yield from _flags_told(rows)
 
 
-def _difference(row: Mapping[str, Any], usual: int) -> str:
-    """Return a difference, its interval and its verdict where it has one, and unusual pairs."""
-    text = f"{row['difference']:+.4f}"
-    if row["pairs"] != usual:
-        text += f" (n={row['pairs']})"
-    if row["low"] is not None:
-        text += f" [{row['low']:+.4f}, {row['high']:+.4f}]"
-    marks = f" ({', '.join(row['flags'].split())})" if row["flags"] else ""
-    return text + ("" if row["verdict"] == "undecided" else f" {row['verdict']}") + marks
+DIFFERENCE = ("loss", "", "difference", "[low, high]", "verdict", "p", "equal within", "decides")
+
+
+def _difference(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells of one line of a contrast, as DIFFERENCE names them."""
+    kept = "kept up to" if row["quantity"] == "kept" else "at"
+    marks = row["flags"].split()
+    known = row["low"] is not None
+    p = row["p_equivalent"] if row["verdict"] == "equivalent" else row["p"]
+    return (
+        row["loss"],
+        f"{kept} {row['level']:g}",
+        f"{row['difference']:+.4f}",
+        f"[{row['low']:+.4f}, {row['high']:+.4f}]" if known else "-",
+        ", ".join([row["verdict"], *marks]),
+        f"{p:.2g}" if p >= 0.001 else "<.001",
+        f"{row['equal_within']:.1%}" if row["equal_within"] is not None else "-",
+        row["decides"],
+    )
 
 
 def _flags_told(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -78,9 +78,9 @@ def compare(run: str, against: str | None, as_json: bool) -> None:
 
         found, lines = compared(held), comparison
     else:
-        from robustbench_rec.analysis.contrasts import contrasts_of
+        from robustbench_rec.analysis.contrasts import contrasts
 
-        found, lines = contrasts_of(held, against), contrast
+        found, lines = contrasts(held, against), contrast
     rows = found.astype(object).where(found.notna(), None).to_dict("records")
     if as_json:
         click.echo(json.dumps(rows, indent=1))

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robustbench_rec.analysis.degradation import split_floors
+from robustbench_rec.analysis.panels import split_floors
 from robustbench_rec.evaluation.metrics import is_per_user, label
 from robustbench_rec.figures.kind import Drawing, Frames
 from robustbench_rec.figures.legend import draw_legend
@@ -210,13 +210,13 @@ def _draw_sources(ax: Axes, rows: pd.DataFrame, style: Look, offset: float) -> l
 
 def _dress(ax: Axes, curves: pd.DataFrame, value: Value) -> None:
     """Label axes, ticks and intervals."""
-    metric, replicates = label(curves["metric"].iloc[0]), curves["replicates"].iloc[0]
+    metric = label(curves["metric"].iloc[0])
     set_level_axis(ax, curves, marks_of_levels(curves))
     set_value_axis(ax.yaxis, percent=value == "retention")
     if value == "retention":
         ax.set_ylabel(f"{metric} relative to level 0")
-        note = interval_note("Paired", curves["pairs"], replicates)
+        note = interval_note("Bars", curves, "pairs")
     else:
         ax.set_ylabel(metric)
-        note = interval_note("Bars", curves["n"], replicates)
+        note = interval_note("Bars", curves)
     ax.set_title(note, loc="left", color=GREY)

@@ -57,6 +57,5 @@ def frames_of(run: Run) -> Frames:
     varies = results.groupby("dataset")["replicates_vary"].first()
     measured = run.diagnostics
     measured = measured.assign(replicates_vary=measured["dataset"].map(varies))
-    parts = results, measured, overlay(run, results)
-    shown, measured, published = (part.replace(run.manifest.short_labels) for part in parts)
-    return Frames(degradation.curves(shown), measured, published)
+    parts = degradation.curves(run), measured, overlay(run, results)
+    return Frames(*(part.replace(run.manifest.short_labels) for part in parts))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pandas as pd
 from matplotlib.figure import Figure
 
-from robustbench_rec.analysis.degradation import split_floors
+from robustbench_rec.analysis.panels import split_floors
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
             ]
             _dress(ax, name, title)
             drawn.append(Weights(lines, _draw_even(ax, found) if name == ON_FALSE else []))
-        bars = interval_note("Bars", found["n"], found["replicates"].iloc[0])
+        bars = interval_note("Bars", found)
         _finish(figure, drawn, found, f"{bars}. Models of the best epochs.")
     return figure
 
@@ -189,7 +189,7 @@ def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure
             ax.margins(y=0.7 / len(losses))
             ax.set_xlim(left=0)
         set_heading(figure, found.iloc[0])
-        bars = interval_note("Bars", measured["n"], measured["replicates"].iloc[0])
+        bars = interval_note("Bars", measured)
         _tell(figure, f"{bars}. Models of the best epochs.")
     return figure
 
@@ -216,10 +216,10 @@ def draw_along_training(diagnostics: pd.DataFrame, among: Iterable[str] = ()) ->
         for level, column in zip(levels, axes.reshape(2, -1).T, strict=True):
             rows_of_level = diagnostics[diagnostics["level"] == level]
             found = _courses(rows_of_level)
-            summaries.append(found[["n", "replicates"]])
+            summaries.append(found[["n", "replicates", "users"]])
             drawn += _draw_courses(column, found, rows_of_level, styles, not alone)
         counts = pd.concat(summaries)
-        bands = interval_note("Bands", counts["n"], counts["replicates"].iloc[0])
+        bands = interval_note("Bands", counts)
         _finish(figure, drawn, diagnostics, f"{bands}. Markers: best epochs.")
     return figure
 

@@ -21,7 +21,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from robustbench_rec.analysis.degradation import intervals_text, split_floors
+from robustbench_rec.analysis.intervals import intervals_text
+from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.analysis.two_way import LEAST
 from robustbench_rec.figures.style import GREY, Look
 
 Value = Literal["mean", "retention"]
@@ -223,10 +225,19 @@ def _percent(share: float, _: object) -> str:
     return f"{round(100 * share, 6):g}%"
 
 
-def interval_note(bars: str, counts: pd.Series[int], replicates: str) -> str:
-    """Say in words what the bars over so many replicates each are; these are called so."""
-    told = intervals_text(counts, replicates)
-    note = f"{bars}: {told}" if counts.max() > 1 else told.capitalize()
+def interval_note(bars: str, rows: pd.DataFrame, n: str = "n") -> str:
+    """Say in words what the bars of some rows are.
+
+    Args:
+        bars: what to call them.
+        rows: of `degradation.curves` or `degradation.means`.
+        n: the column that says over how many replicates each is.
+
+    """
+    first = rows.iloc[0]
+    told = intervals_text(rows[n], first["replicates"], bool(first["users"]))
+    drawn = bool(rows["users"].any()) or rows[n].max() >= LEAST
+    note = f"{bars}: {told}" if drawn else told.capitalize()
     return "\n".join(textwrap.wrap(note, 46))
 
 

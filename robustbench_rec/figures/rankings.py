@@ -14,7 +14,7 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from robustbench_rec.analysis.degradation import split_floors
+from robustbench_rec.analysis.panels import split_floors
 from robustbench_rec.evaluation.metrics import label
 from robustbench_rec.figures.kind import Drawing, Frames
 from robustbench_rec.figures.marks import OF_LEVEL, OF_POINT, draw_note, marks_of
@@ -105,7 +105,7 @@ def rank(
         ax.set_xlim(*_shown(ranked, pd.concat(beside)))
         first, lines = _draw_floors(ax, floors)
         _dress(ax, ranked, floors)
-        note = interval_note("Bars", ranked["n"], ranked["replicates"].iloc[0])
+        note = interval_note("Bars", ranked)
         first.set_title(note, loc="left", color=GREY)
         if marks:
             sample: Any = published_sample()

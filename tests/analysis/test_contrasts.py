@@ -39,32 +39,37 @@ def test_two_replicates_by_hand():
     assert list(found.columns) == CONTRAST
     assert set(found["against"]) == {"softmax"}
     assert set(found["pairs"]) == {2}
-    columns = ["difference", "low", "high"]
-    assert row(found, "value", 0.0)[columns].tolist() == pytest.approx([-0.08, -0.10, -0.06])
-    assert row(found, "value", 0.5)[columns].tolist() == pytest.approx([0.06, 0.04, 0.08])
-    # Kept, the mean height over [0, .5]: softmax .1 (1 + .75) / 2 + .4 (.75 + .5) / 2 = .3375, and
-    # .1 (1 + .8) / 2 + .4 (.8 + .5) / 2 = .35; ccl .1 + .4 (1 + .8) / 2 = .46, and
-    # .1 + .4 (1 + .75) / 2 = .45; all over .5.
-    kept = row(found, "retention", 0.5)[columns].tolist()
-    assert kept == pytest.approx([0.2225, 0.20, 0.245])
+    assert row(found, "value", 0.0)["difference"] == pytest.approx(-0.08)
+    assert row(found, "value", 0.5)["difference"] == pytest.approx(0.06)
+    assert row(found, "value", 0.5)["relative"] == pytest.approx(0.06 / 0.45)
+    # Kept, the mean height over [0, .5] of lines through ratios of means: softmax 1, .35 / .45,
+    # .225 / .45, and ccl 1, 1, .285 / .37.
+    softmax = 0.1 * (1 + 7 / 9) / 2 + 0.4 * (7 / 9 + 0.5) / 2
+    ccl = 0.1 + 0.4 * (1 + 0.285 / 0.37) / 2
+    assert row(found, "kept", 0.5)["difference"] == pytest.approx((ccl - softmax) / 0.5)
     assert len(found) == 3
 
 
-def test_fewer_than_six_replicates_decide_nothing():
-    assert set(contrasts(TWO, "softmax")["verdict"]) == {"undecided"}
+def test_fewer_than_three_replicates_without_users_decide_nothing():
+    found = contrasts(TWO, "softmax")
+    assert set(found["verdict"]) == {"undecided"}
+    assert found["low"].isna().all()
+    assert set(found["decides"]) == {"3 replicates at least, to see their spread"}
 
 
-def test_six_replicates_decide_where_the_t_interval_leaves_out_zero():
-    more = [0.01, 0.02, 0.015, 0.01, 0.02, 0.03]
+def test_six_replicates_decide_as_holm_says_of_the_whole_family():
+    more = [0.10, 0.09, 0.11, 0.10, 0.12, 0.11]
     unsure = [0.01, -0.02, 0.015, -0.01, 0.02, -0.03]
+    tiny = [0.0001, -0.0002, 0.0001, 0.0, 0.0, 0.0001]
     rows = [
         one
         for r in range(6)
         for one in (
-            ("softmax", 0.0, r, 0.1 * r),
-            ("ccl", 0.0, r, 0.1 * r + more[r]),
-            ("bpr", 0.0, r, 0.1 * r - more[r]),
-            ("bce", 0.0, r, 0.1 * r + unsure[r]),
+            ("softmax", 0.0, r, 0.4 + 0.1 * r),
+            ("ccl", 0.0, r, 0.4 + 0.1 * r + more[r]),
+            ("bpr", 0.0, r, 0.4 + 0.1 * r - more[r]),
+            ("bce", 0.0, r, 0.4 + 0.1 * r + unsure[r]),
+            ("mse", 0.0, r, 0.4 + 0.1 * r + tiny[r]),
         )
     ]
     found = contrasts(frame(*rows), "softmax")
@@ -72,24 +77,42 @@ def test_six_replicates_decide_where_the_t_interval_leaves_out_zero():
         "ccl": "higher",
         "bpr": "lower",
         "bce": "undecided",
+        "mse": "equivalent",
     }
     low, high = stats.t.interval(0.95, 5, np.mean(more), stats.sem(more))
     ccl = row(found, "value", 0.0)
     assert ccl[["low", "high"]].tolist() == pytest.approx([low, high], rel=1e-9)
-    assert ccl["interval"] == "95% t interval over 6 splits"
+    assert ccl["interval"] == "95% over 6 splits of this data set"
+    margin = 0.02 * 0.65
+    raw = [stats.ttest_1samp(of, 0).pvalue for of in (more, more, unsure, tiny)]
+    raw += [
+        max(
+            stats.ttest_1samp(of, -margin, alternative="greater").pvalue,
+            stats.ttest_1samp(of, margin, alternative="less").pvalue,
+        )
+        for of in (more, [-x for x in more], unsure, tiny)
+    ]
+    order = np.argsort(raw)
+    steps = np.maximum.accumulate(np.array(raw)[order] * np.arange(8, 0, -1)).clip(max=1)
+    adjusted = dict(zip(order.tolist(), steps.tolist(), strict=True))
+    assert found["p"].tolist() == pytest.approx([adjusted[at] for at in range(4)], rel=1e-6)
+    equivalent = found["p_equivalent"].tolist()
+    assert equivalent == pytest.approx([adjusted[4 + at] for at in range(4)], rel=1e-6)
+    assert found["decides"].astype(bool).tolist() == [False, False, True, False]
 
 
 def test_the_other_way_round_is_the_negative():
     one, other = contrasts(TWO, "softmax"), contrasts(TWO, "ccl")
     assert other["difference"].tolist() == pytest.approx((-one["difference"]).tolist())
-    assert other["low"].tolist() == pytest.approx((-one["high"]).tolist())
+    assert other["verdict"].tolist() == one["verdict"].tolist()
 
 
 def test_a_replicate_that_lacks_a_level_is_left_out_of_what_needs_it():
     found = contrasts(TWO.drop(index=4), "softmax")  # softmax at .1 in replicate 1
     assert row(found, "value", 0.5)["pairs"] == 2
-    assert row(found, "retention", 0.5)["pairs"] == 1
-    assert row(found, "retention", 0.5)["difference"] == pytest.approx(0.245)
+    assert row(found, "kept", 0.5)["pairs"] == 1
+    # Of replicate 0 alone: softmax 1, .75, .5 and ccl 1, 1, .8.
+    assert row(found, "kept", 0.5)["difference"] == pytest.approx((0.46 - 0.3375) / 0.5)
 
 
 def test_a_loss_without_the_hardest_level_has_no_row_for_it():
@@ -117,8 +140,8 @@ def test_panels_keep_to_themselves_and_one_without_the_loss_is_left_out():
     assert found["backbone"].unique().tolist() == ["mf", "lightgcn"]
     mf, lightgcn = (found[found["backbone"] == one] for one in ("mf", "lightgcn"))
     assert row(lightgcn, "value", 0.5)["difference"] == pytest.approx(0.12)
-    assert row(lightgcn, "retention", 0.5)["difference"] == pytest.approx(
-        row(mf, "retention", 0.5)["difference"]
+    assert row(lightgcn, "kept", 0.5)["difference"] == pytest.approx(
+        row(mf, "kept", 0.5)["difference"]
     )
 
 
@@ -176,5 +199,5 @@ def test_a_difference_is_marked_with_the_flags_of_both_losses_at_its_levels():
     found = contrasts(TWO.assign(flags=[marks.get(key, "") for key in keys]), "softmax")
     assert row(found, "value", 0.0)["flags"] == ""
     assert row(found, "value", 0.5)["flags"] == "not_reached"
-    assert row(found, "retention", 0.5)["flags"] == "capped not_reached"
+    assert row(found, "kept", 0.5)["flags"] == "capped not_reached"
     assert set(contrasts(TWO.drop(columns="flags"), "softmax")["flags"]) == {""}

@@ -1,0 +1,168 @@
+"""Measures: what is said of a loss under a perturbation, made of what it reached at each level.
+
+No measure is the right one; each rewards something, and hides something, as it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from robustbench_rec.analysis.estimate import Estimate, Replicates, Values, in_common, total
+
+Levels = tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What a loss reached at each level, and what popularity reaches there."""
+
+    values: Mapping[float, Values]
+    baseline: Mapping[float, Values] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """The means of a curve over some replicates."""
+
+    curve: Curve
+    replicates: Replicates
+
+    def at(self, level: float) -> Estimate:
+        """Return what the loss reaches at a level."""
+        return self.curve.values[level].estimate(self.replicates)
+
+    def baseline(self, level: float) -> Estimate:
+        """Return what popularity reaches at a level."""
+        return self.curve.baseline[level].estimate(self.replicates)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure.
+
+    Attributes:
+        name: as tables and options have it.
+        says, rewards, hides: in words.
+        of: its value, of means and one or more levels, ascending.
+        relative: whether it needs level 0 too.
+        above: whether it needs the popularity baseline.
+
+    """
+
+    name: str
+    says: str
+    rewards: str
+    hides: str
+    of: Callable[[Means, Levels], Estimate]
+    relative: bool = True
+    above: bool = False
+
+    def needs(self, curve: Curve, levels: Levels) -> list[Values] | None:
+        """Return the values that it is made of; None where the curve lacks any."""
+        wanted = sorted({*levels, 0.0} if self.relative else set(levels))
+        sources = (curve.values, curve.baseline) if self.above else (curve.values,)
+        if not all(level in source for source in sources for level in wanted):
+            return None
+        return [source[level] for source in sources for level in wanted]
+
+
+def value(means: Means, levels: Levels) -> Estimate:
+    """Return the mean at the last level."""
+    return means.at(levels[-1])
+
+
+def retention(means: Means, levels: Levels) -> Estimate:
+    """Return rho = m_l / m_0 at the last level."""
+    return means.at(levels[-1]) / means.at(0.0)
+
+
+def excess(means: Means, levels: Levels) -> Estimate:
+    """Return e = (m_l - b_l) / (m_0 - b_0) at the last level, b of the baseline there."""
+    noisy, clean = (means.at(level) - means.baseline(level) for level in (levels[-1], 0.0))
+    return noisy / clean
+
+
+def area(of: Callable[[Means, Levels], Estimate], means: Means, levels: Levels) -> Estimate:
+    """Return the mean height of lines through what a measure is at each level."""
+    heights = np.diff(np.array(levels))
+    weights = (np.append(heights, 0.0) + np.append(0.0, heights)) / 2 / heights.sum()
+    parts = zip(levels, weights.tolist(), strict=True)
+    return total(of(means, (level,)) * weight for level, weight in parts)
+
+
+def kept(means: Means, levels: Levels) -> Estimate:
+    """Return the area under retention."""
+    return area(retention, means, levels)
+
+
+def excess_kept(means: Means, levels: Levels) -> Estimate:
+    """Return the area under the excess."""
+    return area(excess, means, levels)
+
+
+MEASURES = {
+    one.name: one
+    for one in (
+        Measure(
+            "value",
+            "the metric itself",
+            rewards="the loss that is best where the data are so, however much it lost",
+            hides="what a loss lost, behind where it started",
+            of=value,
+            relative=False,
+        ),
+        Measure(
+            "retention",
+            "the share of the clean value that is left at a level",
+            rewards="whatever has little to lose: the random baseline keeps all",
+            hides="how good the loss was, and is",
+            of=retention,
+        ),
+        Measure(
+            "excess",
+            "the share of the clean lead over the popularity baseline that is left at a level",
+            rewards="a lead that stays, where the baseline is hurt as well",
+            hides="losses that hardly lead: their share is of next to nothing, and moves far",
+            of=excess,
+            above=True,
+        ),
+        Measure(
+            "kept",
+            "the mean retention up to the hardest level",
+            rewards="as retention, with weight on whichever levels were chosen",
+            hides="where on the way the loss fell",
+            of=kept,
+        ),
+        Measure(
+            "excess_kept",
+            "the mean excess up to the hardest level",
+            rewards="as excess, with weight on whichever levels were chosen",
+            hides="where on the way the lead fell",
+            of=excess_kept,
+            above=True,
+        ),
+    )
+}
+"""Every measure by its name."""
+
+
+def measured(measure: Measure, curves: Sequence[Curve], levels: Levels) -> list[Estimate] | None:
+    """Return a measure of each curve, over the replicates that all of them have.
+
+    Args:
+        measure: which.
+        curves: of losses on one data set under one perturbation.
+        levels: at which, ascending; the last counts, but for an area.
+
+    Returns:
+        None where a curve lacks a level, or no replicate has all.
+
+    """
+    needed = [measure.needs(curve, levels) for curve in curves]
+    values = [one for its in needed if its is not None for one in its]
+    if None in needed or not (replicates := in_common(values)):
+        return None
+    return [measure.of(Means(curve, replicates), levels) for curve in curves]

@@ -1,0 +1,94 @@
+"""Points: the values of a run by what they are of, in all replicates and for each user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from robustbench_rec.analysis.estimate import Values
+from robustbench_rec.components.labels import AXES
+from robustbench_rec.records.run import Run
+
+POINT = [*AXES, "metric", "level"]
+"""What tells a point from others."""
+Point = tuple[Any, ...]
+
+
+def points(results: Run | pd.DataFrame) -> dict[Point, Values]:
+    """Return the values of each point, in the order of the results.
+
+    Args:
+        results: a run, in the metrics that its suite names; or a frame of its results, of which
+            nothing is known of single users.
+
+    Raises:
+        ValueError: a replicate has two values for one point, as in a frame of two suites.
+
+    """
+    rows = of_suite(results).dropna(subset="value")
+    check_unique(rows, [*POINT, "replicate"])
+    users = _users(results) if isinstance(results, Run) else {}
+    over_all = isinstance(results, Run) and results.manifest.averaging == "all-users"
+    found = {}
+    for at, group in rows.groupby(POINT, sort=False):
+        its = group.sort_values("replicate")
+        replicates = tuple(int(one) for one in its["replicate"])
+        means = its["value"].to_numpy(dtype=np.float64)
+        *point, level = at
+        cells = [(*point, level, replicate) for replicate in replicates]
+        known = [users[cell] for cell in cells if cell in users]
+        if len(known) == len(cells):
+            weights, deviations = _of_users(known)
+            if over_all:  # whoever has no test item counts 0
+                deviations *= its["evaluated"].to_numpy()[:, None]
+        else:
+            weights, deviations = np.ones((len(cells), 1)), np.zeros((len(cells), 1))
+        found[at] = Values(replicates, means, weights, deviations)
+    return found
+
+
+def of_suite(results: Run | pd.DataFrame) -> pd.DataFrame:
+    """Return a frame of results; of a run, those in the metrics that its suite names."""
+    if isinstance(results, Run):
+        asked = results.results["metric"].isin(results.manifest.metrics)
+        frame = results.results[asked]
+    else:
+        frame = results
+    return frame.assign(level=frame["level"].round(12))  # a file of text may lose a last bit
+
+
+def check_unique(values: pd.DataFrame, keys: list[str]) -> None:
+    """Raise ValueError where a frame has two values for one point."""
+    repeated = values[values.duplicated(keys)]
+    if len(repeated):
+        where = ", ".join(f"{key} {repeated.iloc[0][key]}" for key in keys)
+        raise ValueError(f"two values for one point ({where}); take one suite at a time")
+
+
+def _users(run: Run) -> Mapping[Point, tuple[NDArray[np.float16], NDArray[np.float16]]]:
+    """Return the values and weights of users, (U,) each, by point and replicate."""
+    found = {}
+    for held in run.users.values():
+        for row, id in enumerate(held.cells):
+            cell = run.manifest.cells[str(id)]
+            axes = tuple(getattr(cell, axis) for axis in AXES)
+            for metric, values in held.values.items():
+                at = (*axes, metric, round(cell.level, 12), cell.replicate)
+                found[at] = values[row], held.weights[row]
+    return found
+
+
+def _of_users(
+    known: list[tuple[NDArray[np.float16], NDArray[np.float16]]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weights of users, and how far they are from the mean of their replicate."""
+    values = np.array([values for values, _ in known], dtype=np.float64)
+    weights = np.array([weights for _, weights in known], dtype=np.float64)
+    weights[np.isnan(values)] = np.nan
+    weights /= np.nansum(weights, axis=1, keepdims=True)
+    means = np.nansum(weights * values, axis=1, keepdims=True)
+    return weights, values - means
