@@ -13,7 +13,7 @@ SIX = ("bpr", "bce", "mse", "softmax", "ccl", "drrl")
 PERTURBATION = "negative_contamination(pool=own)"
 
 
-def world(losses=SIX, replicates=2, metric="ndcg@20", perturbation=PERTURBATION):
+def world(losses=SIX, replicates=3, metric="ndcg@20", perturbation=PERTURBATION):
     """Make curves that fall, each at its own rate."""
     rows = [
         (

@@ -76,13 +76,19 @@ def value(means: Means, levels: Levels) -> Estimate:
 
 def retention(means: Means, levels: Levels) -> Estimate:
     """Return rho = m_l / m_0 at the last level."""
-    return means.at(levels[-1]) / means.at(0.0)
+    return _share(means.at(levels[-1]), means.at(0.0))
 
 
 def excess(means: Means, levels: Levels) -> Estimate:
     """Return e = (m_l - b_l) / (m_0 - b_0) at the last level, b of the baseline there."""
     noisy, clean = (means.at(level) - means.baseline(level) for level in (levels[-1], 0.0))
-    return noisy / clean
+    return _share(noisy, clean)
+
+
+def _share(part: Estimate, whole: Estimate) -> Estimate:
+    """Divide; a share of what may be 0, as its 95% interval has it, is not defined."""
+    low, high = whole.interval
+    return part / (float("nan") if low <= 0 <= high else whole)
 
 
 def area(of: Callable[[Means, Levels], Estimate], means: Means, levels: Levels) -> Estimate:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from robustbench_rec.records.manifest import BelowRandom, Capped, StudyState
     from robustbench_rec.records.run import Run
 
-REGION = 0.02
 BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
 
 
@@ -89,61 +88,10 @@ def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
         f"{counts['within']} of {len(rows)} within tolerance, {counts['not run']} not run"
         + (f", {counts['needs records']} need records" if counts["needs records"] else "")
     )
-    yield from _flags_told(rows)
+    yield from flags_told(rows)
 
 
-def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
-    """Yield the lines of a contrast: a block for each panel, a line for each loss and quantity.
-
-    Args:
-        rows: of the frame that `contrasts.contrasts` returns, None where it has NaN.
-
-    """
-    against = rows[0]["against"]
-    yield f"Each loss less {against}: above 0 is better than {against}."
-    yield ""
-    blocks: dict[str, list[tuple[str, ...]]] = {}
-    for row in rows:
-        where = f"{row['dataset']}, {row['backbone']}: {row['perturbation'] or 'clean'}"
-        line = _difference(row)
-        blocks.setdefault(f"{where}, {row['metric']}", [DIFFERENCE]).append(line)
-    lines = iter(aligned([line for block in blocks.values() for line in block], right=(2,)))
-    for where, block in blocks.items():
-        yield click.style(where, bold=True)
-        for _ in block:
-            yield f"  {next(lines)}"
-        yield ""
-    for interval in dict.fromkeys(row["interval"] for row in rows):
-        yield f"[low, high]: {interval}; each one at a time"
-    yield (
-        f"verdicts: a family of {2 * len(rows)} tests, of each row one for a difference and one for "
-        f"equivalence within {REGION:.0%}; p adjusted by Holm, 5%"
-    )
-    yield from _flags_told(rows)
-
-
-DIFFERENCE = ("loss", "", "difference", "[low, high]", "verdict", "p", "equal within", "decides")
-
-
-def _difference(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the cells of one line of a contrast, as DIFFERENCE names them."""
-    kept = "kept up to" if row["quantity"] == "kept" else "at"
-    marks = row["flags"].split()
-    known = row["low"] is not None
-    p = row["p_equivalent"] if row["verdict"] == "equivalent" else row["p"]
-    return (
-        row["loss"],
-        f"{kept} {row['level']:g}",
-        f"{row['difference']:+.4f}",
-        f"[{row['low']:+.4f}, {row['high']:+.4f}]" if known else "-",
-        ", ".join([row["verdict"], *marks]),
-        f"{p:.2g}" if p >= 0.001 else "<.001",
-        f"{row['equal_within']:.1%}" if row["equal_within"] is not None else "-",
-        row["decides"],
-    )
-
-
-def _flags_told(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def flags_told(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yield what the flags mean that mark some rows."""
     from robustbench_rec.records.record import FLAGS
 

@@ -15,9 +15,9 @@ from robustbench_rec.cli.options import AS_JSON, opened, run_folder
 from robustbench_rec.cli.output import (
     Warned,
     comparison,
-    contrast,
     duration,
     say_cautions,
+    say_not_applicable,
     say_tuned,
 )
 from robustbench_rec.components.labels import AXES
@@ -26,7 +26,11 @@ from robustbench_rec.processes import without_gc
 from robustbench_rec.training.config import PROTOCOL
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from robustbench_rec.records.run import Run
+
+BY = "value, retention, excess, kept or excess_kept: what ranks."
 
 
 @click.command()
@@ -69,8 +73,9 @@ def compare(run: str, against: str | None, as_json: bool) -> None:
     Ours are means over replicates, over the users that the source averages over. A suite gives
     published values in its [[reference]] tables. The exit status is 0 whatever the verdicts.
 
-    With --against, hold RUN's losses against one of them, replicate by replicate: what each has
-    more of a metric at the lowest and the highest level, and how much more it keeps up to there.
+    With --against, hold RUN's losses against one of them, user by user and replicate by replicate:
+    what each has more of a metric at the lowest and the highest level, and how much more it keeps
+    up to there, with a verdict: higher, lower, equivalent or undecided.
     """
     held = opened(run)
     if against is None:
@@ -79,9 +84,10 @@ def compare(run: str, against: str | None, as_json: bool) -> None:
         found, lines = compared(held), comparison
     else:
         from robustbench_rec.analysis.contrasts import contrasts
+        from robustbench_rec.cli.conclusions import contrast
 
         found, lines = contrasts(held, against), contrast
-    rows = found.astype(object).where(found.notna(), None).to_dict("records")
+    rows = _rows(found)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -89,11 +95,61 @@ def compare(run: str, against: str | None, as_json: bool) -> None:
         click.echo(line)
 
 
+def _rows(found: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Return the rows of a frame, None where it has NaN."""
+    return found.astype(object).where(found.notna(), None).to_dict("records")
+
+
 def _with_short_labels(row: dict[Any, Any], run: Run) -> dict[Any, Any]:
     """Return a row of a comparison as it is printed."""
     axes = {axis: axis for axis in AXES} | {"against": "loss"}
-    named = {key: run.manifest.short(axis, row[key]) for key, axis in axes.items() if key in row}
+    named: dict[str, Any] = {
+        key: run.manifest.short(axis, row[key]) for key, axis in axes.items() if key in row
+    }
+    if "beaten_by" in row:
+        named["beaten_by"] = [run.manifest.short("loss", loss) for loss in row["beaten_by"]]
     return row | named
+
+
+@click.command()
+@click.argument("run")
+@click.option("--perturbation", metavar="NAME", help="Only under this one.")
+@click.option("--metric", help="By this metric.  [default: the first that RUN's suite names]")
+@click.option("--by", default="kept", show_default=True, metavar="MEASURE", help=BY)
+@click.option("--json", "form", flag_value="json", help="Print JSON instead of a table.")
+@click.option("--csv", "form", flag_value="csv", help="Print comma-separated values.")
+@click.option("--markdown", "form", flag_value="pipe", help="Print a Markdown table.")
+@click.option(
+    "--latex", "form", flag_value="latex_booktabs", help="Print a LaTeX table, of booktabs."
+)
+def rank(run: str, perturbation: str | None, metric: str | None, by: str, form: Any) -> None:
+    """Say which loss of RUN degrades least, by how much, and how surely.
+
+    For each data set, backbone and perturbation the losses are listed from the most to the least
+    robust. A star marks the top group: losses that no other loss beats.
+    """
+    from robustbench_rec.analysis.ranking import rank as ranked
+    from robustbench_rec.cli.conclusions import ranking, ranking_tables
+
+    held = opened(run)
+    found = ranked(held, by, perturbation, metric)
+    if form == "csv":
+        told = found.assign(beaten_by=["; ".join(losses) for losses in found["beaten_by"]])
+        click.echo(told.to_csv(index=False), nl=False)
+        return
+    rows = _rows(found)
+    if form == "json":
+        click.echo(json.dumps(rows, indent=1))
+        return
+    rows = [_with_short_labels(row, held) for row in rows]
+    if form is not None:
+        click.echo(ranking_tables(rows, form))
+        return
+    for line in ranking(rows):
+        click.echo(line)
+    for loss, under in held.manifest.not_applicable:
+        short = held.manifest.short
+        say_not_applicable(short("loss", loss), short("perturbation", under))
 
 
 @click.command()

@@ -35,7 +35,7 @@ def test_two_replicates_by_hand():
 def test_level_zero_loses_nothing():
     row = at(curves(TWO), 0.0)
     assert row[["drop", "retention"]].tolist() == [0, 1]
-    row = at(curves(frame(*[("bpr", 0.0, r, 0.1 + r) for r in range(3)])), 0.0)
+    row = at(curves(frame(*[("bpr", 0.0, r, 0.4 + 0.01 * r) for r in range(3)])), 0.0)
     assert row[["drop", "drop_low", "drop_high"]].tolist() == [0, 0, 0]
     assert row[["retention", "retention_low", "retention_high"]].tolist() == [1, 1, 1]
 

@@ -52,7 +52,7 @@ def test_the_four_words():
         drawn(rng, mean=0.2),
         drawn(rng, mean=-0.2),
         drawn(rng, 0.001, 0.0001, 0.001, mean=0.005),
-        drawn(rng, mean=0.01),
+        drawn(rng, mean=0.003),
     ]
     found = judged([estimate(one) for one in worlds], [0.4] * 4)
     assert [one.word for one in found] == ["higher", "lower", "equivalent", "undecided"]
@@ -77,7 +77,7 @@ def test_users_may_decide_where_no_number_of_replicates_does():
 
 
 def test_so_many_replicates_as_are_said_decide():
-    """Where replicates are all the spread, their number is that of a z test at the family's level."""
+    """Where replicates are all the spread, it is the number of a z test at the family's level."""
     rng = np.random.default_rng(2)
     values = np.repeat(rng.standard_normal((6, 1)) * 0.1 + 0.05, 50, axis=1)
     one = estimate(values)

@@ -1,5 +1,6 @@
 """The command line: what it prints, and one line and status 2 for every mistake."""
 
+import io
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 
 import click
 import numpy as np
+import pandas as pd
 import pytest
 import runs
 from click.testing import CliRunner, Result
@@ -29,6 +31,7 @@ from robustbench_rec import (
 from robustbench_rec.analysis.against_published import COMPARED
 from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.cli import drawing, output
+from robustbench_rec.cli.conclusions import contrast
 from robustbench_rec.cli.main import main
 from robustbench_rec.experiment.suite_file import load_suite, shipped
 from robustbench_rec.figures.files import save_all
@@ -451,18 +454,46 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, comma
     kept = [values["ndcg@20", loss, 0.5] / values["ndcg@20", loss, 0.0] for loss in ("mse", "bpr")]
     assert at_0 != 0
     lines = told("compare", "tiny", "--against", "bpr").splitlines()
-    assert lines[:4] + lines[-2:] == [
-        "synthetic, mf: hidden_positives, ndcg@20, less bpr",
-        "  loss  at 0     at 0.5   kept up to 0.5",
-        f"  mse   {at_0:+.4f}  {at_half:+.4f}  {(kept[0] - kept[1]) / 2:+.4f}",
-        "",
-        "[low, high] of differences within replicates: one replicate, no interval",
-        "higher, lower: a t interval leaves out 0; from 6 replicates on",
-    ]
+    assert lines[0] == "Each loss less bpr: above 0 is better than bpr."
+    assert lines[2] == "synthetic, mf: clean, ndcg@20"
+    assert lines[4].split()[:4] == ["mse", "at", "0", f"{at_0:+.4f}"]
+    assert lines[6] == "synthetic, mf: hidden_positives, ndcg@20"
+    assert lines[8].split()[:4] == ["mse", "at", "0.5", f"{at_half:+.4f}"]
+    words = ["mse", "kept", "up", "to", "0.5", f"{(kept[0] - kept[1]) / 2:+.4f}"]
+    assert lines[9].split()[:6] == words
+    assert "[low, high]: 95% over users only, one replicate; each one at a time" in lines
+    assert any(line.startswith("verdicts: a family of 12 tests, of each row") for line in lines)
     rows = json.loads(told("compare", "tiny", "--against", "bpr", "--json"))
     assert [row["level"] for row in rows] == [0.0, 0.5, 0.5] * 2  # of two metrics
-    assert rows[0]["low"] is None
+    assert rows[0]["low"] < rows[0]["difference"] < rows[0]["high"]  # over users
     assert refused("compare", "tiny", "--against", "softmx").startswith("loss 'softmx' was not run")
+    _ranks_tiny(kept)
+
+
+def _ranks_tiny(kept):
+    """Rank the run that differences were taken of."""
+    best, worst = ("mse", "bpr") if kept[0] > kept[1] else ("bpr", "mse")
+    lines = told("rank", "tiny").splitlines()
+    assert lines[0] == "synthetic, mf: hidden_positives, ndcg@20"
+    assert lines[1].split()[:6] == ["loss", "kept", "[low,", "high]", "at", "0"]
+    assert lines[2].split()[:3] == ["1", best, "*"]
+    assert lines[2].split()[3] == f"{(1 + max(kept)) / 2:.3f}"
+    assert lines[3].split()[:2] == ["2", worst]
+    assert lines[4].startswith(
+        f"Under hidden_positives on synthetic, mf {best} has the most ndcg@20"
+    )
+    assert any(line.startswith("kept: the mean retention up to the hardest") for line in lines)
+    rows = json.loads(told("rank", "tiny", "--by", "value", "--metric", "recall@20", "--json"))
+    assert {row["by"] for row in rows} == {"value"}
+    assert {row["metric"] for row in rows} == {"recall@20"}
+    table = pd.read_csv(io.StringIO(told("rank", "tiny", "--csv")))
+    assert table["loss"].tolist() == [best, worst]
+    head, rule = told("rank", "tiny", "--markdown").splitlines()[2:4]
+    assert (head.split("|")[2].strip(), set(rule)) == ("loss", set("|:-"))
+    assert "\\toprule" in told("rank", "tiny", "--latex")
+    assert refused("rank", "tiny", "--by", "keep").startswith("no measure named 'keep'; did you")
+    line = refused("rank", "tiny", "--perturbation", "hidden")
+    assert line.startswith("perturbation 'hidden' was not run; did you mean 'hidden_positives'?")
 
 
 SILENT = {"capped": (), "unreached": (), "few_users": 0, "below_random": (), "not_applicable": ()}
@@ -528,13 +559,17 @@ TOLD = [
 
 def test_differences_are_marked_with_what_cells_are_flagged_with():
     row = FLAGGED | {"quantity": "value", "against": "mse", "pairs": 2, "difference": 0.01}
-    row |= {"low": 0.0, "high": 0.02, "interval": "range over 2 splits", "verdict": "undecided"}
-    _, _, line, *_, first, second = output.contrast([row])
-    assert line == "  bpr   +0.0100 [+0.0000, +0.0200] (capped, not_reached)"
+    row |= {"low": 0.0, "high": 0.02, "interval": "95% over users only", "verdict": "undecided"}
+    row |= {"p": 0.2, "p_equivalent": 0.3, "equal_within": 0.05, "decides": "about 4 replicates"}
+    *_, line, _, _, _, first, second = contrast([row])
+    assert line.split() == [
+        *("bpr", "at", "0.1", "+0.0100", "[+0.0000,", "+0.0200]", "undecided,", "capped,"),
+        *("not_reached", "0.2", "5.0%", "about", "4", "replicates"),
+    ]
     assert [first, second] == TOLD
-    _, _, line, *_, last = output.contrast([row | {"flags": ""}])
-    assert line == "  bpr   +0.0100 [+0.0000, +0.0200]"
-    assert last.startswith("higher, lower: ")
+    *_, line, _, _, last = contrast([row | {"flags": ""}])
+    assert "undecided  0.2" in line
+    assert last.startswith("verdicts: a family of 2 tests")
 
 
 def test_values_beside_published_ones_are_marked_with_what_cells_are_flagged_with():

@@ -14,7 +14,7 @@ def test_one_line_a_loss_with_labels_and_intervals():
     assert set(lines(ax)) == set(SIX)
     assert ax.get_xlabel() == "share of negatives"
     assert ax.get_ylabel() == "NDCG@20"
-    assert ax.get_title(loc="left") == "Bars: range over 2 splits"
+    assert ax.get_title(loc="left") == "Bars: 95% over 3 splits of this data set"
     (bars,) = ax.collections
     colors = [to_rgb(LOOKS[loss].color) for loss in sorted(SIX) for _ in range(4)]
     assert [tuple(color) for color in bars.get_colors()[:, :3]] == colors
@@ -25,12 +25,13 @@ def test_one_line_a_loss_with_labels_and_intervals():
     ("replicates", "note"),
     [
         (1, "One replicate, no interval"),
-        (8, "Paired: 95% t interval over 8 splits"),
+        (8, "Bars: 95% over 8 splits of this data set"),
+        (2, "2 splits of this data set, no interval"),
     ],
 )
 def test_the_interval_is_said(replicates, note):
     ax = draw_curves(world(replicates=replicates), value="retention")
-    assert ax.get_title(loc="left") == note
+    assert ax.get_title(loc="left").replace("\n", " ") == note
     assert ax.get_ylabel() == "NDCG@20 relative to level 0"
 
 
@@ -38,7 +39,7 @@ def test_a_mix_of_intervals_says_all_of_them():
     holed = world().copy()
     holed.loc[0, "n"] = 1
     note = draw_curves(holed).get_title(loc="left").replace("\n", " ")
-    assert note == "Bars: range over 2 splits; one replicate, no interval"
+    assert note == "Bars: 95% over 3 splits of this data set; one replicate, no interval"
 
 
 def test_lines_hold_the_means_and_bars_the_intervals():

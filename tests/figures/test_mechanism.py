@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from panels import drawings_of
+from scipy import stats
 
 from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.figures import mechanism
@@ -23,8 +24,11 @@ LEVELS = (0.0, 0.1, 0.4)
 LOSSES = ("bpr", "ccl", "softmax")
 STEM = "toy-mf-noise"
 
+HALF = stats.t.ppf(0.975, 2) * 0.001 / np.sqrt(3)
+"""Half of the interval over replicates that are .001 apart."""
 
-def measured(losses=LOSSES, replicates=2, perturbation="noise", slope=1.0):
+
+def measured(losses=LOSSES, replicates=3, perturbation="noise", slope=1.0):
     """Make diagnostics of epochs 2, 4, 6; the best is 4, and 6 at the highest level.
 
     The i-th loss's are (i + 1) / 10 + epoch / 100 + slope x level + replicate / 1000; the rate of
@@ -72,15 +76,15 @@ def test_by_level_shows_the_best_epochs_and_what_even_weights_would_give():
     figure = draw_by_level(best(measured()))
     assert titles(figure) == list(BY_LEVEL.values())[:6]
     on_false = lines(figure.axes[0])
-    # bpr, mean over replicates: 0.1 + 0.0005 + level + epoch / 100
-    assert on_false["bpr"].get_ydata() == pytest.approx([0.1405, 0.2405, 0.5605])
+    # bpr, mean over replicates: 0.1 + 0.001 + level + epoch / 100
+    assert on_false["bpr"].get_ydata() == pytest.approx([0.141, 0.241, 0.561])
     assert on_false["even weights"].get_xydata().tolist() == [
         pytest.approx([level, 0.05 + level]) for level in LEVELS
     ]
     for ax in figure.axes[1:]:
         assert set(lines(ax)) == set(LOSSES)
     assert legend(figure) == ["softmax", "ccl", "bpr", "even weights"]
-    assert "Bars: range over 2 replicates." in figure.get_supxlabel()
+    assert "Bars: 95% over 3 replicates." in figure.get_supxlabel()
 
 
 def test_along_training_shows_level_0_and_the_highest_with_a_marker_at_each_best_epoch():
@@ -95,12 +99,13 @@ def test_along_training_shows_level_0_and_the_highest_with_a_marker_at_each_best
     ]
     clean, noisy = (lines(ax) for ax in figure.axes[:2])
     assert clean["bpr"].get_xdata().tolist() == [2, 4, 6]
-    assert clean["bpr"].get_ydata() == pytest.approx([0.1205, 0.1405, 0.1605])
+    assert clean["bpr"].get_ydata() == pytest.approx([0.121, 0.141, 0.161])
     assert clean["bpr"].get_markevery() == [0, 1]
     assert noisy["bpr"].get_markevery() == [2]
     assert noisy["even weights"].get_ydata() == pytest.approx([0.45] * 3)
     band = figure.axes[0].collections[0].get_paths()[0].vertices
-    assert {*band[:, 1].round(3)} == {0.12, 0.121, 0.14, 0.141, 0.16, 0.161}
+    ends = [mean + side * HALF for mean in (0.121, 0.141, 0.161) for side in (-1, 1)]
+    assert sorted({*band[:, 1].round(6)}) == pytest.approx(ends, abs=1e-6)
     assert legend(figure) == ["softmax", "ccl", "bpr", "even weights"]
 
 
@@ -146,7 +151,7 @@ def test_each_panel_has_a_figure_by_level_and_one_along_training():
     by_level, training = (drawing.draw(*drawing.arguments) for drawing in found[:2])
     assert titles(by_level) == list(BY_LEVEL.values())[:6]
     assert len(training.axes) == 4
-    assert lines(by_level.axes[0])["bpr"].get_ydata() == pytest.approx([0.1405, 0.2405, 0.5605])
+    assert lines(by_level.axes[0])["bpr"].get_ydata() == pytest.approx([0.141, 0.241, 0.561])
 
 
 def test_a_perturbation_that_training_does_not_see_has_one_level_of_training_alone():
@@ -165,7 +170,7 @@ def test_where_training_is_one_the_losses_are_rows():
     on_false, *others = (lines(ax) for ax in figure.axes)
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [*LOSSES][::-1]
     for at, loss in enumerate([*LOSSES][::-1]):
-        mean = (LOSSES.index(loss) + 1) / 10 + 0.04 + 0.0005
+        mean = (LOSSES.index(loss) + 1) / 10 + 0.04 + 0.001
         for panel in (on_false, *others):
             assert panel[loss].get_xdata() == pytest.approx([mean])
             assert list(panel[loss].get_ydata()) == [at]
@@ -173,8 +178,8 @@ def test_where_training_is_one_the_losses_are_rows():
     assert on_false["even weights"].get_xdata() == pytest.approx([0.05, 0.05])
     assert legend(figure) == ["even weights"]
     spans = [path.vertices[:, 0] for path in figure.axes[2].collections[0].get_paths()]
-    assert spans[0] == pytest.approx([0.14, 0.141])
-    assert "Bars: range over 2 replicates." in figure.get_supxlabel()
+    assert spans[0] == pytest.approx([0.141 - HALF, 0.141 + HALF])
+    assert "Bars: 95% over 3 replicates." in figure.get_supxlabel()
     assert all(ax.get_xlim()[0] == 0 for ax in figure.axes)
 
 

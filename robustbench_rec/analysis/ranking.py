@@ -1,0 +1,237 @@
+"""Which loss degrades least: losses from most to least robust, and which of them are level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from robustbench_rec.analysis.estimate import Estimate
+from robustbench_rec.analysis.intervals import interval_text, replicates_on
+from robustbench_rec.analysis.marks import joined
+from robustbench_rec.analysis.measures import MEASURES, Curve, Levels, Measure, measured
+from robustbench_rec.analysis.panels import KEY, PANEL, Panel, panels_of
+from robustbench_rec.analysis.points import of_suite
+from robustbench_rec.analysis.verdicts import ALPHA, holm, p_different
+from robustbench_rec.components.labels import nearest_label, one_meant
+from robustbench_rec.errors import InputError, nearest
+from robustbench_rec.records.run import Run
+
+SHOWN = ("value", "retention", "excess")
+"""Measures of the hardest level that stand beside the score."""
+RANKED = [
+    *PANEL,
+    *("place", "loss", "top", "beaten_by", "by", "score", "low", "high"),
+    "level",
+    *(name + end for name in SHOWN for end in ("", "_low", "_high")),
+    *("replicates", "interval", "flags"),
+]
+
+
+def rank(
+    results: Run | pd.DataFrame,
+    by: str = "kept",
+    perturbation: str | None = None,
+    metric: str | None = None,
+) -> pd.DataFrame:
+    """Rank the losses of each panel of more than one level, and say which of them lead.
+
+    A loss is in the top group unless another beats it: the difference of the two within users and
+    replicates has a p value of at most 5%, adjusted by Holm over all pairs of all panels that are
+    returned. Of two in the top group neither need be proven equal to the other.
+
+    Args:
+        results: as `degradation.curves` takes them; of one suite.
+        by: the name of a measure, see `measures.MEASURES`.
+        perturbation: the label of one, or as much of it as tells it apart; else all.
+        metric: one of those that the suite names; else the first of them.
+
+    Returns:
+        One row a loss, the most robust of each panel first: the panel's names, `place`, `loss`,
+        `top`, whether it is in the top group, `beaten_by`, those that beat it, `by`, `score`,
+        `low`, `high`, the measure up to the hardest `level` with its 95% interval, `value`,
+        `retention` and `excess` at that level with their intervals, `replicates` (how many),
+        `interval`, what these are over, and `flags`; then the metric at each level, as `at 0.5`,
+        NaN where a panel has no such level. A loss that lacks what the measure needs stands last,
+        without place and score.
+
+    Raises:
+        InputError: no such measure, perturbation or metric; or no panel of several levels.
+        ValueError: as `degradation.curves`.
+
+    """
+    if by not in MEASURES:
+        known = ", ".join(MEASURES)
+        raise InputError(f"no measure named {by!r}{nearest(by, MEASURES)} (known: {known})")
+    frame = of_suite(results)
+    named = results.manifest.metrics if isinstance(results, Run) else frame["metric"].unique()
+    metric = _metric([str(one) for one in named], metric)
+    panels = [one for one in panels_of(results) if _is_ranked(one, metric)]
+    if perturbation is not None:
+        held = list(dict.fromkeys(one.names["perturbation"] for one in panels))
+        wanted = _meant(perturbation, held, results)
+        panels = [one for one in panels if one.names["perturbation"] in wanted]
+    if not panels:
+        raise InputError(
+            f"nothing to rank: no perturbation has a level 0 and another one, in {metric}"
+        )
+    beaten = _beaten(panels, MEASURES[by])
+    rows = [
+        row
+        for at, panel in enumerate(panels)
+        for row in _rows(panel, MEASURES[by], {loss: beaten[at, loss] for loss in panel.losses})
+    ]
+    return _completed(pd.DataFrame(rows), frame)
+
+
+def _metric(held: Sequence[str], asked: str | None) -> str:
+    """Return the metric that is asked for; else the first."""
+    if asked in held or (asked is None and held):
+        return asked or held[0]
+    known = ", ".join(held) or "none"
+    raise InputError(f"no metric {asked!r} here{nearest(str(asked), held)} (known: {known})")
+
+
+def _meant(asked: str, held: list[str], results: Run | pd.DataFrame) -> list[str]:
+    """Return the perturbations that a user may mean: one, or all variants of a name."""
+    specs = results.manifest.specs.get("perturbation", {}) if isinstance(results, Run) else {}
+    found = one_meant(asked, {specs.get(one, one): one for one in held})
+    if not found:
+        were = ", ".join(held) or "none"
+        raise InputError(
+            f"perturbation {asked!r} was not run{nearest_label(asked, held)} (these were: {were})"
+        )
+    return list(found)
+
+
+def _is_ranked(panel: Panel, metric: str) -> bool:
+    levels = panel.levels
+    several = len(levels) > 1 and levels[0] == 0
+    return several and not panel.is_floor and panel.names["metric"] == metric
+
+
+def _beaten(panels: Sequence[Panel], measure: Measure) -> dict[tuple[int, str], list[str]]:
+    """Return, by panel and loss, the losses that beat it."""
+    pairs = [(at, *pair) for at, panel in enumerate(panels) for pair in _pairs(panel, measure)]
+    adjusted = holm([p_different(difference) for *_, difference in pairs])
+    beaten: dict[tuple[int, str], list[str]] = {
+        (at, loss): [] for at, panel in enumerate(panels) for loss in panel.losses
+    }
+    for (at, one, other, difference), p in zip(pairs, adjusted.tolist(), strict=True):
+        if p <= ALPHA and difference.value:
+            better, worse = (one, other) if difference.value > 0 else (other, one)
+            beaten[at, worse].append(better)
+    return beaten
+
+
+def _pairs(panel: Panel, measure: Measure) -> Iterator[tuple[str, str, Estimate]]:
+    """Yield each two losses, and what the first has more of a measure than the second."""
+    for one, other in combinations(panel.losses, 2):
+        both = measured(measure, [panel.curves[one], panel.curves[other]], panel.levels)
+        if both is not None:
+            yield one, other, both[0] - both[1]
+
+
+def _rows(panel: Panel, measure: Measure, beaten: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a panel, the best first, then those without a score."""
+    scores = {loss: _alone(measure, panel.curves[loss], panel.levels) for loss in panel.losses}
+    order = sorted(panel.losses, key=lambda loss: (_rank_of(scores[loss]), loss))
+    for place, loss in enumerate(order, 1):
+        score, curve = scores[loss], panel.curves[loss]
+        scored = score is not None and score.value == score.value
+        row = panel.names | {"loss": loss, "by": measure.name, "level": panel.levels[-1]}
+        row |= {"place": place if scored else None, "beaten_by": tuple(beaten[loss])}
+        row |= {"top": scored and not beaten[loss]}
+        row |= _ends(score, ("score", "low", "high"))
+        for name in SHOWN:
+            one = _alone(MEASURES[name], curve, panel.levels[-1:])
+            row |= _ends(one, (name, f"{name}_low", f"{name}_high"))
+        row |= {"replicates": score.n_replicates if score else 0}
+        row |= {"users": score is not None and score.n_users > 1}
+        for level in panel.levels:
+            at = _alone(MEASURES["value"], curve, (level,))
+            row |= {level_column(level): None if at is None else at.value}
+        yield row
+
+
+def level_column(level: float) -> str:
+    """Return the name of the column of what losses reach at a level."""
+    return f"at {level:g}"
+
+
+def _alone(measure: Measure, curve: Curve, levels: Levels) -> Estimate | None:
+    found = measured(measure, [curve], levels)
+    return found[0] if found else None
+
+
+def _rank_of(score: Estimate | None) -> float:
+    return float("inf") if score is None or score.value != score.value else -score.value
+
+
+def _ends(estimate: Estimate | None, names: tuple[str, str, str]) -> dict[str, float | None]:
+    if estimate is None:
+        return dict.fromkeys(names)
+    return dict(zip(names, (estimate.value, *estimate.interval), strict=True))
+
+
+def _completed(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Add what intervals are over, and flags."""
+    called = replicates_on(found["dataset"], frame)
+    told = zip(found["replicates"], called, found["users"], strict=True)
+    found["interval"] = [interval_text(n, called=called, users=users) for n, called, users in told]
+    cells = frame.reindex(columns=[*KEY, "loss", "flags"], fill_value="")
+    flags = cells.groupby([*KEY, "loss"])["flags"].agg(joined)
+    found["flags"] = [
+        flags[key] for key in found[[*KEY, "loss"]].itertuples(index=False, name=None)
+    ]
+    levels = sorted(set(frame["level"]))
+    columns = [name for name in map(level_column, levels) if name in found]
+    return found[[*RANKED, *columns]]
+
+
+def told(ranked: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each panel of `rank`: who degrades least, how surely."""
+    for _, panel in ranked.groupby(PANEL, sort=False, dropna=False):
+        dataset, backbone, perturbation, metric = panel[KEY].iloc[0]
+        scored = panel[panel["place"].notna()]
+        where = f"{perturbation} on {dataset}, {backbone}"
+        if scored.empty:
+            yield f"Under {where} no loss has a score."
+            continue
+        first = scored.iloc[0]
+        top = scored.loc[scored["top"], "loss"].tolist()
+        others = [loss for loss in top if loss != first["loss"]]
+        says = f"Under {where} {first['loss']} has the most {metric} left by {first['by']}"
+        says += f" ({_shown(first['score'], first['low'], first['high'])})"
+        if others:
+            says += f"; {_and(others)} cannot be told from it"
+        elif len(scored) > 1:
+            says += "; each other loss is beaten by some"
+        yield f"{says}. {_disagreement(scored)}".rstrip()
+
+
+def _shown(value: float, low: float | None, high: float | None) -> str:
+    known = low is not None and low == low
+    return f"{value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if known else ", no interval")
+
+
+def _and(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _disagreement(scored: pd.DataFrame) -> str:
+    """Say where retention and excess at the hardest level have another winner each."""
+    both = [scored.dropna(subset=name) for name in ("retention", "excess")]
+    if any(rows.empty for rows in both):
+        return ""
+    kept = both[0].sort_values("retention", kind="stable")["loss"].iloc[-1]
+    lead = both[1].sort_values("excess", kind="stable")["loss"].iloc[-1]
+    if kept == lead:
+        return ""
+    return (
+        f"At level {scored['level'].iloc[0]:g} {kept} retains the most of its own value, which "
+        f"rewards whatever has little to lose, and {lead} the most of its lead over popularity."
+    )

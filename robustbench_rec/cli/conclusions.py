@@ -1,0 +1,146 @@
+"""What is concluded from a run, in lines: differences of losses, and rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import click
+import pandas as pd
+from tabulate import tabulate
+
+from robustbench_rec.analysis.measures import MEASURES
+from robustbench_rec.analysis.ranking import SHOWN, told
+from robustbench_rec.analysis.verdicts import REGION
+from robustbench_rec.cli.output import aligned, flags_told
+
+Lines = list[tuple[str, ...]]
+DIFFERENCE = ("loss", "", "difference", "[low, high]", "verdict", "p", "equal within", "decides")
+TOP = "*"
+SURE = 0.001
+"""Below this a p value is not printed in digits."""
+
+
+def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
+    """Yield the lines of a contrast: a block for each panel, a line for each loss and quantity.
+
+    Args:
+        rows: of the frame that `contrasts.contrasts` returns, None where it has NaN.
+
+    """
+    against = rows[0]["against"]
+    yield f"Each loss less {against}: above 0 is better than {against}."
+    yield ""
+    blocks: dict[str, Lines] = {}
+    for row in rows:
+        line = _difference(row)
+        blocks.setdefault(_where(row, row["perturbation"] or "clean"), [DIFFERENCE]).append(line)
+    lines = iter(aligned([line for block in blocks.values() for line in block], right=(2,)))
+    for where, block in blocks.items():
+        yield click.style(where, bold=True)
+        yield from (f"  {next(lines)}" for _ in block)
+        yield ""
+    yield from _intervals(rows)
+    yield (
+        f"verdicts: a family of {2 * len(rows)} tests, of each row for a difference and for "
+        f"equivalence within {REGION:.0%} of {against}'s clean value; p adjusted by Holm, 5%"
+    )
+    yield from flags_told(rows)
+
+
+def _difference(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells of one line of a contrast, as DIFFERENCE names them."""
+    p = row["p_equivalent"] if row["verdict"] == "equivalent" else row["p"]
+    return (
+        row["loss"],
+        f"{'kept up to' if row['quantity'] == 'kept' else 'at'} {row['level']:g}",
+        f"{row['difference']:+.4f}",
+        _ends(row["low"], row["high"], "+.4f"),
+        ", ".join([row["verdict"], *row["flags"].split()]),
+        f"{p:.2g}" if p >= SURE else f"<{SURE:g}",
+        f"{row['equal_within']:.1%}" if row["equal_within"] is not None else "-",
+        row["decides"],
+    )
+
+
+def ranking(rows: list[dict[Any, Any]]) -> Iterator[str]:
+    """Yield the lines of a ranking: a block for each panel, and what it comes to in words.
+
+    Args:
+        rows: of the frame that `analysis.ranking.rank` returns, None where it has NaN.
+
+    """
+    sentences = told(pd.DataFrame(rows))
+    for where, block in _places(rows).items():
+        yield click.style(where, bold=True)
+        yield from (f"  {line}" for line in aligned(block, right=(0, 3)))
+        yield next(sentences)
+        yield ""
+    by = MEASURES[rows[0]["by"]]
+    yield f"{by.name}: {by.says}; rewards {by.rewards}; hides {by.hides}"
+    yield f"{TOP}: in the top group: no other loss beats it, p adjusted by Holm over all pairs, 5%"
+    yield from _intervals(rows)
+    yield from flags_told(rows)
+
+
+def ranking_tables(rows: list[dict[Any, Any]], form: Literal["pipe", "latex_booktabs"]) -> str:
+    """Return a ranking as a table a panel, for a paper or a page.
+
+    Args:
+        rows: as for `ranking`.
+        form: of `tabulate`.
+
+    """
+    remark = "%" if form == "latex_booktabs" else ""
+    tables = [
+        f"{remark} {where}".strip()
+        + "\n\n"
+        + tabulate(block[1:], headers=block[0], tablefmt=form, disable_numparse=True)
+        for where, block in _places(rows).items()
+    ]
+    return "\n\n".join(tables)
+
+
+def _places(rows: list[dict[Any, Any]]) -> dict[str, Lines]:
+    """Return the cells of each panel's ranking, its head first."""
+    blocks: dict[str, Lines] = {}
+    for row in rows:
+        levels = [name for name in row if name.startswith("at ") and row[name] is not None]
+        block = blocks.setdefault(_where(row, row["perturbation"]), [])
+        if not block:
+            shown = (f"{name} at {row['level']:g}" for name in SHOWN[1:])
+            block.append(("", "loss", "", row["by"], "[low, high]", *levels, *shown, "beaten by"))
+        block.append(_placed(row, block[0][5:-3]))
+    return blocks
+
+
+def _placed(row: Mapping[str, Any], levels: Sequence[str]) -> tuple[str, ...]:
+    """Return the cells of one line of a ranking."""
+    marks = f" ({', '.join(row['flags'].split())})" if row["flags"] else ""
+    return (
+        "-" if row["place"] is None else f"{row['place']:.0f}",
+        row["loss"] + marks,
+        TOP if row["top"] else "",
+        _number(row["score"]),
+        _ends(row["low"], row["high"], ".3f"),
+        *(_number(row[name], 4) for name in levels),
+        *(_number(row[name]) for name in SHOWN[1:]),
+        ", ".join(row["beaten_by"]),
+    )
+
+
+def _where(row: Mapping[str, Any], perturbation: str) -> str:
+    return f"{row['dataset']}, {row['backbone']}: {perturbation}, {row['metric']}"
+
+
+def _intervals(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for interval in dict.fromkeys(row["interval"] for row in rows):
+        yield f"[low, high]: {interval}; each one at a time"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _ends(low: float | None, high: float | None, form: str) -> str:
+    return "-" if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
