@@ -57,7 +57,7 @@ def _difference(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['difference']:+.4f}",
         _ends(row["low"], row["high"], "+.4f"),
         ", ".join([row["verdict"], *row["flags"].split()]),
-        f"{p:.2g}" if p >= SURE else f"<{SURE:g}",
+        _p(p),
         f"{row['equal_within']:.1%}" if row["equal_within"] is not None else "-",
         row["decides"],
     )
@@ -127,6 +127,44 @@ def _placed(row: Mapping[str, Any], levels: Sequence[str]) -> tuple[str, ...]:
         *(_number(row[name]) for name in SHOWN[1:]),
         ", ".join(row["beaten_by"]),
     )
+
+
+def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
+    """Yield the lines of claims: each, then what it comes to on each data set and backbone.
+
+    Args:
+        rows: of the frame that `analysis.claims.claims` returns, None where it has NaN.
+
+    """
+    blocks: dict[str, Lines] = {}
+    for row in rows:
+        blocks.setdefault(row["says"], []).append(_claimed(row))
+    lines = iter(aligned([line for block in blocks.values() for line in block]))
+    for says, block in blocks.items():
+        yield click.style(says, bold=True)
+        yield from (f"  {next(lines)}" for _ in block)
+        yield ""
+    yield "[low, high]: 95%, each one at a time; of several levels the least certain one"
+    yield "p: adjusted by Holm over all tests of all claims, those of what beats a loss among them"
+
+
+def _claimed(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells of one line of a claim."""
+    effect = ""
+    if row["effect"] is not None:
+        effect = f"{row['effect']:+.4f} {_ends(row['low'], row['high'], '+.4f')}, p {_p(row['p'])}"
+    beaten = f"beaten there by {', '.join(row['beaten_by'])}" if row["beaten_by"] else ""
+    return (
+        f"{row['dataset']}, {row['backbone']}",
+        row["verdict"],
+        row["about"],
+        effect,
+        "; ".join(filter(None, (beaten, row["decides"]))),
+    )
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}" if p >= SURE else f"<{SURE:g}"
 
 
 def _where(row: Mapping[str, Any], perturbation: str) -> str:

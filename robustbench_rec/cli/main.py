@@ -11,7 +11,7 @@ from robustbench_rec import __version__
 from robustbench_rec.cli.catalogue import data, list_, show
 from robustbench_rec.cli.drawing import figures
 from robustbench_rec.cli.options import GOES_ON
-from robustbench_rec.cli.results import compare, merge, rank, status
+from robustbench_rec.cli.results import claims, compare, merge, rank, status
 from robustbench_rec.cli.run import run
 from robustbench_rec.errors import InputError
 
@@ -67,5 +67,5 @@ def main() -> None:
     """  # noqa: D301  # click reads a backspace character as "keep these lines"
 
 
-for command in (run, merge, figures, status, rank, compare, list_, show, data):
+for command in (run, merge, figures, status, rank, claims, compare, list_, show, data):
     main.add_command(command)

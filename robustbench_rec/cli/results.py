@@ -153,6 +153,27 @@ def rank(run: str, perturbation: str | None, metric: str | None, by: str, form: 
 
 
 @click.command()
+@click.argument("run")
+@AS_JSON
+def claims(run: str, as_json: bool) -> None:
+    """Judge the claims that RUN's suite makes: confirmed, refuted or undecided.
+
+    A suite makes claims in its [[claim]] tables. Beside each stands what contradicts it: the losses
+    that keep more under its perturbation than the loss it is about.
+    """
+    from robustbench_rec.analysis.claims import claims as judged
+    from robustbench_rec.cli.conclusions import claimed
+
+    held = opened(run)
+    rows = _rows(judged(held))
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for line in claimed([_with_short_labels(row, held) for row in rows]):
+        click.echo(line)
+
+
+@click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
     "--out",

@@ -68,7 +68,7 @@ class Reference(Settings):
 
 @dataclass(frozen=True)
 class Grid:
-    """What a suite has, for references to name.
+    """What a suite has, for references and claims to name.
 
     Attributes:
         labels: axis -> full spec -> label.
@@ -98,7 +98,8 @@ def read_reference(
 
     """
     row: Reference = make(Reference, table, "reference")
-    names = {axis: _label(row, axis, grid) for axis in AXES}
+    asked = {axis: getattr(row, axis) for axis in AXES}
+    names = {axis: one and label_meant(axis, one, axis, grid) for axis, one in asked.items()}
     if row.perturbation and "level" not in table:
         raise InputError(
             f"a perturbation needs its level; say at which one of {row.perturbation}",
@@ -134,20 +135,29 @@ def read_reference(
     return found
 
 
-def _label(row: Reference, axis: str, grid: Grid) -> str:
-    """Return the one label that a row means on an axis; "" for no perturbation."""
-    asked, labels = getattr(row, axis), grid.labels[axis]
-    if axis == "perturbation" and not asked:
-        return ""
+def label_meant(axis: str, asked: str, key: str, grid: Grid) -> str:
+    """Return the one label that is meant on an axis.
+
+    Args:
+        axis: of the grid.
+        asked: as much of the label as tells it apart.
+        key: where it is asked.
+        grid: what the suite has.
+
+    Raises:
+        InputError: the suite has none that fits, or several.
+
+    """
+    labels = grid.labels[axis]
     found = one_meant(asked, labels)
     if len(found) == 1:
         return found[0]
     if found:
-        told = f"{axis} {asked!r} may mean {' or '.join(found)}"
-        raise InputError(f"{told}; give the settings that tell them apart", (axis,))
+        told = f"{key} {asked!r} may mean {' or '.join(found)}"
+        raise InputError(f"{told}; give the settings that tell them apart", (key,))
     known = list(dict.fromkeys(labels.values()))
-    told = f"{axis} {asked!r} is not in the suite{nearest_label(asked, known)}"
-    raise InputError(f"{told} (it has: {', '.join(known)})", (axis,))
+    told = f"{key} {asked!r} is not in the suite{nearest_label(asked, known)}"
+    raise InputError(f"{told} (it has: {', '.join(known)})", (key,))
 
 
 def _check_level(row: Reference, perturbation: str, grid: Grid) -> None:

@@ -14,6 +14,7 @@ from robustbench_rec.components.loss import LOSSES
 from robustbench_rec.components.perturbation import Perturbation
 from robustbench_rec.evaluation.metrics import Averaging, parse
 from robustbench_rec.experiment.cell import Cell, Selection, Varies
+from robustbench_rec.experiment.claim import Claim
 from robustbench_rec.experiment.reference import Published
 from robustbench_rec.experiment.search_space import Entry, Tuning
 from robustbench_rec.training.config import SELECT_AT, TrainConfig
@@ -38,6 +39,7 @@ class Suite:
         text: the file, word for word.
         tune: how losses are tuned.
         references: published values that its results stand beside.
+        claims: what its results are to confirm or refute.
 
     """
 
@@ -58,6 +60,7 @@ class Suite:
     text: str
     tune: Tuning
     references: tuple[Published, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
     @property
     def ks(self) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from robustbench_rec.data.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError, Place, nearest, placed
 from robustbench_rec.evaluation.metrics import Averaging, try_out
 from robustbench_rec.experiment.cell import Selection, Varies
+from robustbench_rec.experiment.claim import Claim, read_claim
 from robustbench_rec.experiment.reference import Grid, Published, read_reference
 from robustbench_rec.experiment.search_space import Entry, Tuning, read_entry
 from robustbench_rec.experiment.suite import Suite
@@ -56,6 +57,7 @@ class _File(BaseModel):
     loss: list[Table] = Field(min_length=1)
     perturbation: list[Table] = Field(default=[{"name": "clean", "level": [0]}], min_length=1)
     reference: list[Table] = []
+    claim: list[Table] = []
 
 
 def load_suite(
@@ -249,7 +251,8 @@ class _Reader:
         if "tune" in file.model_fields_set and not any(entry.space for entry in suite.losses):
             missing = "tune: no loss says what to try, as in tune = { lr = [1e-3, 1e-2] }"
             raise InputError(missing, ("tune",))
-        return replace(suite, references=self._references(suite))
+        grid = _grid(suite)
+        return replace(suite, references=self._references(grid), claims=self._claims(grid))
 
     def _plugin(self, plugin: str) -> str:
         return str(self.base / plugin) if plugin.endswith(".py") else plugin
@@ -291,19 +294,31 @@ class _Reader:
             raise InputError(message, ("name",))
         return [entry]
 
-    def _references(self, suite: Suite) -> tuple[Published, ...]:
+    def _references(self, grid: Grid) -> tuple[Published, ...]:
         """Read the published values, and find what in the suite they are of."""
-        labels = suite.labels
-        levels: dict[str, list[float]] = {}
-        for one in suite.perturbations:
-            label = labels["perturbation"][spec_once(one, without="level")]
-            levels.setdefault(label, []).append(one.level)
-        grid = Grid(labels, levels, suite.ks)
         found: list[Published] = []
         for at, table in enumerate(self.file.reference):
             with placed("reference", at):
                 found.extend(read_reference(table, grid, found))
         return tuple(found)
+
+    def _claims(self, grid: Grid) -> tuple[Claim, ...]:
+        """Read the claims, and find what in the suite they are about."""
+        found = []
+        for at, table in enumerate(self.file.claim):
+            with placed("claim", at):
+                found.append(read_claim(table, grid))
+        return tuple(found)
+
+
+def _grid(suite: Suite) -> Grid:
+    """Return what a suite has, for references and claims to name."""
+    labels = suite.labels
+    levels: dict[str, list[float]] = {}
+    for one in suite.perturbations:
+        label = labels["perturbation"][spec_once(one, without="level")]
+        levels.setdefault(label, []).append(one.level)
+    return Grid(labels, levels, suite.ks)
 
 
 def _refuse_repeated(one: object, before: Iterable[object], kind: str) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from robustbench_rec.components.labels import AXES, short_names
 from robustbench_rec.evaluation.metrics import Averaging
 from robustbench_rec.experiment.cell import Selection, Varies
+from robustbench_rec.experiment.claim import Claim
 from robustbench_rec.experiment.reference import Published
 from robustbench_rec.experiment.study import StudyOutcome
 
@@ -78,7 +79,7 @@ class Manifest(Kept):
         versions, platform, command, process, started: of the last call that ran it.
         data: full spec of a data set -> digest of its content.
         suite_text, suite_cells: the file, and the cells of the whole suite.
-        references: published values.
+        references, claims: published values, and what is to be confirmed or refuted.
         tuning: how losses are tuned.
         specs: axis -> label -> full spec, so that a label says all.
         studies, cells: id -> what they are called.
@@ -111,6 +112,7 @@ class Manifest(Kept):
     cells: dict[str, PlannedCell]
     parts: tuple[Part, ...] = ()
     not_applicable: tuple[tuple[str, str], ...] = ()
+    claims: tuple[Claim, ...] = ()
 
     @property
     def protocols(self) -> frozenset[str]:

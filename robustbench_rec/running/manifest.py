@@ -50,6 +50,7 @@ def manifest_of(plan: Plan, command: str = "") -> Manifest:
         suite_text=suite.text,
         suite_cells=suite.n_cells,
         references=suite.references,
+        claims=suite.claims,
         tuning=asdict(suite.tune) | {"selected_by": "validation ndcg@20"},
         specs={axis: {label: spec for spec, label in of.items()} for axis, of in labels.items()},
         studies=_studies(plan, held.studies if held else {}, labels),

@@ -468,6 +468,25 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, comma
     assert rows[0]["low"] < rows[0]["difference"] < rows[0]["high"]  # over users
     assert refused("compare", "tiny", "--against", "softmx").startswith("loss 'softmx' was not run")
     _ranks_tiny(kept)
+    line = refused("claims", "tiny")
+    assert line.endswith("and run it again; what is done is not trained again")
+    told_by = "mse" if kept[0] > kept[1] else "bpr"
+    tiny.write_text(tiny.read_text() + CLAIM.replace("LOSS", told_by))
+    assert command("run", tiny, "--jobs", 1, "--no-figures").returncode == 0
+    lines = told("claims", "tiny").splitlines()
+    assert lines[0] == "nothing keeps more"
+    assert lines[1].split() == ["synthetic,", "mf", "not", "refuted", "kept", "up", "to", "0.5"]
+    (row,) = json.loads(told("claims", "tiny", "--json"))
+    assert (row["verdict"], row["beaten_by"]) == ("not refuted", [])
+
+
+CLAIM = """
+[[claim]]
+says = "nothing keeps more"
+kind = "not-beaten"
+loss = "LOSS"
+perturbation = "hidden_positives"
+"""
 
 
 def _ranks_tiny(kept):

@@ -1,0 +1,220 @@
+"""Claims of a run's suite: confirmed, refuted or undecided, and what contradicts them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from robustbench_rec.analysis.estimate import Estimate
+from robustbench_rec.analysis.measures import MEASURES, Levels, measured
+from robustbench_rec.analysis.panels import Panel, panels_of
+from robustbench_rec.analysis.verdicts import (
+    ALPHA,
+    REGION,
+    holm,
+    p_different,
+    p_equivalent,
+    what_decides,
+)
+from robustbench_rec.components.labels import one_meant
+from robustbench_rec.components.settings import shown
+from robustbench_rec.errors import InputError
+from robustbench_rec.experiment.claim import Claim
+from robustbench_rec.records.run import Run
+
+CLAIMED = [
+    *("says", "dataset", "backbone", "verdict", "about"),
+    *("effect", "low", "high", "p", "beaten_by", "decides"),
+]
+USED = "utilisation"
+"""The diagnostic that says how many negatives have a weight."""
+HOW_TO_ADD = (
+    'add tables to the suite\'s file, as in [[claim]] says = "A keeps more than B", kind = '
+    '"keeps-more", loss = ..., than = ..., perturbation = ..., and run it again; what is done is '
+    "not trained again"
+)
+
+
+@dataclass
+class Case:
+    """A claim on one data set and backbone, with what it is judged by.
+
+    Attributes:
+        claim, dataset, backbone: which.
+        about: what `effects` are of.
+        effects: each must be above 0 for the claim to hold, or, where it is of equivalence,
+            within `margin`; none where the run lacks what it needs.
+        rivals: loss -> what it keeps more than the claim's loss under its perturbation.
+        untested: why not, if so.
+
+    """
+
+    claim: Claim
+    dataset: str
+    backbone: str
+    about: str = ""
+    effects: Sequence[Estimate] = ()
+    margin: float = 0.0
+    rivals: Mapping[str, Estimate] = field(default_factory=dict)
+    untested: str = ""
+
+
+def claims(run: Run) -> pd.DataFrame:
+    """Judge each claim of a run's suite on each data set and backbone.
+
+    A claim of several effects, as of several levels, is confirmed where each is significant, and
+    refuted where each is the other way round. All tests of all claims are one family, whose p
+    values are adjusted by Holm. That a loss is not beaten is never confirmed, only refuted.
+
+    Returns:
+        One row a claim, data set and backbone: `says`, `dataset`, `backbone`, `verdict`
+        ("confirmed", "refuted", "not refuted", "undecided", "untested", "not run"), `about`,
+        `effect` with `low`, `high`, the least certain one with its 95% interval, `p`, adjusted,
+        `beaten_by`, the losses that keep more under the claim's perturbation than its loss, and
+        `decides`, what would decide, or why nothing was tested.
+
+    Raises:
+        InputError: the suite makes no claim, or a table of the run is not whole.
+
+    """
+    manifest = run.manifest
+    if not manifest.claims:
+        told = f"{run.folder}: suite {manifest.suite!r} makes no claim"
+        raise InputError(f"{told}; {HOW_TO_ADD}")
+    metric = manifest.metrics[0]
+    panels = [one for one in panels_of(run) if not one.is_floor and one.names["metric"] == metric]
+    cases = [case for claim in manifest.claims for case in _cases(claim, run, panels)]
+    raw = [p for case in cases for p in _tests(case)]
+    adjusted = iter(holm(raw).tolist())
+    rows = [_judged(case, [next(adjusted) for _ in _tests(case)], len(raw)) for case in cases]
+    return pd.DataFrame(rows, columns=CLAIMED)
+
+
+def _cases(claim: Claim, run: Run, panels: Sequence[Panel]) -> Iterator[Case]:
+    """Yield a claim on each data set and backbone of the run."""
+    places: dict[tuple[str, str], list[Panel]] = {}
+    for panel in panels:
+        places.setdefault((panel.names["dataset"], panel.names["backbone"]), []).append(panel)
+    for (dataset, backbone), its in places.items():
+        case = Case(claim, dataset, backbone)
+        case.untested = _degenerate(claim, run, dataset, backbone)
+        under = [one for one in its if one.names["perturbation"] == claim.perturbation]
+        if under:
+            case.rivals = _rivals(under[0], claim.loss)
+        if claim.kind == "keeps-more" and under:
+            _keeps_more(case, under[0])
+        elif claim.kind == "not-beaten" and under:
+            case.about = f"kept up to {under[0].levels[-1]:g}"
+        elif claim.kind == "equivalent":
+            _equivalent(case, its[0])
+        elif claim.kind == "uses-less":
+            _uses_less(case, run)
+        yield case
+
+
+def _keeps_more(case: Case, panel: Panel) -> None:
+    pair = _pair(panel, case.claim)
+    levels = [one for one in panel.levels if one > 0 and one >= case.claim.level]
+    found = [measured(MEASURES["retention"], pair, (level,)) for level in levels] if pair else []
+    case.about = "retention at " + ", ".join(f"{level:g}" for level in levels)
+    case.effects = [both[0] - both[1] for both in found if both] if None not in found else ()
+
+
+def _equivalent(case: Case, panel: Panel) -> None:
+    pair = _pair(panel, case.claim)
+    both = measured(MEASURES["value"], pair, (0.0,)) if pair else None
+    case.about = f"clean {panel.names['metric']}"
+    if both:
+        case.effects, case.margin = [both[0] - both[1]], REGION * abs(both[1].value)
+
+
+def _uses_less(case: Case, run: Run) -> None:
+    """Compare the shares of negatives with a weight, on clean data, over replicates."""
+    case.about = f"less {USED} of the negatives"
+    rows = run.diagnostics
+    rows = rows[(rows["diagnostic"] == USED) & rows["best"] & (rows["level"] == 0)]
+    rows = rows[(rows["dataset"] == case.dataset) & (rows["backbone"] == case.backbone)]
+    once = rows.drop_duplicates(["loss", "replicate"]).rename(columns={"diagnostic": "metric"})
+    panels = panels_of(once.assign(perturbation="clean"))
+    pair = _pair(panels[0], case.claim) if panels else None
+    both = measured(MEASURES["value"], pair, (0.0,)) if pair else None
+    if both:
+        case.effects = [both[1] - both[0]]
+
+
+def _pair(panel: Panel, claim: Claim) -> list[Any] | None:
+    held = [panel.curves.get(loss) for loss in (claim.loss, claim.than)]
+    return None if None in held else held
+
+
+def _rivals(panel: Panel, loss: str) -> dict[str, Estimate]:
+    """Return what each other loss keeps more."""
+    levels: Levels = panel.levels
+    if loss not in panel.curves or len(levels) < 2:
+        return {}
+    found = {}
+    for other in panel.losses:
+        pair = [panel.curves[other], panel.curves[loss]]
+        both = measured(MEASURES["kept"], pair, levels) if other != loss else None
+        if both:
+            found[other] = both[0] - both[1]
+    return found
+
+
+def _degenerate(claim: Claim, run: Run, dataset: str, backbone: str) -> str:
+    """Say why a claim is not tested where its loss was run as a degenerate case of itself."""
+    if not claim.untested:
+        return ""
+    chosen = [
+        dict(one.chosen or {})
+        for one in run.summary.tuning
+        if (one.dataset, one.backbone, one.loss) == (dataset, backbone, claim.loss)
+    ]
+    told = f"{claim.loss.partition('(')[0]}({shown(claim.untested)})"
+    spec = run.manifest.specs.get("loss", {}).get(claim.loss, claim.loss)
+    tuned = any(all(one.get(key) == at for key, at in claim.untested.items()) for one in chosen)
+    fixed = bool(one_meant(told, {spec: claim.loss}))
+    return f"it was run as {told}, a degenerate case" if tuned or fixed else ""
+
+
+def _tests(case: Case) -> list[float]:
+    """Return the raw p values of a case: of its effects, of equivalence, of its rivals."""
+    found = [p_different(one) for one in case.effects]
+    if case.claim.kind == "equivalent":
+        found += [p_equivalent(one, case.margin) for one in case.effects]
+    return found + [p_different(one) for one in case.rivals.values()]
+
+
+def _judged(case: Case, p: Sequence[float], family: int) -> dict[str, Any]:
+    """Return a row of the table."""
+    n = len(case.effects)
+    of_rivals = zip(case.rivals.items(), p[len(p) - len(case.rivals) :], strict=True)
+    beaten = tuple(loss for (loss, more), at in of_rivals if at <= ALPHA and more.value > 0)
+    row: dict[str, Any] = dict.fromkeys(CLAIMED)
+    row |= {"says": case.claim.says, "dataset": case.dataset, "backbone": case.backbone}
+    row |= {"about": case.about, "beaten_by": beaten, "decides": ""}
+    if case.untested:
+        return row | {"verdict": "untested", "decides": case.untested}
+    if case.claim.kind == "not-beaten":
+        if not case.rivals:
+            return row | {"verdict": "not run"}
+        return row | {"verdict": "refuted" if beaten else "not refuted"}
+    if not n:
+        return row | {"verdict": "not run"}
+    one = case.effects[max(range(n), key=lambda at: p[at])]
+    row |= {"effect": one.value, "low": one.interval.low, "high": one.interval.high}
+    if case.claim.kind == "equivalent":
+        different, same = p[0], p[1]
+        word = "confirmed" if same <= ALPHA else "refuted" if different <= ALPHA else "undecided"
+        row |= {"p": different if word == "refuted" else same}
+    else:
+        worst, signs = max(p[:n]), {one.value > 0 for one in case.effects}
+        word = "undecided" if worst > ALPHA or len(signs) > 1 else "refuted"
+        word = "confirmed" if word == "refuted" and signs == {True} else word
+        row |= {"p": worst}
+    if word == "undecided":
+        row |= {"decides": what_decides(one, case.margin, family)}
+    return row | {"verdict": word}

@@ -1,0 +1,104 @@
+"""Claims: a suite's `[[claim]]` tables, to be confirmed or refuted, checked against its grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from robustbench_rec.components.registry import make
+from robustbench_rec.components.settings import Settings
+from robustbench_rec.errors import InputError, placed
+from robustbench_rec.experiment.reference import Grid, label_meant
+
+Kind = Literal["keeps-more", "uses-less", "equivalent", "not-beaten"]
+NEEDS: Mapping[Kind, tuple[str, ...]] = {
+    "keeps-more": ("than", "perturbation"),
+    "uses-less": ("than",),
+    "equivalent": ("than",),
+    "not-beaten": ("perturbation",),
+}
+"""What a kind of claim must say, besides `says` and `loss`."""
+TAKES: Mapping[Kind, tuple[str, ...]] = {
+    "keeps-more": ("level",),
+    "uses-less": (),
+    "equivalent": (),
+    "not-beaten": (),
+}
+"""What it may say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim(Settings):
+    """A claim about a loss, on every data set and backbone of a suite.
+
+    Attributes:
+        says: the claim in words.
+        kind: "keeps-more": `loss` retains more than `than` under `perturbation`, at each level
+            from `level` on; "uses-less": fewer of its negatives have a weight on clean data than of
+            `than`; "equivalent": the two are equivalent on clean data; "not-beaten": no other loss
+            keeps more under `perturbation`.
+        loss, than, perturbation: labels, as results show them.
+        level: the lowest, above 0; 0 means all.
+        untested: settings of `loss` with which it is a degenerate case of itself: where these are
+            the ones it was run with, the claim is not tested.
+
+    """
+
+    says: str
+    kind: Kind
+    loss: str
+    than: str = ""
+    perturbation: str = ""
+    level: float = 0.0
+    untested: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_claim(table: Mapping[str, Any], grid: Grid) -> Claim:
+    """Check one `[[claim]]` table, and return it with the labels that it means.
+
+    Raises:
+        InputError: an unknown key, a value of a wrong type, a key that is missing or that means
+            nothing for its kind, or what the suite does not have.
+
+    """
+    row: Claim = make(Claim, table, "claim")
+    if not row.says.strip():
+        raise InputError("says is empty; it must say the claim in words", ("says",))
+    kinds = ", ".join(get_args(Kind))
+    if row.kind not in NEEDS:
+        raise InputError(f"kind is {row.kind!r}; it must be one of {kinds}", ("kind",))
+    for key in NEEDS[row.kind]:
+        if not getattr(row, key):
+            raise InputError(f"a claim of kind {row.kind!r} needs {key!r}", ("kind",))
+    for key in ("than", "perturbation", "level"):
+        if key in table and key not in NEEDS[row.kind] + TAKES[row.kind]:
+            raise InputError(f"{key} means nothing in a claim of kind {row.kind!r}", (key,))
+    loss = label_meant("loss", row.loss, "loss", grid)
+    than = row.than and label_meant("loss", row.than, "than", grid)
+    if than == loss:
+        raise InputError(f"than is {than}, the loss itself; name another", ("than",))
+    under = row.perturbation and label_meant("perturbation", row.perturbation, "perturbation", grid)
+    if under:
+        with placed("level"):
+            _check_level(row, under, grid)
+    return Claim(
+        says=" ".join(row.says.split()),
+        kind=row.kind,
+        loss=loss,
+        than=than,
+        perturbation=under,
+        level=row.level,
+        untested=dict(row.untested),
+    )
+
+
+def _check_level(row: Claim, perturbation: str, grid: Grid) -> None:
+    levels = sorted(grid.levels[perturbation])
+    if row.level and row.level not in levels:
+        allowed = ", ".join(f"{level:g}" for level in levels if level)
+        raise InputError(
+            f"level is {row.level:g}; it must be one of {allowed}, the sweep of {perturbation}"
+        )
+    if levels[0] != 0 or len(levels) < 2:
+        raise InputError(f"a claim needs a level 0 and another of {perturbation}")

@@ -1,0 +1,129 @@
+"""Claims of a run: confirmed, refuted, undecided or untested, and what contradicts them."""
+
+import numpy as np
+import pytest
+import runs
+
+from robustbench_rec import InputError
+from robustbench_rec.analysis.claims import CLAIMED, claims
+from robustbench_rec.experiment.claim import Claim
+from robustbench_rec.records.run import read_run
+from robustbench_rec.records.run_folder import RunFolder
+
+KEEPS = {"softmax": 0.7, "drrl": 0.9, "ccl": 0.98, "twin": 0.7}
+"""Loss -> what it keeps of .4 at the hardest level."""
+LEVELS = (0.0, 0.2, 0.4)
+USED = {"softmax": 1.0, "drrl": 0.8, "ccl": 0.1, "twin": 1.0}
+
+
+def claim(kind="keeps-more", loss="drrl", than="softmax", perturbation="noise", **more):
+    asks = {"says": f"{loss} {kind} {than}", "kind": kind, "loss": loss}
+    asks |= {"than": than} if kind != "not-beaten" else {}
+    asks |= {"perturbation": perturbation} if kind in ("keeps-more", "not-beaten") else {}
+    return Claim(**asks | more)
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """Return a function that judges claims of a run of six replicates, by what they say."""
+
+    def judge(*made, spread=0.003, specs=None, replicates=6):
+        rng = np.random.default_rng(0)
+        cells = {
+            f"{loss}{level}-{r}": runs.cell(loss, level, replicate=r)
+            for loss in KEEPS
+            for level in LEVELS
+            for r in range(replicates)
+        }
+        made = runs.manifest(cells=cells, suite_cells=len(cells), claims=made, specs=specs or {})
+        folder = RunFolder(tmp_path / "run")
+        easy = {r: 0.4 + 0.02 * rng.standard_normal() for r in range(replicates)}
+        with folder.locked():
+            folder.begin(made)
+            for id, cell in cells.items():
+                loss, level, r = cell["loss"], cell["level"], cell["replicate"]
+                lost = 1 - (1 - KEEPS[loss]) * level / LEVELS[-1]
+                noise = spread * rng.standard_normal() * (level > 0 or loss == "ccl")
+                own = {"ndcg@20": easy[r] * lost + noise}
+                used = [(2, {"utilisation": USED[loss] + 0.001 * rng.standard_normal()})]
+                record = runs.record(id, level=level, replicate=r, metrics=own, best_epoch=2)
+                folder.write(record.model_copy(update={"diagnostics_history": tuple(used)}), {})
+        found = claims(read_run(folder.folder))
+        assert list(found.columns) == CLAIMED
+        return found.set_index("says").to_dict("index")
+
+    return judge
+
+
+def test_what_keeps_more_at_each_level_is_confirmed_and_the_other_way_round_refuted(judged):
+    more, less = claim(), claim(loss="softmax", than="drrl")
+    found = judged(more, less)
+    assert found[more.says]["verdict"] == "confirmed"
+    assert found[more.says]["about"] == "retention at 0.2, 0.4"
+    assert found[more.says]["effect"] == pytest.approx(
+        0.1, abs=0.02
+    )  # at .2, the less certain of both
+    assert found[more.says]["p"] <= 0.05
+    assert found[less.says]["verdict"] == "refuted"
+    assert found[less.says]["effect"] == pytest.approx(-0.1, abs=0.02)
+
+
+def test_what_beats_the_loss_there_stands_beside_the_claim(judged):
+    more, best = claim(), claim("not-beaten", loss="ccl")
+    found = judged(more, best, claim("not-beaten", loss="drrl", says="drrl is best"))
+    assert found[more.says]["beaten_by"] == ("ccl",)
+    assert (found[best.says]["verdict"], found[best.says]["beaten_by"]) == ("not refuted", ())
+    assert found["drrl is best"]["verdict"] == "refuted"
+    assert found["drrl is best"]["about"] == "kept up to 0.4"
+
+
+def test_levels_below_the_claims_own_do_not_count(judged):
+    found = judged(claim(level=0.4))["drrl keeps-more softmax"]
+    assert found["about"] == "retention at 0.4"
+    assert found["effect"] == pytest.approx(0.2, abs=0.02)
+
+
+def test_differences_that_the_spread_hides_are_undecided_and_what_would_decide_is_said(judged):
+    found = judged(claim(loss="twin"), spread=0.03)["twin keeps-more softmax"]
+    assert found["verdict"] == "undecided"
+    assert "replicates" in found["decides"]
+
+
+def test_clean_values_that_are_close_are_equivalent_and_others_are_not(judged):
+    same, other = claim("equivalent", loss="twin"), claim("equivalent", loss="ccl")
+    found = judged(same, other)
+    assert found[same.says]["verdict"] == "confirmed"
+    assert found[same.says]["about"] == "clean ndcg@20"
+    assert found[other.says]["verdict"] == "confirmed"  # .003 of .4 is within 2%
+    found = judged(other, spread=0.05)
+    assert found[other.says]["verdict"] == "undecided"
+
+
+def test_what_uses_less_of_its_negatives_is_compared_over_replicates(judged):
+    less, more = claim("uses-less", loss="ccl"), claim("uses-less", loss="softmax", than="ccl")
+    found = judged(less, more)
+    assert found[less.says]["verdict"] == "confirmed"
+    assert found[less.says]["effect"] == pytest.approx(0.9, abs=0.01)
+    assert found[more.says]["verdict"] == "refuted"
+
+
+@pytest.mark.parametrize(("scale", "verdict"), [("1.0", "untested"), ("2.0", "confirmed")])
+def test_a_degenerate_case_tests_no_claim(judged, scale, verdict):
+    specs = {"loss": {"drrl": f"drrl(order=1.2, scale={scale})"}}
+    found = judged(claim(untested={"scale": 1.0}), specs=specs)["drrl keeps-more softmax"]
+    assert found["verdict"] == verdict
+    if verdict == "untested":
+        assert found["decides"] == "it was run as drrl(scale=1), a degenerate case"
+
+
+def test_a_loss_or_level_that_was_not_run_and_one_replicate(judged):
+    away = claim(loss="psl")
+    assert judged(away)[away.says]["verdict"] == "not run"
+    one = judged(claim(), replicates=1)["drrl keeps-more softmax"]
+    assert one["verdict"] == "undecided"
+    assert one["decides"] == "3 replicates at least, to see their spread"
+
+
+def test_a_suite_without_claims_says_how_to_add_them(judged):
+    with pytest.raises(InputError, match=r"suite 's' makes no claim; add tables to the suite's fi"):
+        judged()
