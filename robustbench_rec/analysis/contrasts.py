@@ -22,7 +22,7 @@ CONTRAST = [
     *PANEL,
     *("loss", "quantity", "level", "against", "pairs"),
     *("difference", "low", "high", "relative", "interval"),
-    *("p", "p_equivalent", "equal_within", "verdict", "decides", "flags"),
+    *("region", "p", "p_equivalent", "equal_within", "verdict", "decides", "flags"),
 ]
 
 
@@ -53,10 +53,10 @@ def contrasts(results: Run | pd.DataFrame, against: str, region: float = REGION)
         what is retained up to that level. Level 0 stands once for all perturbations that share
         it, which is then "". `difference` is loss less `against`, over `pairs` replicates, in
         [`low`, `high`], which `interval` names; `relative`, its share of the clean value of
-        `against`. `p`, `p_equivalent`, `equal_within`, `verdict` and `decides` are those of
-        `verdicts.Verdict`. `flags` are those of any cell of the two losses that the quantity is
-        of. A replicate that lacks what a quantity needs is left out of it, and a quantity without
-        one.
+        `against`; `region` is as given. `p`, `p_equivalent`, `equal_within`, `verdict` and
+        `decides` are those of `verdicts.Verdict`. `flags` are those of any cell of the two losses
+        that the quantity is of. A replicate that lacks what a quantity needs is left out of it, and
+        a quantity without one.
 
     Raises:
         InputError: `against` is none of the losses, may mean several, or has no replicate in
@@ -80,6 +80,7 @@ def contrasts(results: Run | pd.DataFrame, against: str, region: float = REGION)
             "low": one.difference.interval.low,
             "high": one.difference.interval.high,
             "relative": one.difference.value / one.scale if one.scale else float("nan"),
+            "region": region,
             "p": verdict.p,
             "p_equivalent": verdict.p_equivalent,
             "equal_within": verdict.equal_within,

@@ -6,6 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from robustbench_rec.records.record import FLAGS
+from robustbench_rec.records.run import Run
+
+AT_EDGE = "at_edge"
+"""A mark of losses that were tuned; it is in no record, as a study stands for many cells."""
+MEANINGS = FLAGS | {AT_EDGE: "settings chosen at an edge of what was tried"}
+"""What marks say."""
 MARKS = ["realised", "flags"]
 """Columns of results that say how far a value is to be believed."""
 
@@ -34,3 +41,14 @@ def marked(rows: pd.DataFrame, frame: pd.DataFrame, by: Sequence[str]) -> pd.Dat
     groups = told.groupby(list(by), sort=False, dropna=False)
     found = groups.agg(realised=("realised", "mean"), flags=("flags", joined))
     return rows.merge(found.reset_index(), on=list(by), how="left")
+
+
+def with_edges(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """Mark the cells of losses whose settings were chosen at an edge of what was tried."""
+    place = ["dataset", "backbone", "loss"]
+    edges = {(one.dataset, one.backbone, one.loss) for one in run.summary.tuning if one.edges}
+    if not edges:
+        return frame
+    at_edge = pd.MultiIndex.from_frame(frame[place]).isin(list(edges))
+    flags = frame["flags"].astype(object)
+    return frame.assign(flags=flags.where(~at_edge, (flags + f" {AT_EDGE}").str.strip()))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -17,10 +18,11 @@ Levels = tuple[float, ...]
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What a loss reached at each level, and what popularity reaches there."""
+    """What a loss reached at each level, and what popularity and a reference loss reach there."""
 
     values: Mapping[float, Values]
     baseline: Mapping[float, Values] = field(default_factory=dict)
+    reference: Mapping[float, Values] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,10 @@ class Means:
         """Return what popularity reaches at a level."""
         return self.curve.baseline[level].estimate(self.replicates)
 
+    def reference(self, level: float) -> Estimate:
+        """Return what the reference loss reaches at a level."""
+        return self.curve.reference[level].estimate(self.replicates)
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -48,7 +54,8 @@ class Measure:
         says, rewards, hides: in words.
         of: its value, of means and one or more levels, ascending.
         relative: whether it needs level 0 too.
-        above: whether it needs the popularity baseline.
+        beside: what else of a curve it needs.
+        sign: 1 where more is better, -1 where less is.
 
     """
 
@@ -58,12 +65,13 @@ class Measure:
     hides: str
     of: Callable[[Means, Levels], Estimate]
     relative: bool = True
-    above: bool = False
+    beside: tuple[Literal["baseline", "reference"], ...] = ()
+    sign: Literal[1, -1] = 1
 
     def needs(self, curve: Curve, levels: Levels) -> list[Values] | None:
         """Return the values that it is made of; None where the curve lacks any."""
         wanted = sorted({*levels, 0.0} if self.relative else set(levels))
-        sources = (curve.values, curve.baseline) if self.above else (curve.values,)
+        sources = [curve.values, *(getattr(curve, name) for name in self.beside)]
         if not all(level in source for source in sources for level in wanted):
             return None
         return [source[level] for source in sources for level in wanted]
@@ -109,6 +117,17 @@ def excess_kept(means: Means, levels: Levels) -> Estimate:
     return area(excess, means, levels)
 
 
+def relative_error(means: Means, levels: Levels) -> Estimate:
+    """Return sum_l (m_0 - m_l) / sum_l (r_0 - r_l), r of the reference, over levels above 0.
+
+    It is the relative mean corruption error of Hendrycks and Dietterich (2019) with 1 less the
+    metric for the error.
+    """
+    harmed = [level for level in levels if level > 0]
+    lost = total(means.at(0.0) - means.at(level) for level in harmed)
+    return _share(lost, total(means.reference(0.0) - means.reference(level) for level in harmed))
+
+
 MEASURES = {
     one.name: one
     for one in (
@@ -133,7 +152,7 @@ MEASURES = {
             rewards="a lead that stays, where the baseline is hurt as well",
             hides="losses that hardly lead: their share is of next to nothing, and moves far",
             of=excess,
-            above=True,
+            beside=("baseline",),
         ),
         Measure(
             "kept",
@@ -148,7 +167,16 @@ MEASURES = {
             rewards="as excess, with weight on whichever levels were chosen",
             hides="where on the way the lead fell",
             of=excess_kept,
-            above=True,
+            beside=("baseline",),
+        ),
+        Measure(
+            "relative_error",
+            "what is lost in all, as a share of what the reference loss loses; less is better",
+            rewards="losing less of the metric, whatever there was to lose",
+            hides="how good the loss was; it says nothing where the reference may lose nothing",
+            of=relative_error,
+            beside=("reference",),
+            sign=-1,
         ),
     )
 }
@@ -161,7 +189,7 @@ def measured(measure: Measure, curves: Sequence[Curve], levels: Levels) -> list[
     Args:
         measure: which.
         curves: of losses on one data set under one perturbation.
-        levels: at which, ascending; the last counts, but for an area.
+        levels: at which, ascending; the last counts, but for areas and sums, which need two.
 
     Returns:
         None where a curve lacks a level, or no replicate has all.

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from robustbench_rec.analysis.estimate import Values
+from robustbench_rec.analysis.marks import with_edges
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.records.run import Run
 
@@ -26,10 +27,12 @@ def points(results: Run | pd.DataFrame) -> dict[Point, Values]:
             nothing is known of single users.
 
     Raises:
-        ValueError: a replicate has two values for one point, as in a frame of two suites.
+        ValueError: a replicate has two values for one point, as in a frame of two suites; or
+            replicates of one data set are not of one kind.
 
     """
     rows = of_suite(results).dropna(subset="value")
+    _check_alike(rows)
     check_unique(rows, [*POINT, "replicate"])
     users = _users(results) if isinstance(results, Run) else {}
     over_all = isinstance(results, Run) and results.manifest.averaging == "all-users"
@@ -55,10 +58,20 @@ def of_suite(results: Run | pd.DataFrame) -> pd.DataFrame:
     """Return a frame of results; of a run, those in the metrics that its suite names."""
     if isinstance(results, Run):
         asked = results.results["metric"].isin(results.manifest.metrics)
-        frame = results.results[asked]
+        frame = with_edges(results.results[asked], results)
     else:
         frame = results
     return frame.assign(level=frame["level"].round(12))  # a file of text may lose a last bit
+
+
+def _check_alike(rows: pd.DataFrame) -> None:
+    """Raise ValueError where replicates of one data set are not of one kind."""
+    if "replicates_vary" not in rows:
+        return
+    kinds = rows.groupby("dataset")["replicates_vary"].unique()
+    for dataset, held in kinds[kinds.map(len) > 1].items():
+        told = " and ".join(sorted(held))
+        raise ValueError(f"replicates on {dataset} vary in {told}; take runs of one kind at a time")
 
 
 def check_unique(values: pd.DataFrame, keys: list[str]) -> None:

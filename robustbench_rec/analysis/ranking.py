@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -15,17 +16,20 @@ from robustbench_rec.analysis.measures import MEASURES, Curve, Levels, Measure, 
 from robustbench_rec.analysis.panels import KEY, PANEL, Panel, panels_of
 from robustbench_rec.analysis.points import of_suite
 from robustbench_rec.analysis.verdicts import ALPHA, holm, p_different
-from robustbench_rec.components.labels import nearest_label, one_meant
+from robustbench_rec.components.labels import AXES, nearest_label, one_meant
 from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.records.run import Run
 
 SHOWN = ("value", "retention", "excess")
 """Measures of the hardest level that stand beside the score."""
+STABILITY = ("jaccard", "rbo")
+"""How far the lists of the hardest level agree with those of level 0; see `evaluation.overlap`."""
 RANKED = [
     *PANEL,
     *("place", "loss", "top", "beaten_by", "by", "score", "low", "high"),
     "level",
     *(name + end for name in SHOWN for end in ("", "_low", "_high")),
+    *STABILITY,
     *("replicates", "interval", "flags"),
 ]
 
@@ -35,6 +39,7 @@ def rank(
     by: str = "kept",
     perturbation: str | None = None,
     metric: str | None = None,
+    reference: str | None = None,
 ) -> pd.DataFrame:
     """Rank the losses of each panel of more than one level, and say which of them lead.
 
@@ -47,18 +52,22 @@ def rank(
         by: the name of a measure, see `measures.MEASURES`.
         perturbation: the label of one, or as much of it as tells it apart; else all.
         metric: one of those that the suite names; else the first of them.
+        reference: the label of the loss that `relative_error` is relative to, or as much of it as
+            tells it apart.
 
     Returns:
         One row a loss, the most robust of each panel first: the panel's names, `place`, `loss`,
         `top`, whether it is in the top group, `beaten_by`, those that beat it, `by`, `score`,
         `low`, `high`, the measure up to the hardest `level` with its 95% interval, `value`,
-        `retention` and `excess` at that level with their intervals, `replicates` (how many),
-        `interval`, what these are over, and `flags`; then the metric at each level, as `at 0.5`,
-        NaN where a panel has no such level. A loss that lacks what the measure needs stands last,
-        without place and score.
+        `retention` and `excess` at that level with their intervals, `jaccard` and `rbo`, the mean
+        agreement of its lists there with those of level 0, where that was recorded, `replicates`
+        (how many), `interval`, what these are over, and `flags`; then the metric at each level, as
+        `at 0.5`, NaN where a panel has no such level. A loss that lacks what the measure needs
+        stands last, without place and score.
 
     Raises:
-        InputError: no such measure, perturbation or metric; or no panel of several levels.
+        InputError: no such measure, perturbation, metric or reference; or no panel of several
+            levels.
         ValueError: as `degradation.curves`.
 
     """
@@ -71,8 +80,14 @@ def rank(
     panels = [one for one in panels_of(results) if _is_ranked(one, metric)]
     if perturbation is not None:
         held = list(dict.fromkeys(one.names["perturbation"] for one in panels))
-        wanted = _meant(perturbation, held, results)
+        wanted = _meant("perturbation", perturbation, held, results)
         panels = [one for one in panels if one.names["perturbation"] in wanted]
+    if "reference" in MEASURES[by].beside:
+        if reference is None:
+            raise InputError(f"{by} needs a reference loss: --reference LOSS")
+        held = list(dict.fromkeys(loss for one in panels for loss in one.losses))
+        (against,) = _meant("loss", reference, held, results)[:1]
+        panels = [_beside(one, against) for one in panels]
     if not panels:
         raise InputError(
             f"nothing to rank: no perturbation has a level 0 and another one, in {metric}"
@@ -83,7 +98,8 @@ def rank(
         for at, panel in enumerate(panels)
         for row in _rows(panel, MEASURES[by], {loss: beaten[at, loss] for loss in panel.losses})
     ]
-    return _completed(pd.DataFrame(rows), frame)
+    everything = results.results if isinstance(results, Run) else results
+    return _completed(pd.DataFrame(rows), frame, everything)
 
 
 def _metric(held: Sequence[str], asked: str | None) -> str:
@@ -94,16 +110,23 @@ def _metric(held: Sequence[str], asked: str | None) -> str:
     raise InputError(f"no metric {asked!r} here{nearest(str(asked), held)} (known: {known})")
 
 
-def _meant(asked: str, held: list[str], results: Run | pd.DataFrame) -> list[str]:
-    """Return the perturbations that a user may mean: one, or all variants of a name."""
-    specs = results.manifest.specs.get("perturbation", {}) if isinstance(results, Run) else {}
+def _meant(axis: str, asked: str, held: list[str], results: Run | pd.DataFrame) -> list[str]:
+    """Return the labels that a user may mean on an axis: one, or all variants of a name."""
+    specs = results.manifest.specs.get(axis, {}) if isinstance(results, Run) else {}
     found = one_meant(asked, {specs.get(one, one): one for one in held})
     if not found:
         were = ", ".join(held) or "none"
         raise InputError(
-            f"perturbation {asked!r} was not run{nearest_label(asked, held)} (these were: {were})"
+            f"{axis} {asked!r} was not run{nearest_label(asked, held)} (these were: {were})"
         )
     return list(found)
+
+
+def _beside(panel: Panel, reference: str) -> Panel:
+    """Put the values of a reference loss beside each curve; none where it was not run."""
+    held = panel.curves.get(reference, Curve({})).values
+    curves = {loss: replace(one, reference=held) for loss, one in panel.curves.items()}
+    return replace(panel, curves=curves)
 
 
 def _is_ranked(panel: Panel, metric: str) -> bool:
@@ -121,7 +144,8 @@ def _beaten(panels: Sequence[Panel], measure: Measure) -> dict[tuple[int, str], 
     }
     for (at, one, other, difference), p in zip(pairs, adjusted.tolist(), strict=True):
         if p <= ALPHA and difference.value:
-            better, worse = (one, other) if difference.value > 0 else (other, one)
+            first = measure.sign * difference.value > 0
+            better, worse = (one, other) if first else (other, one)
             beaten[at, worse].append(better)
     return beaten
 
@@ -137,7 +161,7 @@ def _pairs(panel: Panel, measure: Measure) -> Iterator[tuple[str, str, Estimate]
 def _rows(panel: Panel, measure: Measure, beaten: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
     """Yield the rows of a panel, the best first, then those without a score."""
     scores = {loss: _alone(measure, panel.curves[loss], panel.levels) for loss in panel.losses}
-    order = sorted(panel.losses, key=lambda loss: (_rank_of(scores[loss]), loss))
+    order = sorted(panel.losses, key=lambda loss: (_rank_of(scores[loss], measure), loss))
     for place, loss in enumerate(order, 1):
         score, curve = scores[loss], panel.curves[loss]
         scored = score is not None and score.value == score.value
@@ -166,8 +190,9 @@ def _alone(measure: Measure, curve: Curve, levels: Levels) -> Estimate | None:
     return found[0] if found else None
 
 
-def _rank_of(score: Estimate | None) -> float:
-    return float("inf") if score is None or score.value != score.value else -score.value
+def _rank_of(score: Estimate | None, measure: Measure) -> float:
+    known = score is not None and score.value == score.value
+    return -measure.sign * score.value if score and known else float("inf")
 
 
 def _ends(estimate: Estimate | None, names: tuple[str, str, str]) -> dict[str, float | None]:
@@ -176,8 +201,13 @@ def _ends(estimate: Estimate | None, names: tuple[str, str, str]) -> dict[str, f
     return dict(zip(names, (estimate.value, *estimate.interval), strict=True))
 
 
-def _completed(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Add what intervals are over, and flags."""
+def _completed(found: pd.DataFrame, frame: pd.DataFrame, everything: pd.DataFrame) -> pd.DataFrame:
+    """Add what intervals are over, flags, and how stable lists are, whatever the suite names."""
+    at = [*AXES, "level"]
+    for name in STABILITY:
+        its = everything[everything["metric"].str.startswith(f"{name}@")]
+        agreed = its.assign(level=its["level"].round(12)).groupby(at)["value"].mean()
+        found = found.join(agreed.rename(name), on=at)
     called = replicates_on(found["dataset"], frame)
     told = zip(found["replicates"], called, found["users"], strict=True)
     found["interval"] = [interval_text(n, called=called, users=users) for n, called, users in told]
@@ -203,7 +233,7 @@ def told(ranked: pd.DataFrame) -> Iterator[str]:
         first = scored.iloc[0]
         top = scored.loc[scored["top"], "loss"].tolist()
         others = [loss for loss in top if loss != first["loss"]]
-        says = f"Under {where} {first['loss']} has the most {metric} left by {first['by']}"
+        says = f"Under {where} {first['loss']} is the most robust in {metric} by {first['by']}"
         says += f" ({_shown(first['score'], first['low'], first['high'])})"
         if others:
             says += f"; {_and(others)} cannot be told from it"

@@ -11,7 +11,6 @@ from tabulate import tabulate
 
 from robustbench_rec.analysis.measures import MEASURES
 from robustbench_rec.analysis.ranking import SHOWN, told
-from robustbench_rec.analysis.verdicts import REGION
 from robustbench_rec.cli.output import aligned, flags_told
 
 Lines = list[tuple[str, ...]]
@@ -43,7 +42,8 @@ def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
     yield from _intervals(rows)
     yield (
         f"verdicts: a family of {2 * len(rows)} tests, of each row for a difference and for "
-        f"equivalence within {REGION:.0%} of {against}'s clean value; p adjusted by Holm, 5%"
+        f"equivalence within {100 * rows[0]['region']:g}% of {against}'s clean value; p adjusted "
+        "by Holm, 5%"
     )
     yield from flags_told(rows)
 

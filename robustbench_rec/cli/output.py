@@ -93,11 +93,11 @@ def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
 
 def flags_told(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yield what the flags mean that mark some rows."""
-    from robustbench_rec.records.record import FLAGS
+    from robustbench_rec.analysis.marks import MEANINGS
 
     held = {flag for row in rows for flag in row["flags"].split()}
     for flag in sorted(held):
-        yield f"{flag}: {FLAGS.get(flag, 'a mark of a later version')}"
+        yield f"{flag}: {MEANINGS.get(flag, 'a mark of a later version')}"
 
 
 def _note(row: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from robustbench_rec.records.run import Run
 
-BY = "value, retention, excess, kept or excess_kept: what ranks."
+BY = "value, retention, excess, kept, excess_kept or relative_error: what ranks."
 
 
 @click.command()
@@ -66,8 +66,15 @@ def status(run: str, as_json: bool) -> None:
 @click.command()
 @click.argument("run")
 @click.option("--against", metavar="LOSS", help="Hold RUN's other losses against this one.")
+@click.option(
+    "--region",
+    type=click.FloatRange(0, 1),
+    default=0.02,
+    show_default=True,
+    help="With --against: the share of its clean value below which a difference counts as none.",
+)
 @AS_JSON
-def compare(run: str, against: str | None, as_json: bool) -> None:
+def compare(run: str, against: str | None, region: float, as_json: bool) -> None:
     """Put the values that RUN's suite says were published beside RUN's own.
 
     Ours are means over replicates, over the users that the source averages over. A suite gives
@@ -86,7 +93,7 @@ def compare(run: str, against: str | None, as_json: bool) -> None:
         from robustbench_rec.analysis.contrasts import contrasts
         from robustbench_rec.cli.conclusions import contrast
 
-        found, lines = contrasts(held, against), contrast
+        found, lines = contrasts(held, against, region), contrast
     rows = _rows(found)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
@@ -116,13 +123,21 @@ def _with_short_labels(row: dict[Any, Any], run: Run) -> dict[Any, Any]:
 @click.option("--perturbation", metavar="NAME", help="Only under this one.")
 @click.option("--metric", help="By this metric.  [default: the first that RUN's suite names]")
 @click.option("--by", default="kept", show_default=True, metavar="MEASURE", help=BY)
+@click.option("--reference", metavar="LOSS", help="What relative_error is relative to.")
 @click.option("--json", "form", flag_value="json", help="Print JSON instead of a table.")
 @click.option("--csv", "form", flag_value="csv", help="Print comma-separated values.")
 @click.option("--markdown", "form", flag_value="pipe", help="Print a Markdown table.")
 @click.option(
     "--latex", "form", flag_value="latex_booktabs", help="Print a LaTeX table, of booktabs."
 )
-def rank(run: str, perturbation: str | None, metric: str | None, by: str, form: Any) -> None:
+def rank(
+    run: str,
+    perturbation: str | None,
+    metric: str | None,
+    by: str,
+    reference: str | None,
+    form: Any,
+) -> None:
     """Say which loss of RUN degrades least, by how much, and how surely.
 
     For each data set, backbone and perturbation the losses are listed from the most to the least
@@ -132,7 +147,7 @@ def rank(run: str, perturbation: str | None, metric: str | None, by: str, form: 
     from robustbench_rec.cli.conclusions import ranking, ranking_tables
 
     held = opened(run)
-    found = ranked(held, by, perturbation, metric)
+    found = ranked(held, by, perturbation, metric, reference)
     if form == "csv":
         told = found.assign(beaten_by=["; ".join(losses) for losses in found["beaten_by"]])
         click.echo(told.to_csv(index=False), nl=False)

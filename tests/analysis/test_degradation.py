@@ -134,6 +134,12 @@ def test_two_values_for_one_point_are_refused():
         curves(pd.concat([TWO, TWO.assign(suite="other")]))
 
 
+def test_replicates_of_two_kinds_are_refused():
+    other = TWO.assign(replicates_vary="training", loss="bce")
+    with pytest.raises(ValueError, match="replicates on d vary in split and training; take runs"):
+        curves(pd.concat([TWO, other]))
+
+
 def test_an_empty_frame_gives_no_curves_and_no_areas():
     found = curves(TWO.iloc[:0])
     assert len(found) == 0

@@ -51,7 +51,7 @@ def test_another_measure_ranks_otherwise_and_the_sentence_says_so():
     assert rank(both, by="retention")["loss"].iloc[0] == "weak"
     assert rank(both, by="value")["loss"].iloc[0] == "strong"
     (says,) = told(rank(both))
-    assert says.startswith("Under p on d, mf weak has the most ndcg@20 left by kept (0.9")
+    assert says.startswith("Under p on d, mf weak is the most robust in ndcg@20 by kept (0.9")
 
 
 def test_a_lead_that_may_be_none_has_no_excess():
@@ -69,6 +69,29 @@ def test_who_leads_by_retention_and_by_excess_is_told_where_they_differ():
         "At level 0.4 weak retains the most of its own value, which rewards whatever has little to "
         "lose, and strong the most of its lead over popularity."
     )
+
+
+def test_relative_error_is_of_what_a_reference_loses_and_less_is_better():
+    found = rank(world(), by="relative_error", reference="bpr").set_index("loss")
+    assert list(found.index) == ["ccl", "softmax", "bpr"]
+    lost = found["at 0"] * 2 - found["at 0.1"] - found["at 0.4"]
+    assert found["score"].tolist() == pytest.approx((lost / lost["bpr"]).tolist())
+    assert found.loc["bpr", "beaten_by"] == ("ccl", "softmax")
+    harmless = rank(world({"ccl": 0.0, "bpr": 0.0}), by="relative_error", reference="bpr")
+    assert harmless["score"].isna().all()  # what bpr loses may be nothing
+    with pytest.raises(InputError, match="relative_error needs a reference loss: --reference"):
+        rank(world(), by="relative_error")
+    with pytest.raises(InputError, match="loss 'sofmax' was not run; did you mean 'softmax'"):
+        rank(world(), by="relative_error", reference="sofmax")
+
+
+def test_the_stability_of_lists_stands_beside_the_rest():
+    one = world()
+    agreed = one[(one["level"] == 0.4) & (one["loss"] == "bpr")].assign(value=0.25)
+    both = pd.concat([one, agreed.assign(metric="jaccard@20")])
+    found = rank(both).set_index("loss")
+    assert found.loc["bpr", "jaccard"] == pytest.approx(0.25)
+    assert found.loc["ccl", ["jaccard", "rbo"]].isna().all()
 
 
 def test_a_loss_without_the_hardest_level_stands_last_without_a_place():

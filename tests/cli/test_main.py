@@ -579,7 +579,13 @@ TOLD = [
 def test_differences_are_marked_with_what_cells_are_flagged_with():
     row = FLAGGED | {"quantity": "value", "against": "mse", "pairs": 2, "difference": 0.01}
     row |= {"low": 0.0, "high": 0.02, "interval": "95% over users only", "verdict": "undecided"}
-    row |= {"p": 0.2, "p_equivalent": 0.3, "equal_within": 0.05, "decides": "about 4 replicates"}
+    row |= {
+        "region": 0.02,
+        "p": 0.2,
+        "p_equivalent": 0.3,
+        "equal_within": 0.05,
+        "decides": "about 4 replicates",
+    }
     *_, line, _, _, _, first, second = contrast([row])
     assert line.split() == [
         *("bpr", "at", "0.1", "+0.0100", "[+0.0000,", "+0.0200]", "undecided,", "capped,"),

@@ -1,0 +1,136 @@
+"""What intervals of measures cover: of crossed effects, and of users drawn from a stored run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robustbench_rec.analysis.estimate import Values
+from robustbench_rec.analysis.measures import MEASURES, Curve, measured
+from robustbench_rec.analysis.panels import panels_of
+from robustbench_rec.records.run import read_run
+
+pytestmark = pytest.mark.simulation
+LEVELS = (0.0, 0.1, 0.3, 0.5)
+WORLDS = 1500
+STORED = Path(__file__).parents[2] / "results" / "reference" / "false-negatives"
+NAMES = ("value", "retention", "excess", "kept", "excess_kept")
+
+
+def values(drawn, weights=None):
+    """Return (R, U) values, all there, as a point has them."""
+    weights = np.ones_like(drawn) if weights is None else weights
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    means = (weights * drawn).sum(axis=1)
+    return Values(tuple(range(len(drawn))), means, weights, drawn - means[:, None])
+
+
+def crossed(rng, mean, easy, users, replicates):
+    """Draw what a loss reaches: users differ, splits differ a little, and both together a lot."""
+    lucky = 0.004 * rng.standard_normal((replicates, 1))
+    return mean + easy + lucky + 0.15 * rng.standard_normal((replicates, users))
+
+
+def world(rng, users, replicates):
+    """Draw two losses and a baseline at each level, of the same users."""
+    easy = 0.2 * rng.standard_normal(users)
+    falls = {"one": 0.3, "other": 0.5}
+    floor = {x: crossed(rng, 0.1 - 0.05 * x, 0.5 * easy, users, replicates) for x in LEVELS}
+    return {
+        loss: Curve(
+            {
+                x: values(crossed(rng, 0.3 * (1 - fall * x), easy, users, replicates))
+                for x in LEVELS
+            },
+            {x: values(one) for x, one in floor.items()},
+        )
+        for loss, fall in falls.items()
+    }
+
+
+def true_value(name, fall):
+    at = {x: 0.3 * (1 - fall * x) for x in LEVELS}
+    base = {x: 0.1 - 0.05 * x for x in LEVELS}
+    if name == "value":
+        return at[0.5]
+    whole, lead = ({x: at[x] - cut * base[x] for x in LEVELS} for cut in (0, 1))
+    heights = np.array([one[x] / one[0.0] for one in (whole, lead) for x in LEVELS]).reshape(2, -1)
+    heights = heights[int("excess" in name)]
+    return heights[-1] if "kept" not in name else np.trapezoid(heights, LEVELS) / LEVELS[-1]
+
+
+def covered(hits, n=WORLDS):
+    """Say whether 93 to 97% are covered, as far as so many worlds can tell; or a little more."""
+    slack = 2 * np.sqrt(0.05 * 0.95 / n)
+    return 0.93 - slack <= hits / n <= 0.975 + slack
+
+
+@pytest.mark.parametrize("replicates", [3, 5, 10])
+@pytest.mark.parametrize("name", NAMES)
+def test_intervals_of_crossed_effects_cover(name, replicates):
+    rng, hits, different = np.random.default_rng(replicates), 0, 0
+    for _ in range(WORLDS):
+        curves = world(rng, 200, replicates)
+        one, other = measured(MEASURES[name], [curves["one"], curves["other"]], LEVELS)
+        low, high = one.interval
+        hits += low <= true_value(name, 0.3) <= high
+        low, high = (one - other).interval
+        different += low <= true_value(name, 0.3) - true_value(name, 0.5) <= high
+    assert covered(hits), hits / WORLDS
+    assert covered(different), different / WORLDS
+
+
+@pytest.mark.parametrize("replicates", [3, 5])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("perturbation", ["negative_contamination", "hidden_positives"])
+def test_intervals_of_users_and_replicates_drawn_from_a_stored_run_cover(
+    perturbation, name, replicates
+):
+    """The run's users and replicates are the population; what they all give is the truth."""
+    (panel,) = [
+        one
+        for one in panels_of(read_run(STORED))
+        if one.names["perturbation"] == perturbation
+        and one.names["metric"] == "ndcg@20"
+        and not one.is_floor
+    ]
+    losses = [next(one for one in panel.losses if one.startswith(name)) for name in ("drrl", "bpr")]
+    whole = {
+        (loss, source, x): dense(getattr(panel.curves[loss], source)[x])
+        for loss in losses
+        for source in ("values", "baseline")
+        for x in panel.levels
+    }
+    truth = [one.value for one in drawn(whole, losses, panel.levels, name, None, None)]
+    rng, hits, different = np.random.default_rng(0), 0, 0
+    shape = next(iter(whole.values())).shape
+    for _ in range(WORLDS // 3):
+        rows, users = rng.integers(shape[0], size=replicates), rng.integers(shape[1], size=300)
+        one, other = drawn(whole, losses, panel.levels, name, rows, users)
+        low, high = one.interval
+        hits += low <= truth[0] <= high
+        low, high = (one - other).interval
+        different += low <= truth[0] - truth[1] <= high
+    assert covered(hits, WORLDS // 3), hits / (WORLDS // 3)
+    assert covered(different, WORLDS // 3), different / (WORLDS // 3)
+
+
+def dense(held):
+    """Return the values of users who stand in all replicates."""
+    tested = ~np.isnan(held.deviations).any(axis=0)
+    return (held.deviations + held.means[:, None])[:, tested]
+
+
+def drawn(whole, losses, levels, name, rows, users):
+    """Return a measure of each loss, of some replicates and users of a run."""
+    some = np.s_[:] if rows is None else np.ix_(rows, users)
+    curves = [
+        Curve(
+            *(
+                {x: values(whole[loss, of, x][some]) for x in levels}
+                for of in ("values", "baseline")
+            )
+        )
+        for loss in losses
+    ]
+    return measured(MEASURES[name], curves, levels)
