@@ -229,7 +229,9 @@ def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, checkout, refe
     assert {path.name for path in place.iterdir()} == {*listed, "drawn.json"}
     assert [f"  {path}" for path in drawn if path.suffix == ".png"] == said[1:]
     assert not [path for path in Path("reference").iterdir() if path.name.startswith("figures.")]
-    alone = save_all(drawings_of(curves(read_run(reference).results)), tmp_path / "alone")
+    run = read_run(reference)
+    drawn_alone = drawings_of(curves(run).replace(run.manifest.short_labels))
+    alone = save_all(drawn_alone, tmp_path / "alone")
     assert {path.name for path in drawn} <= {path.name for path in alone}
     for path in drawn:
         assert path.read_bytes() == (tmp_path / "alone" / path.name).read_bytes()
@@ -384,7 +386,7 @@ def test_compare_prints_published_values_beside_ours(tmp_path, beside, command):
     assert f"beside published values: robustbench-rec compare {place}" in done.stdout
     drawn = place / "figures" / "synthetic-mf-hidden_positives-ndcg_at_20.png"
     run = read_run(place)
-    unpublished = drawings_of(curves(run.results.replace(run.manifest.short_labels)))
+    unpublished = drawings_of(curves(run).replace(run.manifest.short_labels))
     alone = save_all(unpublished, tmp_path / "alone", formats=("png",))
     assert drawn.name in {path.name for path in alone}
     assert drawn.read_bytes() != (tmp_path / "alone" / drawn.name).read_bytes()
