@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from robustbench_rec.analysis.asked import label_asked
 from robustbench_rec.analysis.estimate import Estimate
 from robustbench_rec.analysis.intervals import interval_text, replicates_on
 from robustbench_rec.analysis.marks import joined
@@ -14,7 +15,6 @@ from robustbench_rec.analysis.measures import MEASURES, Levels, measured
 from robustbench_rec.analysis.panels import KEY, PANEL, Panel, panels_of
 from robustbench_rec.analysis.points import of_suite
 from robustbench_rec.analysis.verdicts import REGION, judged
-from robustbench_rec.components.labels import nearest_label, one_meant
 from robustbench_rec.errors import InputError
 from robustbench_rec.records.run import Run
 
@@ -65,9 +65,8 @@ def contrasts(results: Run | pd.DataFrame, against: str, region: float = REGION)
 
     """
     panels = [panel for panel in panels_of(results) if not panel.is_floor]
-    specs = results.manifest.specs.get("loss", {}) if isinstance(results, Run) else {}
     losses = list(dict.fromkeys(loss for panel in panels for loss in panel.losses))
-    loss = _named(against, losses, specs)
+    loss = label_asked("loss", against, losses, results)
     found = list(_once(one for panel in panels for one in _of_panel(panel, loss)))
     if not found:
         raise InputError(f"no other loss was run where loss {loss} was, at any level")
@@ -150,15 +149,3 @@ def _flags(found: pd.DataFrame, frame: pd.DataFrame, against: str) -> list[str]:
         else:
             told.append(joined(of_level[(*curve, row["level"])] for curve in pair))
     return told
-
-
-def _named(asked: str, losses: list[str], specs: Any) -> str:
-    found = one_meant(asked, {specs.get(one, one): one for one in losses})
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"loss {asked!r} may mean {' or '.join(found)}; say which")
-    were = ", ".join(losses) or "none"
-    raise InputError(
-        f"loss {asked!r} was not run{nearest_label(asked, losses)} (these were: {were})"
-    )

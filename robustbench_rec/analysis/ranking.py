@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from robustbench_rec.analysis.asked import label_asked, labels_asked
 from robustbench_rec.analysis.estimate import Estimate
 from robustbench_rec.analysis.intervals import interval_text, replicates_on
 from robustbench_rec.analysis.marks import joined
@@ -16,7 +17,7 @@ from robustbench_rec.analysis.measures import MEASURES, Curve, Levels, Measure, 
 from robustbench_rec.analysis.panels import KEY, PANEL, Panel, panels_of
 from robustbench_rec.analysis.points import of_suite
 from robustbench_rec.analysis.verdicts import ALPHA, holm, p_different
-from robustbench_rec.components.labels import AXES, nearest_label, one_meant
+from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.records.run import Run
 
@@ -78,20 +79,20 @@ def rank(
     named = results.manifest.metrics if isinstance(results, Run) else frame["metric"].unique()
     metric = _metric([str(one) for one in named], metric)
     panels = [one for one in panels_of(results) if _is_ranked(one, metric)]
+    if not panels:
+        raise InputError(
+            f"nothing to rank: no perturbation has a level 0 and another one, in {metric}"
+        )
     if perturbation is not None:
         held = list(dict.fromkeys(one.names["perturbation"] for one in panels))
-        wanted = _meant("perturbation", perturbation, held, results)
+        wanted = labels_asked("perturbation", perturbation, held, results)
         panels = [one for one in panels if one.names["perturbation"] in wanted]
     if "reference" in MEASURES[by].beside:
         if reference is None:
             raise InputError(f"{by} needs a reference loss: --reference LOSS")
         held = list(dict.fromkeys(loss for one in panels for loss in one.losses))
-        (against,) = _meant("loss", reference, held, results)[:1]
+        against = label_asked("loss", reference, held, results)
         panels = [_beside(one, against) for one in panels]
-    if not panels:
-        raise InputError(
-            f"nothing to rank: no perturbation has a level 0 and another one, in {metric}"
-        )
     beaten = _beaten(panels, MEASURES[by])
     rows = [
         row
@@ -108,18 +109,6 @@ def _metric(held: Sequence[str], asked: str | None) -> str:
         return asked or held[0]
     known = ", ".join(held) or "none"
     raise InputError(f"no metric {asked!r} here{nearest(str(asked), held)} (known: {known})")
-
-
-def _meant(axis: str, asked: str, held: list[str], results: Run | pd.DataFrame) -> list[str]:
-    """Return the labels that a user may mean on an axis: one, or all variants of a name."""
-    specs = results.manifest.specs.get(axis, {}) if isinstance(results, Run) else {}
-    found = one_meant(asked, {specs.get(one, one): one for one in held})
-    if not found:
-        were = ", ".join(held) or "none"
-        raise InputError(
-            f"{axis} {asked!r} was not run{nearest_label(asked, held)} (these were: {were})"
-        )
-    return list(found)
 
 
 def _beside(panel: Panel, reference: str) -> Panel:

@@ -83,6 +83,9 @@ def test_relative_error_is_of_what_a_reference_loses_and_less_is_better():
         rank(world(), by="relative_error")
     with pytest.raises(InputError, match="loss 'sofmax' was not run; did you mean 'softmax'"):
         rank(world(), by="relative_error", reference="sofmax")
+    two = world({"psl(tau=0.1)": 0.1, "psl(tau=0.2)": 0.2})
+    with pytest.raises(InputError, match=r"loss 'psl' may mean psl\(tau=0.1\) or psl\(.*; say w"):
+        rank(two, by="relative_error", reference="psl")
 
 
 def test_the_stability_of_lists_stands_beside_the_rest():
