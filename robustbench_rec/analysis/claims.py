@@ -6,15 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from robustbench_rec.analysis.estimate import Estimate
+from robustbench_rec.analysis.intervals import interval_text
+from robustbench_rec.analysis.marks import joined
 from robustbench_rec.analysis.measures import MEASURES, Levels, measured
 from robustbench_rec.analysis.panels import Panel, panels_of
+from robustbench_rec.analysis.points import of_suite
+from robustbench_rec.analysis.two_way import LEAST
 from robustbench_rec.analysis.verdicts import (
     ALPHA,
     REGION,
     holm,
+    p_beyond,
     p_different,
     p_equivalent,
     what_decides,
@@ -27,10 +33,11 @@ from robustbench_rec.records.run import Run
 
 CLAIMED = [
     *("says", "dataset", "backbone", "verdict", "about"),
-    *("effect", "low", "high", "p", "beaten_by", "decides"),
+    *("effect", "low", "high", "interval", "p", "beaten_by", "decides", "flags"),
 ]
 USED = "utilisation"
 """The diagnostic that says how many negatives have a weight."""
+BOTH_WAYS = "levels point both ways"
 HOW_TO_ADD = (
     'add tables to the suite\'s file, as in [[claim]] says = "A keeps more than B", kind = '
     '"keeps-more", loss = ..., than = ..., perturbation = ..., and run it again; what is done is '
@@ -49,6 +56,8 @@ class Case:
             within `margin`; none where the run lacks what it needs.
         rivals: loss -> what it keeps more than the claim's loss under its perturbation.
         untested: why not, if so.
+        lacking: losses that cannot be held against it there.
+        flags: of any cell of the losses that it is about.
 
     """
 
@@ -60,6 +69,8 @@ class Case:
     margin: float = 0.0
     rivals: Mapping[str, Estimate] = field(default_factory=dict)
     untested: str = ""
+    lacking: tuple[str, ...] = ()
+    flags: str = ""
 
 
 def claims(run: Run) -> pd.DataFrame:
@@ -72,9 +83,10 @@ def claims(run: Run) -> pd.DataFrame:
     Returns:
         One row a claim, data set and backbone: `says`, `dataset`, `backbone`, `verdict`
         ("confirmed", "refuted", "not refuted", "undecided", "untested", "not run"), `about`,
-        `effect` with `low`, `high`, the least certain one with its 95% interval, `p`, adjusted,
-        `beaten_by`, the losses that keep more under the claim's perturbation than its loss, and
-        `decides`, what would decide, or why nothing was tested.
+        `effect` with `low`, `high`, the least certain one with its interval, which `interval`
+        names, `p`, adjusted, `beaten_by`, the losses that keep more under the claim's perturbation
+        than its loss, `decides`, what would decide, or why nothing was tested, and `flags` of the
+        cells of its losses.
 
     Raises:
         InputError: the suite makes no claim, or a table of the run is not whole.
@@ -87,6 +99,9 @@ def claims(run: Run) -> pd.DataFrame:
     metric = manifest.metrics[0]
     panels = [one for one in panels_of(run) if not one.is_floor and one.names["metric"] == metric]
     cases = [case for claim in manifest.claims for case in _cases(claim, run, panels)]
+    frame = of_suite(run)
+    for case in cases:
+        case.flags = _flags(case, frame)
     raw = [p for case in cases for p in _tests(case)]
     adjusted = iter(holm(raw).tolist())
     rows = [_judged(case, [next(adjusted) for _ in _tests(case)], len(raw)) for case in cases]
@@ -104,15 +119,25 @@ def _cases(claim: Claim, run: Run, panels: Sequence[Panel]) -> Iterator[Case]:
         under = [one for one in its if one.names["perturbation"] == claim.perturbation]
         if under:
             case.rivals = _rivals(under[0], claim.loss)
+            others = (one for one in under[0].losses if one not in (claim.loss, *case.rivals))
+            case.lacking = tuple(others)
         if claim.kind == "keeps-more" and under:
             _keeps_more(case, under[0])
         elif claim.kind == "not-beaten" and under:
             case.about = f"kept up to {under[0].levels[-1]:g}"
         elif claim.kind == "equivalent":
-            _equivalent(case, its[0])
+            _equivalent(case, its)
         elif claim.kind == "uses-less":
             _uses_less(case, run)
         yield case
+
+
+def _flags(case: Case, frame: pd.DataFrame) -> str:
+    """Return what the cells of a claim's losses are marked with, of clean data or under it."""
+    mine = frame[frame["loss"].isin([case.claim.loss, case.claim.than])]
+    mine = mine[(mine["dataset"] == case.dataset) & (mine["backbone"] == case.backbone)]
+    under = mine["perturbation"] == case.claim.perturbation
+    return joined(mine.loc[under if case.claim.perturbation else mine["level"] == 0, "flags"])
 
 
 def _keeps_more(case: Case, panel: Panel) -> None:
@@ -123,12 +148,15 @@ def _keeps_more(case: Case, panel: Panel) -> None:
     case.effects = [both[0] - both[1] for both in found if both] if None not in found else ()
 
 
-def _equivalent(case: Case, panel: Panel) -> None:
-    pair = _pair(panel, case.claim)
-    both = measured(MEASURES["value"], pair, (0.0,)) if pair else None
-    case.about = f"clean {panel.names['metric']}"
-    if both:
-        case.effects, case.margin = [both[0] - both[1]], REGION * abs(both[1].value)
+def _equivalent(case: Case, panels: Sequence[Panel]) -> None:
+    """Compare clean values, under whichever perturbation both losses have a level 0."""
+    case.about = f"clean {panels[0].names['metric']}"
+    for panel in panels:
+        pair = _pair(panel, case.claim)
+        both = measured(MEASURES["value"], pair, (0.0,)) if pair else None
+        if both:
+            case.effects, case.margin = [both[0] - both[1]], REGION * abs(both[1].value)
+            return
 
 
 def _uses_less(case: Case, run: Run) -> None:
@@ -159,7 +187,7 @@ def _rivals(panel: Panel, loss: str) -> dict[str, Estimate]:
     for other in panel.losses:
         pair = [panel.curves[other], panel.curves[loss]]
         both = measured(MEASURES["kept"], pair, levels) if other != loss else None
-        if both:
+        if both and both[0].value == both[0].value and both[1].value == both[1].value:
             found[other] = both[0] - both[1]
     return found
 
@@ -182,39 +210,59 @@ def _degenerate(claim: Claim, run: Run, dataset: str, backbone: str) -> str:
 
 def _tests(case: Case) -> list[float]:
     """Return the raw p values of a case: of its effects, of equivalence, of its rivals."""
-    found = [p_different(one) for one in case.effects]
     if case.claim.kind == "equivalent":
+        found = [p_beyond(one, case.margin) for one in case.effects]
         found += [p_equivalent(one, case.margin) for one in case.effects]
+    else:
+        found = [p_different(one) for one in case.effects]
     return found + [p_different(one) for one in case.rivals.values()]
 
 
 def _judged(case: Case, p: Sequence[float], family: int) -> dict[str, Any]:
     """Return a row of the table."""
-    n = len(case.effects)
     of_rivals = zip(case.rivals.items(), p[len(p) - len(case.rivals) :], strict=True)
     beaten = tuple(loss for (loss, more), at in of_rivals if at <= ALPHA and more.value > 0)
     row: dict[str, Any] = dict.fromkeys(CLAIMED)
     row |= {"says": case.claim.says, "dataset": case.dataset, "backbone": case.backbone}
-    row |= {"about": case.about, "beaten_by": beaten, "decides": ""}
+    row |= {"about": case.about, "beaten_by": beaten, "decides": "", "flags": case.flags}
     if case.untested:
         return row | {"verdict": "untested", "decides": case.untested}
     if case.claim.kind == "not-beaten":
-        if not case.rivals:
-            return row | {"verdict": "not run"}
-        return row | {"verdict": "refuted" if beaten else "not refuted"}
-    if not n:
+        return row | _not_beaten(case, beaten)
+    if not case.effects:
         return row | {"verdict": "not run"}
-    one = case.effects[max(range(n), key=lambda at: p[at])]
+    effects = p[: len(case.effects)]
+    one = case.effects[max(range(len(effects)), key=lambda at: effects[at])]
     row |= {"effect": one.value, "low": one.interval.low, "high": one.interval.high}
+    row |= {"interval": interval_text(one.n_replicates, users=one.n_users > 1)}
     if case.claim.kind == "equivalent":
-        different, same = p[0], p[1]
-        word = "confirmed" if same <= ALPHA else "refuted" if different <= ALPHA else "undecided"
-        row |= {"p": different if word == "refuted" else same}
+        beyond, within = p[0], p[1]
+        word = "confirmed" if within <= ALPHA else "refuted" if beyond <= ALPHA else "undecided"
+        row |= {"p": beyond if word == "refuted" else within}
     else:
-        worst, signs = max(p[:n]), {one.value > 0 for one in case.effects}
-        word = "undecided" if worst > ALPHA or len(signs) > 1 else "refuted"
-        word = "confirmed" if word == "refuted" and signs == {True} else word
-        row |= {"p": worst}
+        word = _one_sided([each.value for each in case.effects], effects)
+        row |= {"p": max(effects)}
     if word == "undecided":
-        row |= {"decides": what_decides(one, case.margin, family)}
+        both_ways = len({each.value > 0 for each in case.effects}) > 1
+        decides = BOTH_WAYS if both_ways else what_decides(one, case.margin, family)
+        row |= {"decides": decides}
     return row | {"verdict": word}
+
+
+def _one_sided(values: Sequence[float], p: Sequence[float]) -> str:
+    """Return what effects come to that must all be above 0."""
+    if max(p) > ALPHA or len({value > 0 for value in values}) > 1:
+        return "undecided"
+    return "confirmed" if values[0] > 0 else "refuted"
+
+
+def _not_beaten(case: Case, beaten: tuple[str, ...]) -> dict[str, str]:
+    """Say whether any loss beats the claim's own, and which could not be held against it."""
+    told = f"not compared: {', '.join(case.lacking)}" if case.lacking else ""
+    if beaten:
+        return {"verdict": "refuted", "decides": told}
+    if not case.rivals:
+        return {"verdict": "not run", "decides": told}
+    if all(np.isnan(p_different(one)) for one in case.rivals.values()):
+        return {"verdict": "undecided", "decides": f"{LEAST} replicates at least"}
+    return {"verdict": "not refuted", "decides": told}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from robustbench_rec.analysis.asked import label_asked
@@ -56,7 +57,7 @@ def contrasts(results: Run | pd.DataFrame, against: str, region: float = REGION)
         `against`; `region` is as given. `p`, `p_equivalent`, `equal_within`, `verdict` and
         `decides` are those of `verdicts.Verdict`. `flags` are those of any cell of the two losses
         that the quantity is of. A replicate that lacks what a quantity needs is left out of it, and
-        a quantity without one.
+        a quantity without one, or that is not defined, as a share of what may be 0.
 
     Raises:
         InputError: `against` is none of the losses, may mean several, or has no replicate in
@@ -103,7 +104,7 @@ def _of_panel(panel: Panel, against: str) -> Iterator[Contrast]:
         for loss in panel.losses:
             pair = [panel.curves[loss], panel.curves[against]]
             both = measured(MEASURES[quantity], pair, at) if loss != against else None
-            if both is None:
+            if both is None or any(np.isnan(one.value) for one in both):
                 continue
             mine, its = both
             clean = pair[1].values.get(0.0)

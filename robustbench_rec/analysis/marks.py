@@ -19,7 +19,8 @@ MARKS = ["realised", "flags"]
 
 def joined(marks: Iterable[object]) -> str:
     """Return each flag that is among some cells' `flags` once, sorted, with a space between."""
-    return " ".join(sorted({flag for told in marks for flag in str(told).split()}))
+    told = (one for one in marks if isinstance(one, str))  # others are missing
+    return " ".join(sorted({flag for one in told for flag in one.split()}))
 
 
 def marked(rows: pd.DataFrame, frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

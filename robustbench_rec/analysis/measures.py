@@ -54,6 +54,7 @@ class Measure:
         says, rewards, hides: in words.
         of: its value, of means and one or more levels, ascending.
         relative: whether it needs level 0 too.
+        over_levels: whether it is of all levels, and not of the last alone.
         beside: what else of a curve it needs.
         sign: 1 where more is better, -1 where less is.
 
@@ -65,12 +66,14 @@ class Measure:
     hides: str
     of: Callable[[Means, Levels], Estimate]
     relative: bool = True
+    over_levels: bool = False
     beside: tuple[Literal["baseline", "reference"], ...] = ()
     sign: Literal[1, -1] = 1
 
     def needs(self, curve: Curve, levels: Levels) -> list[Values] | None:
         """Return the values that it is made of; None where the curve lacks any."""
-        wanted = sorted({*levels, 0.0} if self.relative else set(levels))
+        asked = levels if self.over_levels else levels[-1:]
+        wanted = sorted({*asked, 0.0} if self.relative else set(asked))
         sources = [curve.values, *(getattr(curve, name) for name in self.beside)]
         if not all(level in source for source in sources for level in wanted):
             return None
@@ -94,9 +97,10 @@ def excess(means: Means, levels: Levels) -> Estimate:
 
 
 def _share(part: Estimate, whole: Estimate) -> Estimate:
-    """Divide; a share of what may be 0, as its 95% interval has it, is not defined."""
-    low, high = whole.interval
-    return part / (float("nan") if low <= 0 <= high else whole)
+    """Divide; a share of what may be 0 or less, as its 95% interval has it, is not defined."""
+    low = whole.interval.low
+    least = whole.value if low != low else low
+    return part / (whole if least > 0 else float("nan"))
 
 
 def area(of: Callable[[Means, Levels], Estimate], means: Means, levels: Levels) -> Estimate:
@@ -160,6 +164,7 @@ MEASURES = {
             rewards="as retention, with weight on whichever levels were chosen",
             hides="where on the way the loss fell",
             of=kept,
+            over_levels=True,
         ),
         Measure(
             "excess_kept",
@@ -167,6 +172,7 @@ MEASURES = {
             rewards="as excess, with weight on whichever levels were chosen",
             hides="where on the way the lead fell",
             of=excess_kept,
+            over_levels=True,
             beside=("baseline",),
         ),
         Measure(
@@ -175,6 +181,7 @@ MEASURES = {
             rewards="losing less of the metric, whatever there was to lose",
             hides="how good the loss was; it says nothing where the reference may lose nothing",
             of=relative_error,
+            over_levels=True,
             beside=("reference",),
             sign=-1,
         ),

@@ -36,20 +36,18 @@ def points(results: Run | pd.DataFrame) -> dict[Point, Values]:
     check_unique(rows, [*POINT, "replicate"])
     users = _users(results) if isinstance(results, Run) else {}
     over_all = isinstance(results, Run) and results.manifest.averaging == "all-users"
+    known = _known(rows, users)
     found = {}
     for at, group in rows.groupby(POINT, sort=False):
         its = group.sort_values("replicate")
         replicates = tuple(int(one) for one in its["replicate"])
         means = its["value"].to_numpy(dtype=np.float64)
-        *point, level = at
-        cells = [(*point, level, replicate) for replicate in replicates]
-        known = [users[cell] for cell in cells if cell in users]
-        if len(known) == len(cells):
-            weights, deviations = _of_users(known)
+        if (at[0], at[4]) in known:
+            weights, deviations = _of_users([users[(*at, replicate)] for replicate in replicates])
             if over_all:  # whoever has no test item counts 0
                 deviations *= its["evaluated"].to_numpy()[:, None]
         else:
-            weights, deviations = np.ones((len(cells), 1)), np.zeros((len(cells), 1))
+            weights, deviations = np.ones((len(means), 1)), np.zeros((len(means), 1))
         found[at] = Values(replicates, means, weights, deviations)
     return found
 
@@ -80,6 +78,13 @@ def check_unique(values: pd.DataFrame, keys: list[str]) -> None:
     if len(repeated):
         where = ", ".join(f"{key} {repeated.iloc[0][key]}" for key in keys)
         raise ValueError(f"two values for one point ({where}); take one suite at a time")
+
+
+def _known(rows: pd.DataFrame, users: Mapping[Point, object]) -> set[tuple[str, str]]:
+    """Return each (dataset, metric) of which every cell has its users: they can be combined."""
+    held = [key in users for key in rows[[*POINT, "replicate"]].itertuples(index=False, name=None)]
+    whole = rows.assign(held=held).groupby(["dataset", "metric"])["held"].all()
+    return set(whole[whole].index)
 
 
 def _users(run: Run) -> Mapping[Point, tuple[NDArray[np.float16], NDArray[np.float16]]]:

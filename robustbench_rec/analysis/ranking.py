@@ -220,11 +220,12 @@ def told(ranked: pd.DataFrame) -> Iterator[str]:
             yield f"Under {where} no loss has a score."
             continue
         first = scored.iloc[0]
-        top = scored.loc[scored["top"], "loss"].tolist()
-        others = [loss for loss in top if loss != first["loss"]]
-        says = f"Under {where} {first['loss']} is the most robust in {metric} by {first['by']}"
+        others = scored.loc[scored["top"], "loss"].drop(first.name, errors="ignore").tolist()
+        says = f"Under {where} {first['loss']} comes first by {first['by']} of {metric}"
         says += f" ({_shown(first['score'], first['low'], first['high'])})"
-        if others:
+        if first["beaten_by"]:
+            says += f"; where both were run {_and(first['beaten_by'])} beats it"
+        elif others:
             says += f"; {_and(others)} cannot be told from it"
         elif len(scored) > 1:
             says += "; each other loss is beaten by some"

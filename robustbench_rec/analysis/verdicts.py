@@ -6,6 +6,7 @@ the chance of any false "higher", "lower" or "equivalent" among them is at most 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_rec.analysis.estimate import Estimate
-from robustbench_rec.analysis.two_way import LEAST
+from robustbench_rec.analysis.two_way import LEAST, Variance
 
 ALPHA = 0.05
 REGION = 0.02
 """A difference below this share of the reference's clean value counts as none."""
-MOST_REPLICATES = 200
-"""Beyond so many replicates nobody goes."""
+MOST_REPLICATES, EVER = 200, 10**6
+"""Beyond so many replicates nobody goes, and more than the other number leave users alone."""
 SOME_USERS = "no number of replicates: users decide; more data"
 
 
@@ -97,26 +98,23 @@ def _word(difference: Estimate, p: float, p_equivalent: float) -> str:
 
 def p_different(difference: Estimate) -> float:
     """Return the two-sided p value of no difference; NaN where no spread is known."""
-    if difference.value == 0:
-        return 1.0
-    return 2 * _tail(abs(difference.value), difference)
+    return _different(difference.value, difference.variance)
+
+
+def _different(value: float, spread: Variance) -> float:
+    return 1.0 if value == 0 else 2 * spread.tail(abs(value))
 
 
 def p_equivalent(difference: Estimate, margin: float) -> float:
     """Return the greater p value of two one-sided tests of a difference beyond +-margin."""
     if difference.value == 0 and difference.variance.total == 0:
         return 0.0
-    return _tail(margin - abs(difference.value), difference)
+    return difference.variance.tail(margin - abs(difference.value))
 
 
-def _tail(distance: float, difference: Estimate) -> float:
-    """Return the chance of more than a distance, in Student's t with the difference's df."""
-    from scipy.special import stdtr
-
-    error = difference.variance.standard_error
-    if not error > 0:
-        return float("nan")  # no spread to judge by
-    return float(stdtr(difference.variance.df, -distance / error))
+def p_beyond(difference: Estimate, margin: float) -> float:
+    """Return the p value of a difference that is at most a margin, on the side where it lies."""
+    return difference.variance.tail(abs(difference.value) - margin)
 
 
 def smallest_region(difference: Estimate) -> float:
@@ -128,23 +126,25 @@ def smallest_region(difference: Estimate) -> float:
 def what_decides(difference: Estimate, margin: float, family: int) -> str:
     """Say how many replicates would decide, if the difference and its spread stay as they are.
 
-    With A, B, E the parts of `two_way.Variance` and R replicates, R' of them have the variance
-    max(A - E, 0) + (max(B - E, 0) + E) R / R'. Users stay as many as they are.
+    With A, B, E the parts of `two_way.Variance` and R replicates, R' of them have the parts
+    max(A - E, 0) + E R / R', B R / R' and E R / R'. Users stay as many as they are, and the
+    difference counts as if its p value were the least of the family.
     """
-    from scipy.special import ndtri
-
     parts = difference.variance
+    if np.isnan(difference.value):
+        return "not defined: a clean value may be 0"
+    if parts.total == 0:
+        return "no spread to judge by"
     if np.isnan(parts.total) or np.isnan(parts.of_replicates):
         return f"{LEAST} replicates at least, to see their spread"
-    n = parts.n_replicates
-    of_users = 0.0 if np.isnan(parts.of_users) else max(parts.of_users - parts.of_both, 0.0)
-    of_replicates = max(parts.of_replicates - parts.of_both, 0.0) + parts.of_both
-    size = abs(difference.value)
-    two_sided, one_sided = (-float(ndtri(ALPHA / family / sides)) for sides in (2, 1))
-    reach = max(size / two_sided, (margin - size) / one_sided)
-    if reach**2 <= of_users:
-        return SOME_USERS
-    needed = int(np.ceil(n * of_replicates / (reach**2 - of_users)))
-    if needed > MOST_REPLICATES:
-        return f"more than {MOST_REPLICATES} replicates"
-    return f"about {max(needed, n + 1)} replicates"
+
+    def decided(n: int) -> bool:
+        spread = parts.with_replicates(n)
+        p = min(_different(difference.value, spread), spread.tail(margin - abs(difference.value)))
+        return p * family <= ALPHA
+
+    if not decided(MOST_REPLICATES):
+        return SOME_USERS if not decided(EVER) else f"more than {MOST_REPLICATES} replicates"
+    numbers = range(parts.n_replicates + 1, MOST_REPLICATES + 1)
+    needed = numbers[bisect_left(numbers, True, key=decided)]
+    return f"about {needed} replicates"

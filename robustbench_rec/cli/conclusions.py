@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -42,8 +43,8 @@ def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
     yield from _intervals(rows)
     yield (
         f"verdicts: a family of {2 * len(rows)} tests, of each row for a difference and for "
-        f"equivalence within {100 * rows[0]['region']:g}% of {against}'s clean value; p adjusted "
-        "by Holm, 5%"
+        f"equivalence within {100 * rows[0]['region']:g}% of {against}'s clean value, or so many "
+        "points of what is kept; p adjusted by Holm, 5%"
     )
     yield from flags_told(rows)
 
@@ -76,11 +77,24 @@ def ranking(rows: list[dict[Any, Any]]) -> Iterator[str]:
         yield from (f"  {line}" for line in aligned(block, right=(0, 3)))
         yield next(sentences)
         yield ""
+    yield from _ranking_notes(rows)
+
+
+def _ranking_notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
     by = MEASURES[rows[0]["by"]]
     yield f"{by.name}: {by.says}; rewards {by.rewards}; hides {by.hides}"
-    yield f"{TOP}: in the top group: no other loss beats it, p adjusted by Holm over all pairs, 5%"
-    yield from _intervals(rows)
+    yield (
+        f"{TOP}: in the top group: no other loss beats it; a family of {_pairs(rows)} pairs, p "
+        "adjusted by Holm, 5%"
+    )
+    yield from _intervals([row for row in rows if row["place"] is not None])
     yield from flags_told(rows)
+
+
+def _pairs(rows: list[dict[Any, Any]]) -> int:
+    """Return how many pairs of losses with a place were held against each other."""
+    placed = Counter(_where(row, row["perturbation"]) for row in rows if row["place"] is not None)
+    return sum(n * (n - 1) // 2 for n in placed.values())
 
 
 def ranking_tables(rows: list[dict[Any, Any]], form: Literal["pipe", "latex_booktabs"]) -> str:
@@ -98,7 +112,9 @@ def ranking_tables(rows: list[dict[Any, Any]], form: Literal["pipe", "latex_book
         + tabulate(block[1:], headers=block[0], tablefmt=form, disable_numparse=True)
         for where, block in _places(rows).items()
     ]
-    return "\n\n".join(tables)
+    return "\n\n".join(
+        [*tables, "\n".join(f"{remark} {note}".strip() for note in _ranking_notes(rows))]
+    )
 
 
 def _places(rows: list[dict[Any, Any]]) -> dict[str, Lines]:
@@ -144,8 +160,10 @@ def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
         yield click.style(says, bold=True)
         yield from (f"  {next(lines)}" for _ in block)
         yield ""
-    yield "[low, high]: 95%, each one at a time; of several levels the least certain one"
+    for interval in dict.fromkeys(row["interval"] for row in rows if row["interval"]):
+        yield f"[low, high]: {interval}; each one at a time, of several levels the least certain"
     yield "p: adjusted by Holm over all tests of all claims, those of what beats a loss among them"
+    yield from flags_told(rows)
 
 
 def _claimed(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -156,7 +174,7 @@ def _claimed(row: Mapping[str, Any]) -> tuple[str, ...]:
     beaten = f"beaten there by {', '.join(row['beaten_by'])}" if row["beaten_by"] else ""
     return (
         f"{row['dataset']}, {row['backbone']}",
-        row["verdict"],
+        ", ".join([row["verdict"], *row["flags"].split()]),
         row["about"],
         effect,
         "; ".join(filter(None, (beaten, row["decides"]))),

@@ -13,6 +13,10 @@ from robustbench_rec.records.run_folder import RunFolder
 KEEPS = {"softmax": 0.7, "drrl": 0.9, "ccl": 0.98, "twin": 0.7}
 """Loss -> what it keeps of .4 at the hardest level."""
 LEVELS = (0.0, 0.2, 0.4)
+CLEAN: dict[str, float] = {}
+"""What losses reach more, at every level."""
+LOWER: tuple[str, float] | None = None
+CAPPED: tuple[str, float] | None = None
 USED = {"softmax": 1.0, "drrl": 0.8, "ccl": 0.1, "twin": 1.0}
 
 
@@ -44,9 +48,11 @@ def judged(tmp_path):
                 loss, level, r = cell["loss"], cell["level"], cell["replicate"]
                 lost = 1 - (1 - KEEPS[loss]) * level / LEVELS[-1]
                 noise = spread * rng.standard_normal() * (level > 0 or loss == "ccl")
-                own = {"ndcg@20": easy[r] * lost + noise}
+                lower = 0.2 if (loss, level) == LOWER else 0.0
+                own = {"ndcg@20": easy[r] * lost + noise + CLEAN.get(loss, 0.0) - lower}
                 used = [(2, {"utilisation": USED[loss] + 0.001 * rng.standard_normal()})]
-                record = runs.record(id, level=level, replicate=r, metrics=own, best_epoch=2)
+                told = {"metrics": own, "best_epoch": 2, "capped": (loss, level) == CAPPED}
+                record = runs.record(id, level=level, replicate=r, **told)
                 folder.write(record.model_copy(update={"diagnostics_history": tuple(used)}), {})
         found = claims(read_run(folder.folder))
         assert list(found.columns) == CLAIMED
@@ -127,3 +133,29 @@ def test_a_loss_or_level_that_was_not_run_and_one_replicate(judged):
 def test_a_suite_without_claims_says_how_to_add_them(judged):
     with pytest.raises(InputError, match=r"suite 's' makes no claim; add tables to the suite's fi"):
         judged()
+
+
+def test_levels_that_point_both_ways_are_decided_by_no_number_of_replicates(judged, monkeypatch):
+    monkeypatch.setitem(globals(), "KEEPS", KEEPS | {"drrl": 1.3})
+    more = claim()
+    assert judged(more)[more.says]["verdict"] == "confirmed"
+    monkeypatch.setitem(globals(), "LOWER", ("drrl", 0.2))
+    found = judged(more)[more.says]
+    assert (found["verdict"], found["decides"]) == ("undecided", "levels point both ways")
+
+
+def test_a_difference_that_is_there_does_not_refute_equivalence_but_one_beyond_the_region_does(
+    judged, monkeypatch
+):
+    near = claim("equivalent", loss="ccl")
+    monkeypatch.setitem(globals(), "CLEAN", {"ccl": 0.0075})  # 1.9% of .4
+    assert judged(near, spread=0.0015)[near.says]["verdict"] != "refuted"
+    monkeypatch.setitem(globals(), "CLEAN", {"ccl": 0.05})
+    assert judged(near, spread=0.0015)[near.says]["verdict"] == "refuted"
+
+
+def test_flags_of_the_losses_stand_beside_their_claims(judged, monkeypatch):
+    monkeypatch.setitem(globals(), "CAPPED", ("drrl", 0.4))
+    found = judged(claim(), claim(loss="ccl"))
+    assert found["drrl keeps-more softmax"]["flags"] == "capped"
+    assert found["ccl keeps-more softmax"]["flags"] == ""

@@ -51,7 +51,7 @@ def test_another_measure_ranks_otherwise_and_the_sentence_says_so():
     assert rank(both, by="retention")["loss"].iloc[0] == "weak"
     assert rank(both, by="value")["loss"].iloc[0] == "strong"
     (says,) = told(rank(both))
-    assert says.startswith("Under p on d, mf weak is the most robust in ndcg@20 by kept (0.9")
+    assert says.startswith("Under p on d, mf weak comes first by kept of ndcg@20 (0.9")
 
 
 def test_a_lead_that_may_be_none_has_no_excess():
@@ -59,6 +59,18 @@ def test_a_lead_that_may_be_none_has_no_excess():
     assert rank(level)["excess"].isna().all()
     with pytest.raises(InputError, match="no measure named 'exces'; did you mean 'excess'"):
         rank(level, by="exces")
+
+
+def test_a_loss_below_the_baseline_has_no_lead_to_keep():
+    found = rank(world({"low": 0.5}, start=0.05), by="excess")
+    assert found["score"].isna().all()
+
+
+def test_a_loss_that_lacks_a_level_between_still_has_what_it_reaches_at_the_last():
+    whole = world()
+    holed = whole[~((whole["loss"] == "ccl") & (whole["level"] == 0.1))]
+    assert rank(holed)["loss"].tolist() == ["softmax", "bpr", "ccl"]
+    assert rank(holed, by="retention")["loss"].tolist()[0] == "ccl"
 
 
 def test_who_leads_by_retention_and_by_excess_is_told_where_they_differ():

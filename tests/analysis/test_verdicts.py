@@ -77,15 +77,40 @@ def test_users_may_decide_where_no_number_of_replicates_does():
 
 
 def test_so_many_replicates_as_are_said_decide():
-    """Where replicates are all the spread, it is the number of a z test at the family's level."""
+    """Where replicates are all the spread, it is the number of a t test at the family's level."""
     rng = np.random.default_rng(2)
     values = np.repeat(rng.standard_normal((6, 1)) * 0.1 + 0.05, 50, axis=1)
     one = estimate(values)
     (found,) = judged([one], [0.0])
     needed = int(found.decides.split()[1])
-    z = stats.norm.ppf(1 - ALPHA / 2 / 2)
     spread = values[:, 0].std(ddof=1)
-    assert one.value / (spread / np.sqrt(needed)) >= z > one.value / (spread / np.sqrt(needed - 1))
+
+    def p_of(n):
+        return 2 * stats.t.sf(one.value / (spread / np.sqrt(n)), n - 1)
+
+    assert p_of(needed) <= ALPHA / 2 < p_of(needed - 1)
+
+
+def test_where_users_are_all_the_spread_p_values_are_those_of_a_t_test_over_users():
+    rng = np.random.default_rng(3)
+    users = np.repeat(0.3 * rng.standard_normal((1, 80)) + 0.05, 4, axis=0)
+    expected = stats.ttest_1samp(users[0], 0).pvalue
+    assert p_different(estimate(users)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("replicates", [2, 3, 5])
+@pytest.mark.parametrize("of_replicates", [0.004, 0.02, 0.2])
+def test_families_keep_their_error_whatever_share_of_the_spread_replicates_have(
+    replicates, of_replicates
+):
+    """Seventy differences that are independent nulls, of 100 users."""
+    rng, families, wrong = np.random.default_rng(0), 200, 0
+    for _ in range(families):
+        nulls = [drawn(rng, 0.05, of_replicates, 0.1, (replicates, 100)) for _ in range(70)]
+        told = judged([estimate(one) for one in nulls], [0.0] * 70)
+        wrong += any(one.word in ("higher", "lower") for one in told)
+    assert wrong / families <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / families), wrong / families
 
 
 @pytest.mark.simulation
