@@ -148,7 +148,8 @@ def _factors(df: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         logs.append(low + (high - low) * (nodes + 1) / 2)
         shares.append((high - low) * weights / 2)
     chances = np.exp(np.concatenate(logs))
-    return df / 2 / gammaincinv(df / 2, chances), chances * np.concatenate(shares)
+    factors = df / 2 / gammaincinv(df / 2, chances)
+    return np.asarray(factors, np.float64), np.asarray(chances * np.concatenate(shares), np.float64)
 
 
 def variance(psi: NDArray[np.float64]) -> Variance:
