@@ -155,3 +155,19 @@ def test_values_that_are_all_equal_invent_nothing(value):
     assert found["top"].tolist() == ([True] * 3 if value else [False] * 3)
     assert set(found["beaten_by"]) == {()}
     assert found["score"].dropna().tolist() == ([1.0] * 3 if value else [])
+
+
+@pytest.mark.simulation
+def test_in_null_worlds_a_loss_beats_another_at_most_as_often_as_said():
+    rng, worlds, wrong = np.random.default_rng(0), 400, 0
+    losses, levels, replicates = [f"loss{at}" for at in range(8)], (0.0, 0.2, 0.4), range(5)
+    for _ in range(worlds):
+        lucky = 0.02 * rng.standard_normal(5)
+        rows = [
+            (loss, level, r, 0.3 - 0.2 * level + lucky[r] + 0.01 * rng.standard_normal())
+            for loss in losses
+            for level in levels
+            for r in replicates
+        ]
+        wrong += any(rank(frame(*rows))["beaten_by"].map(len))
+    assert wrong / worlds <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / worlds), wrong / worlds
