@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from robustbench_rec.analysis.estimate import Estimate
-from robustbench_rec.analysis.intervals import interval_text
+from robustbench_rec.analysis.intervals import interval_text, replicates_on
 from robustbench_rec.analysis.marks import joined
 from robustbench_rec.analysis.measures import MEASURES, Levels, measured
 from robustbench_rec.analysis.panels import Panel, panels_of
@@ -33,11 +33,13 @@ from robustbench_rec.records.run import Run
 
 CLAIMED = [
     *("says", "dataset", "backbone", "verdict", "about"),
-    *("effect", "low", "high", "interval", "p", "beaten_by", "decides", "flags"),
+    *("effect", "low", "high", "interval", "p", "family"),
+    *("beaten_by", "decides", "flags"),
 ]
 USED = "utilisation"
 """The diagnostic that says how many negatives have a weight."""
 BOTH_WAYS = "levels point both ways"
+LACKS = "the run lacks a loss, a level or a perturbation that it is about"
 HOW_TO_ADD = (
     'add tables to the suite\'s file, as in [[claim]] says = "A keeps more than B", kind = '
     '"keeps-more", loss = ..., than = ..., perturbation = ..., and run it again; what is done is '
@@ -77,16 +79,16 @@ def claims(run: Run) -> pd.DataFrame:
     """Judge each claim of a run's suite on each data set and backbone.
 
     A claim of several effects, as of several levels, is confirmed where each is significant, and
-    refuted where each is the other way round. All tests of all claims are one family, whose p
-    values are adjusted by Holm. That a loss is not beaten is never confirmed, only refuted.
+    refuted where any is significant the other way round. All tests of all claims are one family,
+    whose p values are adjusted by Holm. That a loss is not beaten is never confirmed, only refuted.
 
     Returns:
         One row a claim, data set and backbone: `says`, `dataset`, `backbone`, `verdict`
         ("confirmed", "refuted", "not refuted", "undecided", "untested", "not run"), `about`,
-        `effect` with `low`, `high`, the least certain one with its interval, which `interval`
-        names, `p`, adjusted, `beaten_by`, the losses that keep more under the claim's perturbation
-        than its loss, `decides`, what would decide, or why nothing was tested, and `flags` of the
-        cells of its losses.
+        `effect` with `low`, `high`, the one that decides, or the least certain, with its interval,
+        which `interval` names, `p`, adjusted within `family` tests, `beaten_by`, the losses that
+        keep more under the claim's perturbation than its loss, `decides`, what would decide, or why
+        nothing was tested, and `flags` of the cells of its losses.
 
     Raises:
         InputError: the suite makes no claim, or a table of the run is not whole.
@@ -104,7 +106,11 @@ def claims(run: Run) -> pd.DataFrame:
         case.flags = _flags(case, frame)
     raw = [p for case in cases for p in _tests(case)]
     adjusted = iter(holm(raw).tolist())
-    rows = [_judged(case, [next(adjusted) for _ in _tests(case)], len(raw)) for case in cases]
+    called = replicates_on(pd.Series([case.dataset for case in cases]), frame)
+    rows = [
+        _judged(case, [next(adjusted) for _ in _tests(case)], len(raw), kind) | {"family": len(raw)}
+        for case, kind in zip(cases, called, strict=True)
+    ]
     return pd.DataFrame(rows, columns=CLAIMED)
 
 
@@ -218,7 +224,7 @@ def _tests(case: Case) -> list[float]:
     return found + [p_different(one) for one in case.rivals.values()]
 
 
-def _judged(case: Case, p: Sequence[float], family: int) -> dict[str, Any]:
+def _judged(case: Case, p: Sequence[float], family: int, called: str) -> dict[str, Any]:
     """Return a row of the table."""
     of_rivals = zip(case.rivals.items(), p[len(p) - len(case.rivals) :], strict=True)
     beaten = tuple(loss for (loss, more), at in of_rivals if at <= ALPHA and more.value > 0)
@@ -230,18 +236,17 @@ def _judged(case: Case, p: Sequence[float], family: int) -> dict[str, Any]:
     if case.claim.kind == "not-beaten":
         return row | _not_beaten(case, beaten)
     if not case.effects:
-        return row | {"verdict": "not run"}
-    effects = p[: len(case.effects)]
-    one = case.effects[max(range(len(effects)), key=lambda at: effects[at])]
-    row |= {"effect": one.value, "low": one.interval.low, "high": one.interval.high}
-    row |= {"interval": interval_text(one.n_replicates, users=one.n_users > 1)}
+        return row | {"verdict": "not run", "decides": LACKS}
+    p = p[: len(p) - len(case.rivals)]
     if case.claim.kind == "equivalent":
-        beyond, within = p[0], p[1]
+        beyond, within = p
         word = "confirmed" if within <= ALPHA else "refuted" if beyond <= ALPHA else "undecided"
-        row |= {"p": beyond if word == "refuted" else within}
+        one, p_of_it = case.effects[0], beyond if word == "refuted" else within
     else:
-        word = _one_sided([each.value for each in case.effects], effects)
-        row |= {"p": max(effects)}
+        word, at = _one_sided([each.value for each in case.effects], p)
+        one, p_of_it = case.effects[at], p[at]
+    row |= {"effect": one.value, "low": one.interval.low, "high": one.interval.high, "p": p_of_it}
+    row |= {"interval": interval_text(one.n_replicates, called=called, users=one.n_users > 1)}
     if word == "undecided":
         both_ways = len({each.value > 0 for each in case.effects}) > 1
         decides = BOTH_WAYS if both_ways else what_decides(one, case.margin, family)
@@ -249,11 +254,17 @@ def _judged(case: Case, p: Sequence[float], family: int) -> dict[str, Any]:
     return row | {"verdict": word}
 
 
-def _one_sided(values: Sequence[float], p: Sequence[float]) -> str:
-    """Return what effects come to that must all be above 0."""
-    if max(p) > ALPHA or len({value > 0 for value in values}) > 1:
-        return "undecided"
-    return "confirmed" if values[0] > 0 else "refuted"
+def _one_sided(values: Sequence[float], p: Sequence[float]) -> tuple[str, int]:
+    """Return what effects come to that must all be above 0, and which of them says so most.
+
+    One that is significantly below 0 refutes them; else the least certain one decides.
+    """
+    contrary = [at for at, value in enumerate(values) if value < 0 and p[at] <= ALPHA]
+    if contrary:
+        return "refuted", min(contrary, key=lambda at: p[at])
+    worst = max(range(len(p)), key=lambda at: p[at])
+    sure = all(value > 0 for value in values) and p[worst] <= ALPHA
+    return ("confirmed" if sure else "undecided"), worst
 
 
 def _not_beaten(case: Case, beaten: tuple[str, ...]) -> dict[str, str]:
@@ -262,7 +273,8 @@ def _not_beaten(case: Case, beaten: tuple[str, ...]) -> dict[str, str]:
     if beaten:
         return {"verdict": "refuted", "decides": told}
     if not case.rivals:
-        return {"verdict": "not run", "decides": told}
+        word = "undecided" if case.lacking else "not run"
+        return {"verdict": word, "decides": told or LACKS}
     if all(np.isnan(p_different(one)) for one in case.rivals.values()):
         return {"verdict": "undecided", "decides": f"{LEAST} replicates at least"}
     return {"verdict": "not refuted", "decides": told}

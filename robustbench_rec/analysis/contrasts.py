@@ -61,10 +61,11 @@ def contrasts(results: Run | pd.DataFrame, against: str, region: float = REGION)
 
     Raises:
         InputError: `against` is none of the losses, may mean several, or has no replicate in
-            common with another.
-        ValueError: as `degradation.curves`.
+            common with another; `region` is no share; as `degradation.curves`.
 
     """
+    if not 0 <= region <= 1:
+        raise InputError(f"region is {region:g}; it must be a share, in [0, 1]")
     panels = [panel for panel in panels_of(results) if not panel.is_floor]
     losses = list(dict.fromkeys(loss for panel in panels for loss in panel.losses))
     loss = label_asked("loss", against, losses, results)

@@ -53,7 +53,7 @@ def curves(results: Run | pd.DataFrame) -> pd.DataFrame:
         from all but the mean. What nothing is left for is NaN.
 
     Raises:
-        ValueError: a replicate has two values for one point, as in a frame of two suites.
+        InputError: a replicate has two values for one point, as in a frame of two suites.
 
     """
     rows = [
@@ -133,7 +133,7 @@ def areas(results: Run | pd.DataFrame) -> pd.DataFrame:
         a level that another loss has: without its hardest level it would look the most robust.
 
     Raises:
-        ValueError: as `curves`.
+        InputError: as `curves`.
 
     """
     rows = []
@@ -161,7 +161,7 @@ def means(frame: pd.DataFrame) -> pd.DataFrame:
         replicates, from `two_way.LEAST` of them on: mean +- t_(n-1)(0.975) s / sqrt(n).
 
     Raises:
-        ValueError: as `curves`.
+        InputError: as `curves`.
 
     """
     keys = [*CURVE, "level"]

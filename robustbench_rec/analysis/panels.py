@@ -58,7 +58,7 @@ def panels_of(results: Run | pd.DataFrame) -> list[Panel]:
         results: as `degradation.curves` takes them.
 
     Raises:
-        ValueError: as `degradation.curves`.
+        InputError: as `degradation.curves`.
 
     """
     frame = of_suite(results)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from robustbench_rec.analysis.estimate import Values
 from robustbench_rec.analysis.marks import with_edges
 from robustbench_rec.components.labels import AXES
+from robustbench_rec.errors import InputError
 from robustbench_rec.records.run import Run
 
 POINT = [*AXES, "metric", "level"]
@@ -27,7 +28,7 @@ def points(results: Run | pd.DataFrame) -> dict[Point, Values]:
             nothing is known of single users.
 
     Raises:
-        ValueError: a replicate has two values for one point, as in a frame of two suites; or
+        InputError: a replicate has two values for one point, as in a frame of two suites; or
             replicates of one data set are not of one kind.
 
     """
@@ -63,21 +64,21 @@ def of_suite(results: Run | pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_alike(rows: pd.DataFrame) -> None:
-    """Raise ValueError where replicates of one data set are not of one kind."""
+    """Raise InputError where replicates of one data set are not of one kind."""
     if "replicates_vary" not in rows:
         return
     kinds = rows.groupby("dataset")["replicates_vary"].unique()
     for dataset, held in kinds[kinds.map(len) > 1].items():
         told = " and ".join(sorted(held))
-        raise ValueError(f"replicates on {dataset} vary in {told}; take runs of one kind at a time")
+        raise InputError(f"replicates on {dataset} vary in {told}; take runs of one kind at a time")
 
 
 def check_unique(values: pd.DataFrame, keys: list[str]) -> None:
-    """Raise ValueError where a frame has two values for one point."""
+    """Raise InputError where a frame has two values for one point."""
     repeated = values[values.duplicated(keys)]
     if len(repeated):
         where = ", ".join(f"{key} {repeated.iloc[0][key]}" for key in keys)
-        raise ValueError(f"two values for one point ({where}); take one suite at a time")
+        raise InputError(f"two values for one point ({where}); take one suite at a time")
 
 
 def _known(rows: pd.DataFrame, users: Mapping[Point, object]) -> set[tuple[str, str]]:

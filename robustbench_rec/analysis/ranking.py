@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from robustbench_rec.analysis.asked import label_asked, labels_asked
@@ -31,7 +32,7 @@ RANKED = [
     "level",
     *(name + end for name in SHOWN for end in ("", "_low", "_high")),
     *STABILITY,
-    *("replicates", "interval", "flags"),
+    *("replicates", "interval", "family", "flags"),
 ]
 
 
@@ -62,14 +63,13 @@ def rank(
         `low`, `high`, the measure up to the hardest `level` with its 95% interval, `value`,
         `retention` and `excess` at that level with their intervals, `jaccard` and `rbo`, the mean
         agreement of its lists there with those of level 0, where that was recorded, `replicates`
-        (how many), `interval`, what these are over, and `flags`; then the metric at each level, as
-        `at 0.5`, NaN where a panel has no such level. A loss that lacks what the measure needs
-        stands last, without place and score.
+        (how many), `interval`, what these are over, `family`, how many pairs were tested, `flags`;
+        then the metric at each level, as `at 0.5`, NaN where a panel has no such level. A loss that
+        lacks what the measure needs stands last, without place and score.
 
     Raises:
         InputError: no such measure, perturbation, metric or reference; or no panel of several
-            levels.
-        ValueError: as `degradation.curves`.
+            levels; as `degradation.curves`.
 
     """
     if by not in MEASURES:
@@ -87,20 +87,23 @@ def rank(
         held = list(dict.fromkeys(one.names["perturbation"] for one in panels))
         wanted = labels_asked("perturbation", perturbation, held, results)
         panels = [one for one in panels if one.names["perturbation"] in wanted]
-    if "reference" in MEASURES[by].beside:
+    relative = "reference" in MEASURES[by].beside
+    if reference is not None and not relative:
+        raise InputError(f"a reference means nothing by {by}; it goes with relative_error")
+    if relative:
         if reference is None:
             raise InputError(f"{by} needs a reference loss: --reference LOSS")
         held = list(dict.fromkeys(loss for one in panels for loss in one.losses))
         against = label_asked("loss", reference, held, results)
         panels = [_beside(one, against) for one in panels]
-    beaten = _beaten(panels, MEASURES[by])
+    beaten, family = _beaten(panels, MEASURES[by])
     rows = [
         row
         for at, panel in enumerate(panels)
         for row in _rows(panel, MEASURES[by], {loss: beaten[at, loss] for loss in panel.losses})
     ]
     everything = results.results if isinstance(results, Run) else results
-    return _completed(pd.DataFrame(rows), frame, everything)
+    return _completed(pd.DataFrame(rows).assign(family=family), frame, everything)
 
 
 def _metric(held: Sequence[str], asked: str | None) -> str:
@@ -124,8 +127,10 @@ def _is_ranked(panel: Panel, metric: str) -> bool:
     return several and not panel.is_floor and panel.names["metric"] == metric
 
 
-def _beaten(panels: Sequence[Panel], measure: Measure) -> dict[tuple[int, str], list[str]]:
-    """Return, by panel and loss, the losses that beat it."""
+def _beaten(
+    panels: Sequence[Panel], measure: Measure
+) -> tuple[dict[tuple[int, str], list[str]], int]:
+    """Return, by panel and loss, the losses that beat it; and how many pairs were tested."""
     pairs = [(at, *pair) for at, panel in enumerate(panels) for pair in _pairs(panel, measure)]
     adjusted = holm([p_different(difference) for *_, difference in pairs])
     beaten: dict[tuple[int, str], list[str]] = {
@@ -136,14 +141,14 @@ def _beaten(panels: Sequence[Panel], measure: Measure) -> dict[tuple[int, str], 
             first = measure.sign * difference.value > 0
             better, worse = (one, other) if first else (other, one)
             beaten[at, worse].append(better)
-    return beaten
+    return beaten, len(pairs)
 
 
 def _pairs(panel: Panel, measure: Measure) -> Iterator[tuple[str, str, Estimate]]:
     """Yield each two losses, and what the first has more of a measure than the second."""
     for one, other in combinations(panel.losses, 2):
         both = measured(measure, [panel.curves[one], panel.curves[other]], panel.levels)
-        if both is not None:
+        if both is not None and not any(np.isnan(found.value) for found in both):
             yield one, other, both[0] - both[1]
 
 

@@ -22,6 +22,8 @@ LEAST = 3
 wide on each side."""
 LOGS = (-36.0, -3.0, -0.1, 0.0)
 """Of chances, between which a mean over them is taken; t's tail comes out within 4e-7 of itself."""
+HALVINGS = 40
+"""Of what a distance is looked for in: to 1e-12 of itself."""
 SMALL = 1e-4
 """A share of users in the variance below which it does not matter how badly theirs is known."""
 SWEEPS = 50
@@ -122,6 +124,18 @@ class Variance:
         share = np.maximum(self.of_users / spread, SMALL)
         errors, users_df = np.sqrt(spread), (self.n_users - 1) / share**2
         return float(shares @ stdtr(users_df, -distance / errors))
+
+    def reach(self, chance: float) -> float:
+        """Return the distance, at least 0, whose `tail` is a chance of at most one half."""
+        if not self.total > 0:
+            return self.total  # 0, or NaN
+        low, high = 0.0, self.standard_error
+        while self.tail(high) > chance:
+            low, high = high, 2 * high
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.tail(middle) > chance else (low, middle)
+        return high
 
     def interval(self, value: float, level: float = LEVEL) -> Interval:
         """Return the interval of an estimate that has this variance: Student's t with `df`."""

@@ -106,7 +106,12 @@ def _different(value: float, spread: Variance) -> float:
 
 
 def p_equivalent(difference: Estimate, margin: float) -> float:
-    """Return the greater p value of two one-sided tests of a difference beyond +-margin."""
+    """Return the greater p value of two one-sided tests of a difference beyond +-margin.
+
+    It is NaN where there is no margin, as beside a reference of 0.
+    """
+    if not margin > 0:
+        return float("nan")
     if difference.value == 0 and difference.variance.total == 0:
         return 0.0
     return difference.variance.tail(margin - abs(difference.value))
@@ -118,9 +123,8 @@ def p_beyond(difference: Estimate, margin: float) -> float:
 
 
 def smallest_region(difference: Estimate) -> float:
-    """Return the margin at which two one-sided tests of 5% each would hold."""
-    interval = difference.variance.interval(difference.value, 1 - 2 * ALPHA)
-    return max(abs(interval.low), abs(interval.high))
+    """Return the margin at which `p_equivalent` would be 5%, one at a time."""
+    return abs(difference.value) + difference.variance.reach(ALPHA)
 
 
 def what_decides(difference: Estimate, margin: float, family: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -84,17 +83,11 @@ def _ranking_notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
     by = MEASURES[rows[0]["by"]]
     yield f"{by.name}: {by.says}; rewards {by.rewards}; hides {by.hides}"
     yield (
-        f"{TOP}: in the top group: no other loss beats it; a family of {_pairs(rows)} pairs, p "
-        "adjusted by Holm, 5%"
+        f"{TOP}: in the top group: no other loss beats it; a family of {rows[0]['family']} pairs, "
+        "p adjusted by Holm, 5%"
     )
     yield from _intervals([row for row in rows if row["place"] is not None])
     yield from flags_told(rows)
-
-
-def _pairs(rows: list[dict[Any, Any]]) -> int:
-    """Return how many pairs of losses with a place were held against each other."""
-    placed = Counter(_where(row, row["perturbation"]) for row in rows if row["place"] is not None)
-    return sum(n * (n - 1) // 2 for n in placed.values())
 
 
 def ranking_tables(rows: list[dict[Any, Any]], form: Literal["pipe", "latex_booktabs"]) -> str:
@@ -161,8 +154,11 @@ def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
         yield from (f"  {next(lines)}" for _ in block)
         yield ""
     for interval in dict.fromkeys(row["interval"] for row in rows if row["interval"]):
-        yield f"[low, high]: {interval}; each one at a time, of several levels the least certain"
-    yield "p: adjusted by Holm over all tests of all claims, those of what beats a loss among them"
+        yield f"[low, high]: {interval}; each one at a time, of several levels that which decides"
+    yield (
+        f"p: adjusted by Holm over a family of {rows[0]['family']} tests, of all claims and of "
+        "what beats a loss"
+    )
     yield from flags_told(rows)
 
 

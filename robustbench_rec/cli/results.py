@@ -1,4 +1,4 @@
-"""The commands that tell of runs: `status`, `compare`, `merge`."""
+"""The commands that tell of runs: `status`, `rank`, `claims`, `compare`, `merge`."""
 
 from __future__ import annotations
 

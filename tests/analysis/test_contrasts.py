@@ -201,3 +201,14 @@ def test_a_difference_is_marked_with_the_flags_of_both_losses_at_its_levels():
     assert row(found, "value", 0.5)["flags"] == "not_reached"
     assert row(found, "kept", 0.5)["flags"] == "capped not_reached"
     assert set(contrasts(TWO.drop(columns="flags"), "softmax")["flags"]) == {""}
+
+
+@pytest.mark.parametrize("region", [-0.1, 1.5, float("nan")])
+def test_a_region_that_is_no_share_is_refused(region):
+    with pytest.raises(InputError, match=r"region is .*; it must be a share, in \[0, 1\]"):
+        contrasts(TWO, "softmax", region)
+
+
+def test_losses_that_are_all_zero_are_not_called_equivalent():
+    found = contrasts(frame(*((loss, 0.0, r, 0.0) for loss in ("a", "b") for r in range(4))), "a")
+    assert set(found["verdict"]) == {"undecided"}

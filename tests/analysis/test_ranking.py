@@ -93,6 +93,8 @@ def test_relative_error_is_of_what_a_reference_loses_and_less_is_better():
     assert harmless["score"].isna().all()  # what bpr loses may be nothing
     with pytest.raises(InputError, match="relative_error needs a reference loss: --reference"):
         rank(world(), by="relative_error")
+    with pytest.raises(InputError, match="a reference means nothing by kept; it goes with relat"):
+        rank(world(), reference="bpr")
     with pytest.raises(InputError, match="loss 'sofmax' was not run; did you mean 'softmax'"):
         rank(world(), by="relative_error", reference="sofmax")
     two = world({"psl(tau=0.1)": 0.1, "psl(tau=0.2)": 0.2})
