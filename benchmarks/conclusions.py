@@ -66,6 +66,22 @@ def write(folder: Path) -> None:
         row = (*point, "share", level, replicate, level, "ndcg@20", float(own.mean()))
         rows.append((*row, 1.0, "split", "clean", ""))
         values.append(own)
+    ids = np.array(list(cells), dtype=np.str_)
+    held = UserValues(
+        np.arange(USERS),
+        ids,
+        {"ndcg@20": np.array(values, dtype=np.float16)},
+        np.ones((len(ids), USERS), dtype=np.float16),
+    )
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    diagnostics = pd.DataFrame(columns=[*COLUMNS[:8], "epoch", "best"])
+    tables = {"diagnostics.csv": diagnostics.to_csv(index=False)}
+    tables |= {"results.csv": frame.to_csv(index=False)}
+    RunFolder(folder).publish(_manifest(cells), tables, {"toy": held})
+
+
+def _manifest(cells: dict[str, PlannedCell]) -> Manifest:
+    """Describe the run, with one claim."""
     claim = Claim(
         says="the second keeps more than the third",
         kind="keeps-more",
@@ -73,7 +89,7 @@ def write(folder: Path) -> None:
         than=LOSSES[2],
         perturbation=PERTURBATIONS[0],
     )
-    manifest = Manifest(
+    return Manifest(
         suite="run",
         about="",
         protocol=("5",),
@@ -98,18 +114,6 @@ def write(folder: Path) -> None:
         cells=cells,
         claims=(claim,),
     )
-    ids = np.array(list(cells), dtype=np.str_)
-    held = UserValues(
-        np.arange(USERS),
-        ids,
-        {"ndcg@20": np.array(values, dtype=np.float16)},
-        np.ones((len(ids), USERS), dtype=np.float16),
-    )
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    diagnostics = pd.DataFrame(columns=[*COLUMNS[:8], "epoch", "best"])
-    tables = {"diagnostics.csv": diagnostics.to_csv(index=False)}
-    tables |= {"results.csv": frame.to_csv(index=False)}
-    RunFolder(folder).publish(manifest, tables, {"toy": held})
 
 
 if __name__ == "__main__":

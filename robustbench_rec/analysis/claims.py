@@ -123,7 +123,7 @@ def _cases(claim: Claim, run: Run, panels: Sequence[Panel]) -> Iterator[Case]:
         case = Case(claim, dataset, backbone)
         case.untested = _degenerate(claim, run, dataset, backbone)
         under = [one for one in its if one.names["perturbation"] == claim.perturbation]
-        if under:
+        if under and claim.loss in under[0].curves:
             case.rivals = _rivals(under[0], claim.loss)
             others = (one for one in under[0].losses if one not in (claim.loss, *case.rivals))
             case.lacking = tuple(others)
@@ -135,6 +135,8 @@ def _cases(claim: Claim, run: Run, panels: Sequence[Panel]) -> Iterator[Case]:
             _equivalent(case, its)
         elif claim.kind == "uses-less":
             _uses_less(case, run)
+        if case.untested:
+            case.effects = ()
         yield case
 
 
@@ -187,7 +189,7 @@ def _pair(panel: Panel, claim: Claim) -> list[Any] | None:
 def _rivals(panel: Panel, loss: str) -> dict[str, Estimate]:
     """Return what each other loss keeps more."""
     levels: Levels = panel.levels
-    if loss not in panel.curves or len(levels) < 2:
+    if len(levels) < 2:
         return {}
     found = {}
     for other in panel.losses:
@@ -248,7 +250,8 @@ def _judged(case: Case, p: Sequence[float], family: int, called: str) -> dict[st
     row |= {"effect": one.value, "low": one.interval.low, "high": one.interval.high, "p": p_of_it}
     row |= {"interval": interval_text(one.n_replicates, called=called, users=one.n_users > 1)}
     if word == "undecided":
-        both_ways = len({each.value > 0 for each in case.effects}) > 1
+        known = [each.value for each in case.effects if each.value == each.value]
+        both_ways = len(known) == len(case.effects) and len({value > 0 for value in known}) > 1
         decides = BOTH_WAYS if both_ways else what_decides(one, case.margin, family)
         row |= {"decides": decides}
     return row | {"verdict": word}

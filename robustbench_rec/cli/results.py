@@ -19,6 +19,7 @@ from robustbench_rec.cli.output import (
     say_cautions,
     say_not_applicable,
     say_tuned,
+    warn,
 )
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import counted
@@ -49,9 +50,8 @@ def status(run: str, as_json: bool) -> None:
         f"suite {held.suite}: {held.done} of {held.cells} cells done, "
         f"{len(held.failed)} failed, {held.left} left, {told}"
     )
-    if old := read.manifest.protocols - {PROTOCOL}:
-        told = ", ".join(sorted(old))
-        click.echo(f"of protocol {told}, not of today's {PROTOCOL}: cells mean another thing now")
+    if old := _older(read):
+        click.echo(old)
     if held.cells < held.suite_cells:
         click.echo(f"a part: the whole suite has {held.suite_cells} cells")
     for part in held.parts:
@@ -61,6 +61,22 @@ def status(run: str, as_json: bool) -> None:
         click.echo(f"failed: {title}: {error}")
     say_tuned(read)
     say_cautions(read)
+
+
+def _older(run: Run) -> str:
+    """Say so where cells are of another protocol than today's; else ""."""
+    old = ", ".join(sorted(run.manifest.protocols - {PROTOCOL}))
+    return (
+        f"of protocol {old}, not of today's {PROTOCOL}: cells mean another thing now" if old else ""
+    )
+
+
+def _to_conclude_from(run: str) -> Run:
+    """Return a run, and warn where its cells are of another protocol."""
+    held = opened(run)
+    if old := _older(held):
+        warn(f"{held.folder}: {old}")
+    return held
 
 
 @click.command()
@@ -84,7 +100,7 @@ def compare(run: str, against: str | None, region: float, as_json: bool) -> None
     what each has more of a metric at the lowest and the highest level, and how much more it keeps
     up to there, with a verdict: higher, lower, equivalent or undecided.
     """
-    held = opened(run)
+    held = _to_conclude_from(run)
     if against is None:
         from robustbench_rec.analysis.against_published import compare as compared
 
@@ -146,7 +162,7 @@ def rank(
     from robustbench_rec.analysis.ranking import rank as ranked
     from robustbench_rec.cli.conclusions import ranking, ranking_tables
 
-    held = opened(run)
+    held = _to_conclude_from(run)
     found = ranked(held, by, perturbation, metric, reference)
     if form == "csv":
         told = found.assign(beaten_by=["; ".join(losses) for losses in found["beaten_by"]])
@@ -179,7 +195,7 @@ def claims(run: str, as_json: bool) -> None:
     from robustbench_rec.analysis.claims import claims as judged
     from robustbench_rec.cli.conclusions import claimed
 
-    held = opened(run)
+    held = _to_conclude_from(run)
     rows = _rows(judged(held))
     if as_json:
         click.echo(json.dumps(rows, indent=1))

@@ -279,6 +279,17 @@ def test_figures_refuse_to_replace_a_user_s_file_before_they_draw(reference):
     assert theirs.read_text() == "of the user"
 
 
+@pytest.mark.parametrize("words", [("rank",), ("claims",), ("compare", "--against", "bpr")])
+def test_conclusions_from_cells_of_another_protocol_are_warned_of(reference, words):
+    manifest = reference / "manifest.json"
+    name, *options = words
+    assert CliRunner().invoke(main, [name, str(reference), *options]).stderr == ""
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"protocol": ["2"]}))
+    done = CliRunner().invoke(main, [name, str(reference), *options])
+    assert done.exit_code == 0
+    assert done.stderr.startswith(f"warning: {reference}: of protocol 2, not of today's ")
+
+
 def test_figures_of_floors_alone_are_none(reference):
     table = pd.read_csv(reference / "results.csv")
     row = table[table["metric"] == "ndcg@20"].head(1).assign(backbone="random", loss="untrained")
