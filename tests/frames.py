@@ -11,7 +11,7 @@ def frame(*rows) -> pd.DataFrame:
         [
             (
                 *("s", "d", "mf", loss, "p", "share", level, replicate),
-                *(level, "ndcg@20", value, 1.0, "split", "clean", ""),
+                *(level, "ndcg@20", value, 1.0, "split", "clean", "", "5"),
             )
             for loss, level, replicate, value in rows
         ],

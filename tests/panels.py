@@ -19,7 +19,7 @@ def world(losses=SIX, replicates=3, metric="ndcg@20", perturbation=PERTURBATION)
         (
             *("s", "toy", "mf", loss, perturbation, "share of negatives", level, r, level, metric),
             (0.3 + 0.01 * r) * (1 - level * (i + 1) / 10),
-            *(0.9, "split", "clean", ""),
+            *(0.9, "split", "clean", "", "5"),
         )
         for i, loss in enumerate(losses)
         for level in (0.0, 0.1, 0.2, 0.4)

@@ -12,7 +12,7 @@ import pandas as pd
 from robustbench_rec.analysis.estimate import Estimate
 from robustbench_rec.analysis.intervals import interval_text, replicates_on
 from robustbench_rec.analysis.marks import joined
-from robustbench_rec.analysis.measures import MEASURES, Levels, measured
+from robustbench_rec.analysis.measures import MEASURES, Levels, Measure, measured
 from robustbench_rec.analysis.panels import Panel, panels_of
 from robustbench_rec.analysis.points import of_suite
 from robustbench_rec.analysis.two_way import LEAST
@@ -56,7 +56,8 @@ class Case:
         about: what `effects` are of.
         effects: each must be above 0 for the claim to hold, or, where it is of equivalence,
             within `margin`; none where the run lacks what it needs.
-        rivals: loss -> what it keeps more than the claim's loss under its perturbation.
+        rivals: loss -> how far it is ahead of the claim's loss: by what it keeps under the claim's
+            perturbation, by its clean value, or by how few negatives it uses.
         untested: why not, if so.
         lacking: losses that cannot be held against it there.
         flags: of any cell of the losses that it is about.
@@ -87,8 +88,9 @@ def claims(run: Run) -> pd.DataFrame:
         ("confirmed", "refuted", "not refuted", "undecided", "untested", "not run"), `about`,
         `effect` with `low`, `high`, the one that decides, or the least certain, with its interval,
         which `interval` names, `p`, adjusted within `family` tests, `beaten_by`, the losses that
-        keep more under the claim's perturbation than its loss, `decides`, what would decide, or why
-        nothing was tested, and `flags` of the cells of its losses.
+        are ahead of the claim's own there (they keep more under its perturbation, have a higher
+        clean value, or use less), `decides`, what would decide, or why nothing was tested, and
+        `flags` of the cells of its losses.
 
     Raises:
         InputError: the suite makes no claim, or a table of the run is not whole.
@@ -100,6 +102,8 @@ def claims(run: Run) -> pd.DataFrame:
         raise InputError(f"{told}; {HOW_TO_ADD}")
     metric = manifest.metrics[0]
     panels = [one for one in panels_of(run) if not one.is_floor and one.names["metric"] == metric]
+    asked = any(claim.kind == "uses-less" for claim in manifest.claims)
+    panels += _of_negatives(run) if asked else []
     cases = [case for claim in manifest.claims for case in _cases(claim, run, panels)]
     frame = of_suite(run)
     for case in cases:
@@ -123,18 +127,12 @@ def _cases(claim: Claim, run: Run, panels: Sequence[Panel]) -> Iterator[Case]:
         case = Case(claim, dataset, backbone)
         case.untested = _degenerate(claim, run, dataset, backbone)
         under = [one for one in its if one.names["perturbation"] == claim.perturbation]
-        if under and claim.loss in under[0].curves:
-            case.rivals = _rivals(under[0], claim.loss)
-            others = (one for one in under[0].losses if one not in (claim.loss, *case.rivals))
-            case.lacking = tuple(others)
-        if claim.kind == "keeps-more" and under:
-            _keeps_more(case, under[0])
-        elif claim.kind == "not-beaten" and under:
-            case.about = f"kept up to {under[0].levels[-1]:g}"
-        elif claim.kind == "equivalent":
-            _equivalent(case, its)
+        if claim.kind == "equivalent":
+            _equivalent(case, [one for one in its if one.names["metric"] != USED])
         elif claim.kind == "uses-less":
-            _uses_less(case, run)
+            _uses_less(case, [one for one in its if one.names["metric"] == USED])
+        elif under:
+            _under(case, under[0])
         if case.untested:
             case.effects = ()
         yield case
@@ -148,7 +146,15 @@ def _flags(case: Case, frame: pd.DataFrame) -> str:
     return joined(mine.loc[under if case.claim.perturbation else mine["level"] == 0, "flags"])
 
 
-def _keeps_more(case: Case, panel: Panel) -> None:
+def _under(case: Case, panel: Panel) -> None:
+    """Compare what is kept under the claim's perturbation."""
+    if case.claim.loss in panel.curves and len(panel.levels) > 1:
+        case.rivals = _rivals(panel, case.claim.loss, MEASURES["kept"], panel.levels)
+        others = (one for one in panel.losses if one not in (case.claim.loss, *case.rivals))
+        case.lacking = tuple(others)
+    if case.claim.kind == "not-beaten":
+        case.about = f"kept up to {panel.levels[-1]:g}"
+        return
     pair = _pair(panel, case.claim)
     levels = [one for one in panel.levels if one > 0 and one >= case.claim.level]
     found = [measured(MEASURES["retention"], pair, (level,)) for level in levels] if pair else []
@@ -164,21 +170,27 @@ def _equivalent(case: Case, panels: Sequence[Panel]) -> None:
         both = measured(MEASURES["value"], pair, (0.0,)) if pair else None
         if both:
             case.effects, case.margin = [both[0] - both[1]], REGION * abs(both[1].value)
+            case.rivals = _rivals(panel, case.claim.loss, MEASURES["value"], (0.0,))
             return
 
 
-def _uses_less(case: Case, run: Run) -> None:
-    """Compare the shares of negatives with a weight, on clean data, over replicates."""
-    case.about = f"less {USED} of the negatives"
+def _of_negatives(run: Run) -> list[Panel]:
+    """Return panels of the shares of negatives with a weight, on clean data."""
     rows = run.diagnostics
     rows = rows[(rows["diagnostic"] == USED) & rows["best"] & (rows["level"] == 0)]
-    rows = rows[(rows["dataset"] == case.dataset) & (rows["backbone"] == case.backbone)]
-    once = rows.drop_duplicates(["loss", "replicate"]).rename(columns={"diagnostic": "metric"})
-    panels = panels_of(once.assign(perturbation="clean"))
+    once = rows.drop_duplicates(["dataset", "backbone", "loss", "replicate"])
+    return panels_of(once.rename(columns={"diagnostic": "metric"}).assign(perturbation=""))
+
+
+def _uses_less(case: Case, panels: Sequence[Panel]) -> None:
+    """Compare the shares of negatives with a weight, over replicates."""
+    case.about = f"less {USED} of the negatives"
     pair = _pair(panels[0], case.claim) if panels else None
     both = measured(MEASURES["value"], pair, (0.0,)) if pair else None
     if both:
         case.effects = [both[1] - both[0]]
+        more = _rivals(panels[0], case.claim.loss, MEASURES["value"], (0.0,))
+        case.rivals = {loss: one * -1.0 for loss, one in more.items()}
 
 
 def _pair(panel: Panel, claim: Claim) -> list[Any] | None:
@@ -186,15 +198,12 @@ def _pair(panel: Panel, claim: Claim) -> list[Any] | None:
     return None if None in held else held
 
 
-def _rivals(panel: Panel, loss: str) -> dict[str, Estimate]:
-    """Return what each other loss keeps more."""
-    levels: Levels = panel.levels
-    if len(levels) < 2:
-        return {}
+def _rivals(panel: Panel, loss: str, measure: Measure, levels: Levels) -> dict[str, Estimate]:
+    """Return what each other loss has more of a measure, where that is defined for both."""
     found = {}
     for other in panel.losses:
         pair = [panel.curves[other], panel.curves[loss]]
-        both = measured(MEASURES["kept"], pair, levels) if other != loss else None
+        both = measured(measure, pair, levels) if other != loss else None
         if both and both[0].value == both[0].value and both[1].value == both[1].value:
             found[other] = both[0] - both[1]
     return found

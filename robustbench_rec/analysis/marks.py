@@ -11,7 +11,12 @@ from robustbench_rec.records.run import Run
 
 AT_EDGE = "at_edge"
 """A mark of losses that were tuned; it is in no record, as a study stands for many cells."""
-MEANINGS = FLAGS | {AT_EDGE: "settings chosen at an edge of what was tried"}
+NOT_APPLICABLE = "not_applicable"
+"""A mark of losses that a perturbation cannot reach; they have no cell that could hold it."""
+MEANINGS = FLAGS | {
+    AT_EDGE: "settings chosen at an edge of what was tried",
+    NOT_APPLICABLE: "draws no negatives, so it has no cells here",
+}
 """What marks say."""
 MARKS = ["realised", "flags"]
 """Columns of results that say how far a value is to be believed."""

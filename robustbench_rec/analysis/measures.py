@@ -14,15 +14,26 @@ import numpy as np
 from robustbench_rec.analysis.estimate import Estimate, Replicates, Values, in_common, total
 
 Levels = tuple[float, ...]
+Beside = Literal["baseline", "reference", "jaccard", "rbo"]
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What a loss reached at each level, and what popularity and a reference loss reach there."""
+    """What a loss reached at each level, and what else is known there.
+
+    Attributes:
+        values: of the metric.
+        baseline, random, reference: what popularity, chance and a reference loss reach.
+        jaccard, rbo: how far its lists agree with those of level 0; see `evaluation.overlap`.
+
+    """
 
     values: Mapping[float, Values]
     baseline: Mapping[float, Values] = field(default_factory=dict)
+    random: Mapping[float, Values] = field(default_factory=dict)
     reference: Mapping[float, Values] = field(default_factory=dict)
+    jaccard: Mapping[float, Values] = field(default_factory=dict)
+    rbo: Mapping[float, Values] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +43,10 @@ class Means:
     curve: Curve
     replicates: Replicates
 
-    def at(self, level: float) -> Estimate:
-        """Return what the loss reaches at a level."""
-        return self.curve.values[level].estimate(self.replicates)
-
-    def baseline(self, level: float) -> Estimate:
-        """Return what popularity reaches at a level."""
-        return self.curve.baseline[level].estimate(self.replicates)
-
-    def reference(self, level: float) -> Estimate:
-        """Return what the reference loss reaches at a level."""
-        return self.curve.reference[level].estimate(self.replicates)
+    def at(self, level: float, of: Beside | Literal["values"] = "values") -> Estimate:
+        """Return what the loss reaches at a level, or what else of its curve is known there."""
+        held: Mapping[float, Values] = getattr(self.curve, of)
+        return held[level].estimate(self.replicates)
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Measure:
     of: Callable[[Means, Levels], Estimate]
     relative: bool = True
     over_levels: bool = False
-    beside: tuple[Literal["baseline", "reference"], ...] = ()
+    beside: tuple[Beside, ...] = ()
     sign: Literal[1, -1] = 1
 
     def needs(self, curve: Curve, levels: Levels) -> list[Values] | None:
@@ -92,7 +96,7 @@ def retention(means: Means, levels: Levels) -> Estimate:
 
 def excess(means: Means, levels: Levels) -> Estimate:
     """Return e = (m_l - b_l) / (m_0 - b_0) at the last level, b of the baseline there."""
-    noisy, clean = (means.at(level) - means.baseline(level) for level in (levels[-1], 0.0))
+    noisy, clean = (means.at(level) - means.at(level, "baseline") for level in (levels[-1], 0.0))
     return _share(noisy, clean)
 
 
@@ -128,8 +132,20 @@ def relative_error(means: Means, levels: Levels) -> Estimate:
     metric for the error.
     """
     harmed = [level for level in levels if level > 0]
-    lost = total(means.at(0.0) - means.at(level) for level in harmed)
-    return _share(lost, total(means.reference(0.0) - means.reference(level) for level in harmed))
+    its = total(means.at(0.0, "reference") - means.at(at, "reference") for at in harmed)
+    if its.interval.low != its.interval.low:  # what it loses may be nothing, for all that is known
+        its = its * float("nan")
+    return _share(total(means.at(0.0) - means.at(level) for level in harmed), its)
+
+
+def jaccard(means: Means, levels: Levels) -> Estimate:
+    """Return the mean Jaccard index of lists at the last level with those of level 0."""
+    return means.at(levels[-1], "jaccard")
+
+
+def rbo(means: Means, levels: Levels) -> Estimate:
+    """Return the mean rank-biased overlap of lists at the last level with those of level 0."""
+    return means.at(levels[-1], "rbo")
 
 
 MEASURES = {
@@ -184,6 +200,24 @@ MEASURES = {
             over_levels=True,
             beside=("reference",),
             sign=-1,
+        ),
+        Measure(
+            "jaccard",
+            "the share of the lists of level 0 that is still recommended, of all that either has",
+            rewards="lists that stay, good or bad: whoever recommends the same to all keeps them",
+            hides="the order within lists, and whether what is new is better",
+            of=jaccard,
+            relative=False,
+            beside=("jaccard",),
+        ),
+        Measure(
+            "rbo",
+            "the rank-biased overlap of lists with those of level 0, the first places most",
+            rewards="lists that stay in their order, good or bad",
+            hides="what happens below the first places, and whether what is new is better",
+            of=rbo,
+            relative=False,
+            beside=("rbo",),
         ),
     )
 }

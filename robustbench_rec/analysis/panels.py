@@ -10,7 +10,7 @@ import pandas as pd
 
 from robustbench_rec.analysis.estimate import Values
 from robustbench_rec.analysis.measures import Curve, Levels
-from robustbench_rec.analysis.points import of_suite, points
+from robustbench_rec.analysis.points import Point, of_suite, points
 from robustbench_rec.components.labels import UNTRAINED
 from robustbench_rec.records.run import Run
 
@@ -18,8 +18,11 @@ PANEL = ["dataset", "backbone", "perturbation", "unit", "metric"]
 """What a panel holds constant."""
 KEY = [name for name in PANEL if name != "unit"]
 """What tells panels apart; the unit hangs on the perturbation, and may be missing."""
-BASELINE = "popularity"
-"""The floor above which a lead is counted."""
+BASELINE, RANDOM = "popularity", "random"
+"""The floor above which a lead is counted, and the one that has nothing to lose."""
+LISTS = ("jaccard", "rbo")
+"""How far lists agree with those of level 0: metrics of that name, of whichever k."""
+Points = dict[tuple[str, ...], dict[str, dict[float, Values]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,21 +66,46 @@ def panels_of(results: Run | pd.DataFrame) -> list[Panel]:
     """
     frame = of_suite(results)
     units = dict(frame.groupby("perturbation")["unit"].first())
-    panels: dict[tuple[str, ...], dict[str, dict[float, Values]]] = {}
-    for (dataset, backbone, loss, perturbation, metric, level), values in points(results).items():
-        its = panels.setdefault((dataset, backbone, perturbation, metric), {})
-        its.setdefault(loss, {})[level] = values
+    panels = _by_panel(points(results))
+    lists = [_of_lists(results, name) for name in LISTS]
     found = []
     order = frame[KEY].drop_duplicates().itertuples(index=False, name=None)
     for dataset, backbone, perturbation, metric in order:
         losses = panels.get((dataset, backbone, perturbation, metric), {})
-        floor = panels.get((dataset, BASELINE, perturbation, metric), {}).get(UNTRAINED, {})
-        names = (dataset, backbone, perturbation, units[perturbation], metric)
+        baseline, random = (
+            panels.get((dataset, floor, perturbation, metric), {}).get(UNTRAINED, {})
+            for floor in (BASELINE, RANDOM)
+        )
+        jaccard, rbo = (its.get((dataset, backbone, perturbation), {}) for its in lists)
         curves = {
-            loss: Curve(dict(sorted(values.items())), floor) for loss, values in losses.items()
+            loss: Curve(
+                dict(sorted(values.items())),
+                baseline,
+                random,
+                jaccard=jaccard.get(loss, {}),
+                rbo=rbo.get(loss, {}),
+            )
+            for loss, values in losses.items()
         }
+        names = (dataset, backbone, perturbation, units[perturbation], metric)
         found.append(Panel(dict(zip(PANEL, names, strict=True)), curves))
     return found
+
+
+def _by_panel(held: Mapping[Point, Values]) -> Points:
+    """Return points by (dataset, backbone, perturbation, metric), loss and level."""
+    found: Points = {}
+    for (dataset, backbone, loss, perturbation, metric, level), values in held.items():
+        its = found.setdefault((dataset, backbone, perturbation, metric), {})
+        its.setdefault(loss, {})[level] = values
+    return found
+
+
+def _of_lists(results: Run | pd.DataFrame, name: str) -> Points:
+    """Return how far lists agree, by (dataset, backbone, perturbation), loss and level."""
+    frame = results.results if isinstance(results, Run) else results
+    rows = frame[frame["metric"].str.startswith(f"{name}@")]
+    return {key[:-1]: its for key, its in _by_panel(points(rows)).items()} if len(rows) else {}
 
 
 def split_floors(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

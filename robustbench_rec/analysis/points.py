@@ -29,7 +29,7 @@ def points(results: Run | pd.DataFrame) -> dict[Point, Values]:
 
     Raises:
         InputError: a replicate has two values for one point, as in a frame of two suites; or
-            replicates of one data set are not of one kind.
+            cells are of several protocols, or replicates of one data set not of one kind.
 
     """
     rows = of_suite(results).dropna(subset="value")
@@ -64,7 +64,12 @@ def of_suite(results: Run | pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_alike(rows: pd.DataFrame) -> None:
-    """Raise InputError where replicates of one data set are not of one kind."""
+    """Raise InputError where cells are not of one protocol, or replicates not of one kind."""
+    protocols = rows["protocol"].dropna().map(str) if "protocol" in rows else ()
+    held = sorted({one.removesuffix(".0") for one in protocols})  # numbers, where some are missing
+    if len(held) > 1:
+        told = " and ".join(held)
+        raise InputError(f"cells of protocols {told} mean different things; take one at a time")
     if "replicates_vary" not in rows:
         return
     kinds = rows.groupby("dataset")["replicates_vary"].unique()

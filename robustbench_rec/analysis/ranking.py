@@ -13,25 +13,24 @@ import pandas as pd
 from robustbench_rec.analysis.asked import label_asked, labels_asked
 from robustbench_rec.analysis.estimate import Estimate
 from robustbench_rec.analysis.intervals import interval_text, replicates_on
-from robustbench_rec.analysis.marks import joined
+from robustbench_rec.analysis.marks import NOT_APPLICABLE, joined
 from robustbench_rec.analysis.measures import MEASURES, Curve, Levels, Measure, measured
 from robustbench_rec.analysis.panels import KEY, PANEL, Panel, panels_of
 from robustbench_rec.analysis.points import of_suite
 from robustbench_rec.analysis.verdicts import ALPHA, holm, p_different
-from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.records.run import Run
 
-SHOWN = ("value", "retention", "excess")
+SHOWN = ("value", "retention", "excess", "jaccard", "rbo")
 """Measures of the hardest level that stand beside the score."""
-STABILITY = ("jaccard", "rbo")
-"""How far the lists of the hardest level agree with those of level 0; see `evaluation.overlap`."""
+NO_CELLS: dict[str, Any] = {"top": False, "beaten_by": (), "replicates": 0, "users": False}
+"""What is said of a loss that is not applicable."""
 RANKED = [
     *PANEL,
     *("place", "loss", "top", "beaten_by", "by", "score", "low", "high"),
     "level",
     *(name + end for name in SHOWN for end in ("", "_low", "_high")),
-    *STABILITY,
+    "random_retention",
     *("replicates", "interval", "family", "flags"),
 ]
 
@@ -60,12 +59,13 @@ def rank(
     Returns:
         One row a loss, the most robust of each panel first: the panel's names, `place`, `loss`,
         `top`, whether it is in the top group, `beaten_by`, those that beat it, `by`, `score`,
-        `low`, `high`, the measure up to the hardest `level` with its 95% interval, `value`,
-        `retention` and `excess` at that level with their intervals, `jaccard` and `rbo`, the mean
-        agreement of its lists there with those of level 0, where that was recorded, `replicates`
-        (how many), `interval`, what these are over, `family`, how many pairs were tested, `flags`;
+        `low`, `high`, the measure up to the hardest `level` with its 95% interval, each of `SHOWN`
+        at that level with its own, those of `jaccard` and `rbo` over replicates alone,
+        `random_retention`, what the random baseline retains there, `replicates` (how many),
+        `interval`, what that of the score is over, `family`, how many pairs were tested, `flags`;
         then the metric at each level, as `at 0.5`, NaN where a panel has no such level. A loss that
-        lacks what the measure needs stands last, without place and score.
+        lacks what the measure needs stands last, without place and score; so does one that a run
+        says is not applicable, which its `flags` tell.
 
     Raises:
         InputError: no such measure, perturbation, metric or reference; or no panel of several
@@ -75,35 +75,46 @@ def rank(
     if by not in MEASURES:
         known = ", ".join(MEASURES)
         raise InputError(f"no measure named {by!r}{nearest(by, MEASURES)} (known: {known})")
-    frame = of_suite(results)
-    named = results.manifest.metrics if isinstance(results, Run) else frame["metric"].unique()
+    measure = MEASURES[by]
+    panels = _panels(results, perturbation, metric)
+    relative = "reference" in measure.beside
+    if reference is not None and not relative:
+        raise InputError(f"a reference means nothing by {by}; it goes with relative_error")
+    if relative:
+        if reference is None:
+            raise InputError(f"{by} needs a reference loss: --reference LOSS")
+        losses = list(dict.fromkeys(loss for one in panels for loss in one.losses))
+        against = label_asked("loss", reference, losses, results)
+        panels = [_beside(one, against) for one in panels]
+    beaten, family = _beaten(panels, measure)
+    apart = results.manifest.not_applicable if isinstance(results, Run) else ()
+    rows: list[dict[str, Any]] = []
+    for at, panel in enumerate(panels):
+        rows += _rows(panel, measure, {loss: beaten[at, loss] for loss in panel.losses})
+        rows += [
+            panel.names | {"loss": loss, "by": by, "level": panel.levels[-1]} | NO_CELLS
+            for loss, under in apart
+            if under == panel.names["perturbation"]
+        ]
+    return _completed(pd.DataFrame(rows).assign(family=family), of_suite(results))
+
+
+def _panels(
+    results: Run | pd.DataFrame, perturbation: str | None, metric: str | None
+) -> list[Panel]:
+    """Return the panels to rank."""
+    named = results.manifest.metrics if isinstance(results, Run) else results["metric"].unique()
     metric = _metric([str(one) for one in named], metric)
     panels = [one for one in panels_of(results) if _is_ranked(one, metric)]
     if not panels:
         raise InputError(
             f"nothing to rank: no perturbation has a level 0 and another one, in {metric}"
         )
-    if perturbation is not None:
-        held = list(dict.fromkeys(one.names["perturbation"] for one in panels))
-        wanted = labels_asked("perturbation", perturbation, held, results)
-        panels = [one for one in panels if one.names["perturbation"] in wanted]
-    relative = "reference" in MEASURES[by].beside
-    if reference is not None and not relative:
-        raise InputError(f"a reference means nothing by {by}; it goes with relative_error")
-    if relative:
-        if reference is None:
-            raise InputError(f"{by} needs a reference loss: --reference LOSS")
-        held = list(dict.fromkeys(loss for one in panels for loss in one.losses))
-        against = label_asked("loss", reference, held, results)
-        panels = [_beside(one, against) for one in panels]
-    beaten, family = _beaten(panels, MEASURES[by])
-    rows = [
-        row
-        for at, panel in enumerate(panels)
-        for row in _rows(panel, MEASURES[by], {loss: beaten[at, loss] for loss in panel.losses})
-    ]
-    everything = results.results if isinstance(results, Run) else results
-    return _completed(pd.DataFrame(rows).assign(family=family), frame, everything)
+    if perturbation is None:
+        return panels
+    ran = list(dict.fromkeys(one.names["perturbation"] for one in panels))
+    wanted = labels_asked("perturbation", perturbation, ran, results)
+    return [one for one in panels if one.names["perturbation"] in wanted]
 
 
 def _metric(held: Sequence[str], asked: str | None) -> str:
@@ -166,6 +177,8 @@ def _rows(panel: Panel, measure: Measure, beaten: dict[str, list[str]]) -> Itera
         for name in SHOWN:
             one = _alone(MEASURES[name], curve, panel.levels[-1:])
             row |= _ends(one, (name, f"{name}_low", f"{name}_high"))
+        random = _alone(MEASURES["retention"], Curve(curve.random), panel.levels[-1:])
+        row |= {"random_retention": random.value if random else None}
         row |= {"replicates": score.n_replicates if score else 0}
         row |= {"users": score is not None and score.n_users > 1}
         for level in panel.levels:
@@ -195,24 +208,20 @@ def _ends(estimate: Estimate | None, names: tuple[str, str, str]) -> dict[str, f
     return dict(zip(names, (estimate.value, *estimate.interval), strict=True))
 
 
-def _completed(found: pd.DataFrame, frame: pd.DataFrame, everything: pd.DataFrame) -> pd.DataFrame:
-    """Add what intervals are over, flags, and how stable lists are, whatever the suite names."""
-    at = [*AXES, "level"]
-    for name in STABILITY:
-        its = everything[everything["metric"].str.startswith(f"{name}@")]
-        agreed = its.assign(level=its["level"].round(12)).groupby(at)["value"].mean()
-        found = found.join(agreed.rename(name), on=at)
+def _completed(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Add what intervals are over, and flags."""
     called = replicates_on(found["dataset"], frame)
     told = zip(found["replicates"], called, found["users"], strict=True)
     found["interval"] = [interval_text(n, called=called, users=users) for n, called, users in told]
     cells = frame.reindex(columns=[*KEY, "loss", "flags"], fill_value="")
     flags = cells.groupby([*KEY, "loss"])["flags"].agg(joined)
     found["flags"] = [
-        flags[key] for key in found[[*KEY, "loss"]].itertuples(index=False, name=None)
+        flags.get(key, NOT_APPLICABLE)
+        for key in found[[*KEY, "loss"]].itertuples(index=False, name=None)
     ]
     levels = sorted(set(frame["level"]))
     columns = [name for name in map(level_column, levels) if name in found]
-    return found[[*RANKED, *columns]]
+    return found.reindex(columns=[*RANKED, *columns])
 
 
 def told(ranked: pd.DataFrame) -> Iterator[str]:
@@ -252,11 +261,14 @@ def _disagreement(scored: pd.DataFrame) -> str:
     both = [scored.dropna(subset=name) for name in ("retention", "excess")]
     if any(rows.empty for rows in both):
         return ""
-    kept = both[0].sort_values("retention", kind="stable")["loss"].iloc[-1]
-    lead = both[1].sort_values("excess", kind="stable")["loss"].iloc[-1]
-    if kept == lead:
+    keeps = both[0].sort_values("retention", kind="stable")["loss"].iloc[-1]
+    leads = both[1].sort_values("excess", kind="stable")["loss"].iloc[-1]
+    if keeps == leads:
         return ""
+    random = scored["random_retention"].iloc[0]
+    known = f": the random baseline keeps {random:.2f}" if pd.notna(random) else ""
     return (
-        f"At level {scored['level'].iloc[0]:g} {kept} retains the most of its own value, which "
-        f"rewards whatever has little to lose, and {lead} the most of its lead over popularity."
+        f"At level {scored['level'].iloc[0]:g} {keeps} retains the most of its own value, which "
+        f"rewards whatever has little to lose{known}; {leads} retains the most of its lead over "
+        "popularity, which rewards a lead that stays."
     )

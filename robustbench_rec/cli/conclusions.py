@@ -10,11 +10,14 @@ import pandas as pd
 from tabulate import tabulate
 
 from robustbench_rec.analysis.measures import MEASURES
+from robustbench_rec.analysis.panels import LISTS
 from robustbench_rec.analysis.ranking import SHOWN, told
+from robustbench_rec.analysis.two_way import LEAST
 from robustbench_rec.cli.output import aligned, flags_told
 
 Lines = list[tuple[str, ...]]
-DIFFERENCE = ("loss", "", "difference", "[low, high]", "verdict", "p", "equal within", "decides")
+ENDS = "[low, high]"
+DIFFERENCE = ("loss", "", "difference", ENDS, "verdict", "p", "equal within", "decides")
 TOP = "*"
 SURE = 0.001
 """Below this a p value is not printed in digits."""
@@ -64,34 +67,39 @@ def _difference(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def ranking(rows: list[dict[Any, Any]]) -> Iterator[str]:
-    """Yield the lines of a ranking: a block for each panel, and what it comes to in words.
+    """Yield the lines of a ranking: two blocks for each panel, and what it comes to in words.
 
     Args:
         rows: of the frame that `analysis.ranking.rank` returns, None where it has NaN.
 
     """
     sentences = told(pd.DataFrame(rows))
-    for where, block in _places(rows).items():
+    for where, panel in _panels(rows).items():
         yield click.style(where, bold=True)
-        yield from (f"  {line}" for line in aligned(block, right=(0, 3)))
+        yield from (f"  {line}" for line in aligned(_ranked(panel), right=(0, 3)))
+        yield ""
+        yield from (f"  {line}" for line in aligned(_beside(panel), right=(0,)))
         yield next(sentences)
         yield ""
     yield from _ranking_notes(rows)
 
 
 def _ranking_notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
-    by = MEASURES[rows[0]["by"]]
-    yield f"{by.name}: {by.says}; rewards {by.rewards}; hides {by.hides}"
+    shown = dict.fromkeys((rows[0]["by"], *_measures_beside(rows)))
+    for measure in (MEASURES[name] for name in shown):
+        yield f"{measure.name}: {measure.says}; rewards {measure.rewards}; hides {measure.hides}"
     yield (
         f"{TOP}: in the top group: no other loss beats it; a family of {rows[0]['family']} pairs, "
         "p adjusted by Holm, 5%"
     )
     yield from _intervals([row for row in rows if row["place"] is not None])
+    if set(shown) & set(LISTS):
+        yield f"those of {' and '.join(LISTS)} are over replicates alone, {LEAST} or more"
     yield from flags_told(rows)
 
 
 def ranking_tables(rows: list[dict[Any, Any]], form: Literal["pipe", "latex_booktabs"]) -> str:
-    """Return a ranking as a table a panel, for a paper or a page.
+    """Return a ranking as two tables a panel, for a paper or a page.
 
     Args:
         rows: as for `ranking`.
@@ -101,41 +109,70 @@ def ranking_tables(rows: list[dict[Any, Any]], form: Literal["pipe", "latex_book
     remark = "%" if form == "latex_booktabs" else ""
     tables = [
         f"{remark} {where}".strip()
-        + "\n\n"
-        + tabulate(block[1:], headers=block[0], tablefmt=form, disable_numparse=True)
-        for where, block in _places(rows).items()
+        + "".join(
+            "\n\n" + tabulate(block[1:], headers=block[0], tablefmt=form, disable_numparse=True)
+            for block in (_ranked(panel), _beside(panel))
+        )
+        for where, panel in _panels(rows).items()
     ]
     return "\n\n".join(
         [*tables, "\n".join(f"{remark} {note}".strip() for note in _ranking_notes(rows))]
     )
 
 
-def _places(rows: list[dict[Any, Any]]) -> dict[str, Lines]:
-    """Return the cells of each panel's ranking, its head first."""
-    blocks: dict[str, Lines] = {}
+def _panels(rows: list[dict[Any, Any]]) -> dict[str, list[dict[Any, Any]]]:
+    """Return the rows of each panel, by what it is called."""
+    found: dict[str, list[dict[Any, Any]]] = {}
     for row in rows:
-        levels = [name for name in row if name.startswith("at ") and row[name] is not None]
-        block = blocks.setdefault(_where(row, row["perturbation"]), [])
-        if not block:
-            shown = (f"{name} at {row['level']:g}" for name in SHOWN[1:])
-            block.append(("", "loss", "", row["by"], "[low, high]", *levels, *shown, "beaten by"))
-        block.append(_placed(row, block[0][5:-3]))
-    return blocks
+        found.setdefault(_where(row, row["perturbation"]), []).append(row)
+    return found
 
 
-def _placed(row: Mapping[str, Any], levels: Sequence[str]) -> tuple[str, ...]:
-    """Return the cells of one line of a ranking."""
+def _ranked(panel: list[dict[Any, Any]]) -> Lines:
+    """Return the cells of a panel's ranking, its head first."""
+    levels = [name for name in panel[0] if name.startswith("at ") and any(_known(panel, name))]
+    head = ("", "loss", "", panel[0]["by"], ENDS, *levels, "beaten by")
+    return [
+        head,
+        *(
+            (
+                *_named(row),
+                TOP if row["top"] else "",
+                _number(row["score"]),
+                _ends(row["low"], row["high"], ".3f"),
+                *(_number(row[name], 4) for name in levels),
+                ", ".join(row["beaten_by"]),
+            )
+            for row in panel
+        ),
+    ]
+
+
+def _beside(panel: list[dict[Any, Any]]) -> Lines:
+    """Return the cells of what else is known of a panel's hardest level, their head first."""
+    names = _measures_beside(panel)
+    head = ("", f"at level {panel[0]['level']:g}", *(f"{name} {ENDS}" for name in names))
+    return [head, *((*_named(row), *(_with_ends(row, name) for name in names)) for row in panel)]
+
+
+def _measures_beside(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the measures of the hardest level that any loss has; the value stands elsewhere."""
+    return [name for name in SHOWN[1:] if any(_known(rows, name))]
+
+
+def _known(rows: Iterable[Mapping[str, Any]], name: str) -> Iterator[bool]:
+    return (row[name] is not None for row in rows)
+
+
+def _named(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the cells that name a line of a ranking."""
     marks = f" ({', '.join(row['flags'].split())})" if row["flags"] else ""
-    return (
-        "-" if row["place"] is None else f"{row['place']:.0f}",
-        row["loss"] + marks,
-        TOP if row["top"] else "",
-        _number(row["score"]),
-        _ends(row["low"], row["high"], ".3f"),
-        *(_number(row[name], 4) for name in levels),
-        *(_number(row[name]) for name in SHOWN[1:]),
-        ", ".join(row["beaten_by"]),
-    )
+    return "-" if row["place"] is None else f"{row['place']:.0f}", row["loss"] + marks
+
+
+def _with_ends(row: Mapping[str, Any], name: str) -> str:
+    ends = _ends(row[f"{name}_low"], row[f"{name}_high"], ".3f")
+    return f"{_number(row[name])} {ends}" if row[name] is not None else "-"
 
 
 def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
@@ -154,7 +191,7 @@ def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
         yield from (f"  {next(lines)}" for _ in block)
         yield ""
     for interval in dict.fromkeys(row["interval"] for row in rows if row["interval"]):
-        yield f"[low, high]: {interval}; each one at a time, of several levels that which decides"
+        yield f"{ENDS}: {interval}; each one at a time, of several levels that which decides"
     yield (
         f"p: adjusted by Holm over a family of {rows[0]['family']} tests, of all claims and of "
         "what beats a loss"
@@ -187,7 +224,7 @@ def _where(row: Mapping[str, Any], perturbation: str) -> str:
 
 def _intervals(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for interval in dict.fromkeys(row["interval"] for row in rows):
-        yield f"[low, high]: {interval}; each one at a time"
+        yield f"{ENDS}: {interval}; each one at a time"
 
 
 def _number(value: float | None, digits: int = 3) -> str:

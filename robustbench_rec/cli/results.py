@@ -17,7 +17,6 @@ from robustbench_rec.cli.output import (
     comparison,
     duration,
     say_cautions,
-    say_not_applicable,
     say_tuned,
     warn,
 )
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from robustbench_rec.records.run import Run
 
-BY = "value, retention, excess, kept, excess_kept or relative_error: what ranks."
+BY = "value, retention, excess, kept, excess_kept, relative_error, jaccard or rbo: what ranks."
 
 
 @click.command()
@@ -178,9 +177,6 @@ def rank(
         return
     for line in ranking(rows):
         click.echo(line)
-    for loss, under in held.manifest.not_applicable:
-        short = held.manifest.short
-        say_not_applicable(short("loss", loss), short("perturbation", under))
 
 
 @click.command()

@@ -15,7 +15,7 @@ from robustbench_rec.analysis.panels import split_floors
 from robustbench_rec.evaluation.metrics import is_per_user, label
 from robustbench_rec.figures.kind import Drawing, Frames
 from robustbench_rec.figures.legend import draw_legend
-from robustbench_rec.figures.marks import draw_marks, draw_note, marks_of_levels
+from robustbench_rec.figures.marks import draw_marks, draw_note, marks_of_levels, named
 from robustbench_rec.figures.panel import (
     PANEL_WIDTH,
     WIDTH,
@@ -170,7 +170,8 @@ def draw_panel(
     draw_intervals(ax, trained, value, styles, places)
     for name, rows in trained.groupby("loss", sort=True):
         loss = str(name)
-        drawn.losses.append(draw_line(ax, rows, value, styles[loss], places[loss], loss))
+        line = draw_line(ax, rows, value, styles[loss], places[loss], named(loss, rows))
+        drawn.losses.append(line)
         if value == "mean":
             beside = of_panel(published, rows)
             drawn.published.extend(_draw_sources(ax, beside, styles[loss], places[loss]))

@@ -1,4 +1,4 @@
-"""Marks: the daggers beside points and levels that are to be read with care, and what they say."""
+"""Marks: the daggers beside points, levels and losses to be read with care, and what they say."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from robustbench_rec.analysis.marks import AT_EDGE, MEANINGS, joined
 from robustbench_rec.figures.panel import Value
 from robustbench_rec.figures.style import GREY, Look
-from robustbench_rec.records.record import FLAGS
 
 OF_POINT = {"capped": "\N{DAGGER}"}
 OF_LEVEL = {"not_reached": "\N{DOUBLE DAGGER}", "few_users": "\N{SECTION SIGN}"}
-"""Flag -> its mark. What data cause is the same for every loss, and marks their level."""
+OF_LOSS = {AT_EDGE: "\N{PILCROW SIGN}"}
+"""Flag -> its mark. What data cause is the same for every loss, and marks their level; what tuning
+left open holds for a loss at all levels, and marks its name."""
 CHARACTERS = 15
 """Of a note, on an inch of the figure's width."""
 HALO = [withStroke(linewidth=1.6, foreground="white")]
@@ -26,11 +28,17 @@ HALO = [withStroke(linewidth=1.6, foreground="white")]
 def draw_note(figure: Figure, curves: pd.DataFrame) -> None:
     """Say below the panels what the marks mean that stand among some curves."""
     held = {flag for flags in curves["flags"].unique() for flag in flags.split()}
-    told = [f"{mark} {FLAGS[flag]}" for flag, mark in (OF_POINT | OF_LEVEL).items() if flag in held]
+    marks = OF_POINT | OF_LEVEL | OF_LOSS
+    told = [f"{mark} {MEANINGS[flag]}" for flag, mark in marks.items() if flag in held]
     if told:
         width = round(CHARACTERS * figure.get_figwidth())
         note = "\n".join(textwrap.wrap(";  ".join(told), width))
         figure.supxlabel(note, fontsize=7.5, color=GREY)
+
+
+def named(loss: str, rows: pd.DataFrame) -> str:
+    """Return what a loss is called in a figure, with the marks of its rows of curves."""
+    return loss + marks_of(joined(rows["flags"]), OF_LOSS)
 
 
 def marks_of(flags: str, marks: Mapping[str, str]) -> str:

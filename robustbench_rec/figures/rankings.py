@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from robustbench_rec.analysis.panels import split_floors
 from robustbench_rec.evaluation.metrics import label
 from robustbench_rec.figures.kind import Drawing, Frames
-from robustbench_rec.figures.marks import OF_LEVEL, OF_POINT, draw_note, marks_of
+from robustbench_rec.figures.marks import OF_LEVEL, OF_LOSS, OF_POINT, draw_note, marks_of
 from robustbench_rec.figures.panel import (
     LEGEND_LINE,
     PANEL_WIDTH,
@@ -135,7 +135,7 @@ def _draw_rows(
 def _dress(ax: Axes, ranked: pd.DataFrame, floors: pd.DataFrame) -> None:
     """Name rows and values, and say below what the floors reach."""
     ax.margins(y=0.7 / len(ranked))
-    marks = [marks_of(flags, OF_POINT | OF_LEVEL) for flags in ranked["flags"]]
+    marks = [marks_of(flags, OF_POINT | OF_LEVEL | OF_LOSS) for flags in ranked["flags"]]
     ax.set_yticks(range(len(ranked)), map(str.__add__, wrapped(ranked["loss"]), marks))
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.grid(axis="x", linewidth=0.4, color="0.88")

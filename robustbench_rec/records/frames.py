@@ -29,6 +29,7 @@ COLUMNS = (
     "replicates_vary",
     "selection",
     "flags",
+    "protocol",
 )
 WANTED = (*POINT, "metric", "value")
 """What each row of results.csv has; the others may be empty, or were once not there."""
@@ -72,6 +73,7 @@ def results_frame(
     records = list(records)
     metrics = [{**one.metrics, **(agreement or {}).get(one.id, {})} for one in records]
     points = _points(manifest, records, [len(values) for values in metrics])
+    protocol = protocol_of(manifest)
     rows = [
         (
             record.severity,
@@ -81,6 +83,7 @@ def results_frame(
             record.drawn,
             record.selection,
             " ".join(record.flags),
+            protocol,
         )
         for record, values in zip(records, metrics, strict=True)
         for metric, value in values.items()
@@ -235,9 +238,15 @@ def below_random_frame(rows: pd.DataFrame) -> pd.DataFrame:
     return beside[beside["value"] < beside["random"]].reset_index(drop=True)
 
 
-def read_results(folder: Path) -> pd.DataFrame:
+def read_results(folder: Path, manifest: Manifest) -> pd.DataFrame:
     """Read results.csv."""
-    return results_of_today(read_table(folder / "results.csv", WANTED), COLUMNS)
+    held = results_of_today(read_table(folder / "results.csv", WANTED), COLUMNS)
+    return held.assign(protocol=protocol_of(manifest))
+
+
+def protocol_of(manifest: Manifest) -> str:
+    """Return the version of the protocol that a run's cells are of, as tables have it."""
+    return ", ".join(sorted(manifest.protocols))
 
 
 def read_evaluations(folder: Path) -> pd.DataFrame:
@@ -277,7 +286,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """
     try:
         # A loss may be called "None", or "1".
-        names = dict.fromkeys((*AXES, "unit", "edges", "flags"), str)
+        names = dict.fromkeys((*AXES, "unit", "edges", "flags", "protocol"), str)
         table = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise InputError(f"{path}: missing, and no records are here to make it from") from None

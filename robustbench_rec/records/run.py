@@ -87,11 +87,11 @@ class Run:
         """The results, one row a cell and metric, in the suite's order.
 
         Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, metric,
-        value, evaluated, replicates_vary, selection, flags, and before `metric` the severity that
-        was achieved, `realised`. `evaluated` is the share of all users who have a test item, in
-        (0, 1]. `flags` are those of `record.FLAGS` that mark the cell, with a space between. The
-        metrics jaccard and rbo say how far the lists of a cell agree with those of its replicate's
-        level 0. A run of old may lack `realised` and `evaluated`; then they are NaN.
+        value, evaluated, replicates_vary, selection, flags, protocol, and before `metric` the
+        severity that was achieved, `realised`. `evaluated` is the share of all users who have a
+        test item, in (0, 1]. `flags` are those of `record.FLAGS` that mark the cell, with a space
+        between. The metrics jaccard and rbo say how far the lists of a cell agree with those of its
+        replicate's level 0. A run of old may lack `realised` and `evaluated`; then they are NaN.
 
         Raises:
             InputError: a table that is not whole.
@@ -99,7 +99,7 @@ class Run:
         """
         if self._of_records:
             return frames.results_frame(self.manifest, self._done, self._agreement())
-        return frames.read_results(self.folder)
+        return frames.read_results(self.folder, self.manifest)
 
     def results_over(self, averaging: Averaging) -> pd.DataFrame:
         """Return the results over users with a test item, or over all, the others counting 0.

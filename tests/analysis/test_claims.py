@@ -1,8 +1,13 @@
 """Claims of a run: confirmed, refuted, undecided or untested, and what contradicts them."""
 
+from itertools import pairwise, product
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import runs
+from frames import frame
 
 from robustbench_rec import InputError
 from robustbench_rec.analysis.claims import CLAIMED, claims
@@ -10,6 +15,7 @@ from robustbench_rec.experiment.claim import Claim
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
 
+STORED = Path(__file__).parents[2] / "results" / "reference" / "false-negatives"
 KEEPS = {"softmax": 0.7, "drrl": 0.9, "ccl": 0.98, "twin": 0.7}
 """Loss -> what it keeps of .4 at the hardest level."""
 LEVELS = (0.0, 0.2, 0.4)
@@ -80,6 +86,17 @@ def test_what_beats_the_loss_there_stands_beside_the_claim(judged):
     assert (found[best.says]["verdict"], found[best.says]["beaten_by"]) == ("not refuted", ())
     assert found["drrl is best"]["verdict"] == "refuted"
     assert found["drrl is best"]["about"] == "kept up to 0.4"
+
+
+def test_what_is_better_on_clean_data_or_uses_less_stands_beside_claims_of_these(
+    judged, monkeypatch
+):
+    monkeypatch.setitem(globals(), "CLEAN", {"ccl": 0.05})
+    same, less = claim("equivalent", loss="twin"), claim("uses-less", loss="drrl")
+    found = judged(same, less)
+    assert (found[same.says]["verdict"], found[same.says]["beaten_by"]) == ("confirmed", ("ccl",))
+    assert (found[less.says]["verdict"], found[less.says]["beaten_by"]) == ("confirmed", ("ccl",))
+    assert found[same.says]["family"] == 2 + 3 + 1 + 3  # both tests, rivals; one test, rivals
 
 
 def test_levels_below_the_claims_own_do_not_count(judged):
@@ -176,3 +193,36 @@ def test_flags_of_the_losses_stand_beside_their_claims(judged, monkeypatch):
     found = judged(claim(), claim(loss="ccl"))
     assert found["drrl keeps-more softmax"]["flags"] == "capped"
     assert found["ccl keeps-more softmax"]["flags"] == ""
+
+
+NULL = ("keeps-more", "uses-less", "equivalent", "not-beaten")
+
+
+@pytest.mark.simulation
+def test_in_null_worlds_a_claim_is_decided_at_most_as_often_as_said():
+    """Five losses that are alike, three claims of each kind, and what beats a loss beside each."""
+    run, losses, replicates = read_run(STORED), [f"loss{at}" for at in range(5)], 5
+    made = [
+        claim(kind, loss, than, says=f"{loss} {kind}")
+        for kind in NULL
+        for loss, than in pairwise(losses[:4])
+    ]
+    run.manifest = run.manifest.model_copy(update={"claims": tuple(made), "metrics": ("ndcg@20",)})
+    rng, worlds, wrong, grid = np.random.default_rng(0), 1000, 0, LEVELS
+    points = list(product(losses, grid, range(replicates)))
+    held = frame(*((*point, 0.0) for point in points)).assign(perturbation="noise")
+    drawn = held.drop(columns="metric").assign(diagnostic="utilisation", best=True)
+    for name, value in {"users": {}, "summary": SimpleNamespace(tuning=())}.items():
+        run.__dict__[name] = value  # as if read
+    for _ in range(worlds):
+        lucky = 0.02 * rng.standard_normal(replicates)[held["replicate"]]
+        easy = 0.4 - 0.2 * held["level"] + lucky
+        run.__dict__["results"] = held.assign(value=easy + 0.01 * rng.standard_normal(len(held)))
+        used = 0.5 + 0.01 * rng.standard_normal(len(held))
+        run.__dict__["diagnostics"] = drawn.assign(value=used)
+        found = claims(run)
+        assert set(found["verdict"]) <= {"confirmed", "refuted", "undecided", "not refuted"}
+        decided = found["verdict"].isin(["confirmed", "refuted"])
+        true = found["says"].str.endswith("equivalent") & (found["verdict"] == "confirmed")
+        wrong += bool((decided & ~true).any() or found["beaten_by"].map(len).any())
+    assert wrong / worlds <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / worlds), wrong / worlds

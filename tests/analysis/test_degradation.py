@@ -140,6 +140,15 @@ def test_replicates_of_two_kinds_are_refused():
         curves(pd.concat([TWO, other]))
 
 
+@pytest.mark.parametrize("protocol", [4, "4"])
+def test_cells_of_two_protocols_are_refused(protocol):
+    other = TWO.assign(protocol=protocol, dataset="other")
+    with pytest.raises(ValueError, match="cells of protocols 4 and 5 mean different things; take"):
+        curves(pd.concat([TWO, other]))
+    unknown = other.assign(protocol=np.nan)
+    assert len(curves(pd.concat([TWO.assign(protocol=5.0), TWO.assign(loss="x"), unknown]))) == 6
+
+
 def test_an_empty_frame_gives_no_curves_and_no_areas():
     found = curves(TWO.iloc[:0])
     assert len(found) == 0

@@ -1,13 +1,20 @@
 """Which loss degrades least: order, top group, and what is said in words."""
 
+from itertools import combinations
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from frames import frame
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from robustbench_rec import InputError
 from robustbench_rec.analysis.ranking import RANKED, rank, told
+from robustbench_rec.records.run import read_run
 
+STORED = Path(__file__).parents[2] / "results" / "reference" / "false-negatives"
 FALLS = {"ccl": 0.05, "softmax": 0.06, "bpr": 0.5}
 
 
@@ -43,6 +50,23 @@ def test_losses_stand_from_the_most_robust_and_the_top_group_is_what_nothing_bea
     assert bpr["low"] < bpr["score"] < bpr["high"]
 
 
+def test_who_beats_whom_is_what_paired_t_tests_of_scipy_and_holm_of_statsmodels_say():
+    falls = {"bpr": 0.1, "ccl": 0.12, "drrl": 0.2, "mse": 0.22, "softmax": 0.3}
+    rows = world(falls, replicates=8, noise=0.03)
+    at = rows[(rows["level"] == 0.4) & (rows["backbone"] == "mf")]
+    table = at.pivot_table(index="replicate", columns="loss", values="value")
+    pairs = list(combinations(falls, 2))
+    raw = [stats.ttest_rel(table[one], table[other]).pvalue for one, other in pairs]
+    sure = multipletests(raw, method="holm")[0]
+    beaten = {loss: set() for loss in falls}
+    for (one, other), told_apart in zip(pairs, sure, strict=True):
+        worse, better = sorted((one, other), key=lambda loss: table[loss].mean())
+        beaten[worse] |= {better} if told_apart else set()
+    found = rank(rows, by="value").set_index("loss")["beaten_by"].map(set)
+    assert found.to_dict() == beaten
+    assert 0 < sum(sure) < len(pairs)
+
+
 def test_another_measure_ranks_otherwise_and_the_sentence_says_so():
     """A weak loss that falls little retains more of itself, and less of its lead."""
     weak = world({"weak": 0.02}, start=0.11)
@@ -75,12 +99,19 @@ def test_a_loss_that_lacks_a_level_between_still_has_what_it_reaches_at_the_last
 
 def test_who_leads_by_retention_and_by_excess_is_told_where_they_differ():
     weak = world({"weak": 0.02}, start=0.2, noise=0.001)
-    strong = world({"strong": 0.025}, start=0.4, noise=0.001)
-    (says,) = told(rank(pd.concat([strong, weak[weak["loss"] == "weak"]])))
+    both = pd.concat([world({"strong": 0.025}, noise=0.001), weak[weak["loss"] == "weak"]])
+    floor = both[both["backbone"] == "popularity"].assign(backbone="random")
+    floor["value"] = 0.01 * (1 + floor["level"] / 5)
+    found = rank(pd.concat([both, floor]))
+    assert found["random_retention"].tolist() == pytest.approx([1.08, 1.08])
+    (says,) = told(found)
     assert says.endswith(
         "At level 0.4 weak retains the most of its own value, which rewards whatever has little to "
-        "lose, and strong the most of its lead over popularity."
+        "lose: the random baseline keeps 1.08; strong retains the most of its lead over "
+        "popularity, which rewards a lead that stays."
     )
+    (says,) = told(rank(both))
+    assert "whatever has little to lose; strong retains the most of its lead" in says
 
 
 def test_relative_error_is_of_what_a_reference_loses_and_less_is_better():
@@ -91,6 +122,8 @@ def test_relative_error_is_of_what_a_reference_loses_and_less_is_better():
     assert found.loc["bpr", "beaten_by"] == ("ccl", "softmax")
     harmless = rank(world({"ccl": 0.0, "bpr": 0.0}), by="relative_error", reference="bpr")
     assert harmless["score"].isna().all()  # what bpr loses may be nothing
+    once = rank(world(replicates=1), by="relative_error", reference="bpr")
+    assert once["score"].isna().all()  # no interval says that it is something
     with pytest.raises(InputError, match="relative_error needs a reference loss: --reference"):
         rank(world(), by="relative_error")
     with pytest.raises(InputError, match="a reference means nothing by kept; it goes with relat"):
@@ -102,13 +135,36 @@ def test_relative_error_is_of_what_a_reference_loses_and_less_is_better():
         rank(two, by="relative_error", reference="psl")
 
 
-def test_the_stability_of_lists_stands_beside_the_rest():
-    one = world()
-    agreed = one[(one["level"] == 0.4) & (one["loss"] == "bpr")].assign(value=0.25)
-    both = pd.concat([one, agreed.assign(metric="jaccard@20")])
+def test_the_stability_of_lists_has_intervals_over_replicates_and_ranks():
+    one, agreed = world(), []
+    for loss, share in (("bpr", 0.25), ("ccl", 0.75)):
+        rows = one[(one["level"] == 0.4) & (one["loss"] == loss)]
+        moved = share + 0.01 * rows["replicate"]
+        agreed.append(rows.assign(value=moved, metric="jaccard@20", evaluated=1.0))
+    both = pd.concat([one, *agreed])
     found = rank(both).set_index("loss")
-    assert found.loc["bpr", "jaccard"] == pytest.approx(0.25)
-    assert found.loc["ccl", ["jaccard", "rbo"]].isna().all()
+    values = 0.25 + 0.01 * np.arange(6)
+    expected = stats.t.interval(0.95, 5, values.mean(), stats.sem(values))
+    row = found.loc["bpr", ["jaccard", "jaccard_low", "jaccard_high"]]
+    assert row.tolist() == pytest.approx([values.mean(), *expected])
+    assert found.loc["softmax", ["jaccard", "rbo"]].isna().all()
+    by = rank(both, by="jaccard").set_index("loss")
+    assert by["place"].tolist()[:2] == [1, 2]
+    assert by.loc["bpr", "beaten_by"] == ("ccl",)
+    assert by.loc["bpr", "score"] == pytest.approx(values.mean())
+    assert np.isnan(by.loc["softmax", "score"])
+
+
+def test_losses_that_a_perturbation_cannot_reach_stand_apart_and_say_why():
+    run = read_run(STORED)
+    pairs = (("directau", "hidden_positives"), ("llpauc", "noise"))
+    run.manifest = run.manifest.model_copy(update={"not_applicable": pairs})
+    found = rank(run)
+    apart = found[found["flags"] == "not_applicable"]
+    assert apart[["loss", "perturbation"]].to_numpy().tolist() == [list(pairs[0])]
+    assert apart[["place", "score", "retention"]].isna().all(axis=None)
+    assert found.groupby("perturbation", sort=False)["loss"].last().iloc[-1] == "directau"
+    assert len(found) == len(rank(read_run(STORED))) + 1
 
 
 def test_a_loss_without_the_hardest_level_stands_last_without_a_place():
@@ -161,7 +217,7 @@ def test_values_that_are_all_equal_invent_nothing(value):
 
 @pytest.mark.simulation
 def test_in_null_worlds_a_loss_beats_another_at_most_as_often_as_said():
-    rng, worlds, wrong = np.random.default_rng(0), 400, 0
+    rng, worlds, wrong = np.random.default_rng(0), 1000, 0
     losses, levels, replicates = [f"loss{at}" for at in range(8)], (0.0, 0.2, 0.4), range(5)
     for _ in range(worlds):
         lucky = 0.02 * rng.standard_normal(5)

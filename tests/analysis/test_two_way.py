@@ -102,6 +102,21 @@ def test_the_rest_is_that_of_a_least_squares_fit_of_users_and_replicates(missing
     assert variance(psi).of_both == pytest.approx(held.size * rest, rel=1e-6)
 
 
+def test_the_pigeonhole_bootstrap_agrees_up_to_its_known_bias():
+    """Users and replicates drawn anew, apart, with replacement (Owen, 2007).
+
+    Its variance of a mean is (1 - 1/R) (1 - 1/U) (of_replicates + of_users) + sum psi^2: too little
+    of the replicates, and the rest about three times, which `total` counts once.
+    """
+    rng, n = np.random.default_rng(3), 20_000
+    psi, _ = influence(crossed(rng, 60, 4, 0.2, 0.1, 0.3))
+    replicates, users = (rng.multinomial(size, [1 / size] * size, n) for size in psi.shape)
+    moved = np.square(np.einsum("nr,ru,nu->n", replicates, psi, users))
+    found = variance(psi)
+    expected = 3 / 4 * 59 / 60 * (found.of_replicates + found.of_users) + np.square(psi).sum()
+    assert moved.mean() == pytest.approx(expected, abs=4 * moved.std() / np.sqrt(n))
+
+
 @pytest.mark.simulation
 @pytest.mark.parametrize("missing", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("replicates", [3, 5, 10])

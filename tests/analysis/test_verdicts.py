@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
 
 from robustbench_rec.analysis.estimate import Estimate
 from robustbench_rec.analysis.verdicts import (
@@ -32,6 +34,20 @@ def test_holm_by_hand():
     assert holm([0.02, 0.5, 0.01, 0.03]).tolist() == pytest.approx([0.06, 0.5, 0.04, 0.06])
     assert holm([0.9, float("nan")]).tolist() == [1.0, 1.0]
     assert holm([]).tolist() == []
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 200])
+def test_holm_is_that_of_statsmodels(n):
+    p = np.random.default_rng(n).random(n).round(2) ** 3  # some are equal, some 0
+    assert holm(p).tolist() == pytest.approx(multipletests(p, method="holm")[1].tolist())
+
+
+@pytest.mark.parametrize("margin", [0.01, 0.05, 0.2])
+def test_equivalence_is_the_paired_test_of_statsmodels(margin):
+    one, other = np.random.default_rng(4).normal([0.30, 0.31], 0.02, (8, 2)).T
+    expected, _, _ = ttost_paired(one, other, -margin, margin)
+    found = estimate(one[:, None]) - estimate(other[:, None])
+    assert p_equivalent(found, margin) == pytest.approx(expected)
 
 
 def test_p_values_are_those_of_t_tests():
@@ -117,7 +133,7 @@ def test_families_keep_their_error_whatever_share_of_the_spread_replicates_have(
 @pytest.mark.parametrize("replicates", [3, 5, 10])
 def test_null_worlds_have_a_false_verdict_at_most_as_often_as_said(replicates):
     """15 losses under 5 perturbations, all alike: each less the first, at 0, at the end, kept."""
-    rng, worlds, wrong = np.random.default_rng(0), 400, 0
+    rng, worlds, wrong = np.random.default_rng(0), 1000, 0
     for _ in range(worlds):
         easy = 0.25 * rng.standard_normal(150)
         losses = [easy + drawn(rng, 0.05, 0.004, 0.1, (replicates, 150)) for _ in range(15)]

@@ -512,7 +512,11 @@ def _ranks_tiny(kept):
     assert lines[2].split()[:3] == ["1", best, "*"]
     assert lines[2].split()[3] == f"{(1 + max(kept)) / 2:.3f}"
     assert lines[3].split()[:2] == ["2", worst]
-    assert lines[4].startswith(
+    assert lines[5].split()[:6] == ["at", "level", "0.5", "retention", "[low,", "high]"]
+    words = lines[6].split()
+    assert words[:3] == ["1", best, f"{max(kept):.3f}"]
+    assert float(words[3].strip("[],")) < max(kept) < float(words[4].strip("[],"))
+    assert lines[8].startswith(
         f"Under hidden_positives on synthetic, mf {best} comes first by kept of ndcg@20"
     )
     assert any(line.startswith("kept: the mean retention up to the hardest") for line in lines)

@@ -56,3 +56,15 @@ def test_a_ranking_marks_the_names_of_losses():
     names = {label.get_text() for label in figure.axes[0].get_yticklabels()}
     assert names == {"bpr", "ccl\u2020"}
     assert note(figure).startswith("\u2020 best within")
+
+
+def test_a_loss_whose_settings_were_chosen_at_an_edge_is_marked_by_its_name():
+    found = world(("bpr", "ccl"))
+    edge = found.assign(flags=(found["loss"] == "ccl").map({True: "at_edge", False: ""}))
+    figure = draw_figure(edge)
+    (legend,) = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == {"bpr", "ccl\u00b6"}
+    assert note(figure) == "\u00b6 settings chosen at an edge of what was tried"
+    figure = draw_ranking(edge[edge["level"] == 0.2])
+    names = {label.get_text() for label in figure.axes[0].get_yticklabels()}
+    assert names == {"bpr", "ccl\u00b6"}

@@ -297,7 +297,7 @@ def test_either_averaging_is_read_from_either(folder, held, wanted, ndcg, compac
 
 
 def test_an_old_compacted_run_reads_under_its_own_averaging_alone(folder):
-    since = ["evaluated", "realised", "replicates_vary", "selection", "flags"]
+    since = ["evaluated", "realised", "replicates_vary", "selection", "flags", "protocol"]
     old = opened(folder).results.drop(columns=since)
     old.to_csv(folder.folder / "results.csv", index=False)
     shutil.rmtree(folder.cells)
@@ -305,6 +305,7 @@ def test_an_old_compacted_run_reads_under_its_own_averaging_alone(folder):
     assert tuple(frame.columns) == COLUMNS
     pd.testing.assert_frame_equal(frame.drop(columns=since), old, check_dtype=False)
     assert set(frame["replicates_vary"]) == {"training"}
+    assert set(frame["protocol"]) == {"5"}  # as the manifest has it
     assert frame["evaluated"].isna().all()
     other = averaged(frame, "test-users", "all-users")
     assert other.isna().tolist() == [True, False, True, False]  # coverage is of all lists together
@@ -316,6 +317,7 @@ def test_compact_writes_what_read_gives(folder):
     run = compact(folder)
     frame = pd.read_csv(folder.folder / "results.csv", keep_default_na=False, na_values=["NA"])
     frame["realised"] = pd.to_numeric(frame["realised"])
+    frame["protocol"] = frame["protocol"].astype(str)
     pd.testing.assert_frame_equal(frame, run.results, check_dtype=False)
 
 
