@@ -10,6 +10,13 @@ Place = tuple[str | int, ...]
 """A path into a suite: `("loss", 2, "tau")` is the setting `tau` of its third loss."""
 
 
+LONGEST = 1000
+"""Characters of a message: of a longer one, the middle is left out."""
+KEPT_END = 200
+CLOSE = 200
+"""Characters of a name beyond which nothing is near it."""
+
+
 class InputError(ValueError):
     """Bad input: a file, a name, a key or a value that the user gave.
 
@@ -22,7 +29,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str, at: Place = ()) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.at = at
 
 
@@ -36,15 +43,27 @@ def placed(*at: str | int) -> Iterator[None]:
         raise
 
 
+def printable(text: str) -> str:
+    """Return a text as one line of a sensible length that holds nothing but what can be seen.
+
+    Files, plugins and data may hold sequences that clear a screen or rename a window.
+    """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - KEPT_END]} [...] {text[-KEPT_END:]}"
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the closest known name, or nothing."""
+    if len(name) > CLOSE:
+        return ""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def one_line(error: BaseException) -> str:
     """Print an exception on one line, with its type unless that is our own InputError."""
-    text = " ".join(str(error).split()) or "no message"
+    text = printable(" ".join(str(error).split())) or "no message"
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 

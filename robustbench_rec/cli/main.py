@@ -13,7 +13,7 @@ from robustbench_rec.cli.drawing import figures
 from robustbench_rec.cli.options import GOES_ON
 from robustbench_rec.cli.results import claims, compare, merge, rank, status
 from robustbench_rec.cli.run import run
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, one_line, printable
 
 INTERRUPTED = 130
 
@@ -26,6 +26,8 @@ class _OneLineErrors(click.Group):
             return super().invoke(ctx)
         except InputError as error:
             _fail(str(error), 2)
+        except MemoryError as error:
+            _fail(f"not enough memory ({one_line(error)}); make what was asked for smaller", 2)
         except KeyboardInterrupt:
             _fail(f"interrupted; {GOES_ON}", INTERRUPTED)
 
@@ -47,7 +49,7 @@ class _OneLineErrors(click.Group):
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    click.echo(f"robustbench-rec: {message}", err=True)
+    click.echo(f"robustbench-rec: {printable(message)}", err=True)
     sys.exit(status)
 
 

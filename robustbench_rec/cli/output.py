@@ -10,7 +10,7 @@ import click
 
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.components.settings import shown
-from robustbench_rec.errors import counted
+from robustbench_rec.errors import counted, printable
 from robustbench_rec.records.events import Events
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "ve
 
 def warn(message: str) -> None:
     """Print a warning on the error stream."""
-    click.echo(f"warning: {message}", err=True)
+    click.echo(f"warning: {printable(message)}", err=True)
 
 
 class Warned(Events):

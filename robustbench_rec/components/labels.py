@@ -69,15 +69,13 @@ def short_names(specs: Iterable[str]) -> dict[str, str]:
     `softmax(tau=0.1, n_negatives=200)` and `softmax(tau=0.2, n_negatives=200)` become
     `softmax(tau=0.1)` and `softmax(tau=0.2)`; a name that stands alone loses its settings.
     """
-    unique = dict.fromkeys(specs)
-    parts = {one: _settings(one) for one in unique}
+    parts = {one: _settings(one) for one in dict.fromkeys(specs)}
+    siblings = Counter(one.partition("(")[0] for one in parts)
+    held = Counter((one.partition("(")[0], part) for one in parts for part in {*parts[one]})
     names = {}
-    for one in unique:
+    for one in parts:
         name = one.partition("(")[0]
-        siblings = [parts[other] for other in unique if other.partition("(")[0] == name]
-        differing = [
-            part for part in parts[one] if any(part not in sibling for sibling in siblings)
-        ]
+        differing = [part for part in parts[one] if held[name, part] < siblings[name]]
         names[one] = f"{name}({', '.join(differing)})" if differing else name
     return names
 

@@ -115,7 +115,7 @@ class Registry(Generic[C]):
 
     def __contains__(self, name: object) -> bool:
         self._scan()
-        return name in self._classes
+        return isinstance(name, str) and name in self._classes
 
     def __iter__(self) -> Iterator[str]:
         self._scan()

@@ -124,7 +124,7 @@ def resolve(table: Mapping[str, Any], data_dir: Path, base: Path) -> Dataset:
     name = table.get("name")
     if not isinstance(name, str) or name in DATASETS:
         return DATASETS.build(table)
-    if not NAME.match(name):
+    if not NAME.fullmatch(name):
         raise InputError(f"data set name {name!r} must match {NAME.pattern}")
     if not table.get("path") and find(name, data_dir) is None:
         raise InputError(
@@ -182,7 +182,7 @@ def _own_data(data_dir: Path) -> Iterator[Path]:
     """Find what a suite can name: not read, but of a known ending, and whole as far as it looks."""
     for path in sorted(data_dir.iterdir()) if data_dir.is_dir() else []:
         usual = path.is_dir() or path.suffix in ENDINGS[1:]
-        if usual and NAME.match(_stem(path)) and _looks_whole(path):
+        if usual and NAME.fullmatch(_stem(path)) and _looks_whole(path):
             yield path
 
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from stat import S_ISREG
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,6 +32,12 @@ from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.training.config import TrainConfig
 
 LARGEST_FILE = 1 << 20
+MOST_REPLICATES, MOST_CELLS = 10_000, 1_000_000
+LONG_KEY = re.compile(
+    r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[^\S\n]*+\.[^\S\n]*+){20}"""
+)
+"""More parts than any key of a suite has; reading one takes the square of their number."""
+INT64 = 2**63
 T = TypeVar("T")
 Table = dict[str, Any]
 
@@ -43,7 +50,7 @@ class _File(BaseModel):
     name: str = Field(pattern=NAME.pattern)
     about: str = ""
     seed: int = Field(default=0, ge=0)
-    replicates: int = Field(default=1, ge=1)
+    replicates: int = Field(default=1, ge=1, le=MOST_REPLICATES)
     replicates_vary: Varies = "split"
     selection: Selection = "clean"
     metrics: list[str] = Field(default=["ndcg@20", "recall@20"], min_length=1)
@@ -119,14 +126,21 @@ def locate_suite_file(name_or_path: str) -> SuiteFile:
             )
         return SuiteFile(f"{name_or_path}.toml", suites[name_or_path], Path.cwd())
     path = Path(name_or_path)
+    usage = "give a suite's name or a .toml file"
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise InputError(f"{path}: larger than 1 MiB; a suite file is a page of TOML")
-        return SuiteFile(str(path), path.read_text(encoding="utf-8-sig"), path.resolve().parent)
+        held = path.stat()
+        text = path.read_bytes() if S_ISREG(held.st_mode) and held.st_size <= LARGEST_FILE else b""
+    except (OSError, ValueError) as error:  # of a path that no file can have
+        raise InputError(f"{path}: {getattr(error, 'strerror', error)}; {usage}") from None
+    if not S_ISREG(held.st_mode):
+        raise InputError(f"{path} is no file; {usage}")
+    if held.st_size > LARGEST_FILE:
+        raise InputError(f"{path}: larger than 1 MiB; a suite file is a page of TOML")
+    try:
+        told = text.decode("utf-8-sig").replace("\r\n", "\n")
+        return SuiteFile(str(path), told, path.resolve().parent)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; give a suite's name or a .toml file") from None
 
 
 @contextmanager
@@ -194,10 +208,16 @@ def _parts(dotted: str) -> Place:
 
 def _parsed(file: SuiteFile) -> _File:
     """Check the keys of a suite file and the types of their values."""
+    if (long := LONG_KEY.search(file.text)) is not None:
+        line = file.text.count("\n", 0, long.start()) + 1
+        raise InputError(f"not TOML of a suite: line {line} has a key of 20 parts or more")
     try:
         table = tomllib.loads(file.text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"not TOML: {error}") from None
+    except ValueError:  # Python's own bound on digits
+        raise InputError("not TOML: a whole number of more than 64 bits") from None
+    _check_values(table)
     for key in table:
         if key not in _File.model_fields:
             allowed, close = ", ".join(_File.model_fields), nearest(key, _File.model_fields)
@@ -208,6 +228,17 @@ def _parsed(file: SuiteFile) -> _File:
         first = error.errors()[0]
         at = () if first["type"] == "missing" else first["loc"]
         raise InputError(f"{first['loc'][0]}: {_reason(first)}", at) from None
+
+
+def _check_values(value: Any, at: Place = ()) -> None:
+    """Refuse what TOML allows nobody to write, or nobody to print, wherever it stands."""
+    if isinstance(value, dict | list):
+        for key, inside in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_values(inside, (*at, key))
+    elif isinstance(value, int) and not -INT64 <= value < INT64:
+        raise InputError(f"{at[-1]} is a whole number of more than 64 bits", at)
+    elif isinstance(value, str) and not value.replace("\n", "").replace("\t", "").isprintable():
+        raise InputError(f"{at[-1]} is {value!r}; it holds a character that is not printable", at)
 
 
 class _Reader:
@@ -248,6 +279,8 @@ class _Reader:
             text=self.text,
             tune=tune,
         )
+        if suite.n_cells > MOST_CELLS:
+            raise InputError(f"{suite.n_cells:,} cells; a suite has at most {MOST_CELLS:,}")
         if "tune" in file.model_fields_set and not any(entry.space for entry in suite.losses):
             missing = "tune: no loss says what to try, as in tune = { lr = [1e-3, 1e-2] }"
             raise InputError(missing, ("tune",))
@@ -259,13 +292,15 @@ class _Reader:
 
     def _axis(self, kind: str, build: Callable[[Table], list[T]]) -> tuple[T, ...]:
         """Build what each table of a kind asks for; what stands twice is refused."""
-        built: list[T] = []
+        built: dict[str, T] = {}
         for at, table in enumerate(getattr(self.file, kind)):
             with placed(kind, at):
                 for one in build(table):
-                    _refuse_repeated(one, built, kind)
-                    built.append(one)
-        return tuple(built)
+                    printed = one.text if isinstance(one, Entry) else spec(one)
+                    if printed in built:
+                        _refuse_repeated(one, built[printed], kind)
+                    built[printed] = one
+        return tuple(built.values())
 
     def _dataset(self, table: Table) -> list[Dataset]:
         if table.get("name") in DATASETS:
@@ -321,17 +356,14 @@ def _grid(suite: Suite) -> Grid:
     return Grid(labels, levels, suite.ks)
 
 
-def _refuse_repeated(one: object, before: Iterable[object], kind: str) -> None:
-    """Raise InputError where a suite has a component already, or a data set of that name."""
-    printed, more = _printed(one), ""
+def _refuse_repeated(one: object, before: object, kind: str) -> NoReturn:
+    """Raise the InputError that says why what prints as another one before it is refused."""
+    printed = spec(one.loss) if isinstance(one, Entry) else spec(one)
+    if one == before:
+        raise InputError(f"[[{kind}]] {printed} stands twice")
     if kind == "dataset":
-        more = "; give two data sets two names"
-    if any(one == other or (more and printed == _printed(other)) for other in before):
-        raise InputError(f"[[{kind}]] {printed} stands twice{more}")
-
-
-def _printed(one: object) -> str:
-    return spec(one.loss) if isinstance(one, Entry) else spec(one)
+        raise InputError(f"[[{kind}]] {printed} stands twice; give two data sets two names")
+    raise InputError(f"[[{kind}]] {printed} stands twice, as far as 12 digits tell")
 
 
 def _backbone(table: Table) -> list[Backbone]:
