@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -65,6 +66,15 @@ def one_line(error: BaseException) -> str:
     """Print an exception on one line, with its type unless that is our own InputError."""
     text = printable(" ".join(str(error).split())) or "no message"
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Say whether it is the user who ends the program, and not what was called that failed.
+
+    A plugin may raise whatever it likes. Workers do not hear Ctrl-C, so there it is the plugin's.
+    """
+    heard = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    return isinstance(error, KeyboardInterrupt) and heard
 
 
 def counted(n: int, what: str) -> str:

@@ -23,10 +23,9 @@ class Frame(Protocol):
 
 
 def _frozen(values: ArrayLike, dtype: type[np.generic]) -> NDArray[Any]:
-    """Return a read-only copy, so that nobody's later writing reaches us, nor ours them."""
-    array = np.array(values, dtype=dtype)
-    array.setflags(write=False)
-    return array
+    """Return a copy that nobody can write, nor make writable: nobody's writing reaches us."""
+    held: Any = np.array(values, dtype=dtype)
+    return np.asarray(memoryview(held).toreadonly())
 
 
 def _ids(values: ArrayLike, name: str) -> IntArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import pickle
 import signal
@@ -11,14 +12,71 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
 
 Result = TypeVar("Result")
 SERVE = (
     "import sys; sys.path[:] = sys.argv[1:]; from robustbench_rec.processes import serve; serve()"
 )
+
+
+SAFELY = {"PYTHONSAFEPATH": "1"}
+"""The environment without which a process imports a json.py from the current folder."""
+
+
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """Let processes that are started meanwhile import nothing from the current folder."""
+    before = {name: os.environ.get(name) for name in SAFELY}
+    os.environ.update(SAFELY)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class _Plain(io.TextIOBase):
+    """A text stream through which no control character passes but line feeds and tabs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what a terminal only prints."""
+        kept = (char if char.isprintable() or char in "\n\t" else " " for char in text)
+        return self._stream.write("".join(kept))
+
+    def flush(self) -> None:
+        """Flush what is behind it."""
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        """Return that of what is behind it."""
+        return self._stream.fileno()
+
+
+@contextmanager
+def plain_output() -> Iterator[None]:
+    """Let what a plugin prints meanwhile do nothing to the terminal."""
+    with redirect_stdout(_Plain(sys.stdout)), redirect_stderr(_Plain(sys.stderr)):
+        yield
+
+
+@contextmanager
+def same_folder() -> Iterator[None]:
+    """Come back to the current folder, should a plugin leave it."""
+    before = Path.cwd()
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def start_worker(parent: int) -> None:

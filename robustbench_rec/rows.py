@@ -17,9 +17,9 @@ never leave the cache, and torch's form stays what the loss is defined by.
 
 A row function raises nothing, and an index beyond the settings that were given is not noticed.
 Imports numba: import it late, or from a module that is itself imported late. The compiled code of a
-row function is cached on disk beside its file, and made anew when that file or this one changes;
-where it calls compiled functions of another file of yours, delete `__pycache__` after a change
-there.
+row function is kept on disk, see `compiling.code_folder`, and made anew when its file or this one
+changes; where it calls compiled functions of another file of yours, delete what is kept after a
+change there.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import cfunc, float32, float64, njit, types
+from numba import cfunc, float32, float64, types
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
+
+from robustbench_rec.compiling import kept_privately, njit
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -72,9 +74,7 @@ def stamped(function: Function) -> Function:
 
 def row_helper(function: Function) -> Function:
     """Compile what a row function calls; it may call what is here, as a row function may."""
-    compiler: Any = njit(cache=True, fastmath=SUMS, error_model="numpy")
-    compiled: Function = compiler(stamped(function))
-    return compiled
+    return njit(cache=True, fastmath=SUMS, error_model="numpy")(stamped(function))
 
 
 class RowFunction(types.WrapperAddressProtocol):
@@ -110,7 +110,8 @@ class RowFunction(types.WrapperAddressProtocol):
             return
         compiler = cfunc(ROW, cache=True, fastmath=SUMS, error_model="numpy")
         try:
-            self._compiled = compiler(self.function)
+            with kept_privately():
+                self._compiled = compiler(self.function)
         except NumbaError as error:
             told = " ".join(str(error).partition("frontend)")[2].split()) or type(error).__name__
             raise TypeError(f"row function {self.name}: cannot be compiled: {told}") from None

@@ -2,9 +2,12 @@
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # before numba: threads.MOST, on any machine
+# What is compiled here, plugins of an hour among it, is nothing for the user's own cache.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/compiled"))
 
 import numba
 import pytest
@@ -45,10 +48,11 @@ def one_thread():
 def command(tmp_path):
     """Return a function that runs `robustbench-rec ARGUMENTS` in an empty folder."""
 
-    def run(*arguments: object, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command_line(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300
-        )
+    def run(
+        *arguments: object, cwd: Path = tmp_path, script: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        words = [*script, *map(str, arguments)] if script else command_line(*arguments)
+        return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=300)
 
     return run
 

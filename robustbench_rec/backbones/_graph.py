@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from robustbench_rec import Interactions
+from robustbench_rec.compiling import njit
 
 Pair = tuple[Tensor, Tensor]
 """What belongs to users (n_users, dim), and to items (n_items, dim)."""

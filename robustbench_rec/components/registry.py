@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from robustbench_rec.components.settings import Component, hints, no_such_setting, setting_names
-from robustbench_rec.errors import InputError, nearest, one_line, placed
+from robustbench_rec.errors import InputError, is_interrupt, nearest, one_line, placed
+from robustbench_rec.processes import plain_output, same_folder
 
 C = TypeVar("C", bound=Component)
 NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,63}$")
@@ -96,7 +97,9 @@ class Registry(Generic[C]):
         """Import one module; a broken one must not take the others along."""
         try:
             importlib.import_module(where)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             self.broken[where] = one_line(error)
 
     def __getitem__(self, name: str) -> type[C]:
@@ -183,6 +186,11 @@ def _address(cls: type[Any]) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def placed_plugin(plugin: str) -> str:
+    """Return a plugin as it is found from any folder: a file by its absolute path."""
+    return str(Path(plugin).absolute()) if plugin.endswith(".py") else plugin
+
+
 def load_plugins(plugins: Iterable[str]) -> None:
     """Import plugins named explicitly: a path to a .py file, or a dotted module name.
 
@@ -192,11 +200,14 @@ def load_plugins(plugins: Iterable[str]) -> None:
     """
     for plugin in [plugins] if isinstance(plugins, str) else plugins:
         try:
-            if plugin.endswith(".py"):
-                _import_file(Path(plugin))
-            else:
-                importlib.import_module(plugin)
-        except (Exception, SystemExit) as error:
+            with same_folder(), plain_output():
+                if plugin.endswith(".py"):
+                    _import_file(Path(plugin))
+                else:
+                    importlib.import_module(plugin)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             raise InputError(f"plugin {plugin!r} did not import: {one_line(error)}") from error
 
 

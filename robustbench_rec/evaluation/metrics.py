@@ -10,7 +10,7 @@ import numpy as np
 
 from robustbench_rec.components.metric import METRICS, FloatArray, ListMetric, Metric, Ranks
 from robustbench_rec.components.registry import code_of
-from robustbench_rec.errors import InputError, counted, one_line
+from robustbench_rec.errors import InputError, counted, is_interrupt, one_line
 from robustbench_rec.evaluation.overlap import OVERLAPS
 from robustbench_rec.interactions import IntArray
 
@@ -191,7 +191,9 @@ def _called(metric: Metric | ListMetric, *arguments: Any) -> Any:
     try:
         with np.errstate(all="ignore"):
             return metric(*arguments)
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         raise ValueError(f"metric {metric.name!r} failed: {one_line(error)}") from error
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from robustbench_rec.compiling import njit
 from robustbench_rec.interactions import IntArray
 
 RUN = 64

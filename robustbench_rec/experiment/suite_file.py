@@ -19,7 +19,7 @@ from robustbench_rec.components.dataset import DATASETS, Dataset
 from robustbench_rec.components.labels import spec_once
 from robustbench_rec.components.loss import LOSSES
 from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation
-from robustbench_rec.components.registry import NAME, load_plugins, make
+from robustbench_rec.components.registry import NAME, load_plugins, make, placed_plugin
 from robustbench_rec.components.settings import spec
 from robustbench_rec.data.catalog import default_data_dir, resolve
 from robustbench_rec.errors import InputError, Place, nearest, placed
@@ -82,6 +82,7 @@ def load_suite(
             that is known, what is wrong and what is allowed.
 
     """
+    plugins = [placed_plugin(plugin) for plugin in plugins]
     load_plugins(plugins)
     file = locate_suite_file(str(name_or_path))
     with _told_where(file):

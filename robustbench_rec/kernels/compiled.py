@@ -1,8 +1,8 @@
 """The compiled loops of a training step, on arrays: scores, gradients, and losses row by row.
 
-No (B, N, dim) array is ever made. The compiled code is cached on disk, beside this file where that
-can be written, and shared by every process that finds it there. No result depends on the number of
-threads. Imports numba: import it late.
+No (B, N, dim) array is ever made. The compiled code is kept on disk, see `compiling`, and shared by
+every process that finds it there. No result depends on the number of threads. Imports numba: import
+it late.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, prange, types  # type: ignore[attr-defined]  # numba has carray
+from numba import carray, prange, types  # type: ignore[attr-defined]  # numba has carray
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from robustbench_rec.compiling import njit
 from robustbench_rec.rows import SUMS, Doubles, Floats, Row
 
 TILE = 64

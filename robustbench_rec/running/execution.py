@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from robustbench_rec.components.dataset import Dataset, Raw
 from robustbench_rec.components.perturbation import Perturbation, perturb
 from robustbench_rec.data.preparation import prepare, redraws_test
+from robustbench_rec.errors import is_interrupt
 from robustbench_rec.evaluation.metrics import recorded
 from robustbench_rec.evaluation.ranking import Ranking, evaluate
 from robustbench_rec.experiment.cell import Cell, Drawn
@@ -86,16 +87,13 @@ def train_and_test(
     """
     compute.configure_libraries()
     metrics = recorded(()) if metrics is None else metrics
-    try:
-        done = _trained(cells[0], data_dir, compute, after_epoch)
-    except (Exception, SystemExit) as error:
-        yield from ((Record.failure(cell, error), None) for cell in cells)
-        return
+    done = _tried(_trained, cells[0], data_dir, compute, after_epoch)
     for cell in cells:
-        try:
-            yield _tested(cell, done, compute, metrics)
-        except (Exception, SystemExit) as error:
-            yield Record.failure(cell, error), None
+        if isinstance(done, Failure):
+            yield Record.failure(cell, done.error), None
+            continue
+        found = _tried(_tested, cell, done, compute, metrics)
+        yield (Record.failure(cell, found.error), None) if isinstance(found, Failure) else found
 
 
 def try_settings(
@@ -113,16 +111,32 @@ def try_settings(
 
     """
     compute.configure_libraries()
-    try:
-        done = _trained(cell, data_dir, compute, after_epoch)
-    except (Exception, SystemExit) as error:
-        return Trial.failure(cell, error)
+    done = _tried(_trained, cell, data_dir, compute, after_epoch)
+    if isinstance(done, Failure):
+        return Trial.failure(cell, done.error)
     return Trial.of(
         cell,
         "done",
         validation=max(value for _, value in done.model.history),
         **_measured(done, compute),
     )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a call raised of its own accord."""
+
+    error: BaseException
+
+
+def _tried(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Failure:
+    """Return what a call returns, or its failure, whatever a plugin raises; Ctrl-C passes."""
+    try:
+        return work(*args, **kwargs)
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        return Failure(error)
 
 
 @dataclass(frozen=True, eq=False)

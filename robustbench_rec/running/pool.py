@@ -13,6 +13,7 @@ from typing import Any
 
 from robustbench_rec.components.registry import load_plugins
 from robustbench_rec.errors import InputError
+from robustbench_rec.processes import plain_output, same_folder
 from robustbench_rec.records.events import Events
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running.compute import Compute
@@ -219,5 +220,6 @@ def in_flight(folder: str, training: str, plugins: Iterable[str]) -> Iterator[Ru
     held = RunFolder(Path(folder))
     held.mark_started(training)
     load_plugins(plugins)
-    yield held
+    with same_folder(), plain_output():
+        yield held
     held.mark_ended(training)

@@ -65,7 +65,7 @@ class _Cells:
         place = self.place
         for training, cells in self.plan.left.items():
             plain = {cell.id: cell.to_plain() for cell in cells}
-            where = (str(place.folder.folder), str(place.data_dir))
+            where = (str(place.folder.folder.absolute()), str(place.data_dir.absolute()))
             args = (*where, training, plain, place.plugins, place.compute, self.plan.metrics)
             epochs, cost = cells[0].training.epochs, self.plan.costs[training]
             yield Job(training, run_training, args, epochs, cost)

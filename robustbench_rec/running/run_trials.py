@@ -139,7 +139,7 @@ class _Trials:
 
     def _job(self, id: str) -> Job:
         place, cell = self.place, self.cells[id]
-        where = (str(place.folder.folder), str(place.data_dir))
+        where = (str(place.folder.folder.absolute()), str(place.data_dir.absolute()))
         args = (*where, id, cell.to_plain(), place.plugins, place.compute)
         return Job(id, run_one, args, cell.training.epochs, 1.0)
 

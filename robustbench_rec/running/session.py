@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from robustbench_rec.components.registry import load_plugins
+from robustbench_rec.compiling import code_folder
+from robustbench_rec.components.registry import load_plugins, placed_plugin
 from robustbench_rec.data.catalog import default_data_dir
 from robustbench_rec.experiment.selection import Only, pairs_of
 from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.experiment.suite_file import load_suite
+from robustbench_rec.processes import same_folder
 from robustbench_rec.records import RUNS
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.run import Run, compact
@@ -106,10 +108,12 @@ def open_session(
 
 def _loaded(suite: str | Path | Suite, data_dir: Path, plugins: Sequence[str]) -> Suite:
     """Return the suite with its plugins loaded."""
-    if not isinstance(suite, Suite):
-        return load_suite(suite, data_dir, plugins)
-    load_plugins(plugins)
-    return replace(suite, plugins=tuple(dict.fromkeys([*suite.plugins, *plugins])))
+    with same_folder():
+        if not isinstance(suite, Suite):
+            return load_suite(suite, data_dir, plugins)
+        placed = [placed_plugin(plugin) for plugin in plugins]
+        load_plugins(placed)
+        return replace(suite, plugins=tuple(dict.fromkeys([*suite.plugins, *placed])))
 
 
 @dataclass(frozen=True)
@@ -127,25 +131,32 @@ class Session:
     command: str = ""
     events: Events = field(default=TOLD_AS_WARNINGS)
 
+    @same_folder()
     def plan(self, retry: bool = True) -> Plan:
         """Find out what is to be run, as the folder stands now."""
         what = (self.suite, self.folder, self.data_dir)
         return make_plan(*what, self.only, self.force, self.events, retry)
+
+    @same_folder()
+    def _check_data(self, plan: Plan) -> None:
+        check_data(plan, self.data_dir)
 
     def rehearse(self) -> None:
         """Tell the plan, and whether the data fit; run nothing."""
         self._refuse_to_replace()
         plan = self.plan()
         self.events.plan(plan, self)
-        check_data(plan, self.data_dir)
+        self._check_data(plan)
 
     def run(self) -> Run:
         """Run what is left."""
         self._refuse_to_replace()
+        if told := code_folder()[1]:
+            self.events.warning(told)
         with self.folder.locked():
             plan = self.plan()
             self.events.plan(plan, self)
-            check_data(plan, self.data_dir)
+            self._check_data(plan)
             workers = max(min(self.jobs, plan.n_to_run), 1)
             started: Engine = engine_module(self.engine).start(workers, self.compute)
             with closing(started) as engine:

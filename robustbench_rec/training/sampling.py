@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 from numpy.typing import NDArray
 
+from robustbench_rec.compiling import njit
 from robustbench_rec.interactions import IntArray, Split
 from robustbench_rec.seeds import seed_for
 

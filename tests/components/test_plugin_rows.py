@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from robustbench_rec.compiling import code_folder
+
 CONTRACT = """
 import compiled_hinge
 from robustbench_rec import LOSSES
@@ -88,11 +90,11 @@ def test_the_contract_finds_a_slope_that_is_not_the_derivative(plugin):
 
 
 def test_a_suite_trains_by_it_and_another_process_finds_it_compiled(plugin, command):
-    cache = plugin.parent / "__pycache__"
+    cache, its = code_folder()[0], f"{plugin.parent.name}_*/*.nbc"
     for out in ("one", "two"):
         done = run(command, plugin.parent, out)
         assert done.returncode == 0, done.stderr
-        compiled = {path.name: path.stat().st_mtime_ns for path in cache.glob("*.nbc")}
+        compiled = {path.name: path.stat().st_mtime_ns for path in cache.glob(its)}
         assert compiled
         if out == "one":
             first = compiled

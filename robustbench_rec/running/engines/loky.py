@@ -7,11 +7,13 @@ import gc
 import os
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
+from multiprocessing import resource_tracker
 from typing import Any
 
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
-from robustbench_rec.processes import start_worker
+from robustbench_rec.processes import SAFELY, safe_path, start_worker
 from robustbench_rec.running.compute import Compute
 
 MOST_WORKERS = None
@@ -27,8 +29,7 @@ class Loky:
 
     def __init__(self, n_workers: int, compute: Compute) -> None:
         self.n_workers = n_workers
-        # Without a safe path a worker would import a json.py from the current folder.
-        self._environment = compute.environment() | {"PYTHONSAFEPATH": "1"}
+        self._environment = compute.environment() | SAFELY
         self._executor: Any = None
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
@@ -41,6 +42,9 @@ class Loky:
 
     def _started(self) -> Any:
         if self._executor is None:
+            with safe_path():  # what is started beside the workers has our own environment
+                loky_tracker.ensure_running()
+                resource_tracker.ensure_running()
             self._executor = get_reusable_executor(
                 max_workers=self.n_workers,
                 timeout=600,

@@ -1,0 +1,155 @@
+"""What plugins and the current folder may do: a cell fails by name, and nothing else is touched."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from robustbench_rec.records.run import read_run
+
+PLUGIN = """
+import os, sys
+from dataclasses import dataclass
+from robustbench_rec import PERTURBATIONS, Perturbation
+
+print("imported \\x1b[2J")
+os.chdir("/")
+
+class Own(BaseException):
+    "No error that anybody expects."
+
+def adder(name, act):
+    @PERTURBATIONS.add(name)
+    @dataclass(frozen=True)
+    class Hostile(Perturbation):
+        "Does what it should not."
+        unit = "nothing"
+
+        def apply(self, split, rng):
+            act(split)
+            return split
+
+def interrupts(split):
+    raise KeyboardInterrupt("mine")
+
+def exits(split):
+    sys.exit(0)
+
+def closes(split):
+    raise GeneratorExit("mine")
+
+def raises(split):
+    raise Own("mine \\x1b]0;title\\x07" + "long " * 1000)
+
+def writes(split):
+    split.train.users.setflags(write=True)
+
+def moves(split):
+    os.chdir("/")
+
+def prints(split):
+    print("printed \\x1b[2J")
+    print("complained \\x1b[2J", file=sys.stderr)
+
+for act in (interrupts, exits, closes, raises, writes, moves, prints):
+    adder(act.__name__, act)
+"""
+ACTS = ("interrupts", "exits", "closes", "raises", "writes", "moves", "prints")
+SUITE = """
+name = "tiny"
+plugins = ["hostile.py"]
+floors = []
+training = {{ epochs = 1 }}
+[[dataset]]
+name = "synthetic"
+n_users = 60
+n_items = 50
+positives = 20
+[[backbone]]
+name = "mf"
+dim = 4
+[[loss]]
+name = "bpr"
+{perturbations}
+"""
+
+
+@pytest.mark.parametrize("engine", ["loky", "serial"])
+def test_whatever_a_plugin_does_its_cell_fails_alone_and_by_name(tmp_path, command, engine):
+    acts = [act for act in ACTS if engine == "loky" or act != "interrupts"]  # there it is Ctrl-C
+    (tmp_path / "hostile.py").write_text(PLUGIN)
+    tables = "".join(f'[[perturbation]]\nname = "{act}"\nlevel = [0, 1]\n' for act in acts)
+    (tmp_path / "tiny.toml").write_text(SUITE.format(perturbations=tables))
+    words = ("--no-figures", "--out", "out", "--engine", engine, "--jobs", "1")
+    done = command("run", "tiny.toml", *words)
+    assert done.returncode == 3, done.stderr
+    failed = {
+        title.split(" level ")[0].split()[-1]: why
+        for title, why in read_run(tmp_path / "out").summary.failed.values()
+    }
+    expected = {
+        "interrupts": "KeyboardInterrupt: mine",
+        "exits": "SystemExit: 0",
+        "closes": "GeneratorExit: mine",
+        "raises": "Own: mine  ]0;title long long",
+        "writes": "ValueError: Hostile.apply: cannot set WRITEABLE flag to True",
+    }
+    assert failed.keys() == expected.keys() & set(acts)
+    for act, why in failed.items():
+        assert why.startswith(expected[act])
+    told = done.stdout + done.stderr
+    assert "printed  [2J" in told
+    assert "complained  [2J" in told
+    assert "imported  [2J" in told
+    assert not {char for char in told if ord(char) < 32} - set("\n\t\r")
+    assert max(map(len, told.splitlines())) < 1500
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hostile.py", "out", "tiny.toml"]
+
+
+NAMES = (
+    "threading json random uuid struct numpy torch pandas joblib numba select socket signal "
+    "tempfile shutil subprocess queue pickle inspect ast tokenize typing enum copy types weakref "
+    "heapq bisect hashlib datetime platform logging csv math statistics secrets string textwrap "
+    "glob click filelock pydantic scipy"
+)
+VERBS = {
+    "run-loky": "run tiny.toml --out one --engine loky",
+    "run-serial": "run tiny.toml --out two --engine serial",
+    "list": "list losses",
+    "show": "show bpr",
+    "data": "data list",
+    "status": "status one",
+    "figures": "figures one",
+    "rank": "rank one",
+    "merge": "merge one two --out three",
+}
+
+
+def test_no_module_of_the_current_folder_is_run(tmp_path, command):
+    for name in NAMES.split():
+        note = f"open({str(tmp_path / 'RAN')!r}, 'a').write({name!r} + ' ')"
+        (tmp_path / f"{name}.py").write_text(note)
+    clean = '[[perturbation]]\nname = "hidden_positives"\nlevel = [0, 0.2]\n'
+    suite = SUITE.replace('plugins = ["hostile.py"]\n', "").format(perturbations=clean)
+    (tmp_path / "tiny.toml").write_text(suite)
+    script = [sys.executable, "-P", "-m", "robustbench_rec"]  # as the installed command starts
+    for verb, words in VERBS.items():
+        done = command(*words.split(), script=script)
+        assert done.returncode == 0, (verb, done.stderr)
+        assert not (tmp_path / "RAN").exists(), (verb, (tmp_path / "RAN").read_text())
+
+
+@pytest.mark.faults
+def test_where_nothing_can_be_kept_it_runs_and_says_so_once(tmp_path, command, monkeypatch):
+    (tmp_path / "home").write_text("no folder")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    clean = '[[perturbation]]\nname = "hidden_positives"\nlevel = [0, 0.2]\n'
+    suite = SUITE.replace('plugins = ["hostile.py"]\n', "").format(perturbations=clean)
+    (tmp_path / "tiny.toml").write_text(suite)
+    done = command("run", "tiny.toml", "--no-figures", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("cannot be kept for compiled code") == 1
+    assert not list(Path(os.environ.get("TMPDIR", "/tmp")).glob("robustbench-rec-*/*"))
