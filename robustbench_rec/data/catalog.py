@@ -16,6 +16,7 @@ from robustbench_rec.components.registry import NAME, make
 from robustbench_rec.components.settings import setting
 from robustbench_rec.data.columns import Columns, Duplicates, Reading
 from robustbench_rec.data.compression import COMPRESSED, bare
+from robustbench_rec.data.doubts import refuse_strangers
 from robustbench_rec.data.formats import SUFFIXES, Format, files_of, parts, read
 from robustbench_rec.data.source import Source
 from robustbench_rec.errors import InputError, nearest
@@ -74,7 +75,10 @@ class FileDataset(Dataset):
 
     def read(self, data_dir: Path) -> Raw:
         """Read the pairs; raise InputError, naming file and line, where they are unfit."""
-        return read(Source(self.locate(data_dir)), self.format, self._reading())
+        raw = read(Source(self.locate(data_dir)), self.format, self._reading())
+        if not self.resplit:
+            refuse_strangers(raw)
+        return raw
 
     def fingerprint(self, data_dir: Path) -> str:
         """Return 16 hex digits of the files' bytes and of how they are read."""
@@ -191,7 +195,7 @@ def inventory(data_dir: Path) -> list[Listing]:
     """List the registered data sets, then what else in `data_dir` looks like one."""
     known = [_listing(DATASETS[name], data_dir) for name in DATASETS]
     taken = {row.present for row in known}
-    return known + [_own_listing(path) for path in _own_data(data_dir) if path not in taken]
+    return known + [row for row in _own_data(data_dir) if row.present not in taken]
 
 
 def _listing(cls: type[Dataset], data_dir: Path) -> Listing:
@@ -202,24 +206,22 @@ def _listing(cls: type[Dataset], data_dir: Path) -> Listing:
     return Listing(cls.name, about, ready, present, cls.licence, cls.how_to_get)
 
 
-def _own_listing(path: Path) -> Listing:
-    return Listing(_stem(path), "a data set of your own", True, path, "", "")
-
-
-def _own_data(data_dir: Path) -> Iterator[Path]:
+def _own_data(data_dir: Path) -> Iterator[Listing]:
     """Find what a suite can name: not read, but of a known ending, and whole as far as it looks."""
     for path in sorted(data_dir.iterdir()) if data_dir.is_dir() else []:
         usual = path.is_dir() or path.name.endswith(ENDINGS[1:])
-        if usual and NAME.fullmatch(_stem(path)) and _looks_whole(path):
-            yield path
+        if usual and NAME.fullmatch(_stem(path)) and (found := _parts_if_whole(path)):
+            names = ", ".join(f"{part} {name}" for part, name in found.items())
+            about = f"a data set of your own: {names}"
+            yield Listing(_stem(path), about, True, path, "", "")
 
 
 def _stem(path: Path) -> str:
     return path.name if path.is_dir() else Path(bare(path.name)).stem
 
 
-def _looks_whole(path: Path) -> bool:
+def _parts_if_whole(path: Path) -> dict[str, str]:
     try:
-        return bool(files_of(Source(path)))
+        return parts(Source(path))
     except InputError:
-        return False
+        return {}

@@ -19,7 +19,7 @@ INT64 = np.iinfo(np.int64)
 BOM = codecs.BOM_UTF8
 
 AS_COLUMNS = (
-    'set format = "movielens" for user, item, rating and time, or format = "delimited" and '
+    'set format = "movielens" for user, item, rating and perhaps time, or format = "delimited" and '
     'header = false, with user_column = "1", item_column = "2" and, for times in the third place, '
     'timestamp_column = "3"'
 )

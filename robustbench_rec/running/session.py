@@ -135,17 +135,13 @@ class Session:
     def rehearse(self) -> None:
         """Tell the plan, and whether the data fit; run nothing."""
         self._refuse_to_replace()
-        plan = self.plan()
-        self.events.plan(plan, self)
-        check_data(plan, self.data_dir)
+        self._checked_plan()
 
     def run(self) -> Run:
         """Run what is left."""
         self._refuse_to_replace()
         with self.folder.locked():
-            plan = self.plan()
-            self.events.plan(plan, self)
-            check_data(plan, self.data_dir)
+            plan = self._checked_plan()
             workers = max(min(self.jobs, plan.n_to_run), 1)
             started: Engine = engine_module(self.engine).start(workers, self.compute)
             with closing(started) as engine:
@@ -153,6 +149,12 @@ class Session:
                     self._run_trials(plan, engine)
                     plan = self.plan(retry=False)
                 return self._run_cells(plan, engine)
+
+    def _checked_plan(self) -> Plan:
+        """Make the plan, refuse data that do not fit it, and tell it."""
+        plan = check_data(self.plan(), self.data_dir, self.events)
+        self.events.plan(plan, self)
+        return plan
 
     def _refuse_to_replace(self) -> None:
         if not self.force:
