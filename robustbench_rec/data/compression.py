@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -43,9 +44,9 @@ def unpacked(stream: IO[bytes], where: str, from_zip: bool) -> IO[bytes]:
             as it is read, it grows beyond the bound.
 
     """
-    head = stream.read(6)
+    head = stream.read(16)
     stream.seek(0)
-    opener = next((opener for magic, opener in OPENERS.items() if head.startswith(magic)), None)
+    opener = next((opener for magic, opener in OPENERS.items() if re.match(magic, head)), None)
     if opener is None and not from_zip:
         return stream
     inner = stream if opener is None else opener(stream, where)
@@ -69,12 +70,12 @@ def _zstd(stream: IO[bytes], where: str) -> IO[bytes]:
 
 
 OPENERS: dict[bytes, Callable[[IO[bytes], str], Any]] = {
-    b"\x1f\x8b": lambda stream, _: gzip.GzipFile(fileobj=stream),
-    b"BZh": lambda stream, _: bz2.BZ2File(stream),
-    b"\xfd7zXZ\x00": lambda stream, _: lzma.LZMAFile(stream),  # noqa: SIM115  # closed by its reader
-    b"\x28\xb5\x2f\xfd": _zstd,
+    rb"\x1f\x8b": lambda stream, _: gzip.GzipFile(fileobj=stream),
+    rb"BZh[1-9](1AY&SY|\x17rE8P\x90)": lambda stream, _: bz2.BZ2File(stream),
+    rb"\xfd7zXZ\x00": lambda stream, _: lzma.LZMAFile(stream),  # noqa: SIM115  # closed by its reader
+    rb"\x28\xb5\x2f\xfd": _zstd,
 }
-"""The first bytes of each compression -> what opens it."""
+"""The first bytes of each compression, as a pattern -> what opens it."""
 
 
 class _Bounded(io.RawIOBase):
