@@ -198,7 +198,7 @@ def look(source: Source, name: str, how: Reading) -> str:
 
 def _has_repeated_user(source: Source, name: str) -> bool:
     with source.open(name) as stream:
-        return repeated_user(stream) is not None
+        return repeated_user(part for line in stream for part in line.splitlines()) is not None
 
 
 def _numbers(fields: list[str]) -> int:

@@ -123,7 +123,7 @@ def read_movielens(source: Source, name: str, how: Reading) -> Table:
     if not mark:
         raise Rows(source.where(name), "line", 1).fault(
             0,
-            f"{line[:80].rstrip()!r}; expected user, item, rating and timestamp "
+            f"{line[:80]!r}; expected user, item, rating and timestamp "
             "separated by tabs or by '::'",
         )
     fields = line.count(mark) + 1
@@ -143,19 +143,16 @@ def _latin_1(source: Source, name: str) -> str:
         line = stream.readline(65_536)
     if not line:
         raise InputError(f"{source.where(name)} is empty")
-    return line.decode("latin-1")
+    return line.decode("latin-1").rstrip("\r\n").partition("\r")[0]
 
 
 def _read_headless(source: Source, name: str, how: Reading, columns: Columns, mark: str) -> Table:
     """Read text without a header, whose columns are called by their positions from 1."""
     line = _latin_1(source, name)
     rows = Rows(source.where(name), "line", 1)
-    quoting = quoting_of(mark[0])
-    fields = (
-        line.count(mark) + 1
-        if quoting == csv.QUOTE_NONE
-        else len(next(csv.reader([line], delimiter=mark), []))
-    )
+    fields = line.count(mark) + 1
+    if quoting_of(mark[0]) != csv.QUOTE_NONE:
+        fields = len(next(csv.reader([line], delimiter=mark), []))
     found = columns.find([str(at) for at in range(1, fields + 1)], rows.where)
     # pandas splits by one character fast, so that '::' is two separators around an empty field.
     picked = {role: at * len(mark) for role, at in found.items()}

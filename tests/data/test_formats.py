@@ -295,6 +295,11 @@ BAD_LOGS = {
         "user,item,rating\n1,2,five\n",
         r"line 2: rating 'five' is not a numb",
     ),
+    "carriage return before colons": (
+        "train.txt",
+        b"\0\r::",
+        r"train\.txt, line 1: '\\x00'; expected user, item, rating and timestamp",
+    ),
     "infinite": (
         "ratings.csv",
         "user,item,rating\n1,2,inf\n",
@@ -328,6 +333,18 @@ def test_separators_in_quotes_are_no_fields_of_their_own(tmp_path):
     write(tmp_path, {"log.csv": 'user,item,title\n1,2,"a, b, c"\n3,"4,5"\n'})
     table = read_all(tmp_path).train
     assert list(zip(table.users, table.items, strict=True)) == [(1, "2"), (3, "4,5")]
+
+
+def test_a_first_line_that_ends_in_a_carriage_return_is_a_line(tmp_path):
+    write(tmp_path, {"u.data": ONE_LOG["u.data"].replace("\n", "\r")})
+    assert pairs(read_all(tmp_path / "u.data").train) == PAIRS
+    write(tmp_path, {"log.csv": b"1,2\r2,3\r"})
+    how = replace(PLAIN, header=False)
+    assert pairs(read_all(tmp_path / "log.csv", how=how).train) == {(1, 2), (2, 3)}
+    for bad in (b"\r1,2", b"\n1,2\n"):
+        write(tmp_path, {"log.csv": bad})
+        with pytest.raises(InputError, match=r"log\.csv has no column '2'"):
+            read_all(tmp_path / "log.csv", how=how)
 
 
 def test_lines_that_end_in_carriage_returns_are_lines(tmp_path):

@@ -7,6 +7,7 @@ import lzma
 import os
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -90,7 +91,7 @@ def damaged(draw, contents) -> bytes:
 
 PLAIN = st.one_of(st.binary(max_size=300), texts(), texts(), parquets())
 PACKERS = [
-    gzip.compress,
+    partial(gzip.compress, mtime=0),
     bz2.compress,
     lzma.compress,
     lambda raw: pyarrow.compress(raw, codec="zstd", asbytes=True),
@@ -175,17 +176,17 @@ def test_any_file(name, content, choices):
         read_or_one_line(path, choices)
 
 
+PACKINGS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA]
+
+
 @st.composite
 def zips(draw) -> bytes:
     """Draw a zip, whole or damaged."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(
-        buffer,
-        "w",
-        draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])),
-    ) as archive:
+    buffer, packing = io.BytesIO(), draw(st.sampled_from(PACKINGS))
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in draw(FILES).items():
-            archive.writestr(draw(st.sampled_from(["", "a/", "b/", "a/c/"])) + name, content)
+            folder = draw(st.sampled_from(["", "a/", "b/", "a/c/"]))
+            archive.writestr(zipfile.ZipInfo(folder + name), content, packing)
     return buffer.getvalue()
 
 
