@@ -75,7 +75,8 @@ class FileDataset(Dataset):
 
     def read(self, data_dir: Path) -> Raw:
         """Read the pairs; raise InputError, naming file and line, where they are unfit."""
-        raw = read(Source(self.locate(data_dir)), self.format, self._reading())
+        source = Source(self.locate(data_dir))
+        raw = read(source, self.format, self._reading(source))
         if not self.resplit:
             refuse_strangers(raw)
         return raw
@@ -100,9 +101,10 @@ class FileDataset(Dataset):
             raise InputError(f"no data for {self.name!r} in {data_dir} ({looked}){how}")
         return found
 
-    def _reading(self) -> Reading:
+    def _reading(self, source: Source) -> Reading:
         needed = {"rating": self.min_rating > 0, "timestamp": self.split_by == "time"}
-        roles = frozenset(role for role, is_needed in needed.items() if is_needed)
+        is_log = self.resplit or "log" in parts(source)
+        roles = frozenset(role for role, is_needed in needed.items() if is_needed and is_log)
         return Reading(self._columns(), self.header, self.duplicates, roles)
 
     def _columns(self) -> Columns:

@@ -6,9 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
 
 from robustbench_rec.components.dataset import Raw, Table
 from robustbench_rec.errors import InputError
@@ -93,7 +92,7 @@ def _tables(raw: Raw) -> list[Table]:
 def _ids(tables: Iterable[Table], role: str) -> set[str]:
     import pandas as pd
 
-    columns: Iterator[NDArray[Any]] = (getattr(table, f"{role}s") for table in tables)
+    columns = (np.asarray(getattr(table, f"{role}s")) for table in tables)
     return {str(id) for column in columns for id in pd.unique(column)}
 
 

@@ -261,16 +261,17 @@ def read_parquet(source: Source, name: str, how: Reading) -> Table:
             header = file.schema_arrow.names
             picked = how.columns.find(header, where)
             table = file.read([header[at] for at in picked.values()])
-        except ArrowException as error:
+            table.validate(full=True)
+            for role, at in picked.items():
+                if types.is_nested(table.schema.field(header[at]).type):
+                    raise InputError(
+                        f"{where}: the {role} column {header[at]!r} holds lists or structures; "
+                        "expected one text or number in each row"
+                    )
+            # What pandas keeps of its own in a file is no part of the data, and may be damaged.
+            frame = table.replace_schema_metadata(None).to_pandas()
+        except (ArrowException, UnicodeDecodeError) as error:
             says = " ".join(str(error).split())
             raise InputError(f"{where}: not a whole Parquet file ({says})") from None
-    for role, at in picked.items():
-        if types.is_nested(table.schema.field(header[at]).type):
-            raise InputError(
-                f"{where}: the {role} column {header[at]!r} holds lists or structures; "
-                "expected one text or number in each row"
-            )
     roles = {header[at]: role for role, at in picked.items()}
-    return table_of(
-        table.to_pandas(ignore_metadata=True).rename(columns=roles), Rows(where, "row", 1), how
-    )
+    return table_of(frame.rename(columns=roles), Rows(where, "row", 1), how)

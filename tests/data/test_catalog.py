@@ -139,6 +139,16 @@ def test_a_column_is_needed_by_the_setting_that_uses_it(data_dir):
             load(resolve({"name": "mine", **settings}, data_dir, Path()), data_dir, 0)
 
 
+def test_parts_that_come_split_need_no_ratings_for_a_filter_of_logs(data_dir):
+    (data_dir / "ml-1m").mkdir()
+    train = "".join(f"{user},{item},\n" for user in range(4) for item in (1, 2, 3) if item - user)
+    (data_dir / "ml-1m" / "train.csv").write_text("user,item,rating\n" + train)
+    (data_dir / "ml-1m" / "test.csv").write_text("user,item,rating\n1,1,\n2,2,\n")
+    assert DATASETS["movielens-1m"]().read(data_dir).test.users.tolist() == [1, 2]
+    with pytest.raises(InputError, match=r"train\.csv, line 2: no rating"):
+        DATASETS["movielens-1m"](resplit=True).read(data_dir)
+
+
 def test_each_name_finds_its_own_file(data_dir):
     (data_dir / "other.csv").write_text("user,item\n7,8\n")
     raw = resolve({"name": "other"}, data_dir, Path()).read(data_dir)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow
+import pyarrow.parquet
 import pytest
 
 from robustbench_rec import InputError, Table
@@ -380,6 +380,21 @@ def test_a_missing_column_names_the_nearest(tmp_path):
     write(tmp_path, {"log.csv": "user,item,stars_given\n1,2,3\n"})
     with pytest.raises(InputError, match=r"no column 'stars_give'; did you mean 'stars_given'\?"):
         read_all(tmp_path, rating="stars_give")
+
+
+def test_damaged_notes_of_pandas_in_parquet_do_no_harm(tmp_path):
+    frame = pd.DataFrame({"user": [1, 1, 2, 3], "item": [10, 20, 10, 30]})
+    table = pyarrow.Table.from_pandas(frame).replace_schema_metadata({"pandas": "{"})
+    pyarrow.parquet.write_table(table, tmp_path / "log.parquet")
+    assert pairs(read_all(tmp_path).train) == PAIRS
+
+
+def test_parquet_text_that_is_none_is_named(tmp_path):
+    column = pyarrow.array([b"\x80"]).view(pyarrow.string())
+    table = pyarrow.table({"user": column, "item": [1]})
+    pyarrow.parquet.write_table(table, tmp_path / "log.parquet")
+    with pytest.raises(InputError, match=r"log\.parquet: not a whole Parquet file \(.*UTF"):
+        read_all(tmp_path)
 
 
 def test_parquet_nulls_are_named_by_row(tmp_path):
