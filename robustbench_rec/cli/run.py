@@ -27,6 +27,7 @@ from robustbench_rec.running.engines import engine_names
 
 if TYPE_CHECKING:
     from robustbench_rec.cli.progress import Display
+    from robustbench_rec.data.sizes import Sizes
     from robustbench_rec.experiment.suite import Suite
     from robustbench_rec.records.run import Run
     from robustbench_rec.running.plan import Plan
@@ -219,6 +220,8 @@ def _say_plan(plan: Plan, session: Session) -> None:
         f"{len(plan.cells) - left} done, {left} to run on {workers} -> {session.folder.folder}"
     )
     click.echo(_design(plan.suite))
+    for name, sizes in plan.sizes.items():
+        click.echo(_sizes(name, sizes))
     for loss, perturbation in plan.not_applicable:
         say_not_applicable(loss, perturbation)
     if plan.outdated:
@@ -243,6 +246,15 @@ def _design(suite: Suite) -> str:
     own = "each of a split of its own" if len(suite.replicates) > 1 else "of a split of its own"
     varies = own if suite.replicates_vary == "split" else "of one split"
     return f"{n}, {varies}; epochs chosen on {suite.selection} validation pairs"
+
+
+def _sizes(name: str, sizes: Sizes) -> str:
+    """Say how large a data set is, as papers do, and where its parts came from."""
+    sources = ", ".join(f"{part} {where}" for part, where in sizes.sources.items())
+    return (
+        f"data {name}: {sizes.users:,} users, {sizes.items:,} items, {sizes.pairs:,} pairs, "
+        f"density {sizes.density:.2%}; {sources or 'generated'}"
+    )
 
 
 def _outdated(metrics: Sequence[str], floors: int, trained: int) -> str:

@@ -14,12 +14,14 @@ import platformdirs
 from robustbench_rec.components.dataset import DATASETS, Dataset, Raw
 from robustbench_rec.components.registry import NAME, make
 from robustbench_rec.components.settings import setting
-from robustbench_rec.data.columns import Columns
+from robustbench_rec.data.columns import Columns, Duplicates, Reading
+from robustbench_rec.data.compression import COMPRESSED, bare
+from robustbench_rec.data.doubts import refuse_strangers
 from robustbench_rec.data.formats import SUFFIXES, Format, files_of, parts, read
 from robustbench_rec.data.source import Source
 from robustbench_rec.errors import InputError, nearest
 
-ENDINGS = ("", ".zip", *SUFFIXES)
+ENDINGS = ("", ".zip", *SUFFIXES, *(f"{one}{packed}" for one in SUFFIXES for packed in COMPRESSED))
 """What may follow a data set's name in the data folder, in the order it is looked for."""
 
 
@@ -29,9 +31,9 @@ def default_data_dir() -> Path:
     return Path(named) if named else platformdirs.user_data_path("robustbench-rec")
 
 
-def find(name: str, data_dir: Path) -> Path | None:
-    """Return the folder or file in `data_dir` that is called `name`, but for its ending."""
-    candidates = (data_dir / f"{name}{ending}" for ending in ENDINGS)
+def find(data_dir: Path, *names: str) -> Path | None:
+    """Return the folder or file in `data_dir` that has one of the names, but for its ending."""
+    candidates = (data_dir / f"{name}{ending}" for name in names for ending in ENDINGS)
     return next((path for path in candidates if path.exists()), None)
 
 
@@ -51,36 +53,59 @@ class FileDataset(Dataset):
     )
     user_column: str = setting("", "name of the users' column; empty looks", identity=False)
     item_column: str = setting("", "name of the items' column; empty looks", identity=False)
-    rating_column: str = setting("", "name of the ratings' column; empty looks", identity=False)
-    timestamp_column: str = setting("", "name of the times' column; empty looks", identity=False)
+    rating_column: str = setting(
+        "", "name of the ratings' column; empty looks, none is none", identity=False
+    )
+    timestamp_column: str = setting(
+        "", "name of the times' column; empty looks, none is none", identity=False
+    )
+    header: bool = setting(
+        True,
+        "whether the first line names the columns; else they are called 1, 2, ...",
+        identity=False,
+    )
+    duplicates: Duplicates = setting(  # noqa: RUF009  # it is a dataclass field, as its kin
+        "refuse", "which row of a pair is kept, of the file or by rating", identity=False
+    )
 
     @classmethod
     def find(cls, data_dir: Path) -> Path | None:
         """Return where a registered data set lies in `data_dir`, if it does."""
-        found = (find(name, data_dir) for name in (cls.name, *cls.aliases))
-        return next((path for path in found if path is not None), None)
+        return find(data_dir, cls.name, *cls.aliases)
 
     def read(self, data_dir: Path) -> Raw:
         """Read the pairs; raise InputError, naming file and line, where they are unfit."""
-        return read(Source(self.locate(data_dir)), self.format, self._columns())
+        source = Source(self.locate(data_dir))
+        raw = read(source, self.format, self._reading(source))
+        if not self.resplit:
+            refuse_strangers(raw)
+        return raw
 
     def fingerprint(self, data_dir: Path) -> str:
         """Return 16 hex digits of the files' bytes and of how they are read."""
         source = Source(self.locate(data_dir))
         digest = source.digest(files_of(source))
         how = f"{digest} {','.join(parts(source))} {self.format} {self._columns()}"
+        how += "" if self.header else " header=False"
+        how += "" if self.duplicates == "refuse" else f" duplicates={self.duplicates}"
         return hashlib.sha256(how.encode()).hexdigest()[:16]
 
     def locate(self, data_dir: Path) -> Path:
         """Return where the files lie, or raise InputError that says how to get them."""
         if self.path:
             return Path(self.path)
-        found = self.find(data_dir)
+        found = find(data_dir, self.name, *self.aliases)
         if found is None:
             looked = _looked_for(self.name, *self.aliases)
             how = f"; {self.how_to_get}" if self.how_to_get else ""
             raise InputError(f"no data for {self.name!r} in {data_dir} ({looked}){how}")
         return found
+
+    def _reading(self, source: Source) -> Reading:
+        needed = {"rating": self.min_rating > 0, "timestamp": self.split_by == "time"}
+        is_log = self.resplit or "log" in parts(source)
+        roles = frozenset(role for role, is_needed in needed.items() if is_needed and is_log)
+        return Reading(self._columns(), self.header, self.duplicates, roles)
 
     def _columns(self) -> Columns:
         return Columns(
@@ -100,7 +125,8 @@ class OwnData(FileDataset):
 
 
 def _looked_for(*names: str) -> str:
-    return f"looked for {' and '.join(names)}, as a folder or with {', '.join(ENDINGS[1:])}"
+    usual, packed = ", ".join((".zip", *SUFFIXES)), ", ".join(COMPRESSED)
+    return f"looked for {' and '.join(names)}, as a folder or with {usual}, or these with {packed}"
 
 
 def resolve(table: Mapping[str, Any], data_dir: Path, base: Path) -> Dataset:
@@ -120,13 +146,13 @@ def resolve(table: Mapping[str, Any], data_dir: Path, base: Path) -> Dataset:
     """
     table = dict(table)
     if isinstance(table.get("path"), str) and table["path"]:
-        table["path"] = str((base / Path(table["path"]).expanduser()).resolve())
+        table["path"] = _resolved(table["path"], base)
     name = table.get("name")
     if not isinstance(name, str) or name in DATASETS:
         return DATASETS.build(table)
     if not NAME.fullmatch(name):
         raise InputError(f"data set name {name!r} must match {NAME.pattern}")
-    if not table.get("path") and find(name, data_dir) is None:
+    if not table.get("path") and find(data_dir, name) is None:
         raise InputError(
             f"no data set named {name!r}{nearest(name, DATASETS)} (known: {', '.join(DATASETS)}), "
             f"nor one of your own in {data_dir} ({_looked_for(name)}); put it there, "
@@ -137,6 +163,14 @@ def resolve(table: Mapping[str, Any], data_dir: Path, base: Path) -> Dataset:
         raise InputError(f"{name} has the label {table['label']!r}; leave it out")
     own: Dataset = make(OwnData, table, name)
     return own
+
+
+def _resolved(path: str, base: Path) -> str:
+    try:
+        return str((base / Path(path).expanduser()).resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        says = " ".join(str(error).split()) or "no such path"
+        raise InputError(f"data path {path[:200]!r} leads nowhere: {says}", ("path",)) from None
 
 
 @dataclass(frozen=True)
@@ -163,7 +197,7 @@ def inventory(data_dir: Path) -> list[Listing]:
     """List the registered data sets, then what else in `data_dir` looks like one."""
     known = [_listing(DATASETS[name], data_dir) for name in DATASETS]
     taken = {row.present for row in known}
-    return known + [_own_listing(path) for path in _own_data(data_dir) if path not in taken]
+    return known + [row for row in _own_data(data_dir) if row.present not in taken]
 
 
 def _listing(cls: type[Dataset], data_dir: Path) -> Listing:
@@ -174,24 +208,22 @@ def _listing(cls: type[Dataset], data_dir: Path) -> Listing:
     return Listing(cls.name, about, ready, present, cls.licence, cls.how_to_get)
 
 
-def _own_listing(path: Path) -> Listing:
-    return Listing(_stem(path), "a data set of your own", True, path, "", "")
-
-
-def _own_data(data_dir: Path) -> Iterator[Path]:
+def _own_data(data_dir: Path) -> Iterator[Listing]:
     """Find what a suite can name: not read, but of a known ending, and whole as far as it looks."""
     for path in sorted(data_dir.iterdir()) if data_dir.is_dir() else []:
-        usual = path.is_dir() or path.suffix in ENDINGS[1:]
-        if usual and NAME.fullmatch(_stem(path)) and _looks_whole(path):
-            yield path
+        usual = path.is_dir() or path.name.endswith(ENDINGS[1:])
+        if usual and NAME.fullmatch(_stem(path)) and (found := _parts_if_whole(path)):
+            names = ", ".join(f"{part} {name}" for part, name in found.items())
+            about = f"a data set of your own: {names}"
+            yield Listing(_stem(path), about, True, path, "", "")
 
 
 def _stem(path: Path) -> str:
-    return path.name if path.is_dir() else path.stem
+    return path.name if path.is_dir() else Path(bare(path.name)).stem
 
 
-def _looks_whole(path: Path) -> bool:
+def _parts_if_whole(path: Path) -> dict[str, str]:
     try:
-        return bool(files_of(Source(path)))
+        return parts(Source(path))
     except InputError:
-        return False
+        return {}

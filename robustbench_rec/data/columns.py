@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +26,25 @@ USUAL = {
 }
 """Names of columns, without case and punctuation, the first of them taken first."""
 
+NUMBERS = ("rating", "timestamp")
+"""Columns that a file may lack."""
+
 NULLS = ["", "nan", "NaN", "null", "NULL", "<NA>"]
 BREAK = re.compile(r"[\r\n\0]")
-WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
+WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 INT64 = np.iinfo(np.int64)
+LONGEST = 1000
+"""Characters that an id may have."""
+
+OFF = "none"
+"""The name of a column that is not to be read."""
+
+Duplicates = Literal["refuse", "first", "last", "max"]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of columns; an empty one is found by its usual names."""
+    """Names of columns; an empty one is found by its usual names, ratings and times may be off."""
 
     user: str = ""
     item: str = ""
@@ -64,15 +74,23 @@ class Columns:
         found = {field.name: self._position(field.name, names, where) for field in fields(self)}
         for role in ("user", "item"):
             if found[role] is None:
+                like_data = any(map(_is_number, names))
+                is_data = "it looks like data, so" if like_data else "if it is data,"
                 raise InputError(
                     f"{where}: no {role} column in the header {_shown(names)}; "
-                    f"expected one called {role}_id or alike, or name it with {role}_column"
+                    f"expected one called {role}_id or alike, or name it with {role}_column; "
+                    f'{is_data} set header = false, and user_column = "1", item_column = "2" '
+                    "by position"
                 )
         return {role: at for role, at in found.items() if at is not None}
 
     def _position(self, role: str, names: list[str], where: str) -> int | None:
         wanted = getattr(self, role)
+        if wanted == OFF and role in NUMBERS:
+            return None
         if wanted:
+            if names.count(wanted) > 1:
+                raise InputError(f"{where} has {names.count(wanted)} columns called {wanted!r}")
             if wanted not in names:
                 raise InputError(
                     f"{where} has no column {wanted!r}{nearest(wanted, names)} "
@@ -80,7 +98,15 @@ class Columns:
                 )
             return names.index(wanted)
         bare = [re.sub(r"[\W_]", "", name).lower() for name in names]
-        return next((bare.index(usual) for usual in USUAL[role] if usual in bare), None)
+        usual = next((usual for usual in USUAL[role] if usual in bare), None)
+        if usual is None:
+            return None
+        if bare.count(usual) > 1:
+            both = " and ".join(repr(names[at]) for at in range(len(names)) if bare[at] == usual)
+            raise InputError(
+                f"{where}: {both} may be the {role} column; name it with {role}_column"
+            )
+        return bare.index(usual)
 
     def known_in(self, header: Sequence[str]) -> bool:
         """Say whether `header` names users and items."""
@@ -89,6 +115,39 @@ class Columns:
         except InputError:
             return False
         return True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a table is read.
+
+    Attributes:
+        columns: their names; without a header, their positions from 1.
+        header: whether the first line names the columns.
+        duplicates: what becomes of a pair that stands on several rows: it is refused, or one row
+            is kept, the first or last of the file or that of the highest rating.
+        needed: which of rating and timestamp a setting needs. One that none needs is left out where
+            it cannot be read.
+
+    """
+
+    columns: Columns = field(default_factory=Columns)
+    header: bool = True
+    duplicates: Duplicates = "refuse"
+    needed: frozenset[str] = frozenset()
+
+    def needs(self, role: str) -> bool:
+        """Say whether a column is asked for, by a setting or by its name."""
+        for_duplicates = role == "rating" and self.duplicates == "max"
+        return for_duplicates or role in self.needed or bool(getattr(self.columns, role))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _shown(names: list[str]) -> str:
@@ -109,16 +168,17 @@ class Rows:
         return InputError(f"{self.where}, {self.word} {self.first + row}: {says}")
 
 
-def table_of(frame: DataFrame, rows: Rows) -> Table:
+def table_of(frame: DataFrame, rows: Rows, how: Reading) -> Table:
     """Check a frame whose columns are called user, item, rating, timestamp; make it a Table.
 
     Args:
         frame: its index counts the file's rows from 0; the last two columns may be missing.
         rows: how to name a row.
+        how: which columns are needed, and what becomes of a pair that stands twice.
 
     Raises:
-        InputError: no rows, a null, an id that is negative or holds a newline or NUL, a number
-            that is none, a pair that stands twice; with the row.
+        InputError: no rows, a null, an id that is negative, too long, or holds a newline or NUL, a
+            number that is none, a pair that stands twice; with the row.
 
     """
     if not len(frame):
@@ -126,34 +186,46 @@ def table_of(frame: DataFrame, rows: Rows) -> Table:
     positions = frame.index.to_numpy()
     users, user_codes = _ids(frame["user"], "user", positions, rows)
     items, item_codes = _ids(frame["item"], "item", positions, rows)
-    numbers = {
-        role: _numbers(frame[role], role, positions, rows)
-        for role in ("rating", "timestamp")
-        if role in frame
-    }
-    _refuse_repeats(user_codes, item_codes, users, items, positions, rows)
-    return Table(users, items, numbers.get("rating"), numbers.get("timestamp"), rows.where)
+    numbers = {role: _numbers_if_any(frame, role, positions, rows, how) for role in NUMBERS}
+    pairs = user_codes * (item_codes.max() + 1) + item_codes
+    table = Table(users, items, numbers["rating"], numbers["timestamp"], rows.where)
+    if how.duplicates == "refuse":
+        _refuse_repeats(pairs, table, positions, rows)
+        return table
+    return _one_a_pair(table, pairs, how.duplicates)
 
 
 def _ids(
     column: Series[Any], role: str, positions: IntArray, rows: Rows
 ) -> tuple[NDArray[Any], IntArray]:
     """Return the ids (n,), int64 where all are whole numbers that fit, else text; and codes."""
+    import pandas as pd
+
     codes, distinct = column.factorize()
     if (codes < 0).any():
         at = positions[np.argmax(codes < 0)]
         raise rows.fault(at, f"no {role}; expected a user and an item on each {rows.word}")
-    texts = [_text(value) for value in distinct]
-    broken = next((code for code, text in enumerate(texts) if BREAK.search(text)), None)
-    if broken is not None:
-        at = positions[np.argmax(codes == broken)]
-        raise rows.fault(at, f"{role} id {texts[broken][:80]!r} holds a newline or NUL; see quotes")
-    ids = _numeric_or_text([text.strip() for text in texts])
+    texts = [_text(value).strip() for value in distinct]
+    for code, text in enumerate(texts):
+        if fault := _fault_of(text):
+            at = positions[np.argmax(codes == code)]
+            raise rows.fault(at, f"{role} id {text[:80]!r} {fault}")
+    ids = _numeric_or_text(texts)
     if ids.dtype.kind == "i" and (ids < 0).any():
         bad = int(np.argmax(ids < 0))
         at = positions[np.argmax(codes == bad)]
         raise rows.fault(at, f"{role} id {ids[bad]} is negative; ids are text or numbers from 0")
-    return ids[codes], codes.astype(np.int64)
+    return ids[codes], pd.factorize(ids)[0][codes].astype(np.int64)
+
+
+def _fault_of(text: str) -> str:
+    if not text:
+        return "is blank"
+    if BREAK.search(text):
+        return "holds a newline or NUL; see quotes"
+    if len(text) > LONGEST:
+        return f"has {len(text)} characters; at most {LONGEST} are allowed"
+    return ""
 
 
 def _numeric_or_text(texts: list[str]) -> NDArray[Any]:
@@ -176,38 +248,92 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _numbers(column: Series[Any], role: str, positions: IntArray, rows: Rows) -> NDArray[Any]:
-    import pandas as pd
+def _numbers_if_any(
+    frame: DataFrame, role: str, positions: IntArray, rows: Rows, how: Reading
+) -> NDArray[Any] | None:
+    """Return a column of numbers (n,); None where it is missing, or unfit and not needed."""
+    if role not in frame:
+        return None
+    try:
+        return _numbers(frame[role], role, positions, rows)
+    except InputError:
+        if how.needs(role):
+            raise
+        return None
 
-    if column.dtype.kind == "M":
-        column = (column - pd.Timestamp(0, tz=column.dt.tz)) / pd.Timedelta(1, "s")
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+
+def _numbers(column: Series[Any], role: str, positions: IntArray, rows: Rows) -> NDArray[Any]:
+    numbers = _seconds(column) if column.dtype.kind == "M" else _plain_numbers(column)
+    what = "a number"
+    if role == "timestamp" and not np.isfinite(numbers).any():
+        numbers, what = _seconds(column), "a number or a date as in ISO 8601"
     bad = ~np.isfinite(numbers)
     if bad.any():
+        import pandas as pd
+
         at = int(np.argmax(bad))
         value = column.iloc[at]
-        says = f"no {role}" if pd.isna(value) else f"{role} {value!r} is not a number"
-        raise rows.fault(positions[at], f"{says}; expected a finite number")
+        says = f"no {role}" if pd.isna(value) else f"{role} {str(value)[:80]!r} is not {what}"
+        off = f'; {role}_column = "{OFF}" leaves the column out'
+        raise rows.fault(positions[at], f"{says}; expected a finite number{off}")
     return numbers
 
 
-def _refuse_repeats(
-    user_codes: IntArray,
-    item_codes: IntArray,
-    users: NDArray[Any],
-    items: NDArray[Any],
-    positions: IntArray,
-    rows: Rows,
-) -> None:
+def _plain_numbers(column: Series[Any]) -> NDArray[Any]:
+    """Return numbers (n,), NaN where there is none."""
     import pandas as pd
 
-    keys = pd.Series(user_codes * (item_codes.max() + 1) + item_codes)
-    repeats = keys.duplicated().to_numpy()
+    numbers = pd.to_numeric(_plain(column), errors="coerce")
+    return np.asarray(numbers.to_numpy(np.float64, na_value=np.nan))
+
+
+def _plain(column: Series[Any]) -> Series[Any]:
+    """Return a column of numbers or texts, as text what is neither."""
+    import pandas as pd
+
+    if column.dtype.kind in "biufM" or isinstance(column.dtype, pd.StringDtype):
+        return column
+    return column.map(_text, na_action="ignore")
+
+
+def _seconds(column: Series[Any]) -> NDArray[Any]:
+    """Return the seconds since 1970 of dates as in ISO 8601, (n,), NaN where there is none."""
+    import pandas as pd
+
+    times = pd.to_datetime(_plain(column), format="ISO8601", utc=True, errors="coerce")
+    since = (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(1, "s")
+    return np.asarray(since.to_numpy(np.float64, na_value=np.nan))
+
+
+def _refuse_repeats(pairs: IntArray, table: Table, positions: IntArray, rows: Rows) -> None:
+    import pandas as pd
+
+    repeats = pd.Series(pairs).duplicated().to_numpy()
     if repeats.any():
         at = int(np.argmax(repeats))
-        earlier = rows.first + positions[int(np.argmax(keys.to_numpy() == keys.iloc[at]))]
+        earlier = rows.first + positions[int(np.argmax(pairs == pairs[at]))]
         raise rows.fault(
             positions[at],
-            f"the pair (user {users[at]}, item {items[at]}) stands on {rows.word} {earlier} "
-            "already; keep one event a pair",
+            f"the pair (user {table.users[at]}, item {table.items[at]}) stands on {rows.word} "
+            f"{earlier} already; keep one event a pair, or set duplicates to "
+            '"first", "last" or "max"',
         )
+
+
+def _one_a_pair(table: Table, pairs: IntArray, duplicates: Duplicates) -> Table:
+    """Keep one row of each pair, in the order of the file."""
+    import pandas as pd
+
+    order = np.arange(pairs.size)
+    if duplicates == "max":
+        if table.ratings is None:
+            raise InputError(
+                f'{table.where} has no ratings, so duplicates = "max" cannot apply; '
+                'set "first" or "last", or name the column with rating_column'
+            )
+        order = np.argsort(-table.ratings, kind="stable")
+    keep: Literal["first", "last"] = "last" if duplicates == "last" else "first"
+    kept = np.sort(order[~pd.Series(pairs[order]).duplicated(keep).to_numpy()])
+    numbers = (table.ratings, table.timestamps)
+    ratings, times = (None if values is None else values[kept] for values in numbers)
+    return Table(table.users[kept], table.items[kept], ratings, times, table.where)

@@ -63,7 +63,7 @@ def fetch(name: str, data_dir: Path, say: Callable[[str], None]) -> Path:
         raise InputError(
             f"{name!r} cannot be fetched{nearest(name, RECIPES)} (these can: {', '.join(RECIPES)})"
         )
-    present = find(name, data_dir)
+    present = find(data_dir, name)
     if present is not None:
         say(f"{name} is there already: {present}")
         return present

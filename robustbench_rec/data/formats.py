@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_rec.components.dataset import Raw, Table
-from robustbench_rec.data.columns import Columns
-from robustbench_rec.data.lightgcn_files import read_lightgcn
+from robustbench_rec.data.columns import Columns, Reading
+from robustbench_rec.data.compression import bare
+from robustbench_rec.data.lightgcn_files import read_lightgcn, repeated_user
 from robustbench_rec.data.source import Source
 from robustbench_rec.data.tables import (
     first_line,
@@ -24,7 +25,7 @@ from robustbench_rec.data.tables import (
 from robustbench_rec.errors import InputError
 
 Format = Literal["auto", "delimited", "lightgcn", "movielens", "parquet", "recbole"]
-Reader = Callable[[Source, str, Columns], Table]
+Reader = Callable[[Source, str, Reading], Table]
 
 READERS: Mapping[str, Reader] = {
     "delimited": read_delimited,
@@ -35,41 +36,51 @@ READERS: Mapping[str, Reader] = {
 }
 
 SUFFIXES = (".inter", ".parquet", ".tsv", ".csv", ".txt", ".dat", ".data")
-LIGHTGCN = ("train.txt", "valid.txt", "test.txt")
 LOGS = ("u.data", "ratings.dat", "ratings.csv")
 LISTS = {"user": "user_list.tsv", "item": "item_list.tsv"}
 LIST_COLUMNS = {
-    "user": Columns(user="user_orgid", item="user_procid"),
-    "item": Columns(user="item_orgid", item="item_procid"),
+    "user": Reading(Columns(user="user_orgid", item="user_procid")),
+    "item": Reading(Columns(user="item_orgid", item="item_procid")),
 }
 
 
 HELD = ("valid", "test")
 """Parts that a training part must stand beside."""
+WIDTH_OF_MOVIELENS = 4
+"""Numbers on a line where a user has several lines: user, item, rating and timestamp."""
+MOST_NAMED = 6
+"""Names that a message lists."""
 
 
 def parts(source: Source) -> dict[str, str]:
     """Return which member is what: `train`, `test` and perhaps `valid`, or `log` alone.
 
     A folder or zip that holds `train.EXT` or `NAME.train.inter` was split before; else it holds
-    one log: a file of MovieLens, or the only table there is.
+    one log: a file of MovieLens, or the only table there is. All parts come from one folder, that
+    which is nearest to the top of a zip.
 
     Raises:
-        InputError: a training part without a test part, or no table, or several.
+        InputError: a training part without a test part, or no table, or several; two folders
+            equally near to the top.
 
     """
-    names = list(source.members)
-    if not source.is_zip and not source.path.is_dir():
-        return {"log": names[0]}
-    trains = [name for name in names if _is_train(name)]
-    logs = [name for name in LOGS if name in names][:1]
-    tables = trains or logs or [name for name in names if _is_table(name)]
-    if len(tables) != 1 or _is_held_out(tables[0]):
-        raise InputError(
-            f"{source.path} holds {' and '.join(tables) or 'no table'}; expected train and test "
-            f"files such as train.tsv and test.tsv, or one log such as {', '.join(LOGS)}"
-        )
-    return _split_before(source, trains[0]) if trains else {"log": tables[0]}
+    if source.is_alone:
+        return {"log": source.members[0]}
+    tables = [name for name in source.members if _is_table(bare(name))]
+    trains = [name for name in tables if _is_train(bare(name))]
+    if trains:
+        given = [name for name in tables if _is_train(bare(name)) or _is_held_out(bare(name))]
+        return _split_before(source, _nearest(source, trains, given))
+    logs = [name for name in tables if bare(name) in LOGS]
+    chosen = _nearest(source, logs, logs) if logs else tables
+    if chosen and len({bare(name) for name in chosen}) == 1:
+        chosen = _nearest(source, chosen, chosen)
+    if len(chosen) == 1 and not _is_held_out(bare(chosen[0])):
+        return {"log": chosen[0]}
+    raise InputError(
+        f"{source.path} holds {_and(chosen) or 'no table'}; expected train and test "
+        f"files such as train.tsv and test.tsv, or one log such as {', '.join(LOGS)}"
+    )
 
 
 def _is_train(name: str) -> bool:
@@ -84,62 +95,110 @@ def _is_table(name: str) -> bool:
     return name.endswith(SUFFIXES) and name not in LISTS.values()
 
 
-def _split_before(source: Source, train: str) -> dict[str, str]:
-    before, _, after = train.rpartition("train")
-    named = {part: f"{before}{part}{after}" for part in ("train", "valid", "test")}
-    found = {part: name for part, name in named.items() if name in source.members}
+def _nearest(source: Source, names: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Return those of `names` in the folder that is nearest to the top.
+
+    Raises:
+        InputError: another folder is as near, and holds some of `given`.
+
+    """
+    depth = min(name.count("/") for name in names)
+    folder = next(_folder(name) for name in names if name.count("/") == depth)
+    rivals = {_folder(name) for name in given if name.count("/") == depth} - {folder}
+    if rivals:
+        raise InputError(
+            f"{source.path} holds data in {folder} and in {min(rivals)}, equally near to its top; "
+            "keep one data set in it, or give the path of an unpacked folder"
+        )
+    return [name for name in names if _folder(name) == folder]
+
+
+def _folder(name: str) -> str:
+    """Return the folder of a member, with a slash at its end; empty at the top."""
+    return name[: name.rfind("/") + 1]
+
+
+def _split_before(source: Source, trains: Sequence[str]) -> dict[str, str]:
+    if len(trains) > 1:
+        raise InputError(f"{source.path} holds {_and(trains)}; keep one training part")
+    train = trains[0]
+    before, _, after = bare(train).rpartition("train")
+    beside = [name for name in source.members if _folder(name) == _folder(train)]
+    found: dict[str, str] = {}
+    for part in ("train", "valid", "test"):
+        named = [name for name in beside if bare(name) == f"{before}{part}{after}"]
+        if len(named) > 1:
+            raise InputError(f"{source.path} holds {_and(named)}; keep one {part} part")
+        if named:
+            found[part] = named[0]
     if "test" not in found:
         raise InputError(
-            f"{source.path} holds {train} but no {named['test']}; data that come split need both"
+            f"{source.path} holds {train} but no {_folder(train)}{before}test{after}; "
+            "data that come split need both"
+        )
+    held = [name for name in beside if _is_table(bare(name)) and _is_held_out(bare(name))]
+    others = [name for name in held if name not in found.values()]
+    if others:
+        raise InputError(
+            f"{source.path} holds {_and(others)} beside {train}, of another name or ending; "
+            "name the parts alike, or take it away"
         )
     return found
 
 
-def read(source: Source, format: Format, columns: Columns) -> Raw:
+def _and(names: Sequence[str]) -> str:
+    """List names for a message, not more than a few."""
+    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
+    return " and ".join([*names[:MOST_NAMED], *more])
+
+
+def read(source: Source, format: Format, how: Reading) -> Raw:
     """Read a data set from its files; ids become the original ones where the files list them.
 
     Args:
         source: a folder, a zip, or one file.
-        format: of each file, or "auto" to look.
-        columns: names of columns, where they are not the usual ones.
+        format: of each file, or "auto" to look; what the first is, the others are.
+        how: names of columns, where they are not the usual ones, and what else settings say.
 
     Raises:
         InputError: a file that is missing, damaged or unfit; one line with file and line.
 
     """
     found = parts(source)
-    tables = {part: read_table(source, name, format, columns) for part, name in found.items()}
+    first = next(iter(found.values()))
+    reader = READERS[look(source, first, how) if format == "auto" else format]
+    tables = {part: reader(source, name, how) for part, name in found.items()}
     if "log" in tables:
         return Raw(tables["log"])
-    users, items = (_original(source, role) for role in ("user", "item"))
+    users, items = (_original(source, found["train"], role) for role in ("user", "item"))
     tables = {part: _restored(table, users, items) for part, table in tables.items()}
     return Raw(tables["train"], tables.get("valid"), tables["test"])
 
 
-def read_table(source: Source, name: str, format: Format, columns: Columns) -> Table:
-    """Read one file; see `read`."""
-    chosen = look(source, name, columns) if format == "auto" else format
-    return READERS[chosen](source, name, columns)
-
-
-def look(source: Source, name: str, columns: Columns) -> str:
-    """Tell the format of a file by its first line, and by its name where that does not decide."""
+def look(source: Source, name: str, how: Reading) -> str:
+    """Tell the format of a file by its bytes, and by its ending where these do not decide."""
     with source.open(name) as stream:
         line = stream.readline(65_536)
-    if line.startswith(b"PAR1") or name.endswith(".parquet"):
+    if line.startswith(b"PAR1") or bare(name).endswith(".parquet"):
         return "parquet"
+    if not how.header:
+        return "delimited"
     if b"::" in line:
         return "movielens"
     text = first_line(source, name)
-    if columns.known_in(header_of(text, columns)[1]):
+    if how.columns.known_in(header_of(text, how.columns)[1]):
         return "delimited"
-    if name.endswith(".inter"):
+    if bare(name).endswith(".inter"):
         return "recbole"
-    if name in LIGHTGCN:
-        return "lightgcn"
-    if _numbers(text.split("\t")) in (3, 4):
+    numbers = _numbers(text.split())
+    if numbers == WIDTH_OF_MOVIELENS and _has_repeated_user(source, name):
         return "movielens"
-    return "lightgcn" if _numbers(text.split()) or name.endswith(".txt") else "delimited"
+    return "lightgcn" if numbers or bare(name).endswith(".txt") else "delimited"
+
+
+def _has_repeated_user(source: Source, name: str) -> bool:
+    with source.open(name) as stream:
+        return repeated_user(part for line in stream for part in line.splitlines()) is not None
 
 
 def _numbers(fields: list[str]) -> int:
@@ -153,16 +212,20 @@ def _numbers(fields: list[str]) -> int:
 def files_of(source: Source) -> list[str]:
     """Return the members that `read` reads, in a fixed order."""
     found = parts(source)
-    lists = [] if "log" in found else [name for name in LISTS.values() if name in source.members]
-    return [*found.values(), *lists]
+    lists = [] if "log" in found else [_list(source, found["train"], role) for role in LISTS]
+    return [*found.values(), *filter(None, lists)]
 
 
-def _original(source: Source, role: str) -> Table | None:
+def _list(source: Source, train: str, role: str) -> str:
+    """Return the list of original ids beside a training part; empty where there is none."""
+    beside = (name for name in source.members if _folder(name) == _folder(train))
+    return next((name for name in beside if bare(name) == LISTS[role]), "")
+
+
+def _original(source: Source, train: str, role: str) -> Table | None:
     """Read the list that maps ids in the files (`items` of the result) to original ones."""
-    name = LISTS[role]
-    if name not in source.members:
-        return None
-    return read_delimited(source, name, LIST_COLUMNS[role])
+    name = _list(source, train, role)
+    return read_delimited(source, name, LIST_COLUMNS[role]) if name else None
 
 
 def _restored(table: Table, users: Table | None, items: Table | None) -> Table:

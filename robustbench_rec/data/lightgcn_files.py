@@ -2,43 +2,85 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from robustbench_rec.components.dataset import Table
-from robustbench_rec.data.columns import Columns, Rows, table_of
+from robustbench_rec.data.columns import Reading, Rows, table_of
 from robustbench_rec.data.source import Source
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import IntArray
 
-WHOLE_NUMBER = re.compile(rb"-?[0-9]{1,18}")
+WHOLE_NUMBER = re.compile(rb"-?[0-9]+")
+INT64 = np.iinfo(np.int64)
+BOM = codecs.BOM_UTF8
+
+AS_COLUMNS = (
+    'set format = "movielens" for user, item, rating and perhaps time, or format = "delimited" and '
+    'header = false, with user_column = "1", item_column = "2" and, for times in the third place, '
+    'timestamp_column = "3"'
+)
 
 
-def read_lightgcn(source: Source, name: str, columns: Columns) -> Table:
+def read_lightgcn(source: Source, name: str, how: Reading) -> Table:
     """Read lines `user item item ...`, whole numbers separated by spaces or tabs.
 
-    A user without items is no pair. There are no columns, so `columns` plays no part.
+    A user without items is no pair. There are no columns, so of `how` only `duplicates` plays a
+    part.
+
+    Raises:
+        InputError: a user of several lines with more than one item, which are interactions with
+            ratings or times; what is no whole number, or is too large for 64 bits.
+
     """
     import pandas as pd
 
     where = source.where(name)
     with source.open(name) as stream:
-        lines = stream.read().splitlines()
+        lines = stream.read().removeprefix(BOM).splitlines()
     if not lines:
         raise InputError(f"{where} is empty")
     rows = Rows(where, "line", 1)
+    _refuse_interactions(lines, rows)
     ids = [_numbers(line, row, rows) for row, line in enumerate(lines)]
     lengths = np.array([max(line.size - 1, 0) for line in ids])
     users = np.repeat([line[0] if line.size else 0 for line in ids], lengths)
     items = np.concatenate([line[1:] for line in ids])
     frame = pd.DataFrame({"user": users, "item": items})
     frame.index = pd.Index(np.repeat(np.arange(len(lines)), lengths))
-    return table_of(frame, rows)
+    return table_of(frame, rows, how)
+
+
+def repeated_user(lines: Iterable[bytes]) -> tuple[int, int] | None:
+    """Return the rows, from 0, of the first user that stands on a second line, if one does."""
+    seen: dict[bytes, int] = {}
+    for row, line in enumerate(lines):
+        for user in line.split(None, 1)[:1]:
+            if user in seen:
+                return seen[user], row
+            seen[user] = row
+    return None
+
+
+def _refuse_interactions(lines: Sequence[bytes], rows: Rows) -> None:
+    """Refuse what is one interaction a line: users on several lines, and not pairs alone."""
+    repeat = repeated_user(lines)
+    if repeat is None or all(len(line.split(None, 3)) <= 2 for line in lines):
+        return
+    earlier, later = repeat
+    user = lines[later].split()[0].decode(errors="replace")
+    raise rows.fault(
+        later,
+        f"user {user[:40]} stands on line {rows.first + earlier} already, so this looks like one "
+        f"interaction a line, not like a user and its items; {AS_COLUMNS}",
+    )
 
 
 def _numbers(line: bytes, row: int, rows: Rows) -> IntArray:
-    fields = line.removeprefix(b"\xef\xbb\xbf").split()
+    fields = line.split()
     for field in fields:
         if not WHOLE_NUMBER.fullmatch(field):
             raise rows.fault(
@@ -46,4 +88,14 @@ def _numbers(line: bytes, row: int, rows: Rows) -> IntArray:
                 f"{field.decode(errors='replace')[:40]!r} is no whole number; "
                 "expected a user and then its items, separated by spaces",
             )
+        if len(field) > 18 and not _fits(field):
+            raise rows.fault(
+                row, f"id {field.decode()[:40]} is too large; ids go up to {INT64.max}"
+            )
     return np.array(fields, dtype=np.int64)
+
+
+def _fits(field: bytes) -> bool:
+    """Say whether a whole number fits 64 bits."""
+    digits = field.lstrip(b"-").lstrip(b"0")
+    return len(digits) <= 19 and int(digits or b"0") <= INT64.max

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from robustbench_rec.components.dataset import Dataset, Raw, Table
 from robustbench_rec.data.catalog import default_data_dir, resolve
+from robustbench_rec.data.doubts import doubts
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import BoolArray, IntArray, Interactions, Split
 from robustbench_rec.seeds import Replicate, rng_for
@@ -37,9 +39,16 @@ def load_dataset(
     Raises:
         InputError: no such data, an unknown setting, or data that are unfit; one line.
 
+    Warns:
+        UserWarning: ids that seem to be written in two ways.
+
     """
     where = Path(data_dir) if data_dir else default_data_dir()
-    return load(resolve({"name": name, **settings}, where, Path.cwd()), where, seed, replicate)
+    dataset = resolve({"name": name, **settings}, where, Path.cwd())
+    raw = dataset.read(where)
+    for doubt in doubts(raw):
+        warnings.warn(f"data set {dataset.name}: {doubt}", stacklevel=2)
+    return prepare(raw, dataset, seed, replicate)
 
 
 def load(dataset: Dataset, data_dir: Path, seed: int, replicate: Replicate | None = None) -> Split:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,15 +14,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO
 
+from robustbench_rec.data.compression import unpacked
 from robustbench_rec.errors import InputError
+
+ENCRYPTED = 0x1
 
 
 @dataclass(frozen=True)
 class Source:
-    """Files by their base names.
+    """Files by their names; in a zip, names with folders. Hidden files do not count.
 
-    A zip may hold its files at the top or in folders; of two that share a base name, the one
-    nearer to the top counts. Hidden files do not count.
+    Files that are compressed (gzip, bz2, xz, zstd) are read as what they unpack to.
 
     Raises:
         InputError: from every method, where the path is missing or unreadable, or the zip is not
@@ -33,60 +37,99 @@ class Source:
     @cached_property
     def is_zip(self) -> bool:
         """Whether the path is, or says it is, a zip."""
-        if not self.path.is_file():
-            return False
-        if self.path.suffix.lower() == ".zip":
-            return True
-        with self.path.open("rb") as stream:
-            return stream.read(4) == b"PK\x03\x04"
+        with self._clear(""):
+            if not self.path.is_file():
+                return False
+            if self.path.suffix.lower() == ".zip":
+                return True
+            with self.path.open("rb") as stream:
+                return stream.read(4) == b"PK\x03\x04"
 
     @cached_property
-    def members(self) -> dict[str, str]:
-        """Base name -> name within the folder or zip, ascending."""
+    def is_alone(self) -> bool:
+        """Whether the path is one file, and no zip."""
+        return not self.is_zip and not self.path.is_dir()
+
+    @cached_property
+    def members(self) -> tuple[str, ...]:
+        """The names of the files within the folder or zip, ascending."""
+        if self.is_zip:
+            return self._members_of_zip()
         with self._clear(""):
-            if self.is_zip:
-                with zipfile.ZipFile(self.path) as archive:
-                    return _by_base_name(archive.namelist())
             if self.path.is_dir():
-                return _by_base_name(p.name for p in self.path.iterdir() if p.is_file())
-            if not self.path.is_file():
-                raise InputError(f"no such file or folder: {self.path}")
-            return {self.path.name: self.path.name}
+                names = [p.name for p in self.path.iterdir() if p.is_file()]
+                return tuple(sorted(filter(_counts, names)))
+            if self.path.is_file():
+                return (self.path.name,)
+            if self.path.exists():
+                raise InputError(f"{self.path} is neither a file nor a folder")
+            raise InputError(f"no such file or folder: {self.path}")
+
+    def _members_of_zip(self) -> tuple[str, ...]:
+        with self._clear(""), self._archive() as archive:
+            names = [name for name in archive.namelist() if _counts(name)]
+        twice = [name for name, n in Counter(names).items() if n > 1]
+        if twice:
+            raise InputError(f"{self.path} holds {twice[0]!r} more than once; pack it anew")
+        return tuple(sorted(names))
 
     def where(self, name: str) -> str:
         """Name a member for messages: `folder/train.tsv`, `data.zip!train.tsv`."""
         if self.is_zip:
-            return f"{self.path}!{self.members[name]}"
+            return f"{self.path}!{name}"
         return str(self.path / name) if self.path.is_dir() else str(self.path)
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
         """Open a member to read bytes; damage that reading meets becomes an InputError."""
-        with self._clear(name):
-            if self.is_zip:
-                with (
-                    zipfile.ZipFile(self.path) as archive,
-                    archive.open(self.members[name]) as stream,
-                ):
-                    yield stream
-            else:
-                path = self.path / name if self.path.is_dir() else self.path
-                with path.open("rb") as stream:
-                    yield stream
+        with self._clear(name), self._packed(name) as stream:
+            yield unpacked(stream, self.where(name), self.is_zip)
+
+    @contextmanager
+    def _packed(self, name: str) -> Iterator[IO[bytes]]:
+        if not self.is_zip:
+            path = self.path / name if self.path.is_dir() else self.path
+            with path.open("rb") as stream:
+                yield stream
+            return
+        with self._archive() as archive:
+            if archive.getinfo(name).flag_bits & ENCRYPTED:
+                raise InputError(
+                    f"{self.where(name)} is encrypted; unpack the zip, or pack it anew"
+                )
+            with archive.open(name) as stream:
+                yield stream
+
+    def _archive(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except ValueError as error:  # of a name or a place that damage made
+            raise zipfile.BadZipFile(str(error)) from None
 
     @contextmanager
     def _clear(self, name: str) -> Iterator[None]:
         """Say in one line what is wrong with a file or zip."""
         try:
             yield
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            inside = f"!{name}" if name else ""
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            lzma.LZMAError,
+            EOFError,
+            NotImplementedError,
+        ) as error:
+            kind = "zip" if self.is_zip else "compressed"
+            says = " ".join(str(error).split())
             raise InputError(
-                f"{self.path}{inside}: not a whole zip file ({error}); "
+                f"{self._called(name)}: not a whole {kind} file ({says}); "
                 "it may be truncated, so get it again"
             ) from None
         except OSError as error:
-            raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from None
+            says = " ".join(str(error.strerror or error).split())
+            raise InputError(f"{self._called(name)} cannot be read: {says}") from None
+
+    def _called(self, name: str) -> str:
+        return self.where(name) if name else str(self.path)
 
     def digest(self, names: Iterable[str]) -> str:
         """Return the sha256, as hex, of the bytes of the named members, in the given order."""
@@ -97,10 +140,7 @@ class Source:
         return whole.hexdigest()
 
 
-def _by_base_name(names: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in sorted(names, key=lambda name: (-name.count("/"), name), reverse=False):
-        base = name.rpartition("/")[2]
-        if base and not base.startswith((".", "__")):
-            found[base] = name
-    return dict(sorted(found.items()))
+def _counts(name: str) -> bool:
+    """Say whether a name is of a file, and neither it nor a folder of it is hidden."""
+    parts = [part for part in name.split("/") if part != "."]
+    return bool(parts[-1:] and parts[-1]) and not any(p.startswith((".", "__")) for p in parts)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import numpy as np
 
 from robustbench_rec.components.dataset import Table
-from robustbench_rec.data.columns import NULLS, Columns, Rows, table_of
+from robustbench_rec.data.columns import NULLS, NUMBERS, OFF, Columns, Reading, Rows, table_of
 from robustbench_rec.data.source import Source
 from robustbench_rec.errors import InputError
 
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
-MOVIELENS_ROLES = ("user", "item", "rating", "timestamp")
 CHUNK = 4 << 20
+BOM = codecs.BOM_UTF8
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,23 @@ def header_of(line: str, columns: Columns) -> tuple[str, list[str]]:
     return mark, split[mark]
 
 
-def read_delimited(source: Source, name: str, columns: Columns) -> Table:
-    """Read text whose first line names its columns; the separator is found by looking."""
+def read_delimited(source: Source, name: str, how: Reading) -> Table:
+    """Read text with columns; the separator is found by looking.
+
+    Its first line names them; without a header they are called by position, and the first two are
+    users and items unless `how` says otherwise.
+    """
     where = source.where(name)
-    mark, header = header_of(first_line(source, name), columns)
-    picked = columns.find(header, where)
+    if not how.header:
+        columns = replace(how.columns, user=how.columns.user or "1", item=how.columns.item or "2")
+        return _read_headless(source, name, how, columns, _mark(first_line(source, name)))
+    mark, header = header_of(first_line(source, name), how.columns)
+    picked = how.columns.find(header, where)
     rows = Rows(where, "line", 2)
-    return table_of(_parsed(source, name, rows, picked, Layout(mark, len(header))), rows)
+    return table_of(_parsed(source, name, rows, picked, Layout(mark, len(header))), rows, how)
 
 
-def read_recbole(source: Source, name: str, columns: Columns) -> Table:
+def read_recbole(source: Source, name: str, how: Reading) -> Table:
     """Read a RecBole atomic file: tabs, and a header such as `user_id:token item_id:token`."""
     line = first_line(source, name)
     if "\t" not in line or ":" not in line:
@@ -102,32 +110,56 @@ def read_recbole(source: Source, name: str, columns: Columns) -> Table:
             f"{source.where(name)}, line 1: {line[:80]!r} is no header of RecBole; expected names "
             "with types, separated by tabs, such as user_id:token and item_id:token"
         )
-    return read_delimited(source, name, columns)
+    return read_delimited(source, name, replace(how, header=True))
 
 
-def read_movielens(source: Source, name: str, columns: Columns) -> Table:
-    """Read `u.data` (tabs) or `ratings.dat` (`::`, latin-1): user, item, rating, timestamp.
+def read_movielens(source: Source, name: str, how: Reading) -> Table:
+    """Read `u.data` (tabs or spaces) or `ratings.dat` (`::`): user, item, rating, timestamp.
 
-    It has no header, so `columns` plays no part.
+    It has no header, so of the names of columns only "none" plays a part.
     """
-    rows = Rows(source.where(name), "line", 1)
-    with source.open(name) as stream:
-        line = stream.readline(65_536).decode("latin-1")
-    if not line:
-        raise InputError(f"{rows.where} is empty")
-    mark = "::" if "::" in line else "\t"
-    fields = line.count(mark) + 1
-    if fields < 2:
-        raise rows.fault(
+    line = _latin_1(source, name)
+    mark = next((mark for mark in ("::", "\t", " ") if mark in line), "")
+    if not mark:
+        raise Rows(source.where(name), "line", 1).fault(
             0,
-            f"{line[:80].rstrip()!r}; expected user, item, rating and timestamp "
+            f"{line[:80]!r}; expected user, item, rating and timestamp "
             "separated by tabs or by '::'",
         )
+    fields = line.count(mark) + 1
+    given = {role: str(at) for at, role in enumerate(("user", "item", *NUMBERS), 1) if at <= fields}
+    off = {role: OFF for role in NUMBERS if getattr(how.columns, role) == OFF}
+    return _read_headless(source, name, how, Columns(**(given | off)), mark)
+
+
+def _mark(line: str) -> str:
+    """Return the separator of a line of data: the most frequent one."""
+    return "::" if "::" in line else max(SEPARATORS, key=line.count)
+
+
+def _latin_1(source: Source, name: str) -> str:
+    """Return the first line of a file in which every byte is a character."""
+    with source.open(name) as stream:
+        line = stream.readline(65_536)
+    if not line:
+        raise InputError(f"{source.where(name)} is empty")
+    return line.decode("latin-1").rstrip("\r\n").partition("\r")[0]
+
+
+def _read_headless(source: Source, name: str, how: Reading, columns: Columns, mark: str) -> Table:
+    """Read text without a header, whose columns are called by their positions from 1."""
+    line = _latin_1(source, name)
+    rows = Rows(source.where(name), "line", 1)
+    fields = line.count(mark) + 1
+    if quoting_of(mark[0]) != csv.QUOTE_NONE:
+        fields = len(next(csv.reader([line], delimiter=mark), []))
+    found = columns.find([str(at) for at in range(1, fields + 1)], rows.where)
     # pandas splits by one character fast, so that '::' is two separators around an empty field.
-    picked = {role: at * len(mark) for at, role in enumerate(MOVIELENS_ROLES[:fields])}
-    encoding = "latin-1" if mark == "::" else "utf-8"
+    picked = {role: at * len(mark) for role, at in found.items()}
+    marked = line.startswith(BOM.decode("latin-1"))
+    encoding = "latin-1" if mark == "::" and not marked else "utf-8-sig"
     layout = Layout(mark[0], fields, header=False, encoding=encoding, width=len(mark))
-    return table_of(_parsed(source, name, rows, picked, layout), rows)
+    return table_of(_parsed(source, name, rows, picked, layout), rows, how)
 
 
 def _parsed(source: Source, name: str, rows: Rows, picked: dict[str, int], layout: Layout) -> Any:
@@ -146,6 +178,7 @@ def _parsed(source: Source, name: str, rows: Rows, picked: dict[str, int], layou
             keep_default_na=False,
             na_values=NULLS,
             skip_blank_lines=False,
+            index_col=False,
         )
     with _clear(source, name, rows):
         _refuse_long_lines(source, name, rows.where, layout, len(frame) + layout.header)
@@ -211,10 +244,10 @@ def _not_utf8(source: Source, name: str, rows: Rows) -> InputError:
     return InputError(f"{rows.where}: not UTF-8 text; save the file as UTF-8")
 
 
-def read_parquet(source: Source, name: str, columns: Columns) -> Table:
+def read_parquet(source: Source, name: str, how: Reading) -> Table:
     """Read a Parquet file with named columns; needs pyarrow."""
     try:
-        from pyarrow import ArrowException
+        from pyarrow import ArrowException, types
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise InputError(
@@ -224,14 +257,21 @@ def read_parquet(source: Source, name: str, columns: Columns) -> Table:
     where = source.where(name)
     with source.open(name) as stream:
         try:
-            file = ParquetFile(stream)
+            file = ParquetFile(stream if stream.seekable() else io.BytesIO(stream.read()))
             header = file.schema_arrow.names
-            picked = columns.find(header, where)
+            picked = how.columns.find(header, where)
             table = file.read([header[at] for at in picked.values()])
-        except ArrowException as error:
+            table.validate(full=True)
+            for role, at in picked.items():
+                if types.is_nested(table.schema.field(header[at]).type):
+                    raise InputError(
+                        f"{where}: the {role} column {header[at]!r} holds lists or structures; "
+                        "expected one text or number in each row"
+                    )
+            # What pandas keeps of its own in a file is no part of the data, and may be damaged.
+            frame = table.replace_schema_metadata(None).to_pandas()
+        except (ArrowException, UnicodeDecodeError) as error:
             says = " ".join(str(error).split())
             raise InputError(f"{where}: not a whole Parquet file ({says})") from None
     roles = {header[at]: role for role, at in picked.items()}
-    return table_of(
-        table.to_pandas(ignore_metadata=True).rename(columns=roles), Rows(where, "row", 1)
-    )
+    return table_of(frame.rename(columns=roles), Rows(where, "row", 1), how)

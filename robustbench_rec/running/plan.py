@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
+
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.labels import spec_once
 from robustbench_rec.components.perturbation import PERTURBATIONS, perturb
-from robustbench_rec.data.preparation import load
-from robustbench_rec.errors import InputError
+from robustbench_rec.data.doubts import doubts
+from robustbench_rec.data.preparation import prepare
+from robustbench_rec.data.sizes import Sizes
+from robustbench_rec.errors import InputError, counted
 from robustbench_rec.evaluation.metrics import (
     defined_under_weights,
     parse,
@@ -59,6 +63,7 @@ class Plan:
         metrics: what a cell records, name -> digest of its code.
         outdated: cells that were done, by id -> the `name@k` of the suite that their records lack,
             or have by other code than today's. They are not `done`.
+        sizes: label of a data set that is left to run on -> its sizes, once it was checked.
 
     """
 
@@ -75,6 +80,7 @@ class Plan:
     before: Manifest | None = None
     metrics: Mapping[str, str] = field(default_factory=dict)
     outdated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sizes: Mapping[str, Sizes] = field(default_factory=dict)
 
     @property
     def untuned(self) -> dict[str, Study]:
@@ -295,14 +301,17 @@ class _Outcomes:
         return {id: study for id, study in self.studies.items() if id in wanted}
 
 
-def check_data(plan: Plan, data_dir: Path) -> None:
+def check_data(plan: Plan, data_dir: Path, events: Events = TOLD_AS_WARNINGS) -> Plan:
     """Prepare and perturb each data set that is left to run on, so that a misfit is told at once.
 
     A plugin's perturbation is left to the workers, which survive what it does.
 
+    Returns:
+        The plan with the sizes of these data sets.
+
     Raises:
-        InputError: as `preparation.prepare` and the readers do, or a perturbation of ours that the
-            data set has nothing for.
+        InputError: as `preparation.prepare` and the readers do, data on which no cell can train, or
+            a perturbation of ours that the data set has nothing for.
 
     """
     left = [cell for group in plan.left.values() for cell in group]
@@ -311,15 +320,45 @@ def check_data(plan: Plan, data_dir: Path) -> None:
         (cell.dataset, spec_once(cell.perturbation, without="level")): cell
         for cell in sorted(ours, key=lambda cell: (cell.perturbation.level, -int(cell.replicate)))
     }
+    labels, sizes = plan.suite.labels["dataset"], {}
     for dataset in dict.fromkeys(cell.dataset for cell in left):
         its = [cell for (on, _), cell in worst.items() if on == dataset]
         first = its[0] if its else next(cell for cell in left if cell.dataset == dataset)
-        split = load(dataset, data_dir, plan.suite.seed, first.split_of)
+        raw = dataset.read(data_dir)
+        split = prepare(raw, dataset, plan.suite.seed, first.split_of)
+        sizes[labels[spec_once(dataset)]] = Sizes.of(raw, split)
         try:
+            _refuse_untrainable(split)
             for cell in its:
                 _refuse_out_of_reach(cell, split)
         except InputError as error:
             raise InputError(f"data set {dataset.name}: {error}") from None
+        for doubt in (*doubts(raw), *_left_out(split)):
+            events.warning(f"data set {dataset.name}: {doubt}")
+    return replace(plan, sizes=sizes)
+
+
+def _refuse_untrainable(split: Split) -> None:
+    """Raise InputError where what the split is like would fail every cell."""
+    if not len(split.valid):
+        raise InputError(
+            "no user has a validation pair, which needs two training pairs of a user; lower test, "
+            "raise k_core, or give a validation part"
+        )
+    if not (split.train.user_counts[split.train.users] < split.n_items).any():
+        raise InputError("every user has met every item, so that no negative is left to train on")
+
+
+def _left_out(split: Split) -> Iterator[str]:
+    """Say who has met every item, if somebody has."""
+    full = np.flatnonzero(split.train.user_counts == split.n_items)
+    if full.size:
+        named = [str(user) for user in (full if split.user_ids is None else split.user_ids[full])]
+        more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+        yield (
+            f"{counted(len(named), 'user')} met every item in training: {', '.join(named[:3])}"
+            f"{more}; no negative is left for them, so their pairs are not trained on"
+        )
 
 
 def _refuse_out_of_reach(cell: Cell, split: Split) -> None:

@@ -137,16 +137,10 @@ class Session:
         what = (self.suite, self.folder, self.data_dir)
         return make_plan(*what, self.only, self.force, self.events, retry)
 
-    @same_folder()
-    def _check_data(self, plan: Plan) -> None:
-        check_data(plan, self.data_dir)
-
     def rehearse(self) -> None:
         """Tell the plan, and whether the data fit; run nothing."""
         self._refuse_to_replace()
-        plan = self.plan()
-        self.events.plan(plan, self)
-        self._check_data(plan)
+        self._checked_plan()
 
     def run(self) -> Run:
         """Run what is left."""
@@ -154,9 +148,7 @@ class Session:
         if told := code_folder()[1]:
             self.events.warning(told)
         with self.folder.locked():
-            plan = self.plan()
-            self.events.plan(plan, self)
-            self._check_data(plan)
+            plan = self._checked_plan()
             workers = max(min(self.jobs, plan.n_to_run), 1)
             started: Engine = engine_module(self.engine).start(workers, self.compute)
             with closing(started) as engine:
@@ -164,6 +156,13 @@ class Session:
                     self._run_trials(plan, engine)
                     plan = self.plan(retry=False)
                 return self._run_cells(plan, engine)
+
+    def _checked_plan(self) -> Plan:
+        """Make the plan, refuse data that do not fit it, and tell it."""
+        with same_folder():
+            plan = check_data(self.plan(), self.data_dir, self.events)
+        self.events.plan(plan, self)
+        return plan
 
     def _refuse_to_replace(self) -> None:
         if not self.force:

@@ -30,7 +30,7 @@ from robustbench_rec.training.diagnostics import (
 )
 from robustbench_rec.training.optimizers import Adam, Mover
 from robustbench_rec.training.row_form import RowForm
-from robustbench_rec.training.sampling import NegativeSampler
+from robustbench_rec.training.sampling import NegativeSampler, with_negatives
 
 PAIRS_AT_ONCE = 1 << 16
 """Pairs scored together where a loss asks for many; of 64 dimensions they take 3 x 16 MiB."""
@@ -74,6 +74,9 @@ def fit(
 ) -> Fit:
     """Train a backbone by a loss and return it at its best epoch by validation NDCG@20.
 
+    The pairs of a user who has met every item are not trained on, as no negative is left for him;
+    a graph still has them.
+
     Args:
         split: the (possibly perturbed) split; `test` is not looked at.
         backbone: what is trained; one that does not learn is returned as it is built.
@@ -100,7 +103,7 @@ def fit(
         users, items = module()
         floor = Fit(users, items, best_epoch=0)
         return replace(floor, history=((0, _validation_ndcg(floor, split)),))
-    trainer = Trainer(module, split, loss, config, seed, clean or split)
+    trainer = Trainer(module, with_negatives(split), loss, config, seed, clean or split)
     best: Fit | None = None
     history: list[tuple[int, float]] = []
     mechanisms: list[tuple[int, dict[str, float]]] = []

@@ -8,6 +8,7 @@ of the rows, and levels of contamination share all draws that they do not replac
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numba import get_num_threads, prange
@@ -98,6 +99,24 @@ class NegativeSampler:
             spares = self._split.spares_positive
             _contaminate(key, rows, users, pool.starts, pool.items, bound, spares, index)
         return index
+
+
+def with_negatives(split: Split) -> Split:
+    """Return the split without the training pairs of users for whom no negative can be drawn.
+
+    These have met every item; where there is none of them, the split is returned as it is.
+
+    Raises:
+        ValueError: nothing is left.
+
+    """
+    train = split.train
+    has_negatives = train.user_counts[train.users] < split.n_items
+    if has_negatives.all():
+        return split
+    if not has_negatives.any():
+        raise ValueError("every user has met every item: no negative is left")
+    return replace(split, train=train[has_negatives])
 
 
 @njit(cache=True, inline="always")

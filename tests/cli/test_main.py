@@ -183,6 +183,7 @@ def test_data_list_tells_where_it_looked_and_how_to_get_what_is_missing(tmp_path
     assert set(DATASETS) | {"mine"} == set(rows)
     assert "run `robustbench-rec data fetch movielens-100k`" in rows["movielens-100k"]
     assert str(Path("d") / "mine.csv") in rows["mine"]
+    assert "a data set of your own: log mine.csv" in rows["mine"]
     listed = {row["name"]: row for row in json.loads(told("data", "list", "--json"))}
     assert set(listed) == set(DATASETS)
     assert listed["synthetic"]["ready"]
@@ -702,6 +703,8 @@ def test_dry_run_says_what_would_be_run_and_writes_nothing(tmp_path, tiny, four_
     assert text.startswith(
         f"suite tiny: 4 cells from 4 trainings, 0 done, 4 to run on 3 workers -> {place}\n"
     )
+    assert "\ndata synthetic" in text
+    assert "482 pairs, density 16.07%; generated\n" in text
     part = told("run", tiny, "--dry-run", "--only", "loss=mse", "--out", "elsewhere")
     assert part.startswith("suite tiny: 2 cells from 2 trainings")
     assert part.splitlines()[0].endswith("-> elsewhere")

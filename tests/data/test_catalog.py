@@ -1,5 +1,6 @@
 """Finding data sets by name or path, and the published ones against their published sizes."""
 
+import gzip
 import zipfile
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def test_its_plain_form_resolves_to_the_same(tmp_path, data_dir, table):
         ({"name": "mine", "kcore": 3}, r"mine has no setting 'kcore'; did you mean 'k_core'\?"),
         ({"name": "mine", "label": "other"}, r"mine has the label 'other'; leave it out"),
         ({"name": "mine", "format": "xls"}, r"mine\.format is 'xls'"),
+        ({"name": "mine\n", "path": "mine.csv"}, r"data set name 'mine\\n' must match"),
         ({"name": "../mine"}, r"data set name '\.\./mine' must match"),
         ({"name": "synthetic", "path": "x"}, r"synthetic has no setting 'path'"),
         ({}, r"needs a `name`"),
@@ -113,6 +115,61 @@ def test_the_fingerprint_follows_content_and_how_it_is_read(tmp_path, data_dir):
     assert printed(user_column="item") != before
     (data_dir / "mine.csv").write_text(CSV.replace("2,3", "2,4"))
     assert printed() != before
+
+
+def test_how_rows_are_read_tells_fingerprints_apart_and_its_defaults_do_not(data_dir):
+    def printed(**settings):
+        return FileDataset(path=str(data_dir / "mine.csv"), **settings).fingerprint(data_dir)
+
+    assert printed() == printed(header=True, duplicates="refuse")
+    ways = [{}, {"header": False}, {"duplicates": "first"}, {"duplicates": "max"}]
+    assert len({printed(**way) for way in ways}) == len(ways)
+
+
+def test_a_column_is_needed_by_the_setting_that_uses_it(data_dir):
+    (data_dir / "mine.csv").write_text(
+        "user,item,rating,time\n" + "1,2,,x\n1,3,,x\n2,2,,x\n2,3,,x\n"
+    )
+    assert load(resolve({"name": "mine"}, data_dir, Path()), data_dir, 0).n_users == 2
+    for settings, says in (
+        ({"min_rating": 3.0}, "no rating"),
+        ({"split_by": "time"}, "'x' is not"),
+    ):
+        with pytest.raises(InputError, match=says):
+            load(resolve({"name": "mine", **settings}, data_dir, Path()), data_dir, 0)
+
+
+def test_parts_that_come_split_need_no_ratings_for_a_filter_of_logs(data_dir):
+    (data_dir / "ml-1m").mkdir()
+    train = "".join(f"{user},{item},\n" for user in range(4) for item in (1, 2, 3) if item - user)
+    (data_dir / "ml-1m" / "train.csv").write_text("user,item,rating\n" + train)
+    (data_dir / "ml-1m" / "test.csv").write_text("user,item,rating\n1,1,\n2,2,\n")
+    assert DATASETS["movielens-1m"]().read(data_dir).test.users.tolist() == [1, 2]
+    with pytest.raises(InputError, match=r"train\.csv, line 2: no rating"):
+        DATASETS["movielens-1m"](resplit=True).read(data_dir)
+
+
+def test_each_name_finds_its_own_file(data_dir):
+    (data_dir / "other.csv").write_text("user,item\n7,8\n")
+    raw = resolve({"name": "other"}, data_dir, Path()).read(data_dir)
+    assert raw.train.users.tolist() == [7]
+
+
+def test_headless_and_compressed_files_are_data_sets(data_dir):
+    (data_dir / "packed.csv.gz").write_bytes(gzip.compress(CSV.partition("\n")[2].encode()))
+    (data_dir / "repeats.csv").write_text(CSV + "2,3\n")
+    packed = resolve({"name": "packed", "header": False}, data_dir, Path())
+    repeats = resolve({"name": "repeats", "duplicates": "first"}, data_dir, Path())
+    assert load(packed, data_dir, 0).n_items == load(repeats, data_dir, 0).n_items == 2
+    assert {"mine", "packed", "repeats"} <= {row.name for row in inventory(data_dir)}
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x.csv", "a\0b", "loop/x"])
+def test_a_path_that_leads_nowhere_is_named(tmp_path, path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(InputError, match=r"leads nowhere: .") as caught:
+        resolve({"name": "mine", "path": path}, tmp_path, tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_zip_and_its_folder_have_one_fingerprint(tmp_path):

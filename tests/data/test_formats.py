@@ -1,16 +1,26 @@
 """Readers: each format gives the same pairs; each bad file gives one clear line."""
 
 import builtins
+import bz2
+import datetime
+import decimal
+import gzip
+import lzma
+import os
+import sys
+import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 
 from robustbench_rec import InputError, Table
 from robustbench_rec.data import tables
-from robustbench_rec.data.columns import Columns
+from robustbench_rec.data.columns import Columns, Reading
 from robustbench_rec.data.formats import files_of, look, parts, read
 from robustbench_rec.data.source import Source
 
@@ -48,8 +58,14 @@ def pairs(table: Table) -> set:
     return set(zip(table.users.tolist(), table.items.tolist(), strict=True))
 
 
-def read_all(path: Path, format="auto", **columns):
-    return read(Source(path), format, Columns(**columns))
+PLAIN = Reading()
+
+
+def read_all(path: Path, format="auto", how=PLAIN, **columns):
+    return read(Source(path), format, replace(how, columns=Columns(**columns)))
+
+
+ALL_NEEDED = Reading(needed=frozenset({"rating", "timestamp"}))
 
 
 @pytest.mark.parametrize("name", ONE_LOG)
@@ -173,7 +189,7 @@ def test_columns_and_format_can_be_set(tmp_path):
     raw = read_all(tmp_path / "log.csv", user="b", item="a", rating="c")
     assert pairs(raw.train) == {(10, 1), (20, 2)}
     assert raw.train.ratings.tolist() == [5, 3]
-    assert look(Source(tmp_path), "train.txt", Columns()) == "lightgcn"
+    assert look(Source(tmp_path), "train.txt", Reading()) == "lightgcn"
     assert pairs(read_all(tmp_path / "train.txt", "movielens").train) == {(1, 2)}
 
 
@@ -279,6 +295,11 @@ BAD_LOGS = {
         "user,item,rating\n1,2,five\n",
         r"line 2: rating 'five' is not a numb",
     ),
+    "carriage return before colons": (
+        "train.txt",
+        b"\0\r::",
+        r"train\.txt, line 1: '\\x00'; expected user, item, rating and timestamp",
+    ),
     "infinite": (
         "ratings.csv",
         "user,item,rating\n1,2,inf\n",
@@ -297,7 +318,7 @@ def test_a_bad_file_gives_one_clear_line(tmp_path, case):
     name, content, says = BAD_LOGS[case]
     write(tmp_path, {name: content})
     with pytest.raises(InputError, match=says) as caught:
-        read_all(tmp_path / name)
+        read_all(tmp_path / name, how=ALL_NEEDED)
     assert "\n" not in str(caught.value)
 
 
@@ -312,6 +333,18 @@ def test_separators_in_quotes_are_no_fields_of_their_own(tmp_path):
     write(tmp_path, {"log.csv": 'user,item,title\n1,2,"a, b, c"\n3,"4,5"\n'})
     table = read_all(tmp_path).train
     assert list(zip(table.users, table.items, strict=True)) == [(1, "2"), (3, "4,5")]
+
+
+def test_a_first_line_that_ends_in_a_carriage_return_is_a_line(tmp_path):
+    write(tmp_path, {"u.data": ONE_LOG["u.data"].replace("\n", "\r")})
+    assert pairs(read_all(tmp_path / "u.data").train) == PAIRS
+    write(tmp_path, {"log.csv": b"1,2\r2,3\r"})
+    how = replace(PLAIN, header=False)
+    assert pairs(read_all(tmp_path / "log.csv", how=how).train) == {(1, 2), (2, 3)}
+    for bad in (b"\r1,2", b"\n1,2\n"):
+        write(tmp_path, {"log.csv": bad})
+        with pytest.raises(InputError, match=r"log\.csv has no column '2'"):
+            read_all(tmp_path / "log.csv", how=how)
 
 
 def test_lines_that_end_in_carriage_returns_are_lines(tmp_path):
@@ -347,6 +380,21 @@ def test_a_missing_column_names_the_nearest(tmp_path):
     write(tmp_path, {"log.csv": "user,item,stars_given\n1,2,3\n"})
     with pytest.raises(InputError, match=r"no column 'stars_give'; did you mean 'stars_given'\?"):
         read_all(tmp_path, rating="stars_give")
+
+
+def test_damaged_notes_of_pandas_in_parquet_do_no_harm(tmp_path):
+    frame = pd.DataFrame({"user": [1, 1, 2, 3], "item": [10, 20, 10, 30]})
+    table = pyarrow.Table.from_pandas(frame).replace_schema_metadata({"pandas": "{"})
+    pyarrow.parquet.write_table(table, tmp_path / "log.parquet")
+    assert pairs(read_all(tmp_path).train) == PAIRS
+
+
+def test_parquet_text_that_is_none_is_named(tmp_path):
+    column = pyarrow.array([b"\x80"]).view(pyarrow.string())
+    table = pyarrow.table({"user": column, "item": [1]})
+    pyarrow.parquet.write_table(table, tmp_path / "log.parquet")
+    with pytest.raises(InputError, match=r"log\.parquet: not a whole Parquet file \(.*UTF"):
+        read_all(tmp_path)
 
 
 def test_parquet_nulls_are_named_by_row(tmp_path):
@@ -409,3 +457,446 @@ def test_a_test_part_alone_is_no_log(tmp_path):
     (tmp_path / "test.txt").write_text("0 1 2\n1 2 3\n")
     with pytest.raises(InputError, match=r"holds test.txt; expected train and test files"):
         parts(Source(tmp_path))
+
+
+TRIPLES = {
+    "spaces": "0 106 880000000\n0 114 880000061\n1 106 880000122\n",
+    "tabs": "0\t106\t880000000\n0\t114\t880000061\n1\t106\t880000122\n",
+    "ratings": "0 106 5\n0 114 4\n1 106 5\n",
+    "halves": "0 106 4.5\n0 114 4\n1 106 5\n",
+    "a list that goes on": "0 1 2 3 6\n1 2\n0 4 5\n",
+}
+
+
+@pytest.mark.parametrize("case", TRIPLES)
+@pytest.mark.parametrize("names", [["log.txt"], ["train.txt", "test.txt"], ["u.data"], ["log"]])
+@pytest.mark.parametrize("format", ["auto", "lightgcn"])
+def test_one_interaction_a_line_is_not_taken_for_lists(tmp_path, case, names, format):
+    write(tmp_path, dict.fromkeys(names, TRIPLES[case]))
+    path = tmp_path / names[0] if len(names) == 1 else tmp_path
+    says = r"user 0 stands on line 1 already, so this looks like one interaction a line.*format ="
+    with pytest.raises(InputError, match=says) as caught:
+        read_all(path, format)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mark", [" ", "\t"])
+def test_triples_are_read_as_the_message_says(tmp_path, mark):
+    text = TRIPLES["spaces"].replace(" ", mark)
+    write(tmp_path, {"train.txt": text, "test.txt": "0 7 1\n".replace(" ", mark)})
+    how = replace(PLAIN, header=False)
+    raw = read_all(tmp_path, "delimited", how, user="1", item="2", timestamp="3")
+    assert pairs(raw.train) == {(0, 106), (0, 114), (1, 106)}
+    assert raw.train.timestamps.tolist() == [880000000, 880000061, 880000122]
+    assert raw.train.ratings is None
+    assert pairs(raw.test) == {(0, 7)}
+
+
+@pytest.mark.parametrize("name", ["train.txt", "log.dat", "u.data", "log"])
+@pytest.mark.parametrize("mark", [" ", "\t"])
+def test_four_numbers_a_line_are_a_log_of_movielens_whatever_the_name(tmp_path, name, mark):
+    write(tmp_path, {name: ONE_LOG["u.data"].replace("\t", mark)})
+    table = read_all(tmp_path / name).train
+    assert pairs(table) == PAIRS
+    assert table.ratings.tolist() == [5, 3, 4, 1]
+
+
+def test_the_test_part_is_read_as_the_training_part(tmp_path):
+    # By itself a test part of one pair a user would look like lists.
+    files = {"train.txt": ONE_LOG["u.data"], "test.txt": "1\t30\t5\t9\n2\t20\t5\t9\n"}
+    assert pairs(read_all(write(tmp_path, files)).test) == {(1, 30), (2, 20)}
+
+
+@pytest.mark.parametrize("text", ["0 1\n0 2\n1 1\n", "0 1 2\n1 1\n", "0 1 2\n1 1 2\n3 1 5\n"])
+def test_lists_and_pairs_are_read_as_before(tmp_path, text):
+    write(tmp_path, {"log.txt": text})
+    expected = {
+        (int(user), int(item))
+        for user, *items in map(str.split, text.splitlines())
+        for item in items
+    }
+    assert pairs(read_all(tmp_path).train) == expected
+
+
+def test_lists_take_ids_of_64_bits_and_no_longer(tmp_path):
+    write(tmp_path, {"log.txt": "9223372036854775807 9000000000000000000\n0 007\n"})
+    assert pairs(read_all(tmp_path).train) == {(2**63 - 1, 9 * 10**18), (0, 7)}
+    for large in ("9223372036854775808", "9" * 10**5):
+        write(tmp_path, {"log.txt": f"1 2\n0 {large}\n"})
+        with pytest.raises(
+            InputError, match=r"log\.txt, line 2: id 9\d+ is too large; ids go up"
+        ) as e:
+            read_all(tmp_path)
+        assert len(str(e.value)) < 400
+
+
+TWO_PAIRS = "1 10\n2 20\n"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["alpha/train.txt", "alpha/test.txt", "beta/train.txt", "beta/test.txt"],
+        ["alpha/train.txt", "alpha/test.txt", "beta/test.txt"],
+        ["r/alpha/train.txt", "r/beta/test.txt"],
+        ["alpha/u.data", "beta/ratings.csv"],
+        ["alpha/log.csv", "beta/log.csv"],
+    ],
+)
+def test_two_sets_in_one_zip_are_refused_with_both_names(tmp_path, names):
+    path = packed(tmp_path / "own.zip", dict.fromkeys(names, TWO_PAIRS))
+    with pytest.raises(
+        InputError, match=r"own\.zip holds data in .*alpha/ and in .*beta/, equally"
+    ):
+        read_all(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["a/train.txt", "a/test.txt", "a/old/train.txt", "a/old/test.txt"], "a/"),
+        (["a/train.txt", "a/test.txt", "__MACOSX/train.txt", "__MACOSX/._test.txt"], "a/"),
+        (["./train.txt", "./test.txt", ".git/train.txt", "README.txt"], "./"),
+        (["a/train.txt", "a/test.txt", "README.txt", "notes/README.txt"], "a/"),
+    ],
+)
+def test_the_parts_come_from_the_folder_nearest_to_the_top(tmp_path, names, found):
+    path = packed(tmp_path / "own.zip", dict.fromkeys(names, TWO_PAIRS))
+    assert parts(Source(path)) == {"train": f"{found}train.txt", "test": f"{found}test.txt"}
+
+
+def test_lists_of_ids_come_from_the_folder_of_the_parts(tmp_path):
+    header = "user_procid\titem_procid\n"
+    files = {
+        "a/train.tsv": header + "0\t0\n",
+        "a/test.tsv": header + "0\t1\n",
+        "b/user_list.tsv": "user_orgid\tuser_procid\nA1\t0\n",
+    }
+    assert pairs(read_all(packed(tmp_path / "own.zip", files)).train) == {(0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["u.data", "ratings.csv"], r"holds ratings\.csv and u\.data; expected"),
+        (["train.csv", "train.txt", "test.txt"], r"holds train\.csv and train\.txt; keep one"),
+        (
+            ["train.txt", "test.txt", "test.txt.gz"],
+            r"test\.txt and test\.txt\.gz; keep one test part",
+        ),
+        (["train.txt", "test.txt", "valid.csv"], r"holds valid\.csv beside train\.txt, of another"),
+        (
+            ["a.train.inter", "a.test.inter", "b.test.inter"],
+            r"holds b\.test\.inter beside a\.train",
+        ),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_refused(tmp_path, names, says):
+    write(tmp_path, dict.fromkeys(names, TWO_PAIRS))
+    with pytest.raises(InputError, match=says):
+        parts(Source(tmp_path))
+
+
+def test_a_zip_that_holds_a_name_twice_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        archive.writestr("log.txt", TWO_PAIRS)
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("log.txt", "1 11\n")
+    with pytest.raises(InputError, match=r"own\.zip holds 'log\.txt' more than once"):
+        read_all(tmp_path / "own.zip")
+
+
+MARK = "\ufeff"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ratings.dat", "1::10::5::881\n1::é::3::882\n"),
+        ("u.data", "1\t10\t5\t881\n1\té\t3\t882\n"),
+    ],
+)
+def test_a_byte_order_mark_is_no_part_of_the_first_user(tmp_path, name, text):
+    write(tmp_path, {name: MARK + text})
+    assert pairs(read_all(tmp_path, "movielens").train) == {(1, "10"), (1, "é")}
+
+
+PACK = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": lambda raw: pyarrow.compress(raw, codec="zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("ending", PACK)
+@pytest.mark.parametrize("name", ONE_LOG)
+def test_a_compressed_log_is_read_as_it_is_unpacked(tmp_path, name, ending):
+    content = PACK[ending](ONE_LOG[name].encode())
+    write(tmp_path / "a", {f"{name}{ending}": content})
+    # The name need not tell.
+    for path in (tmp_path / "a", write(tmp_path / "b", {name: content})):
+        assert pairs(read_all(path).train) == PAIRS
+    assert (
+        pairs(read_all(packed(tmp_path / "c.zip", {f"m/{name}{ending}": content})).train) == PAIRS
+    )
+
+
+@pytest.mark.parametrize("ending", PACK)
+def test_compressed_parts_are_parts(tmp_path, ending):
+    files = {"train.txt": "1 10\n", "valid.txt": "1 20\n", "test.txt": "1 30\n"}
+    write(
+        tmp_path, {f"{name}{ending}": PACK[ending](text.encode()) for name, text in files.items()}
+    )
+    raw = read_all(tmp_path)
+    assert [pairs(part) for part in (raw.train, raw.valid, raw.test)] == [
+        {(1, 10)},
+        {(1, 20)},
+        {(1, 30)},
+    ]
+    plain = write(tmp_path / "plain", files)
+    sources = Source(tmp_path), Source(plain)
+    assert len({source.digest(files_of(source)) for source in sources}) == 1
+
+
+@pytest.mark.parametrize("ending", PACK)
+def test_parquet_may_be_compressed(tmp_path, ending):
+    frame = pd.DataFrame({"user": [1, 1, 2, 3], "item": [10, 20, 10, 30]})
+    write(tmp_path, {f"log.parquet{ending}": PACK[ending](frame.to_parquet())})
+    assert pairs(read_all(tmp_path).train) == PAIRS
+
+
+@pytest.mark.parametrize("ending", PACK)
+def test_a_torn_compressed_file_is_named(tmp_path, ending):
+    noise = np.random.default_rng(0).bytes(999).hex()
+    content = PACK[ending](f"user,item\n1,{noise}\n".encode())
+    for damaged in (content[:-30], content[:40], content[:30] + b"\xff" * 9 + content[39:]):
+        write(tmp_path, {f"log.csv{ending}": damaged})
+        with pytest.raises(
+            InputError, match=r"log\.csv\.\w+( cannot be read|: not a whole)"
+        ) as caught:
+            read_all(tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_tar_archive_is_named(tmp_path):
+    write(tmp_path, {"log.csv": ONE_LOG["log.csv"]})
+    with tarfile.open(tmp_path / "own.csv.gz", "w:gz") as archive:
+        archive.add(tmp_path / "log.csv", "log.csv")
+    with pytest.raises(InputError, match=r"own\.csv\.gz is a tar archive; unpack it"):
+        read_all(tmp_path / "own.csv.gz")
+
+
+@pytest.mark.parametrize("ending", [*PACK, ".zip"])
+def test_what_unpacks_to_too_much_is_refused_with_the_bound(tmp_path, monkeypatch, ending):
+    text = "user,item\n" + "".join(f"{row},1\n" for row in range(1000))
+    path = tmp_path / f"log.csv{ending}"
+    if ending == ".zip":
+        packed(path, {"log.csv": text})
+    else:
+        path.write_bytes(PACK[ending](text.encode()))
+    monkeypatch.setenv("ROBUSTBENCH_REC_MOST_UNPACKED", "1e-6")
+    says = r"log\.csv.* unpacks to more than 1e-06 GiB; .*set ROBUSTBENCH_REC_MOST_UNPACKED to more"
+    with pytest.raises(InputError, match=says):
+        read_all(path)
+    monkeypatch.setenv("ROBUSTBENCH_REC_MOST_UNPACKED", "1")
+    assert len(read_all(path).train.users) == 1000
+    monkeypatch.setenv("ROBUSTBENCH_REC_MOST_UNPACKED", "much")
+    with pytest.raises(InputError, match=r"ROBUSTBENCH_REC_MOST_UNPACKED is 'much'; it must be"):
+        read_all(path)
+
+
+def test_zstd_without_a_reader_says_what_to_install(tmp_path, monkeypatch):
+    write(tmp_path, {"log.csv.zst": PACK[".zst"](ONE_LOG["log.csv"].encode())})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"by zstd, which needs pyarrow: pip install 'robustb"):
+        read_all(tmp_path)
+
+
+def test_an_encrypted_zip_is_named(tmp_path):
+    path = packed(tmp_path / "own.zip", {"log.csv": ONE_LOG["log.csv"]})
+    content = bytearray(path.read_bytes())
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"own\.zip!log\.csv is encrypted; unpack"):
+        read_all(path)
+
+
+HEADLESS = {
+    "commas": "A000Q,B0005,5.0,1300000000\nA000Q,B0006,4.0,1300000001\n",
+    "semicolons": "A000Q;B0005;5.0;1300000000\nA000Q;B0006;4.0;1300000001\n",
+    "bars": "A000Q|B0005|5.0|1300000000\nA000Q|B0006|4.0|1300000001\n",
+    "spaces": "A000Q B0005 5.0 1300000000\nA000Q B0006 4.0 1300000001\n",
+    "colons": "A000Q::B0005::5.0::1300000000\nA000Q::B0006::4.0::1300000001\n",
+    "marked": "\ufeffA000Q,B0005,5.0,1300000000\r\nA000Q,B0006,4.0,1300000001\r\n",
+    "quoted": '"A000Q","B0005",5.0,1300000000\n"A000Q","B0006",4.0,1300000001\n',
+}
+
+
+@pytest.mark.parametrize("case", HEADLESS)
+def test_text_without_a_header_is_read_by_position(tmp_path, case):
+    write(tmp_path, {"ratings.csv": HEADLESS[case]})
+    how = replace(PLAIN, header=False)
+    table = read_all(tmp_path, how=how).train
+    assert pairs(table) == {("A000Q", "B0005"), ("A000Q", "B0006")}
+    assert table.ratings is table.timestamps is None
+    table = read_all(tmp_path, how=how, user="2", item="1", rating="3", timestamp="4").train
+    assert pairs(table) == {("B0005", "A000Q"), ("B0006", "A000Q")}
+    assert table.ratings.tolist() == [5, 4]
+    assert table.timestamps.tolist() == [1300000000, 1300000001]
+
+
+def test_a_position_that_is_none_names_those_there_are(tmp_path):
+    write(tmp_path, {"ratings.csv": "1,2\n3,4\n"})
+    with pytest.raises(InputError, match=r"has no column '3'.*\(its header is '1, 2'\)"):
+        read_all(tmp_path, how=replace(PLAIN, header=False), rating="3")
+
+
+def test_a_first_line_of_data_is_told_from_a_header(tmp_path):
+    write(tmp_path, {"ratings.csv": HEADLESS["commas"]})
+    with pytest.raises(
+        InputError, match=r"'A000Q, B0005, 5\.0, 13.*it looks like data, so set header"
+    ):
+        read_all(tmp_path)
+
+
+def test_columns_that_no_setting_needs_do_not_stop_a_file(tmp_path):
+    write(tmp_path, {"log.csv": "user,item,rating,time\n1,2,,never\n1,3,4,2\n"})
+    table = read_all(tmp_path).train
+    assert pairs(table) == {(1, 2), (1, 3)}
+    assert table.ratings is table.timestamps is None
+    for role, says in (("rating", "no rating"), ("timestamp", "timestamp 'never' is not a number")):
+        with pytest.raises(InputError, match=rf'line 2: {says}.*{role}_column = "none" leaves'):
+            read_all(tmp_path, how=replace(PLAIN, needed=frozenset({role})))
+
+
+def test_a_column_can_be_switched_off_or_named_and_then_it_counts(tmp_path):
+    write(tmp_path, {"log.csv": "user,item,rating,time\n1,2,,1\n1,3,4,2\n"})
+    table = read_all(tmp_path, how=ALL_NEEDED, rating="none").train
+    assert table.ratings is None
+    assert table.timestamps.tolist() == [1, 2]
+    with pytest.raises(InputError, match=r"line 2: no rating"):
+        read_all(tmp_path, rating="rating")
+    write(tmp_path, {"log.csv": "", "u.data": ONE_LOG["u.data"]})
+    assert read_all(tmp_path / "u.data", timestamp="none").train.timestamps is None
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [
+        (["1970-01-01", "1970-01-02"], [0, 86400]),
+        (["1970-01-01T00:00:05Z", "1970-01-01T01:00:00+01:00"], [5, 0]),
+        (["1970-01-01 00:01:00", "1970-01-01 00:00:00.500"], [60, 0.5]),
+    ],
+)
+def test_times_may_be_dates_of_iso_8601(tmp_path, times, seconds):
+    rows = "".join(f"1,{item},{time}\n" for item, time in enumerate(times))
+    write(tmp_path, {"log.csv": f"user,item,timestamp\n{rows}"})
+    assert read_all(tmp_path, how=ALL_NEEDED).train.timestamps.tolist() == seconds
+
+
+def test_a_date_that_is_none_is_named(tmp_path):
+    write(tmp_path, {"log.csv": "user,item,timestamp\n1,2,2021-03-01\n1,3,2021-13-01\n"})
+    says = r"line 3: timestamp '2021-13-01' is not a number or a date as in ISO 8601"
+    with pytest.raises(InputError, match=says):
+        read_all(tmp_path, how=ALL_NEEDED)
+
+
+REPEATS = "user,item,rating,time\n1,2,3,10\n1,3,1,20\n1,2,5,30\n1,2,4,40\n"
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "ratings", "times"),
+    [("first", [3, 1], [10, 20]), ("last", [1, 4], [20, 40]), ("max", [1, 5], [20, 30])],
+)
+def test_one_row_of_a_repeated_pair_may_be_kept(tmp_path, duplicates, ratings, times):
+    write(tmp_path, {"log.csv": REPEATS})
+    table = read_all(tmp_path, how=replace(PLAIN, duplicates=duplicates)).train
+    assert pairs(table) == {(1, 2), (1, 3)}
+    assert (table.ratings.tolist(), table.timestamps.tolist()) == (ratings, times)
+
+
+def test_a_repeated_pair_is_refused_with_the_setting(tmp_path):
+    write(tmp_path, {"log.csv": REPEATS})
+    with pytest.raises(
+        InputError, match=r'line 4: the pair .*set duplicates to "first", "last" or'
+    ):
+        read_all(tmp_path)
+    write(tmp_path, {"log.csv": "user,item\n a,1\na,1\n"})
+    with pytest.raises(InputError, match=r"line 3: the pair \(user a, item 1\) stands on line 2"):
+        read_all(tmp_path)
+    with pytest.raises(InputError, match=r'has no ratings, so duplicates = "max" cannot apply'):
+        read_all(tmp_path, how=replace(PLAIN, duplicates="max"))
+    assert pairs(read_all(tmp_path, how=replace(PLAIN, duplicates="first")).train) == {("a", 1)}
+
+
+@pytest.mark.parametrize("items", [[[1], [2]], [{"a": 1}, {"a": 2}]])
+def test_parquet_lists_are_no_ids(tmp_path, items):
+    pd.DataFrame({"user": [1, 2], "item": items}).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(InputError, match=r"the item column 'item' holds lists or structures"):
+        read_all(tmp_path)
+
+
+def test_parquet_values_of_other_kinds_are_read(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "user": [datetime.date(2020, 1, 1), datetime.date(2020, 1, 2)],
+            "item": pd.Categorical(["x", "y"]),
+            "rating": [decimal.Decimal("4.5"), decimal.Decimal("2.0")],
+            "timestamp": [datetime.date(1970, 1, 1), datetime.date(1970, 1, 2)],
+        }
+    )
+    frame.to_parquet(tmp_path / "log.parquet")
+    table = read_all(tmp_path, how=ALL_NEEDED).train
+    assert pairs(table) == {("2020-01-01", "x"), ("2020-01-02", "y")}
+    assert table.ratings.tolist() == [4.5, 2]
+    assert table.timestamps.tolist() == [0, 86400]
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("user,item,item", r"'item' and 'item' may be the item column; name it with item_column"),
+        ("userId,item,user_id", r"'userId' and 'user_id' may be the user column"),
+    ],
+)
+def test_two_columns_that_may_be_one_role_are_refused(tmp_path, header, says):
+    write(tmp_path, {"log.csv": f"{header}\n1,2,3\n"})
+    with pytest.raises(InputError, match=says):
+        read_all(tmp_path)
+    with pytest.raises(InputError, match=r"log\.csv has 2 columns called 'a'"):
+        read_all(write(tmp_path, {"log.csv": "a,a,item\n1,2,3\n"}), user="a")
+
+
+@pytest.mark.parametrize("rows", ["0,5,X,\n0,6,X,\n", "0,5,X,Y\n", "0,5,X,,,\n0,6,X\n"])
+def test_a_first_row_longer_than_the_header_is_named(tmp_path, rows):
+    write(tmp_path, {"log.csv": f"user_id,item_id,city\n{rows}"})
+    with pytest.raises(InputError, match=r"line 2: \d fields; expected at most 3, as on line 1$"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("digits", [10**5, 2 * 10**7])
+def test_an_id_of_many_digits_is_refused(tmp_path, digits):
+    write(tmp_path, {"log.csv": b"user,item\n1,2\n" + b"9" * digits + b",3\n"})
+    with pytest.raises(InputError, match=rf"line 3: user id '9+' has {digits} characters; at") as e:
+        read_all(tmp_path)
+    assert len(str(e.value)) < 300
+
+
+def test_what_is_neither_file_nor_folder_is_named(tmp_path):
+    os.mkfifo(tmp_path / "log.csv")
+    for path in (tmp_path / "log.csv", Path("/dev/zero")):
+        with pytest.raises(InputError, match="is neither a file nor a folder"):
+            read_all(path)
+    with pytest.raises(InputError, match="holds no table"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "a\0b", "loop"])
+def test_a_path_that_cannot_be_is_named(tmp_path, name):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(
+        InputError, match=r"no such file or folder|cannot be read: File name too long"
+    ):
+        read_all(tmp_path / name)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_rec import BACKBONES, DATASETS, LOSSES, Loss
+from robustbench_rec import BACKBONES, DATASETS, LOSSES, Interactions, Loss
 from robustbench_rec.backbones import _graph
 from robustbench_rec.data.preparation import load
 from robustbench_rec.evaluation.ranking import evaluate
@@ -47,6 +47,20 @@ def test_training_learns_more_than_popularity():
     reached = max(value for _, value in model.history)
     assert reached > 2 * model.history[0][1]
     assert reached > 1.1 * by_popularity.per_user["ndcg@20"].mean()
+
+
+@pytest.mark.parametrize("loss", ["bpr", "sl_at_k", "directau"])
+def test_a_user_who_has_met_every_item_is_not_trained_on(loss):
+    split = toy_split()
+    everything = Interactions.of(
+        np.zeros(40, dtype=int), np.arange(40), split.n_users, split.n_items
+    )
+    others = split.train[split.train.users != 0]
+    model, without = (
+        fit(replace(split, train=train), MF, small(loss), QUICK, seed=0)
+        for train in (others + everything, others)
+    )
+    assert same_bits(model, without)
 
 
 OURS = [name for name in LOSSES if LOSSES[name].__module__.startswith("robustbench_rec.losses.")]

@@ -11,7 +11,7 @@ from robustbench_rec import Interactions, Split
 from robustbench_rec.seeds import rng_for, seed_for
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training import sampling
-from robustbench_rec.training.sampling import NegativeSampler
+from robustbench_rec.training.sampling import NegativeSampler, with_negatives
 
 UNLIKELY = 1e-3
 """A fair sampler falls under it once in a thousand seeds; the seeds here are fixed."""
@@ -218,6 +218,16 @@ def test_a_user_who_has_met_every_item_is_named():
     split = split_of({0: [0], 3: [0, 1, 2]}, n_users=5, n_items=3)
     with pytest.raises(ValueError, match="user 3 has met every item"):
         NegativeSampler(split, 0)
+
+
+def test_pairs_without_a_negative_are_left_out():
+    split = split_of({0: [0], 3: [0, 1, 2], 4: [1, 2]}, n_users=5, n_items=3)
+    left = with_negatives(split)
+    assert left.train == pairs({0: [0], 4: [1, 2]}, 5, 3)
+    assert left.seen == split.seen
+    assert with_negatives(left) is left
+    with pytest.raises(ValueError, match="every user has met every item"):
+        with_negatives(split_of({1: [0, 1]}, n_users=2, n_items=2))
 
 
 MASK = 2**64 - 1

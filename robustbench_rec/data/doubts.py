@@ -1,0 +1,117 @@
+"""Ids that are written in two ways: parts that have none in common, and ids that look alike."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from robustbench_rec.components.dataset import Raw, Table
+from robustbench_rec.errors import InputError
+
+ROLES = ("user", "item")
+NUMBER = re.compile(r"0*([0-9]+?)(\.0+)?")
+ALIKE = 0.1
+"""Share of the ids that look like another from which on they are told of."""
+
+
+def refuse_strangers(raw: Raw) -> None:
+    """Refuse parts of which no user or no item stands in the training part.
+
+    Raises:
+        InputError: with an example of each; ids are likely written in two ways.
+
+    """
+    for one in _strangers(raw):
+        if len(one.strangers) == one.n:
+            raise InputError(f"{one.where}: none of its {one.n} {one.role}s stands in {one.says}")
+
+
+def doubts(raw: Raw) -> Iterator[str]:
+    """Yield a line for each reason to doubt that ids are written in one way."""
+    for one in _strangers(raw):
+        if 2 * len(one.strangers) > one.n:
+            most = f"{len(one.strangers)} of its {one.n} {one.role}s do not stand"
+            yield f"{one.where}: {most} in {one.says}"
+    for role in ROLES:
+        yield from _alike(_ids(_tables(raw), role), role)
+
+
+@dataclass(frozen=True)
+class _Strangers:
+    """Ids of a part that the training part lacks.
+
+    Attributes:
+        role: user or item.
+        where: the part.
+        n: how many ids of that role it has.
+        strangers: those that training lacks.
+        known: those of training.
+        training: the training part.
+
+    """
+
+    role: str
+    where: str
+    n: int
+    strangers: list[str]
+    known: set[str]
+    training: str
+
+    @property
+    def says(self) -> str:
+        """The training part, and one id of each as they are written."""
+        stranger = self.strangers[0]
+        alike = (id for id in self.known if _spelling(id) == _spelling(stranger))
+        other = min(alike, default=min(self.known, default=""))
+        return (
+            f"{self.training}, such as {stranger[:80]!r}, while that has {other[:80]!r}; "
+            "write ids in one way in all parts"
+        )
+
+
+def _strangers(raw: Raw) -> Iterator[_Strangers]:
+    parts = [part for part in (raw.valid, raw.test) if part is not None]
+    for role in ROLES if parts else ():
+        known = _ids([raw.train], role)
+        for part in parts:
+            ids = _ids([part], role)
+            strangers = sorted(ids - known)
+            if strangers:
+                names = part.where or "a part", raw.train.where or "the training part"
+                yield _Strangers(role, names[0], len(ids), strangers, known, names[1])
+
+
+def _tables(raw: Raw) -> list[Table]:
+    return [part for part in (raw.train, raw.valid, raw.test) if part is not None]
+
+
+def _ids(tables: Iterable[Table], role: str) -> set[str]:
+    import pandas as pd
+
+    columns = (np.asarray(getattr(table, f"{role}s")) for table in tables)
+    return {str(id) for column in columns for id in pd.unique(column)}
+
+
+def _alike(ids: set[str], role: str) -> Iterator[str]:
+    """Yield a line where many ids differ from another in how they are written alone."""
+    first: dict[str, str] = {}
+    pairs = [
+        (first[key], id) for id in sorted(ids) if first.setdefault(key := _spelling(id), id) != id
+    ]
+    if len(pairs) > ALIKE * len(ids):
+        one, other = pairs[0]
+        yield (
+            f"{len(pairs)} of {len(ids)} {role}s are written like another but for case, accents, "
+            f"zeros in front or '.0', such as {one[:80]!r} and {other[:80]!r}; are they one?"
+        )
+
+
+def _spelling(id: str) -> str:
+    """Return an id without case, forms of letters, zeros in front and a .0 at its end."""
+    plain = unicodedata.normalize("NFKC", id).casefold()
+    number = NUMBER.fullmatch(plain)
+    return number[1] if number else plain
