@@ -17,7 +17,7 @@ from robustbench_rec.errors import InputError, counted
 from robustbench_rec.evaluation.metrics import is_per_user
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.frames import tables
-from robustbench_rec.records.manifest import Manifest, Part, PlannedCell, PlannedStudy
+from robustbench_rec.records.manifest import Computed, Manifest, Part, PlannedCell, PlannedStudy
 from robustbench_rec.records.run import Run
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.records.users import Arrays, UserValues, apart, gathered
@@ -134,8 +134,7 @@ def _refuse_to_lose(out: Path, runs: Sequence[Path], cells: Iterable[str]) -> No
     """Raise InputError where tables would replace what they do not hold."""
     if RunFolder(out).cells.is_dir():
         raise InputError(f"{out} holds the records of a run, and tables would hide them")
-    if stray := RunFolder(out).stray_table():
-        raise InputError(f"{out} holds {stray}, which no run wrote; give another --out")
+    RunFolder(out).refuse_foreign()
     if not (out / "manifest.json").is_file() or out.resolve() in {run.resolve() for run in runs}:
         return
     if RunFolder(out).manifest().cells.keys() - set(cells):
@@ -151,6 +150,7 @@ def _measured(run: Run) -> Manifest:
         update={
             "cells": _of(run.results, run.manifest.cells, CELL),
             "studies": _of(run.trials, run.manifest.studies, STUDY),
+            "computed": run.computed,
         }
     )
 
@@ -208,8 +208,20 @@ def _manifest(manifests: Sequence[Manifest], command: str) -> Manifest:
             "specs": specs,
             "studies": _last(studies, STUDY),
             "cells": cells,
+            "records": "",
+            "computed": _computed(manifests, cells),
         }
     )
+
+
+def _computed(manifests: Sequence[Manifest], cells: Iterable[str]) -> tuple[Computed, ...]:
+    """Join which versions computed which of the merged cells; of a cell, those of the last run."""
+    by = {id: one.versions for run in manifests for one in run.computed for id in one.cells}
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for id in cells:
+        if id in by:
+            groups.setdefault(tuple(by[id].items()), []).append(id)
+    return tuple(Computed(versions=dict(v), cells=tuple(ids)) for v, ids in groups.items())
 
 
 def _union(tables: Iterable[Mapping[str, str]]) -> dict[str, str]:
