@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make quickstart` and `make test`. Both are safe to call again.
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test bench lint types clean
+.PHONY: help quickstart test faults bench lint types clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,6 +10,7 @@ STAMP := $(VENV)/installed
 help:
 	@echo "make quickstart  install into $(VENV), run the suite 'quickstart', say where its figures are"
 	@echo "make test        install into $(VENV), run the tests"
+	@echo "make faults      damage records at every byte, fill disks, race runners; some minutes"
 	@echo "make bench       measure speed and memory, and write benchmarks/results.md; forty minutes"
 	@echo "make lint types  what CI checks besides"
 
@@ -33,6 +34,9 @@ quickstart: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+faults: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses auto -m faults
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

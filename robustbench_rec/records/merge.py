@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel
@@ -102,7 +102,7 @@ def _check(runs: Sequence[Run]) -> None:
 
 def _check_suites(first: Run, run: Run) -> None:
     """Raise InputError where versions of a suite do not compare."""
-    texts = [tomllib.loads(one.manifest.suite_text) for one in (first, run)]
+    texts = [_suite_of(one) for one in (first, run)]
     for key in SAME:
         one, other = (text.get(key, DEFAULTS.get(key)) for text in texts)
         if one != other:
@@ -110,6 +110,15 @@ def _check_suites(first: Run, run: Run) -> None:
                 f"{run.folder} and {first.folder} are of versions of suite {run.manifest.suite!r} "
                 f"that differ in {key}: {_shown(other)} and {_shown(one)}"
             )
+
+
+def _suite_of(run: Run) -> dict[str, Any]:
+    """Return the suite's file as a run has it; InputError where it is none."""
+    try:
+        return tomllib.loads(run.manifest.suite_text)
+    except tomllib.TOMLDecodeError as error:
+        path = run.folder / "manifest.json"
+        raise InputError(f"{path}: suite_text is no TOML ({error}); restore the file") from None
 
 
 def _check_data(runs: Sequence[Run]) -> None:

@@ -201,10 +201,10 @@ class RunFolder:
         found = set()
         for training in trainings:
             path = self.lists / f"{training}.npz"
+            if not os.path.lexists(path):
+                continue
             try:
                 unzipped(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
             except (OSError, ValueError) as error:
                 found.add(training)
                 aside = self._set_aside(path)
