@@ -9,11 +9,12 @@
     RUN/tuning.csv         the trials, likewise, where a loss was tuned
     RUN/diagnostics.csv    how the losses weighed negatives, one row an evaluation
     RUN/users.npz          the suite's metrics of each user
-    RUN/set-aside/         records that could not be read, kept for a look
+    RUN/set-aside/         what could not be read, kept for a look
     RUN/started/           trainings in flight, and their last epoch
 
 A record exists whole or not at all: it is written beside its place, synced, and renamed. It holds
-a checksum of its own text, so that what changed afterwards is told from what was measured.
+a checksum of its own text, so that what changed afterwards is told from what was measured. The
+manifest holds digests of the tables and of the records that they were made of.
 """
 
 from __future__ import annotations
@@ -366,10 +367,9 @@ class RunFolder:
         return record
 
     def _set_aside(self, path: Path) -> str:
-        """Move a file away, for a look, with the values of users beside it; say whether it went."""
-        there = [
-            one for one in dict.fromkeys((path, path.with_suffix(".npz"))) if os.path.lexists(one)
-        ]
+        """Move a file away, for a look, of a cell its users too; say whether it went."""
+        beside = [path.with_suffix(".npz")] if path.parent == self.cells else []
+        there = [one for one in (path, *beside) if os.path.lexists(one)]
         try:
             for one in there:
                 move_aside(one, self.folder / "set-aside")
