@@ -75,8 +75,9 @@ def unzipped(path: Path) -> dict[str, Any]:
         ValueError: it is damaged.
 
     """
+    _refuse_other(path)
     try:
-        with np.load(io.BytesIO(contents(path)), allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = dict(arrays)
     except DAMAGE as error:
         raise ValueError(str(error)) from None
@@ -92,10 +93,15 @@ def as_json(data: BaseModel) -> bytes:
 
 
 def contents(path: Path) -> bytes:
-    """Return what a file holds; OSError where it is none: a named pipe would be waited for."""
+    """Return what a file holds; OSError where it cannot be read, or is none."""
+    _refuse_other(path)
+    return path.read_bytes()
+
+
+def _refuse_other(path: Path) -> None:
+    """Raise OSError where something else than a file stands; a named pipe would be waited for."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is no file")
-    return path.read_bytes()
 
 
 def why(error: OSError) -> str:
