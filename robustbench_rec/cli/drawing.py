@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from itertools import starmap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -29,16 +28,19 @@ def figures(run: str) -> None:
     draw(opened(run))
 
 
-def draw(run: Run) -> None:
-    """Draw the figures of a run, and say where they are."""
+def draw(run: Run, only_changed: bool = False) -> None:
+    """Draw the figures of a run, or only those whose data changed, and say where they are."""
     from robustbench_rec.processes import import_without_gc
 
     import_without_gc(DRAWING)
     from robustbench_rec.figures.gallery import redraw
 
-    names = redraw(run, _starmap)
+    names = redraw(run, _starmap, only_changed=only_changed)
     target = run.folder / "figures"
-    click.echo(f"{len(names)} files in {target}:" if names else "no figure: floors alone are done")
+    if names:
+        click.echo(f"{len(names)} files in {target}:")
+    elif not list(target.glob("*.png")):
+        click.echo("no figure: floors alone are done")
     for name in names:
         if name.endswith(".png"):
             click.echo(f"  {target / name}")
@@ -53,10 +55,3 @@ def _starmap(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -
         return list(starmap(function, held))
     with helper(DRAWING) as other:
         return other.starmap(function, held)
-
-
-def are_drawn(folder: Path) -> bool:
-    """Say whether all figures of a run are there, and newer than its results."""
-    from robustbench_rec.figures.drawn import are_newer
-
-    return are_newer(folder / "figures", folder / "results.csv")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +16,20 @@ if TYPE_CHECKING:
 
 GOES_ON = "what is finished is kept: the same command, without --force, goes on"
 
+
+class _Folder(click.Path):
+    """A folder; "" is a mistake, as of a variable of the shell that is not set."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty; give a folder, or leave the option out", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = _Folder(path_type=Path)
 DATA_DIR = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     envvar="ROBUSTBENCH_REC_DATA",
     help="Where data sets lie.  [env: ROBUSTBENCH_REC_DATA; default: a per-user folder]",
 )
@@ -34,6 +45,8 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON inste
 
 def run_folder(run: str) -> Path:
     """Return a run's folder, given as a path or by its suite's name."""
+    if not run:
+        raise InputError("RUN is empty; give a results folder or a suite's name")
     if Path(run).is_file():
         raise InputError(f"{run} is a file; give a results folder or a suite's name")
     if Path(run).is_dir():

@@ -14,7 +14,7 @@ from robustbench_rec.errors import counted, printable
 from robustbench_rec.records.events import Events
 
 if TYPE_CHECKING:
-    from robustbench_rec.records.manifest import BelowRandom, Capped, StudyState
+    from robustbench_rec.records.manifest import BelowRandom, Capped, Computed, StudyState
     from robustbench_rec.records.run import Run
 
 BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
@@ -119,6 +119,25 @@ def _beside(row: Mapping[str, Any], note: str) -> tuple[str, ...]:
         ", ".join([row["verdict"], *row["flags"].split()]),
         note,
     )
+
+
+def by_versions(
+    groups: Sequence[Computed], beside: Sequence[Mapping[str, str]] = ()
+) -> Iterator[str]:
+    """Yield of each group of cells how many they are, and the versions in which groups differ.
+
+    Args:
+        groups: of cells.
+        beside: more versions that they may differ from.
+
+    """
+    from robustbench_rec.records.record import COMPUTE
+
+    held = [*(one.versions for one in groups), *beside]
+    names = [name for name in COMPUTE if len({of.get(name) for of in held}) > 1]
+    for one in groups:
+        told = ", ".join(f"{name} {one.versions.get(name, 'unknown')}" for name in names)
+        yield f"{counted(len(one.cells), 'cell')} by {told}"
 
 
 def print_table(rows: Iterable[tuple[str, ...]]) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_rec.cli.drawing import draw
-from robustbench_rec.cli.options import AS_JSON, opened, run_folder
+from robustbench_rec.cli.options import AS_JSON, FOLDER, opened, run_folder
 from robustbench_rec.cli.output import (
     Warned,
+    by_versions,
     comparison,
     duration,
     say_cautions,
@@ -56,6 +57,8 @@ def status(run: str, as_json: bool) -> None:
     for part in held.parts:
         started = part.started.replace("T", " ")[:16]
         click.echo(f"of these {counted(len(part.cells), 'cell')}: {part.command} ({started})")
+    if len(held.computed) > 1:
+        click.echo(f"computed by several versions: {'; '.join(by_versions(held.computed))}")
     for title, error in held.failed.values():
         click.echo(f"failed: {title}: {error}")
     say_tuned(read)
@@ -204,7 +207,7 @@ def claims(run: str, as_json: bool) -> None:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     required=True,
     help="Where the tables go: a new folder, or tables alone of which no cell is lost.",
 )

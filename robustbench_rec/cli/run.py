@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 import click
 
-from robustbench_rec.cli.drawing import are_drawn, draw
-from robustbench_rec.cli.options import DATA_DIR, GOES_ON, PLUGINS
+from robustbench_rec.cli.drawing import draw
+from robustbench_rec.cli.options import DATA_DIR, FOLDER, GOES_ON, PLUGINS
 from robustbench_rec.cli.output import (
     Warned,
+    by_versions,
     duration,
     say_cautions,
     say_not_applicable,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from robustbench_rec.cli.progress import Display
     from robustbench_rec.data.sizes import Sizes
     from robustbench_rec.experiment.suite import Suite
+    from robustbench_rec.records.manifest import Computed
     from robustbench_rec.records.run import Run
     from robustbench_rec.running.plan import Plan
     from robustbench_rec.running.pool import Status
@@ -70,9 +72,7 @@ TERMINATED = 143
     show_default=True,
     help="What runs the trainings: processes of this machine, or one after the other in this one.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Results folder.  [default: results/runs/SUITE]"
-)
+@click.option("--out", type=FOLDER, help="Results folder.  [default: results/runs/SUITE]")
 @DATA_DIR
 @click.option(
     "--only",
@@ -128,8 +128,8 @@ def run(
         with _terminable():
             done = session.run()
     _say_end(done, events.status)
-    if figures and not are_drawn(done.folder) and events.status.finished:
-        draw(done)
+    if figures and events.status.finished:
+        draw(done, only_changed=True)
     if events.status.failed:
         sys.exit(FAILED_CELLS)
 
@@ -226,6 +226,8 @@ def _say_plan(plan: Plan, session: Session) -> None:
         say_not_applicable(loss, perturbation)
     if plan.outdated:
         click.echo(_outdated(*plan.again))
+    if others := plan.by_other_versions:
+        _say_other_versions(others)
     metrics, weighing = plan.left_out
     if metrics:
         have = "has" if len(metrics) == 1 else "have"
@@ -255,6 +257,15 @@ def _sizes(name: str, sizes: Sizes) -> str:
         f"data {name}: {sizes.users:,} users, {sizes.items:,} items, {sizes.pairs:,} pairs, "
         f"density {sizes.density:.2%}; {sources or 'generated'}"
     )
+
+
+def _say_other_versions(others: Sequence[Computed]) -> None:
+    """Say how many finished cells other versions computed, and that they are kept."""
+    from robustbench_rec.records.record import versions
+
+    held = counted(sum(len(one.cells) for one in others), "finished cell")
+    told = "; ".join(by_versions(others, beside=[versions()]))
+    click.echo(f"{held} by other versions than today's, and kept, --force reruns all: {told}")
 
 
 def _outdated(metrics: Sequence[str], floors: int, trained: int) -> str:

@@ -1,8 +1,11 @@
 """drawn.json: the list of the files that we drew into a run's figures/, and the replacing of these.
 
-    RUN/figures/drawn.json    names of files in this folder, sorted, as a JSON list
+    RUN/figures/drawn.json    name of each file -> digest of what it shows, sorted, as JSON
 
-Only a file of this list is ever deleted or overwritten. A folder without a list, as earlier
+A file is drawn again where what it is to show has another digest, whatever the clocks say. The list
+that earlier versions left holds names alone.
+
+Only a file of this list is ever deleted or overwritten. A folder without a list, as still earlier
 versions left it, loses nothing: a figure is overwritten there if its name is one that we draw now
 and its content says that it is ours (PNG or PDF of matplotlib, a PDF without a date); all other
 files, old figures of ours among them, stay.
@@ -23,8 +26,10 @@ OURS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,123}\.(png|pdf)")
 """Names that we give; what else a list may hold, such as "../x", is never touched."""
 
 
-def listed(folder: Path) -> frozenset[str] | None:
-    """Return the names of the files that we drew into a folder; None where there is no list.
+def listed(folder: Path) -> dict[str, str] | None:
+    """Return the files that we drew into a folder, name -> digest; None where there is no list.
+
+    The digest is "" where it is not known what a file shows.
 
     Raises:
         InputError: the list cannot be read.
@@ -32,17 +37,22 @@ def listed(folder: Path) -> frozenset[str] | None:
     """
     path = folder / LIST
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")
+        held = json.loads(path.read_text(encoding="utf-8"))
+        names = dict.fromkeys(held, "") if isinstance(held, list) else held
+        if not isinstance(names, dict) or not all(
+            isinstance(one, str) for one in (*names, *names.values())
+        ):
             raise ValueError("it is no list of file names")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read ({' '.join(str(error).split())}); it lists the figures that "
             "were drawn here; delete it, and old figures stay"
         ) from None
-    return frozenset(name for name in names if OURS.fullmatch(name))
+    return {name: digest for name, digest in names.items() if OURS.fullmatch(name)}
 
 
 def refuse_others(folder: Path, names: Iterable[str]) -> None:
@@ -80,36 +90,62 @@ def _is_ours(path: Path) -> bool:
     )
 
 
-def replace_drawn(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files, and delete what we drew into the folder before and not again.
+def unchanged(folder: Path, shown: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of the files that are there, and show what they are to show.
 
-    Stopped at any moment, it leaves a list of all that is ours, old and new, and each file whole.
+    Args:
+        folder: of the figures; it may be missing.
+        shown: name of each file that is to be there -> digest of what it is to show.
+
+    Raises:
+        InputError: the list of what was drawn cannot be read.
+
+    """
+    held = listed(folder) or {}
+    return frozenset(
+        name
+        for name, digest in shown.items()
+        if digest and held.get(name) == digest and (folder / name).is_file()
+    )
+
+
+def replace_drawn(
+    folder: Path, files: Mapping[str, bytes], shown: Mapping[str, str] | None = None
+) -> None:
+    """Write files, and delete what we drew into the folder before and is not to be there.
+
+    Stopped at any moment, it leaves a list of all that is ours, old and new, and each file whole;
+    of those that were to be written the list does not say what they show.
 
     Args:
         folder: of the figures; made where it is missing.
-        files: the content of each, by its name.
+        files: the content of each that is to be written, by its name.
+        shown: name of each file that is to be there -> digest of what it shows; `files`, of which
+            that is not known, if None.
 
     Raises:
         InputError: a user's file has such a name, the list is damaged, or nothing can be written.
 
     """
     refuse_others(folder, files)
+    shown = dict.fromkeys(files, "") if shown is None else shown
     try:
         folder.mkdir(exist_ok=True)
-        before = listed(folder) or frozenset()
-        _write_list(folder, before | files.keys())
-        for name, content in files.items():
-            _write(folder / name, content)
-        for name in before - files.keys():
-            if (folder / name).is_file() or (folder / name).is_symlink():
-                (folder / name).unlink()
-        _write_list(folder, files)
+        before = listed(folder) or {}
+        if files or before != shown:
+            _write_list(folder, before | dict.fromkeys(files, ""))
+            for name, content in files.items():
+                _write(folder / name, content)
+            for name in before.keys() - shown.keys():
+                if (folder / name).is_file() or (folder / name).is_symlink():
+                    (folder / name).unlink()
+            _write_list(folder, shown)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
 
 
-def _write_list(folder: Path, names: Iterable[str]) -> None:
-    _write(folder / LIST, json.dumps(sorted(names), indent=1).encode() + b"\n")
+def _write_list(folder: Path, names: Mapping[str, str]) -> None:
+    _write(folder / LIST, json.dumps(names, indent=1, sort_keys=True).encode() + b"\n")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -120,22 +156,3 @@ def _write(path: Path, content: bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def are_newer(folder: Path, results: Path) -> bool:
-    """Say whether a whole drawing of a run is there, and newer than its results.
-
-    Args:
-        folder: of the figures.
-        results: the table that they show.
-
-    Raises:
-        InputError: the list of what was drawn cannot be read.
-
-    """
-    names = listed(folder)
-    if names is None:
-        return False
-    since = results.stat().st_mtime_ns
-    paths = [folder / name for name in (LIST, *names)]
-    return all(path.is_file() and path.stat().st_mtime_ns >= since for path in paths)

@@ -13,6 +13,7 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from robustbench_rec.figures.fonts import cut_once
@@ -94,6 +95,18 @@ def rendered(
     contents = starmap(_render, [(drawing, formats) for drawing in drawings.values()])
     flat = [content for of_drawing in contents for content in of_drawing]
     return dict(zip(file_names(drawings, formats), flat, strict=True))
+
+
+def digest_of(drawing: Drawing) -> str:
+    """Return what tells what a drawing shows from what any other does."""
+    shown = (f"{drawing.draw.__module__}.{drawing.draw.__qualname__}", drawing.key)
+    told = [repr(shown), *map(_told, drawing.arguments)]
+    return hashlib.sha256("\0".join(told).encode()).hexdigest()[:32]
+
+
+def _told(argument: Any) -> str:
+    """Print what is drawn, to the last digit."""
+    return argument.to_csv() if isinstance(argument, pd.DataFrame) else repr(argument)
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from robustbench_rec.analysis import degradation
 from robustbench_rec.analysis.against_published import overlay
 from robustbench_rec.errors import InputError
 from robustbench_rec.figures import curves, mechanism, rankings
-from robustbench_rec.figures.drawn import refuse_others, replace_drawn
-from robustbench_rec.figures.files import Starmap, by_stem, file_names, rendered
+from robustbench_rec.figures.drawn import refuse_others, replace_drawn, unchanged
+from robustbench_rec.figures.files import Starmap, by_stem, digest_of, file_names, rendered
 from robustbench_rec.figures.kind import Frames, Kind
 from robustbench_rec.records.run import Run
 
@@ -18,16 +18,22 @@ KINDS: tuple[Kind, ...] = (curves, rankings, mechanism)
 """Every kind of figure: a new one is a new module here."""
 
 
-def redraw(run: Run, starmap: Starmap = starmap, kinds: Sequence[Kind] = KINDS) -> list[str]:
-    """Draw all figures of a run, then replace those that were drawn before; see `drawn`.
+def redraw(
+    run: Run,
+    starmap: Starmap = starmap,
+    kinds: Sequence[Kind] = KINDS,
+    only_changed: bool = False,
+) -> list[str]:
+    """Draw the figures of a run, then replace those that were drawn before; see `drawn`.
 
     Args:
         run: whose figures go into the folder `figures` of its own.
         starmap: see `files.Starmap`.
         kinds: of figures.
+        only_changed: whether to leave out figures that are there and show the same data.
 
     Returns:
-        The names of the files, sorted; none where floors alone are done.
+        The names of the files that were drawn, sorted; none where floors alone are done.
 
     Raises:
         InputError: there is no finished cell, or the folder cannot be written; or a file that we
@@ -38,8 +44,14 @@ def redraw(run: Run, starmap: Starmap = starmap, kinds: Sequence[Kind] = KINDS) 
     shown = frames_of(run)
     drawings = by_stem(chain.from_iterable(kind.drawings(shown) for kind in kinds))
     refuse_others(target, file_names(drawings))  # before the slow part
-    files = rendered(drawings, starmap=starmap)
-    replace_drawn(target, files)
+    of = {stem: digest_of(drawing) for stem, drawing in drawings.items()}
+    to_be = {name: of[stem] for stem in drawings for name in file_names([stem])}
+    there = unchanged(target, to_be) if only_changed else frozenset()
+    changed = {
+        stem: one for stem, one in drawings.items() if not there.issuperset(file_names([stem]))
+    }
+    files = rendered(changed, starmap=starmap)
+    replace_drawn(target, files, to_be)
     return list(files)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from robustbench_rec.components.labels import AXES, UNTRAINED
 from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import Averaging, is_per_user
 from robustbench_rec.experiment.study import TriedSettings
+from robustbench_rec.records.files import contents
 from robustbench_rec.records.manifest import Manifest, PlannedStudy, StudyState
 from robustbench_rec.records.old_forms import results_of_today, trials_of_today
 from robustbench_rec.records.record import FLAGS, Record, Trial
@@ -49,6 +51,10 @@ MAY_BE_EMPTY = ("perturbation", "validation", "best_epoch", "seconds", "status",
 """What a trial may lack: it failed, was not run yet, was of the clean control, has no edge."""
 TRAINING = (*POINT, "epoch", "best")
 """What tells the evaluations during training apart; `best` where the model was kept."""
+WHOLE = ("replicate", "epoch", "trial", "best_epoch")
+NUMBERS = (*WHOLE, "level", "realised", "value", "evaluated", "validation", "seconds")
+YES_OR_NO = ("best", "chosen")
+"""Columns of tables that hold whole numbers, any numbers, True or False."""
 RANDOM = "random"
 """The floor that every loss should be above."""
 DIGITS = 6
@@ -252,18 +258,23 @@ def protocol_of(manifest: Manifest) -> str:
 def read_evaluations(folder: Path) -> pd.DataFrame:
     """Read diagnostics.csv; without that file there are no rows."""
     path = folder / "diagnostics.csv"
-    return read_table(path, TRAINING) if path.is_file() else pd.DataFrame(columns=list(TRAINING))
+    if not path.exists():
+        return pd.DataFrame(columns=list(TRAINING))
+    table = read_table(path, TRAINING)
+    for name in table.columns.difference([*TRAINING]):
+        _check_kind(path, table[name])
+    return table
 
 
 def read_trials_table(folder: Path) -> pd.DataFrame:
     """Read tuning.csv; without that file there are no rows."""
     path = folder / "tuning.csv"
-    if not path.is_file():
+    if not path.exists():
         return pd.DataFrame(columns=list(TUNING_COLUMNS))
     table = read_table(path, [name for name in TUNING_COLUMNS if name not in MAY_BE_EMPTY])
     for line, settings in enumerate(table["settings"], 2):
         _check_settings(path, line, settings)
-    table = trials_of_today(table)
+    table = trials_of_today(table).reindex(columns=list(TUNING_COLUMNS))
     return table.fillna({"perturbation": "", "edges": ""}).astype({"best_epoch": "Int64"})
 
 
@@ -287,7 +298,8 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         # A loss may be called "None", or "1".
         names = dict.fromkeys((*AXES, "unit", "edges", "flags", "protocol"), str)
-        table = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+        text = io.BytesIO(contents(path))
+        table = pd.read_csv(text, dtype=names, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise InputError(f"{path}: missing, and no records are here to make it from") from None
     except (OSError, ValueError) as error:  # ValueError: pandas's own, and of the encoding
@@ -300,7 +312,27 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if torn.any(axis=None):
         row = int(np.argmax(torn.any(axis=1)))
         raise InputError(f"{path}: not whole; line {row + 2} lacks {torn.iloc[row].idxmax()!r}")
+    for name in table.columns.intersection([*NUMBERS, *YES_OR_NO]):
+        _check_kind(path, table[name])
     return table
+
+
+def _check_kind(path: Path, column: pd.Series[Any]) -> None:
+    """Raise InputError where a column of numbers, or of yes and no, holds something else."""
+    if column.name in YES_OR_NO:
+        fits, kind = column.isin([True, False]), "True or False"
+    else:
+        numbers = pd.to_numeric(column, errors="coerce")
+        fits, kind = np.isfinite(numbers), "a number"
+        if column.name in WHOLE:
+            fits, kind = fits & (numbers % 1 == 0), "a whole number"
+    odd = (column.notna() & ~fits).to_numpy()
+    if odd.any():
+        row = int(np.argmax(odd))
+        raise InputError(
+            f"{path}: not whole; line {row + 2} has {column.iloc[row]} for {column.name!r}, which "
+            f"must be {kind}"
+        )
 
 
 def averaged(frame: pd.DataFrame, held: Averaging, wanted: Averaging) -> pd.Series[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from robustbench_rec.components.labels import AXES, short_names
 from robustbench_rec.evaluation.metrics import Averaging
@@ -65,6 +65,13 @@ class Part(Kept):
     cells: tuple[str, ...]
 
 
+class Computed(Kept):
+    """Cells that equal versions computed; `versions` are those of `record.COMPUTE`."""
+
+    versions: dict[str, str]
+    cells: tuple[str, ...]
+
+
 class Manifest(Kept):
     """What a run is of, and how it was run.
 
@@ -84,6 +91,9 @@ class Manifest(Kept):
         specs: axis -> label -> full spec, so that a label says all.
         studies, cells: id -> what they are called.
         parts: of a merged run.
+        tables: name of each table that the run was compacted to -> digest of the file.
+        records: digest of the records that these were made of.
+        computed: their cells, by the versions that computed them.
 
     """
 
@@ -113,6 +123,9 @@ class Manifest(Kept):
     parts: tuple[Part, ...] = ()
     not_applicable: tuple[tuple[str, str], ...] = ()
     claims: tuple[Claim, ...] = ()
+    tables: dict[str, str] = Field(default_factory=dict)
+    records: str = ""
+    computed: tuple[Computed, ...] = ()
 
     @property
     def protocols(self) -> frozenset[str]:
@@ -197,6 +210,8 @@ class Summary(Kept):
         few_users: cells whose test has fewer than `record.FEW_USERS` users in effect.
         below_random: losses that end below the random floor.
         not_applicable: (loss, perturbation) of those without cells, as in the manifest.
+        computed: finished cells, by the versions that computed them; none where tables of old are
+            all that is left.
 
     """
 
@@ -214,3 +229,4 @@ class Summary(Kept):
     few_users: int
     below_random: tuple[BelowRandom, ...]
     not_applicable: tuple[tuple[str, str], ...]
+    computed: tuple[Computed, ...]

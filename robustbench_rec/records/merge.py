@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel
@@ -17,7 +17,7 @@ from robustbench_rec.errors import InputError, counted
 from robustbench_rec.evaluation.metrics import is_per_user
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.frames import tables
-from robustbench_rec.records.manifest import Manifest, Part, PlannedCell, PlannedStudy
+from robustbench_rec.records.manifest import Computed, Manifest, Part, PlannedCell, PlannedStudy
 from robustbench_rec.records.run import Run
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.records.users import Arrays, UserValues, apart, gathered
@@ -102,7 +102,7 @@ def _check(runs: Sequence[Run]) -> None:
 
 def _check_suites(first: Run, run: Run) -> None:
     """Raise InputError where versions of a suite do not compare."""
-    texts = [tomllib.loads(one.manifest.suite_text) for one in (first, run)]
+    texts = [_suite_of(one) for one in (first, run)]
     for key in SAME:
         one, other = (text.get(key, DEFAULTS.get(key)) for text in texts)
         if one != other:
@@ -110,6 +110,15 @@ def _check_suites(first: Run, run: Run) -> None:
                 f"{run.folder} and {first.folder} are of versions of suite {run.manifest.suite!r} "
                 f"that differ in {key}: {_shown(other)} and {_shown(one)}"
             )
+
+
+def _suite_of(run: Run) -> dict[str, Any]:
+    """Return the suite's file as a run has it; InputError where it is none."""
+    try:
+        return tomllib.loads(run.manifest.suite_text)
+    except tomllib.TOMLDecodeError as error:
+        path = run.folder / "manifest.json"
+        raise InputError(f"{path}: suite_text is no TOML ({error}); restore the file") from None
 
 
 def _check_data(runs: Sequence[Run]) -> None:
@@ -134,8 +143,7 @@ def _refuse_to_lose(out: Path, runs: Sequence[Path], cells: Iterable[str]) -> No
     """Raise InputError where tables would replace what they do not hold."""
     if RunFolder(out).cells.is_dir():
         raise InputError(f"{out} holds the records of a run, and tables would hide them")
-    if stray := RunFolder(out).stray_table():
-        raise InputError(f"{out} holds {stray}, which no run wrote; give another --out")
+    RunFolder(out).refuse_foreign()
     if not (out / "manifest.json").is_file() or out.resolve() in {run.resolve() for run in runs}:
         return
     if RunFolder(out).manifest().cells.keys() - set(cells):
@@ -151,6 +159,7 @@ def _measured(run: Run) -> Manifest:
         update={
             "cells": _of(run.results, run.manifest.cells, CELL),
             "studies": _of(run.trials, run.manifest.studies, STUDY),
+            "computed": run.computed,
         }
     )
 
@@ -208,8 +217,20 @@ def _manifest(manifests: Sequence[Manifest], command: str) -> Manifest:
             "specs": specs,
             "studies": _last(studies, STUDY),
             "cells": cells,
+            "records": "",
+            "computed": _computed(manifests, cells),
         }
     )
+
+
+def _computed(manifests: Sequence[Manifest], cells: Iterable[str]) -> tuple[Computed, ...]:
+    """Join which versions computed which of the merged cells; of a cell, those of the last run."""
+    by = {id: one.versions for run in manifests for one in run.computed for id in one.cells}
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for id in cells:
+        if id in by:
+            groups.setdefault(tuple(by[id].items()), []).append(id)
+    return tuple(Computed(versions=dict(v), cells=tuple(ids)) for v, ids in groups.items())
 
 
 def _union(tables: Iterable[Mapping[str, str]]) -> dict[str, str]:

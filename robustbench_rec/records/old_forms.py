@@ -109,7 +109,8 @@ def record_of_today(record: Plain) -> Plain:
         raise ValueError("it has no checksum")
     perturbation = record.get("perturbation")
     if isinstance(perturbation, dict) and "stage" in perturbation:
-        stage = {"train": "training pairs"}.get(perturbation["stage"], perturbation["stage"])
+        told = perturbation["stage"]
+        stage = "training pairs" if told == "train" else told
         noisy = "validation" in record and stage == "training pairs" and perturbation.get("level")
         were: Plain = {"replicates_vary": "training", "selection": "noisy" if noisy else "clean"}
         record = were | record

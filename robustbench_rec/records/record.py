@@ -6,12 +6,13 @@ import functools
 import platform
 import sysconfig
 import traceback
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from pydantic import Field, StrictFloat, StrictInt, model_validator
+from pydantic import ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
 from robustbench_rec.components.perturbation import Perturbation
 from robustbench_rec.components.settings import spec
@@ -19,7 +20,7 @@ from robustbench_rec.errors import one_line
 from robustbench_rec.experiment.cell import Cell, Drawn, Selection, Varies
 from robustbench_rec.experiment.search_space import Settings
 from robustbench_rec.experiment.study import Tried
-from robustbench_rec.records.manifest import Kept, PlannedCell
+from robustbench_rec.records.manifest import Computed, Kept, PlannedCell
 from robustbench_rec.seeds import Replicate
 from robustbench_rec.training.config import PROTOCOL
 
@@ -34,6 +35,10 @@ FLAGS = {
     "few_users": f"fewer than {FEW_USERS} test users in effect",
 }
 """What a cell is marked with -> what that says."""
+
+
+COMPUTE = ("robustbench_rec", "torch", "numba", "numpy")
+"""Whose versions may change what a cell comes to."""
 
 
 class Component(Kept):
@@ -103,6 +108,13 @@ class _Outcome(Kept):
     threads: int = 0
     device: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    @property
+    def computed_by(self) -> dict[str, str]:
+        """The versions that may have changed what it came to, of `COMPUTE`."""
+        return {name: self.versions[name] for name in COMPUTE if name in self.versions}
 
     @classmethod
     def of(cls, cell: Cell, status: Literal["done", "failed"], **outcome: Any) -> Self:
@@ -220,6 +232,13 @@ class Trial(_Outcome):
 
     validation: float | None = None
 
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        """Refuse a finished trial that does not say what it reached."""
+        if self.status == "done" and self.validation is None:
+            raise ValueError("it has no validation")
+        return self
+
     @classmethod
     def _named(cls, cell: Cell) -> dict[str, Any]:
         return {"id": cell.fit_id}
@@ -232,6 +251,15 @@ class Trial(_Outcome):
     def tried(self, settings: Settings) -> Tried:
         """Return its outcome, as its study takes it."""
         return Tried(settings, self.validation, self.error, self.status == "failed", self.may_pass)
+
+
+def computed_by(records: Iterable[Record]) -> tuple[Computed, ...]:
+    """Group finished cells by the versions that computed them, those of most cells first."""
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for record in records:
+        groups.setdefault(tuple(record.computed_by.items()), []).append(record.id)
+    largest = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    return tuple(Computed(versions=dict(held), cells=tuple(ids)) for held, ids in largest)
 
 
 def _described(cell: Cell) -> dict[str, Any]:

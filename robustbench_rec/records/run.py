@@ -18,17 +18,19 @@ from robustbench_rec.records.lists import Lists, agreement
 from robustbench_rec.records.manifest import (
     BelowRandom,
     Capped,
+    Computed,
     PlannedCell,
     StudyState,
     Summary,
     Unreached,
 )
-from robustbench_rec.records.record import Record
+from robustbench_rec.records.record import Record, computed_by
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.records.users import UserValues, gathered
 
 LISTS_HELD = 32
 """Trainings whose lists are held in memory: those of a loss's level 0, in all its replicates."""
+Table = TypeVar("Table", pd.DataFrame, dict[str, UserValues])
 Told = TypeVar("Told", Capped, Unreached, BelowRandom)
 
 
@@ -99,7 +101,17 @@ class Run:
         """
         if self._of_records:
             return frames.results_frame(self.manifest, self._done, self._agreement())
-        return frames.read_results(self.folder, self.manifest)
+        return self._as_written("results.csv", frames.read_results(self.folder, self.manifest))
+
+    def _as_written(self, name: str, table: Table) -> Table:
+        """Return a table that was read; warn where it is not as it was written."""
+        held, told = self._folder.digest_of_table(name), self.manifest.tables.get(name)
+        if held and told and held != told:
+            self._events.warning(
+                f"{self.folder / name}: changed since it was written (manifest.json has another "
+                "digest), so its values may be wrong; restore it, or run again"
+            )
+        return table
 
     def results_over(self, averaging: Averaging) -> pd.DataFrame:
         """Return the results over users with a test item, or over all, the others counting 0.
@@ -151,7 +163,7 @@ class Run:
 
         """
         if not self._of_records:
-            return self._folder.users_table()
+            return self._as_written("users.npz", self._folder.users_table())
         by_dataset: dict[str, dict[str, Any]] = {}
         for record in self._done:
             if record.per_user_bytes:
@@ -174,7 +186,7 @@ class Run:
         """
         if self._of_records:
             return frames.evaluations_frame(self._epochs, self._done)
-        return frames.read_evaluations(self.folder)
+        return self._as_written("diagnostics.csv", frames.read_evaluations(self.folder))
 
     @cached_property
     def _epochs(self) -> pd.DataFrame:
@@ -197,9 +209,10 @@ class Run:
         was chosen stands at the end of what was tried).
         """
         if not self._of_records:
-            return frames.read_trials_table(self.folder)
+            return self._as_written("tuning.csv", frames.read_trials_table(self.folder))
         put = [trial.id for study in self.studies for trial in study.trials]
-        return frames.trials_frame(self.studies, self._folder.read_trials(put, self._events))
+        held = self._folder.read_trials(put, self._events, of_today=False)
+        return frames.trials_frame(self.studies, held)
 
     @cached_property
     def studies(self) -> list[StudyState]:
@@ -207,6 +220,11 @@ class Run:
         if self._of_records:
             return self._folder.studies_so_far(self.manifest, self._events)
         return frames.studies_of_tables(self.manifest, self.trials)
+
+    @cached_property
+    def computed(self) -> tuple[Computed, ...]:
+        """The finished cells, by the versions that computed them; none in tables of old."""
+        return computed_by(self._done) if self._of_records else self.manifest.computed
 
     @cached_property
     def summary(self) -> Summary:
@@ -225,6 +243,7 @@ class Run:
             tuning=tuple(self.studies),
             parts=manifest.parts,
             not_applicable=manifest.not_applicable,
+            computed=self.computed,
             **self._told_of_cells(),
         )
 
@@ -264,8 +283,13 @@ class Run:
 def compact(folder: RunFolder, events: Events = TOLD_AS_WARNINGS) -> Run:
     """Write what was measured into the tables of a run, and return it."""
     run = Run(folder, events)
+    records = folder.digest_of_records(run.manifest)  # before they are read: they may change
     tried = run.trials if run.manifest.studies else None
-    folder.write_tables(frames.tables(run.results, run.evaluations, tried), run.users)
+    tables = frames.tables(run.results, run.evaluations, tried)
+    written = folder.write_tables(tables, run.users)
+    told = {"tables": written, "records": records, "computed": run.computed}
+    run.manifest = run.manifest.model_copy(update=told)
+    folder.write_manifest(run.manifest)
     return run
 
 

@@ -9,16 +9,18 @@
     RUN/tuning.csv         the trials, likewise, where a loss was tuned
     RUN/diagnostics.csv    how the losses weighed negatives, one row an evaluation
     RUN/users.npz          the suite's metrics of each user
-    RUN/set-aside/         records that could not be read, kept for a look
+    RUN/set-aside/         what could not be read, kept for a look
     RUN/started/           trainings in flight, and their last epoch
 
 A record exists whole or not at all: it is written beside its place, synced, and renamed. It holds
-a checksum of its own text, so that what changed afterwards is told from what was measured.
+a checksum of its own text, so that what changed afterwards is told from what was measured. The
+manifest holds digests of the tables and of the records that they were made of.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -32,7 +34,19 @@ from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.study import StudyOutcome
 from robustbench_rec.processes import without_gc
 from robustbench_rec.records.events import Events
-from robustbench_rec.records.files import as_json, is_as_sealed, sealed, unzipped, write, zipped
+from robustbench_rec.records.files import (
+    as_json,
+    contents,
+    digest,
+    is_as_sealed,
+    move_aside,
+    seal_of,
+    sealed,
+    unzipped,
+    why,
+    write,
+    zipped,
+)
 from robustbench_rec.records.lists import Lists
 from robustbench_rec.records.manifest import Manifest, PlannedCell, StudyState
 from robustbench_rec.records.old_forms import (
@@ -41,12 +55,11 @@ from robustbench_rec.records.old_forms import (
     manifest_of_today,
     record_of_today,
 )
+from robustbench_rec.records.ownership import TABLES, half_written, is_begun, marks, strangers
 from robustbench_rec.records.record import Record, Trial
 from robustbench_rec.records.users import UserValues, packed, unpacked
 from robustbench_rec.training.config import PROTOCOL
 
-TABLES = ("results.csv", "diagnostics.csv", "users.npz", "tuning.csv")
-"""What a run ends with; tuning.csv where it has studies."""
 Written = TypeVar("Written", Record, Trial, StudyOutcome)
 Kind = TypeVar("Kind", Manifest, Record, Trial, StudyOutcome)
 
@@ -67,18 +80,37 @@ class RunFolder:
         """Whether tables are all that is left of a run, as in results that were published."""
         return (self.folder / "results.csv").is_file() and not self.cells.is_dir()
 
-    def stray_table(self) -> str | None:
-        """Return the name of a file that is called as a table of ours where no run is."""
-        if (self.folder / "manifest.json").exists():
+    def refuse_foreign(self) -> None:
+        """Raise InputError unless the folder is missing, empty, or of a run of ours.
+
+        A folder in which a run has begun is ours, even if its manifest cannot be read.
+        """
+        stranger = self._stranger()
+        if stranger is not None:
+            raise InputError(
+                f"{self.folder} holds {stranger}, which no run wrote; "
+                "give another folder with --out, new or empty"
+            )
+
+    def _stranger(self) -> str | None:
+        """Return the name of what no run wrote; None where a run may write."""
+        try:
+            if (self.folder / "manifest.json").exists():
+                of_a_run = self.manifest_if_any() or is_begun(self.folder)
+                return None if of_a_run else "manifest.json"
+            return next(strangers(self.folder), None)
+        except (FileNotFoundError, NotADirectoryError):  # the latter is told when it is to be made
             return None
-        return next((name for name in TABLES if (self.folder / name).exists()), None)
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: cannot be read ({why(error)}); give another folder with --out"
+            ) from None
 
     def refuse_to_replace(self, suite: str) -> None:
         """Raise InputError where a run would replace another's tables, or what none can restore."""
+        self.refuse_foreign()
         held = self.manifest_if_any()
-        if stray := self.stray_table():
-            what = f"{stray}, which no run wrote"
-        elif self.is_without_records:
+        if self.is_without_records:
             what = "the tables of a run without its records"
         elif held and held.suite != suite:
             what = f"the tables of suite {held.suite!r}"
@@ -116,8 +148,7 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise InputError(
-                f"{self.folder}: cannot be written ({error.strerror}); "
-                "give another folder with --out"
+                f"{self.folder}: cannot be written ({why(error)}); give another folder with --out"
             ) from None
         try:
             self.is_locked = True
@@ -132,12 +163,10 @@ class RunFolder:
         return f" (process {held.process})" if held else ""
 
     def _sweep(self) -> None:
-        """Remove what an interrupted run left half written."""
-        for folder in (self.folder, self.cells, self.lists, self.tuning):
-            for leftover in folder.glob("*.part"):
-                leftover.unlink(missing_ok=True)
-        for leftover in self.started.iterdir():
-            leftover.unlink(missing_ok=True)
+        """Remove what an interrupted run left half written, and its marks."""
+        for leftover in (*half_written(self.folder), *marks(self.started)):
+            with suppress(OSError):  # it is in nobody's way
+                leftover.unlink()
 
     def write(self, record: Record, per_user: Mapping[str, Any] | None = None) -> None:
         """Keep one record, and its metrics of each user: `users` (U,), and (U,) a metric."""
@@ -149,7 +178,7 @@ class RunFolder:
 
     def write_lists(self, training: str, lists: Lists) -> None:
         """Keep the lists of a training, of a cell that is not recorded yet; those kept stay."""
-        self.lists.mkdir(exist_ok=True)
+        _make(self.lists)
         if self.read_lists(training, Events()) is None:
             write(self.lists / f"{training}.npz", zipped(vars(lists)))
 
@@ -159,22 +188,46 @@ class RunFolder:
         try:
             held = unzipped(path)
             return Lists(held["users"], held["items"], held["places"])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError) as error:
             events.warning(f"{path}: damaged lists ({_unfit(error)}); they are compared with none")
             return None
 
+    def with_damaged_lists(self, trainings: Iterable[str], events: Events) -> frozenset[str]:
+        """Return the trainings whose lists are damaged; set these aside, and warn of them.
+
+        Only who holds the lock may.
+        """
+        found = set()
+        for training in trainings:
+            path = self.lists / f"{training}.npz"
+            if not os.path.lexists(path):
+                continue
+            try:
+                unzipped(path)
+            except (OSError, ValueError) as error:
+                found.add(training)
+                aside = self._set_aside(path)
+                events.warning(
+                    f"{path}: damaged lists ({_unfit(error)}); {aside}its cells count as not run"
+                )
+        return frozenset(found)
+
     def write_tuning(self, what: Trial | StudyOutcome) -> None:
         """Keep one trial, or a study as far as it has come."""
-        self.tuning.mkdir(exist_ok=True)
+        _make(self.tuning)
         write(self.tuning / f"{what.id}.json", sealed(what))
 
     def begin(self, manifest: Manifest) -> None:
         """Keep what is being run; what was compacted goes until it holds all of it."""
         for name in TABLES:
-            (self.folder / name).unlink(missing_ok=True)
-        write(self.folder / "manifest.json", as_json(manifest))
+            try:
+                (self.folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                told = f"{self.folder / name}: cannot be removed ({why(error)})"
+                raise InputError(f"{told}; a table of the run goes there: move it away") from None
+        self.write_manifest(manifest)
 
     def manifest(self) -> Manifest:
         """Return the manifest; InputError where the folder holds no run that can be read."""
@@ -202,10 +255,29 @@ class RunFolder:
         except (OSError, ValueError, RecursionError):
             return None
 
+    def manifest_or_aside(self, events: Events) -> Manifest | None:
+        """Return the manifest as `manifest_if_any`; a damaged one is told.
+
+        Where the folder is locked it is set aside, so that a new one replaces nothing.
+        """
+        path = self.folder / "manifest.json"
+        try:
+            return self._manifest()
+        except FileNotFoundError:
+            return None
+        except InputError:
+            raise
+        except (OSError, ValueError, RecursionError) as error:
+            aside = self._set_aside(path) if self.is_locked else ""
+            events.warning(
+                f"{path}: cannot be read ({_unfit(error)}); {aside}records that are whole count"
+            )
+            return None
+
     def _manifest(self) -> Manifest:
         path = self.folder / "manifest.json"
         try:
-            return parsed(Manifest, path.read_bytes(), manifest_of_today)
+            return parsed(Manifest, contents(path), manifest_of_today)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
@@ -217,7 +289,8 @@ class RunFolder:
     ) -> dict[str, Record]:
         """Read the records of cells that exist; a corrupt one is left out, and warned of.
 
-        One that is whole, but not of its cell, is corrupt too.
+        One that is whole, but not of its cell, is corrupt too. Values of users beside a record of a
+        cell of today are read as well: they are not measured again later.
 
         Args:
             cells: id -> the cell, or what the manifest says of it.
@@ -233,17 +306,28 @@ class RunFolder:
         return self._read(self.cells, cells, read, "its cell", events, set_corrupt_aside)
 
     def read_trials(
-        self, ids: Iterable[str], events: Events, set_corrupt_aside: bool = False
+        self,
+        ids: Iterable[str],
+        events: Events,
+        set_corrupt_aside: bool = False,
+        of_today: bool = True,
     ) -> dict[str, Trial]:
-        """Read the trials of `ids` that exist, as `read_records` does."""
-        read = partial(_whole, Trial)
+        """Read the trials of `ids` that exist, as `read_records` does.
+
+        Those `of_today` have a checksum; without one they are corrupt.
+        """
+        read = partial(_whole, Trial, of_today=of_today)
         return self._read(self.tuning, ids, read, "its trial", events, set_corrupt_aside)
 
     def read_studies(
-        self, ids: Iterable[str], events: Events, set_corrupt_aside: bool = False
+        self,
+        ids: Iterable[str],
+        events: Events,
+        set_corrupt_aside: bool = False,
+        of_today: bool = True,
     ) -> dict[str, StudyOutcome]:
-        """Read the studies of `ids` that were begun, as `read_records` does."""
-        read = partial(_whole, StudyOutcome)
+        """Read the studies of `ids` that were begun, as `read_trials` does."""
+        read = partial(_whole, StudyOutcome, of_today=of_today)
         return self._read(self.tuning, ids, read, "its study", events, set_corrupt_aside)
 
     @without_gc()
@@ -265,28 +349,33 @@ class RunFolder:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except (OSError, ValueError, RecursionError) as error:
-                aside = "set aside, " if set_corrupt_aside else ""
+                aside = self._set_aside(path) if set_corrupt_aside else ""
                 events.warning(
                     f"{path}: corrupt record ({_unfit(error)}); {aside}{whose} counts as not run"
                 )
-                if set_corrupt_aside:
-                    self._set_aside(path)
         return found
 
     def _record(self, path: Path, cell: Cell | PlannedCell) -> Record:
-        record = _whole(Record, path)
+        record = _whole(Record, path, of_today=isinstance(cell, Cell))
         record.refuse_unless_of(cell)
         beside = path.with_suffix(".npz")
         wanted = record.per_user_bytes
         if wanted and _size(beside) != wanted:
             raise ValueError(f"{beside.name} beside it is missing or not whole")
+        if wanted and isinstance(cell, Cell):
+            _refuse_damaged(beside, record)
         return record
 
-    def _set_aside(self, path: Path) -> None:
-        """Move a record away, for a look."""
-        aside = self.folder / "set-aside"
-        aside.mkdir(exist_ok=True)
-        path.replace(aside / path.name)
+    def _set_aside(self, path: Path) -> str:
+        """Move a file away, for a look, of a cell its users too; say whether it went."""
+        beside = [path.with_suffix(".npz")] if path.parent == self.cells else []
+        there = [one for one in (path, *beside) if os.path.lexists(one)]
+        try:
+            for one in there:
+                move_aside(one, self.folder / "set-aside")
+        except OSError as error:
+            return f"it cannot be set aside ({why(error)}), "
+        return "set aside, "
 
     def per_user(self, cell: str) -> dict[str, Any]:
         """Return the metrics of each user of a cell: `users` (U,), and (U,) a metric.
@@ -318,53 +407,86 @@ class RunFolder:
             raise InputError(f"{path}: cannot be read ({_unfit(error)})") from None
 
     def mark_started(self, training: str) -> None:
-        """Say that a training is in flight."""
-        (self.started / training).touch()
+        """Say that a training is in flight; none fails because that cannot be told."""
+        self._mark(training, "")
 
     def mark_epoch(self, training: str, epoch: int) -> None:
-        """Say how far a training in flight is; no training fails because that cannot be told."""
+        """Say how far a training in flight is."""
+        self._mark(training, str(epoch))
+
+    def _mark(self, training: str, text: str) -> None:
+        path = self.started / training
         with suppress(OSError):
-            (self.started / training).write_text(str(epoch), encoding="ascii")
+            if path.is_file() or not path.exists():
+                path.write_text(text, encoding="ascii")
 
     def mark_ended(self, training: str) -> None:
         """Say that it is not any more."""
-        (self.started / training).unlink(missing_ok=True)
+        with suppress(OSError):
+            (self.started / training).unlink()
 
     def in_flight(self) -> dict[str, int]:
         """Return the trainings that were started and have not ended, and the epoch of each."""
         found = {}
-        for path in self.started.iterdir() if self.started.is_dir() else ():
-            with suppress(FileNotFoundError):  # it has just ended
+        for path in marks(self.started):
+            with suppress(OSError, ValueError):  # it has just ended, or is no mark
                 found[path.name] = int(path.read_text(encoding="ascii") or 0)
         return found
 
     def studies_so_far(self, manifest: Manifest, events: Events) -> list[StudyState]:
         """Return each study that the manifest names, with what is known of it so far."""
-        held = self.read_studies(manifest.studies, events)
+        held = self.read_studies(manifest.studies, events, of_today=False)
         return [
             StudyState(**one.model_dump(), **held.get(id, StudyOutcome(id=id)).model_dump())
             for id, one in manifest.studies.items()
         ]
 
     def is_compact(self, manifest: Manifest, before: Manifest | None) -> bool:
-        """Say whether the tables are there, and were made of the same cells of the same suite.
+        """Say whether the tables are what the records, as they are now, are compacted to.
 
         Args:
             manifest: what the tables are to be of.
             before: what the folder holds.
 
         """
-        if before is None:
+        if before is None or before.records != self.digest_of_records(manifest):
             return False
         same = before.suite_text == manifest.suite_text and before.cells == manifest.cells
         wanted = TABLES if manifest.studies else TABLES[:-1]
-        return same and all((self.folder / name).is_file() for name in wanted)
+        held = {name: self.digest_of_table(name) for name in wanted}
+        return same and all(held.values()) and held.items() <= before.tables.items()
 
-    def write_tables(self, tables: Mapping[str, str], users: Mapping[str, UserValues]) -> None:
-        """Write each table, of a name and a text, and users.npz, whole or not at all."""
-        write(self.folder / "users.npz", zipped(packed(users)))
-        for name, text in tables.items():
-            write(self.folder / name, text.encode())
+    def digest_of_table(self, name: str) -> str:
+        """Return the digest of a table; "" where there is none that can be read."""
+        try:
+            return digest(contents(self.folder / name))
+        except OSError:
+            return ""
+
+    def digest_of_records(self, manifest: Manifest) -> str:
+        """Return what tells the records of a run's cells and studies from any others."""
+        kept = [self.cells / f"{id}.json" for id in manifest.cells]
+        kept += [self.tuning / f"{id}.json" for id in manifest.studies]
+        return digest("\n".join(f"{path.name} {seal_of(path)}" for path in sorted(kept)).encode())
+
+    def write_tables(
+        self, tables: Mapping[str, str], users: Mapping[str, UserValues]
+    ) -> dict[str, str]:
+        """Write each table, of a name and a text, and users.npz, whole or not at all.
+
+        Returns:
+            Name of each -> its digest.
+
+        """
+        files = {"users.npz": zipped(packed(users))}
+        files |= {name: text.encode() for name, text in tables.items()}
+        for name, content in files.items():
+            write(self.folder / name, content)
+        return {name: digest(content) for name, content in files.items()}
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Keep what is run, and what the tables are of."""
+        write(self.folder / "manifest.json", as_json(manifest))
 
     def publish(
         self, manifest: Manifest, tables: Mapping[str, str], users: Mapping[str, UserValues]
@@ -373,17 +495,19 @@ class RunFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{self.folder}: cannot be made ({error.strerror})") from None
-        self.write_tables(tables, users)
-        write(self.folder / "manifest.json", as_json(manifest))
+            raise InputError(f"{self.folder}: cannot be made ({why(error)})") from None
+        told = self.write_tables(tables, users)
+        self.write_manifest(manifest.model_copy(update={"tables": told}))
 
 
-def _whole(kind: type[Written], path: Path) -> Written:
+def _whole(kind: type[Written], path: Path, of_today: bool) -> Written:
     """Read what calls itself as its file is called; ValueError where it is not whole."""
-    text = path.read_bytes()
+    text = contents(path)
     found = parsed(kind, text, record_of_today)
     if found.id != path.stem:
         raise ValueError(f"it is of cell {found.id}")
+    if of_today and not found.checksum:
+        raise ValueError("it has no checksum")
     if found.checksum and not is_as_sealed(text, found.checksum):
         raise ValueError("its checksum is not that of its text, so it was changed")
     return found
@@ -401,6 +525,24 @@ def parsed(kind: type[Kind], text: bytes, of_today: Callable[[Plain], Plain]) ->
     return kind.model_validate(of_today(held))
 
 
+def _refuse_damaged(path: Path, record: Record) -> None:
+    """Raise ValueError unless a file holds values of as many users as a record says."""
+    try:
+        users = unzipped(path)["users"].size
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path.name} beside it is damaged: {_unfit(error)}") from None
+    if users != record.users["evaluated"]:
+        raise ValueError(f"{path.name} beside it is of {users} users")
+
+
+def _make(folder: Path) -> None:
+    """Make a folder; InputError where it cannot be."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({why(error)})") from None
+
+
 def _size(path: Path) -> int | None:
     """Return the bytes of a file; None where there is none."""
     try:
@@ -414,5 +556,8 @@ def _unfit(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return " ".join(str(error).split())
     first = error.errors()[0]
-    at = ".".join(map(str, first["loc"]))
-    return f"it lacks {at!r}" if first["type"] == "missing" else f"{at}: {first['msg'].lower()}"
+    at = " ".join(".".join(map(str, first["loc"])).split())
+    if first["type"] == "missing":
+        return f"it lacks {at!r}"
+    told = " ".join(first["msg"].split()).lower()
+    return f"{at}: {told}" if at else told

@@ -32,8 +32,8 @@ from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.interactions import Split
 from robustbench_rec.processes import without_gc
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
-from robustbench_rec.records.manifest import Manifest
-from robustbench_rec.records.record import Record
+from robustbench_rec.records.manifest import Computed, Manifest
+from robustbench_rec.records.record import COMPUTE, Record, computed_by, versions
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.training.config import PROTOCOL
 
@@ -64,6 +64,7 @@ class Plan:
         outdated: cells that were done, by id -> the `name@k` of the suite that their records lack,
             or have by other code than today's. They are not `done`.
         sizes: label of a data set that is left to run on -> its sizes, once it was checked.
+        computed: the cells that are `done`, by the versions that computed them.
 
     """
 
@@ -81,6 +82,7 @@ class Plan:
     metrics: Mapping[str, str] = field(default_factory=dict)
     outdated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sizes: Mapping[str, Sizes] = field(default_factory=dict)
+    computed: tuple[Computed, ...] = ()
 
     @property
     def untuned(self) -> dict[str, Study]:
@@ -127,6 +129,12 @@ class Plan:
         defined = _defined(self.suite.metrics, is_weighted=bool(weighing))
         lacking = tuple(metric for metric in self.suite.metrics if metric not in defined)
         return lacking, tuple(dict.fromkeys(weighing))
+
+    @property
+    def by_other_versions(self) -> list[Computed]:
+        """The cells that are done, and were computed by other versions than today's."""
+        today = {name: versions()[name] for name in COMPUTE}
+        return [one for one in self.computed if one.versions != today]
 
     @property
     def n_trainings(self) -> int:
@@ -216,22 +224,28 @@ def make_plan(
     every = tuple(suite.cells(here, outcomes.choose)) if only else cells
     records = folder.read_records({cell.id: cell for cell in cells}, events, folder.is_locked)
     ended = {id: record for id, record in records.items() if record.status == "done"}
+    if folder.is_locked:
+        trainings = dict.fromkeys(record.fit_id for record in ended.values())
+        damaged = folder.with_damaged_lists(trainings, events)
+        ended = {id: record for id, record in ended.items() if record.fit_id not in damaged}
     metrics = recorded(suite.metrics)
     outdated = {} if force else _outdated(cells, ended, suite.metrics, metrics)
+    done = {} if force else {id: one for id, one in ended.items() if id not in outdated}
     return Plan(
         suite=suite,
         cells=cells,
         all_cells=every,
         fingerprints={str(dataset): digest for dataset, digest in prints.items()},
-        done=frozenset() if force else frozenset(ended.keys() - outdated.keys()),
+        done=frozenset(done),
         seconds=_seconds(cells, ended),
         studies=studies,
         outcomes=outcomes.held,
         all_studies=outcomes.studies,
         retry=retry,
-        before=folder.manifest_if_any(),
+        before=folder.manifest_or_aside(events),
         metrics=metrics,
         outdated=outdated,
+        computed=computed_by(done.values()),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from robustbench_rec.compiling import code_folder
 from robustbench_rec.components.registry import load_plugins, placed_plugin
 from robustbench_rec.data.catalog import default_data_dir
+from robustbench_rec.errors import InputError
 from robustbench_rec.experiment.selection import Only, pairs_of
 from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.experiment.suite_file import load_suite
@@ -88,13 +89,16 @@ def open_session(
             threads that do not fit.
 
     """
+    for name, path in (("--out", out), ("--data-dir", data_dir)):
+        if path == "":
+            raise InputError(f"{name} is empty; give a folder, or leave {name} out")
     compute = Compute(threads, find_device(device))
     n_workers = workers_for(jobs, compute, engine_module(engine).MOST_WORKERS, events)
-    where = Path(data_dir) if data_dir else default_data_dir()
+    where = Path(data_dir) if data_dir is not None else default_data_dir()
     loaded = _loaded(suite, where, plugins)
     return Session(
         suite=loaded,
-        folder=RunFolder(Path(out) if out else RUNS / loaded.name),
+        folder=RunFolder(RUNS / loaded.name if out is None else Path(out)),
         data_dir=where,
         only=pairs_of(only),
         force=force,
@@ -165,7 +169,9 @@ class Session:
         return plan
 
     def _refuse_to_replace(self) -> None:
-        if not self.force:
+        if self.force:
+            self.folder.refuse_foreign()
+        else:
             self.folder.refuse_to_replace(self.suite.name)
 
     def _run_trials(self, plan: Plan, engine: Engine) -> None:

@@ -1,14 +1,13 @@
 """The list of what we drew: only that is deleted or overwritten."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.figures.drawn import LIST, are_newer, listed, refuse_others, replace_drawn
+from robustbench_rec.figures.drawn import LIST, listed, refuse_others, replace_drawn, unchanged
 from robustbench_rec.figures.files import by_stem, rendered
 from robustbench_rec.figures.kind import Drawing
 
@@ -29,7 +28,7 @@ def contents(folder):
 
 
 def names_in_list(folder):
-    return json.loads((folder / LIST).read_text(encoding="utf-8"))
+    return list(json.loads((folder / LIST).read_text(encoding="utf-8")))
 
 
 def test_the_list_holds_the_names_of_what_was_written_sorted(tmp_path):
@@ -102,7 +101,7 @@ def test_in_a_folder_of_an_earlier_version_what_is_not_ours_is_refused(tmp_path,
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"a": 1}', "[1]", '["a.png"', "null", "[" * 100_000, "\ud800"]
+    "text", ["", "3", '{"a": 1}', "[1]", "[[]]", '["a.png"', "null", "[" * 100_000, "\ud800"]
 )
 def test_a_damaged_list_is_told_in_one_line_and_nothing_is_deleted(folder, text):
     (folder / LIST).write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -135,8 +134,7 @@ def test_names_that_are_not_of_our_figures_are_never_touched(folder):
 
 @pytest.mark.parametrize("at", range(4))
 def test_whenever_it_is_stopped_the_list_knows_all_that_is_ours(folder, monkeypatch, at):
-    results = folder.parent / "results.csv"
-    results.touch()
+    shown = {HITS: "of hits", RECALL: "of recall"}
     replace = Path.replace
     done = []
 
@@ -149,27 +147,38 @@ def test_whenever_it_is_stopped_the_list_knows_all_that_is_ours(folder, monkeypa
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", stopped)
         with pytest.raises(KeyboardInterrupt):
-            replace_drawn(folder, {HITS: b"h", RECALL: b"r"})
-    assert contents(folder).keys() <= listed(folder) <= {NDCG, HITS, RECALL}
-    assert not are_newer(folder, results)
-    replace_drawn(folder, {RECALL: b"r"})
+            replace_drawn(folder, {HITS: b"h", RECALL: b"r"}, shown)
+    assert contents(folder).keys() <= listed(folder).keys() <= {NDCG, HITS, RECALL}
+    assert not unchanged(folder, shown)
+    replace_drawn(folder, {RECALL: b"r"}, {RECALL: "of recall"})
     assert contents(folder) == {RECALL: b"r"}
-    assert are_newer(folder, results)
+    assert unchanged(folder, shown) == {RECALL}
 
 
-def test_a_drawing_is_newer_than_the_results_where_it_is_whole(folder):
-    results = folder.parent / "results.csv"
-    results.touch()
-    os.utime(results, ns=(0, 0))
-    assert are_newer(folder, results)
-    (folder / NDCG).unlink()
-    assert not are_newer(folder, results)
-    replace_drawn(folder, {NDCG: b"new"})
-    assert are_newer(folder, results)
-    os.utime(folder / NDCG, ns=(0, 0))
-    os.utime(results, ns=(1, 1))
-    assert not are_newer(folder, results)
-    assert not are_newer(folder.parent / "missing", results)
+def test_what_is_there_and_shows_the_same_is_unchanged(folder):
+    shown = {NDCG: "of ndcg", RECALL: "of recall"}
+    assert not unchanged(folder, shown)  # it is not known what was drawn
+    replace_drawn(folder, {NDCG: b"n", RECALL: b"r"}, shown)
+    assert unchanged(folder, shown) == {NDCG, RECALL}
+    assert unchanged(folder, {NDCG: "of other data", RECALL: "of recall"}) == {RECALL}
+    (folder / RECALL).unlink()
+    assert unchanged(folder, shown) == {NDCG}
+    assert not unchanged(folder.parent / "missing", shown)
+
+
+def test_what_is_unchanged_stays_and_is_still_listed(folder):
+    replace_drawn(folder, {NDCG: b"n", HITS: b"h"}, {NDCG: "of ndcg", HITS: "of hits"})
+    replace_drawn(folder, {RECALL: b"r"}, {NDCG: "of ndcg", RECALL: "of recall"})
+    assert contents(folder) == {NDCG: b"n", RECALL: b"r"}
+    assert listed(folder) == {NDCG: "of ndcg", RECALL: "of recall"}
+
+
+def test_a_list_of_names_alone_is_of_an_earlier_version(folder):
+    (folder / LIST).write_text(A_LIST)
+    assert listed(folder) == {NDCG: ""}
+    assert not unchanged(folder, {NDCG: ""})
+    replace_drawn(folder, {})
+    assert contents(folder) == {}
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):

@@ -253,3 +253,11 @@ def test_a_table_that_no_run_wrote_is_not_merged_over(tmp_path, run):
     with pytest.raises(InputError, match=r"out holds results\.csv, which no run wrote"):
         merge([one], tmp_path / "out")
     assert (tmp_path / "out" / "results.csv").read_text() == "keep"
+
+
+def test_a_manifest_whose_suite_is_none_is_named(tmp_path, run):
+    one, other = run("one", ("a", "bpr", 0.0, 0.5)), run("other", ("b", "mse", 0.0, 0.5))
+    path = other / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"suite_text": "name"}))
+    with pytest.raises(InputError, match=r"manifest\.json: suite_text is no TOML \("):
+        merge([one, other], tmp_path / "out")

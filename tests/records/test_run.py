@@ -504,6 +504,35 @@ def test_a_damaged_table_is_named(tables, name, text, says):
         getattr(run, name.removesuffix(".csv"))
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("results.csv", (",0.5,", ",0.5.0,"), r"line 2 has 0\.5\.0 for 'value', which must be a n"),
+        ("results.csv", (",0.0,0,", ",0.0,0.5,"), r"has 0\.5 for 'replicate', .*a whole number"),
+        ("results.csv", (",0.0,0,", ",inf,0,"), r"line 2 has inf for 'level', which must be a num"),
+        ("diagnostics.csv", ("True", "Trud"), r"has Trud for 'best', which must be True or False"),
+        ("diagnostics.csv", ("0.123457", "x"), r"line 2 has x for 'kl', which must be a number"),
+    ],
+)
+def test_a_table_with_a_word_in_the_place_of_a_number_is_named(measured, name, change, says):
+    only_tables(measured)
+    path = measured.folder / name
+    text = path.read_text()
+    assert change[0] in text
+    path.write_text(text.replace(*change, 1))
+    with pytest.raises(InputError, match=rf"{name}: not whole; .*{says}"):
+        getattr(opened(measured), name.removesuffix(".csv"))
+
+
+def test_a_table_that_changed_since_it_was_written_is_warned_of(tables):
+    path = tables.folder / "results.csv"
+    path.write_text(path.read_text().replace("0.25", "0.75"))
+    heard = runs.Heard()
+    assert 0.75 in opened(tables, heard).results["value"].to_list()
+    (warning,) = heard.warnings
+    assert "results.csv: changed since it was written" in warning
+
+
 def test_a_table_cut_in_a_line_is_named_with_the_line(tables):
     path = tables.folder / "results.csv"
     lines = path.read_text().splitlines()
@@ -586,6 +615,15 @@ def test_records_of_protocol_2_are_read(folder):
     assert run.summary.failed == {
         "a1": (run.manifest.title(run.manifest.cells["a1"]), failed["error"])
     }
+
+
+@pytest.mark.parametrize("stage", [[], {}, None, 3])
+def test_an_old_record_of_an_odd_stage_is_corrupt(folder, stage):
+    path = folder.cells / "a1.json"
+    old_record(path, stage=stage)
+    heard = runs.Heard()
+    assert folder.read_records(ONE, heard) == {}
+    assert "acts_through" in heard.warnings[0]
 
 
 def old_record(path, **changes):

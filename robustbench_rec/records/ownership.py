@@ -1,0 +1,59 @@
+"""Ownership: which folders are of a run, and which names in them a run gives.
+
+Nothing in somebody else's folder is read, replaced or removed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+TABLES = ("results.csv", "diagnostics.csv", "users.npz", "tuning.csv")
+"""What a run ends with; tuning.csv where it has studies."""
+PARTS = ("cells", "lists", "tuning")
+"""The folders of files that are named by an id."""
+HALF_WRITTEN = re.compile(
+    rf"(manifest\.json|{'|'.join(map(re.escape, TABLES))}|[0-9a-f]+\.(json|npz))\.[0-9]+\.part"
+)
+"""What a file of ours is called before it is renamed."""
+ID = re.compile(r"[0-9a-f]+")
+GIVEN = re.compile(r"[0-9a-f]+(\.(json|npz)(\.[0-9]+\.part)?)?")
+"""What files are called that are named by an id."""
+
+
+def is_begun(folder: Path) -> bool:
+    """Say whether a run has begun in a folder, though its manifest may be missing or damaged."""
+    return (folder / ".lock").exists() and (folder / "cells").is_dir()
+
+
+def strangers(folder: Path) -> Iterator[str]:
+    """Yield the names in a folder without a manifest that no run gives before it has one."""
+    begun = is_begun(folder)
+    for path in sorted(folder.iterdir()):
+        if path.name in TABLES or not (begun or _is_ours(path)):
+            yield path.name
+
+
+def _is_ours(path: Path) -> bool:
+    """Say whether a file or a folder is one that a run has before its manifest."""
+    if path.name == "figures":
+        return (path / "drawn.json").is_file()
+    if path.name in (*PARTS, "started"):
+        return path.is_dir() and all(GIVEN.fullmatch(one.name) for one in path.iterdir())
+    return path.name == ".lock"
+
+
+def half_written(folder: Path) -> Iterator[Path]:
+    """Yield the files that an interrupted run left half written."""
+    for place in (folder, *(folder / name for name in PARTS)):
+        for path in place.glob("*.part"):
+            if HALF_WRITTEN.fullmatch(path.name) and not path.is_dir():
+                yield path
+
+
+def marks(started: Path) -> Iterator[Path]:
+    """Yield the marks of trainings in flight."""
+    for path in started.iterdir() if started.is_dir() else ():
+        if ID.fullmatch(path.name) and path.is_file():
+            yield path
