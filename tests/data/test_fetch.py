@@ -1,7 +1,9 @@
 """Fetching, without a network: a wheel of our own in place of the index."""
 
 import hashlib
+import http.client
 import zipfile
+import zlib
 
 import pytest
 
@@ -127,3 +129,20 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file.movielens-100k\.csv cannot be written"):
         fetch("movielens-100k", tmp_path / "file", print)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [http.client.IncompleteRead(b""), StopIteration(), RuntimeError("encrypted"), zlib.error()],
+)
+def test_whatever_a_source_raises_the_next_is_tried(tmp_path, monkeypatch, error):
+    def fails():
+        raise error
+
+    named = {"one": fails, "two": lambda: CANONICAL}
+    monkeypatch.setitem(RECIPES, "movielens-100k", recipe(**named))
+    assert fetch("movielens-100k", tmp_path, quiet).read_bytes() == CANONICAL
+    monkeypatch.setitem(RECIPES, "movielens-100k", recipe(one=fails, two=fails))
+    failed = type(error).__name__
+    with pytest.raises(InputError, match=f"one: {failed}.*; two: {failed}"):
+        fetch("movielens-100k", tmp_path / "empty", quiet)
