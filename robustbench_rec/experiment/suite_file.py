@@ -82,8 +82,8 @@ def load_suite(
             that is known, what is wrong and what is allowed.
 
     """
-    plugins = [placed_plugin(plugin) for plugin in plugins]
     load_plugins(plugins)
+    plugins = [placed_plugin(plugin) for plugin in plugins]
     file = locate_suite_file(str(name_or_path))
     with _told_where(file):
         table = _parsed(file)

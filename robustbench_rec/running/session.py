@@ -115,8 +115,8 @@ def _loaded(suite: str | Path | Suite, data_dir: Path, plugins: Sequence[str]) -
     with same_folder():
         if not isinstance(suite, Suite):
             return load_suite(suite, data_dir, plugins)
+        load_plugins(plugins)
         placed = [placed_plugin(plugin) for plugin in plugins]
-        load_plugins(placed)
         return replace(suite, plugins=tuple(dict.fromkeys([*suite.plugins, *placed])))
 
 

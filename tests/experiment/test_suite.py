@@ -753,11 +753,11 @@ def test_a_file_that_is_not_utf_8_is_refused_with_the_place(tmp_path):
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     (tmp_path / "folder.toml").mkdir()
-    for name, why in (("no.toml", "No such file"), ("folder.toml", "Is a directory")):
+    for name, why in (("no.toml", ": No such file"), ("folder.toml", " is no file")):
         with pytest.raises(InputError) as caught:
             load_suite(str(tmp_path / name), tmp_path)
         message = str(caught.value)
-        assert message.startswith(f"{tmp_path / name}: {why}")
+        assert message.startswith(f"{tmp_path / name}{why}")
         assert message.endswith("; give a suite's name or a .toml file")
 
 
