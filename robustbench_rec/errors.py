@@ -64,7 +64,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def one_line(error: BaseException) -> str:
     """Print an exception on one line, with its type unless that is our own InputError."""
-    text = printable(" ".join(str(error).split())) or "no message"
+    try:
+        text = printable(" ".join(str(error).split())) or "no message"
+    except Exception:  # a plugin's own, whose text fails in its turn
+        text = "a message that cannot be printed"
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 

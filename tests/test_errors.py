@@ -34,3 +34,11 @@ def test_an_interrupt_is_the_users_where_ctrl_c_is_heard():
         assert not is_interrupt(KeyboardInterrupt())
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_an_error_whose_text_fails_is_told_by_its_type():
+    class MuteError(Exception):
+        def __str__(self):
+            raise ValueError("no")
+
+    assert one_line(MuteError()) == "MuteError: a message that cannot be printed"

@@ -19,6 +19,12 @@ os.chdir("/")
 class Own(BaseException):
     "No error that anybody expects."
 
+class Mute(Exception):
+    "One that cannot even be printed."
+
+    def __str__(self):
+        raise ValueError("no")
+
 def adder(name, act):
     @PERTURBATIONS.add(name)
     @dataclass(frozen=True)
@@ -42,6 +48,9 @@ def closes(split):
 def raises(split):
     raise Own("mine \\x1b]0;title\\x07" + "long " * 1000)
 
+def mutes(split):
+    raise Mute
+
 def writes(split):
     split.train.users.setflags(write=True)
 
@@ -52,10 +61,10 @@ def prints(split):
     print("printed \\x1b[2J")
     print("complained \\x1b[2J", file=sys.stderr)
 
-for act in (interrupts, exits, closes, raises, writes, moves, prints):
+for act in (interrupts, exits, closes, raises, mutes, writes, moves, prints):
     adder(act.__name__, act)
 """
-ACTS = ("interrupts", "exits", "closes", "raises", "writes", "moves", "prints")
+ACTS = ("interrupts", "exits", "closes", "raises", "mutes", "writes", "moves", "prints")
 SUITE = """
 name = "tiny"
 plugins = ["hostile.py"]
@@ -93,6 +102,7 @@ def test_whatever_a_plugin_does_its_cell_fails_alone_and_by_name(tmp_path, comma
         "exits": "SystemExit: 0",
         "closes": "GeneratorExit: mine",
         "raises": "Own: mine  ]0;title long long",
+        "mutes": "Mute: a message that cannot be printed",
         "writes": "ValueError: Hostile.apply: cannot set WRITEABLE flag to True",
     }
     assert failed.keys() == expected.keys() & set(acts)
