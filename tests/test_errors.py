@@ -26,12 +26,14 @@ def test_nothing_is_near_a_name_that_is_no_name():
     assert nearest("softmax" * 10_000, ["softmax"]) == ""
 
 
-def test_an_interrupt_is_the_users_where_ctrl_c_is_heard():
-    assert is_interrupt(KeyboardInterrupt())
-    assert not is_interrupt(GeneratorExit())
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+@pytest.mark.parametrize(
+    ("handler", "heard"), [(signal.default_int_handler, True), (signal.SIG_IGN, False)]
+)
+def test_an_interrupt_is_the_users_where_ctrl_c_is_heard(handler, heard):
+    before = signal.signal(signal.SIGINT, handler)
     try:
-        assert not is_interrupt(KeyboardInterrupt())
+        assert is_interrupt(KeyboardInterrupt()) == heard
+        assert not is_interrupt(GeneratorExit())
     finally:
         signal.signal(signal.SIGINT, before)
 

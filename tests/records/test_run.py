@@ -572,7 +572,7 @@ def test_a_manifest_of_an_unknown_format_is_refused_on_one_line(folder):
         read_run(folder.folder)
 
 
-@pytest.mark.parametrize("name", ["drrl", "health", "psl-electronic"])
+@pytest.mark.parametrize("name", ["health", "psl-electronic"])
 def test_tables_of_protocol_2_are_read(checkout, name):
     run = read_run(checkout / "results" / "reference" / name, NO_WARNING)
     assert run.manifest.format == FORMAT
