@@ -31,6 +31,8 @@ NUMBERS = ("rating", "timestamp")
 
 NULLS = ["", "nan", "NaN", "null", "NULL", "<NA>"]
 BREAK = re.compile(r"[\r\n\0]")
+UNSEEN = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060\ufeff]")
+"""Control characters, and marks of no width, such as one within files that were joined."""
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 INT64 = np.iinfo(np.int64)
 LONGEST = 1000
@@ -223,6 +225,8 @@ def _fault_of(text: str) -> str:
         return "is blank"
     if BREAK.search(text):
         return "holds a newline or NUL; see quotes"
+    if unseen := UNSEEN.search(text):
+        return f"holds a character that cannot be seen, U+{ord(unseen[0]):04X}; take it out"
     if len(text) > LONGEST:
         return f"has {len(text)} characters; at most {LONGEST} are allowed"
     return ""
@@ -242,7 +246,7 @@ def _numeric_or_text(texts: list[str]) -> NDArray[Any]:
 
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
+        return value.decode("utf-8", errors="backslashreplace")  # different bytes stay so
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from robustbench_rec.components.dataset import Raw, Table
 from robustbench_rec.data.columns import Columns, Reading
 from robustbench_rec.data.compression import bare
-from robustbench_rec.data.lightgcn_files import read_lightgcn, repeated_user
+from robustbench_rec.data.lightgcn_files import read_lightgcn, refuse_mixed, repeated_user
 from robustbench_rec.data.source import Source
 from robustbench_rec.data.tables import (
     first_line,
@@ -44,8 +44,8 @@ LIST_COLUMNS = {
 }
 
 
-HELD = ("valid", "test")
-"""Parts that a training part must stand beside."""
+HELD = ("valid", "test", "val", "validation", "dev")
+"""Parts that a training part must stand beside; of other names than the first two it is told."""
 WIDTH_OF_MOVIELENS = 4
 """Numbers on a line where a user has several lines: user, item, rating and timestamp."""
 MOST_NAMED = 6
@@ -68,11 +68,12 @@ def parts(source: Source) -> dict[str, str]:
         return {"log": source.members[0]}
     tables = [name for name in source.members if _is_table(bare(name))]
     trains = [name for name in tables if _is_train(bare(name))]
-    if trains:
-        given = [name for name in tables if _is_train(bare(name)) or _is_held_out(bare(name))]
-        return _split_before(source, _nearest(source, trains, given))
     logs = [name for name in tables if bare(name) in LOGS]
-    chosen = _nearest(source, logs, logs) if logs else tables
+    given = [*trains, *logs, *(name for name in tables if _is_held_out(bare(name)))]
+    nearest = _nearest(source, trains + logs, given) if trains or logs else []
+    if its := [name for name in nearest if name in trains]:
+        return _split_before(source, its)
+    chosen = nearest or tables
     if chosen and len({bare(name) for name in chosen}) == 1:
         chosen = _nearest(source, chosen, chosen)
     if len(chosen) == 1 and not _is_held_out(bare(chosen[0])):
@@ -88,6 +89,7 @@ def _is_train(name: str) -> bool:
 
 
 def _is_held_out(name: str) -> bool:
+    name = name.lower()
     return any(name.endswith(f".{part}.inter") or name.startswith(f"{part}.") for part in HELD)
 
 
@@ -168,6 +170,8 @@ def read(source: Source, format: Format, how: Reading) -> Raw:
     first = next(iter(found.values()))
     reader = READERS[look(source, first, how) if format == "auto" else format]
     tables = {part: reader(source, name, how) for part, name in found.items()}
+    if reader is read_lightgcn:
+        refuse_mixed(source, list(found.values()))
     if "log" in tables:
         return Raw(tables["log"])
     users, items = (_original(source, found["train"], role) for role in ("user", "item"))

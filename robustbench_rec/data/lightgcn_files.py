@@ -65,6 +65,32 @@ def repeated_user(lines: Iterable[bytes]) -> tuple[int, int] | None:
     return None
 
 
+def refuse_mixed(source: Source, names: Sequence[str]) -> None:
+    """Refuse lists beside a training part of one pair a line: more than a pair is no item there.
+
+    Args:
+        source: of the files.
+        names: of the parts, the training part first.
+
+    Raises:
+        InputError: a line of another part has more than a user and an item.
+
+    """
+    train, *others = names
+    with source.open(train) as stream:
+        if repeated_user(stream) is None:
+            return
+    for name in others:
+        with source.open(name) as stream:
+            long = next((row for row, line in enumerate(stream) if len(line.split()) > 2), None)
+        if long is not None:
+            raise Rows(source.where(name), "line", 1).fault(
+                long,
+                f"more than a user and an item, while {source.where(train)} has one pair a line; "
+                f"{AS_COLUMNS}",
+            )
+
+
 def _refuse_interactions(lines: Sequence[bytes], rows: Rows) -> None:
     """Refuse what is one interaction a line: users on several lines, and not pairs alone."""
     repeat = repeated_user(lines)

@@ -19,6 +19,8 @@ from robustbench_rec.errors import InputError
 
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
 CHUNK = 4 << 20
+LARGEST_RATING = 1e8
+"""Seconds since 1970 are above it, in any file of interactions."""
 BOM = codecs.BOM_UTF8
 
 
@@ -129,7 +131,14 @@ def read_movielens(source: Source, name: str, how: Reading) -> Table:
     fields = line.count(mark) + 1
     given = {role: str(at) for at, role in enumerate(("user", "item", *NUMBERS), 1) if at <= fields}
     off = {role: OFF for role in NUMBERS if getattr(how.columns, role) == OFF}
-    return _read_headless(source, name, how, Columns(**(given | off)), mark)
+    table = _read_headless(source, name, how, Columns(**(given | off)), mark)
+    if table.ratings is not None and table.ratings.min() > LARGEST_RATING:
+        raise InputError(
+            f"{table.where}: all ratings, in the third place, are above {LARGEST_RATING:g}, as "
+            'times are; set format = "delimited", header = false and user_column = "1", '
+            'item_column = "2", timestamp_column = "3", rating_column = "4"'
+        )
+    return table
 
 
 def _mark(line: str) -> str:

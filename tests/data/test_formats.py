@@ -507,6 +507,33 @@ def test_the_test_part_is_read_as_the_training_part(tmp_path):
     assert pairs(read_all(write(tmp_path, files)).test) == {(1, 30), (2, 20)}
 
 
+@pytest.mark.parametrize("last", ["0 107 5\n1 108 3\n", "0 107 880000000\n"])
+def test_more_than_a_pair_is_no_list_beside_a_training_part_of_pairs(tmp_path, last):
+    """One line a user is left out to test on, with its rating or time: as lists are."""
+    write(tmp_path, {"train.txt": "0 106\n0 114\n1 106\n1 107\n", "test.txt": last})
+    says = r"test.txt, line 1: more than a user and an item, while .*train.txt has one pair a line"
+    with pytest.raises(InputError, match=says):
+        read_all(tmp_path)
+    write(tmp_path, {"test.txt": "0 107\n1 108\n"})
+    assert pairs(read_all(tmp_path).test) == {(0, 107), (1, 108)}
+
+
+def test_times_in_the_place_of_ratings_are_refused(tmp_path):
+    write(tmp_path, {"u.data": "0\t2\t880000002\t4\n0\t3\t880000003\t5\n"})
+    with pytest.raises(
+        InputError, match=r"all ratings, in the third place, are above 1e\+08, as ti"
+    ):
+        read_all(tmp_path / "u.data")
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200b", "\x1b", "\x7f"])
+def test_ids_with_what_cannot_be_seen_are_refused(tmp_path, mark):
+    write(tmp_path, {"log.csv": f"user_id,item_id\nu1,1\nu{mark}1,2\n"})
+    says = rf"line 3: user id .* holds a character that cannot be seen, U\+{ord(mark):04X}; take"
+    with pytest.raises(InputError, match=says):
+        read_all(tmp_path / "log.csv")
+
+
 @pytest.mark.parametrize("text", ["0 1\n0 2\n1 1\n", "0 1 2\n1 1\n", "0 1 2\n1 1 2\n3 1 5\n"])
 def test_lists_and_pairs_are_read_as_before(tmp_path, text):
     write(tmp_path, {"log.txt": text})
@@ -540,6 +567,7 @@ TWO_PAIRS = "1 10\n2 20\n"
         ["alpha/train.txt", "alpha/test.txt", "beta/test.txt"],
         ["r/alpha/train.txt", "r/beta/test.txt"],
         ["alpha/u.data", "beta/ratings.csv"],
+        ["alpha/train.txt", "alpha/test.txt", "beta/u.data"],
         ["alpha/log.csv", "beta/log.csv"],
     ],
 )
@@ -565,6 +593,12 @@ def test_the_parts_come_from_the_folder_nearest_to_the_top(tmp_path, names, foun
     assert parts(Source(path)) == {"train": f"{found}train.txt", "test": f"{found}test.txt"}
 
 
+def test_a_log_nearer_to_the_top_than_parts_is_the_data(tmp_path):
+    names = ["a/u.data", "a/old/train.txt", "a/old/test.txt"]
+    path = packed(tmp_path / "own.zip", dict.fromkeys(names, TWO_PAIRS))
+    assert parts(Source(path)) == {"log": "a/u.data"}
+
+
 def test_lists_of_ids_come_from_the_folder_of_the_parts(tmp_path):
     header = "user_procid\titem_procid\n"
     files = {
@@ -585,6 +619,11 @@ def test_lists_of_ids_come_from_the_folder_of_the_parts(tmp_path):
             r"test\.txt and test\.txt\.gz; keep one test part",
         ),
         (["train.txt", "test.txt", "valid.csv"], r"holds valid\.csv beside train\.txt, of another"),
+        (
+            ["train.txt", "test.txt", "val.txt"],
+            r"holds val\.txt beside train\.txt, of another name",
+        ),
+        (["train.txt", "test.txt", "Valid.txt"], r"holds Valid\.txt beside train\.txt, of another"),
         (
             ["a.train.inter", "a.test.inter", "b.test.inter"],
             r"holds b\.test\.inter beside a\.train",
