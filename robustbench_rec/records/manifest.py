@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from robustbench_rec.components.labels import AXES, short_names
 from robustbench_rec.evaluation.metrics import Averaging
@@ -16,6 +16,10 @@ from robustbench_rec.experiment.study import StudyOutcome
 
 FORMAT: Final = 3
 """Of manifests and records; `old_forms` turns those of formats 1 and 2 into these."""
+
+
+Id = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
+"""Names a file, in the folder where it belongs and nowhere else."""
 
 
 class Kept(BaseModel):
@@ -118,8 +122,8 @@ class Manifest(Kept):
     references: tuple[Published, ...]
     tuning: dict[str, Any]
     specs: dict[str, dict[str, str]]
-    studies: dict[str, PlannedStudy]
-    cells: dict[str, PlannedCell]
+    studies: dict[Id, PlannedStudy]
+    cells: dict[Id, PlannedCell]
     parts: tuple[Part, ...] = ()
     not_applicable: tuple[tuple[str, str], ...] = ()
     claims: tuple[Claim, ...] = ()

@@ -5,26 +5,38 @@ Nothing in somebody else's folder is read, replaced or removed.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 TABLES = ("results.csv", "diagnostics.csv", "users.npz", "tuning.csv")
 """What a run ends with; tuning.csv where it has studies."""
+OURS = {"format", "suite", "suite_text", "protocol", "metrics", "specs", "cells"}
+"""Keys of a manifest of ours, of any format."""
 PARTS = ("cells", "lists", "tuning")
 """The folders of files that are named by an id."""
+ID = re.compile(r"[0-9a-f]{20}")
 HALF_WRITTEN = re.compile(
-    rf"(manifest\.json|{'|'.join(map(re.escape, TABLES))}|[0-9a-f]+\.(json|npz))\.[0-9]+\.part"
+    rf"(manifest\.json|{'|'.join(map(re.escape, TABLES))}|{ID.pattern}\.(json|npz))\.[0-9]+\.part"
 )
 """What a file of ours is called before it is renamed."""
-ID = re.compile(r"[0-9a-f]+")
-GIVEN = re.compile(r"[0-9a-f]+(\.(json|npz)(\.[0-9]+\.part)?)?")
+GIVEN = re.compile(rf"{ID.pattern}(\.(json|npz)(\.[0-9]+\.part)?)?")
 """What files are called that are named by an id."""
 
 
 def is_begun(folder: Path) -> bool:
     """Say whether a run has begun in a folder, though its manifest may be missing or damaged."""
     return (folder / ".lock").exists() and (folder / "cells").is_dir()
+
+
+def is_of_others(folder: Path) -> bool:
+    """Say whether a folder's manifest is a whole table, with none of the keys of ours."""
+    try:
+        held = json.loads((folder / "manifest.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(held, dict) and bool(held) and not OURS & held.keys()
 
 
 def strangers(folder: Path) -> Iterator[str]:

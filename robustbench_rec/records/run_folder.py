@@ -55,7 +55,14 @@ from robustbench_rec.records.old_forms import (
     manifest_of_today,
     record_of_today,
 )
-from robustbench_rec.records.ownership import TABLES, half_written, is_begun, marks, strangers
+from robustbench_rec.records.ownership import (
+    TABLES,
+    half_written,
+    is_begun,
+    is_of_others,
+    marks,
+    strangers,
+)
 from robustbench_rec.records.record import Record, Trial
 from robustbench_rec.records.users import UserValues, packed, unpacked
 from robustbench_rec.training.config import PROTOCOL
@@ -96,8 +103,8 @@ class RunFolder:
         """Return the name of what no run wrote; None where a run may write."""
         try:
             if (self.folder / "manifest.json").exists():
-                of_a_run = self.manifest_if_any() or is_begun(self.folder)
-                return None if of_a_run else "manifest.json"
+                damaged = is_begun(self.folder) and not is_of_others(self.folder)
+                return None if self.manifest_if_any() or damaged else "manifest.json"
             return next(strangers(self.folder), None)
         except (FileNotFoundError, NotADirectoryError):  # the latter is told when it is to be made
             return None

@@ -6,6 +6,9 @@ import runs
 from robustbench_rec.errors import InputError
 from robustbench_rec.records.run_folder import RunFolder
 
+A, B, F, G, H = (two * 10 for two in ("a1", "b1", "f1", "f2", "f3"))
+"""Ids are 20 hexadecimal digits."""
+
 
 def put(folder, files):
     """Write files, of a path and a text; a path that ends in "/" is a folder."""
@@ -28,6 +31,12 @@ def held(folder):
         ({"notes.txt": "mine"}, "notes.txt"),
         ({"thesis.part": "mine"}, "thesis.part"),
         ({"manifest.json": '{"name": "my web app"}'}, "manifest.json"),
+        (
+            {"manifest.json": '{"version": 3}', ".lock": "", "cells/": "", "results.csv": "mine"},
+            "manifest.json",
+        ),
+        ({"started/20241126": "mine"}, "started"),
+        ({"lists/12.json.3.part": "mine"}, "lists"),
         ({"manifest.json": "{"}, "manifest.json"),
         ({"manifest.json/": ""}, "manifest.json"),
         ({"cells/": "", "manifest.json": "[]"}, "manifest.json"),
@@ -57,7 +66,8 @@ def test_somebody_s_folder_is_refused_and_left_as_it_is(tmp_path, files, named):
         {},
         {".lock": "", "cells/": "", "started/": ""},
         {".lock": "", "cells/": "", "manifest.json": "{", "notes.txt": "mine"},
-        {"cells/a1.json": "{", "cells/a1.npz": "", "started/f1": "", "tuning/b1.json.7.part": ""},
+        {f"cells/{A}.json": "{", f"cells/{A}.npz": "", f"started/{F}": ""},
+        {f"tuning/{B}.json.7.part": ""},
         {"figures/drawn.json": "[]", "figures/mine.png": "mine"},
     ],
 )
@@ -72,25 +82,28 @@ def test_only_names_that_a_run_gives_are_swept(tmp_path):
     with folder.locked():
         folder.begin(runs.manifest())
     theirs = ("a.part", "cells/notes.part", "cells/a1.json.part", "started/notes.txt", "x.1.part")
-    ours = ("results.csv.7.part", "cells/a1.json.7.part", "tuning/b1.json.7.part", "started/f1")
-    put(tmp_path, dict.fromkeys((*theirs, *ours), "x") | {"started/f2/": "", "cells/a.1.part/": ""})
+    theirs += ("started/20241126", "started/cafe", "cells/12.json.3.part")
+    ours = ("results.csv.7.part", f"cells/{A}.json.7.part", f"tuning/{B}.json.7.part")
+    ours += (f"started/{F}",)
+    folders = {f"started/{G}/": "", "cells/a.1.part/": ""}
+    put(tmp_path, dict.fromkeys((*theirs, *ours), "x") | folders)
     with folder.locked():
         assert folder.in_flight() == {}
     assert [name for name in theirs if not (tmp_path / name).is_file()] == []
     assert [name for name in ours if (tmp_path / name).exists()] == []
-    assert (tmp_path / "started" / "f2").is_dir()
+    assert (tmp_path / "started" / G).is_dir()
 
 
 def test_a_mark_that_is_none_stops_nothing(tmp_path):
     folder = RunFolder(tmp_path)
     with folder.locked():
-        (folder.started / "f1").mkdir()
-        for training in ("f1", "f2"):
+        (folder.started / F).mkdir()
+        for training in (F, G):
             folder.mark_started(training)
             folder.mark_epoch(training, 3)
-        (folder.started / "f3").write_text("soon")
-        assert folder.in_flight() == {"f2": 3}
-        for training in ("f1", "f2"):
+        (folder.started / H).write_text("soon")
+        assert folder.in_flight() == {G: 3}
+        for training in (F, G):
             folder.mark_ended(training)
 
 

@@ -424,23 +424,27 @@ def test_the_second_runner_is_refused_until_the_first_lets_go(folder):
         pass
 
 
+F9 = "f9" * 10
+"""An id, of 20 digits."""
+
+
 def test_what_an_interrupted_run_left_half_written_is_swept(folder):
-    (folder.cells / "a9.json.123.part").write_text("{")
-    folder.mark_started("f9")
+    (folder.cells / f"{F9}.json.123.part").write_text("{")
+    folder.mark_started(F9)
     with folder.locked():
         assert not list(folder.cells.glob("*.part"))
         assert folder.in_flight() == {}
 
 
 def test_a_training_in_flight_tells_how_far_it_is(folder):
-    folder.mark_started("f9")
-    assert folder.in_flight() == {"f9": 0}
-    folder.mark_epoch("f9", 15)
-    assert folder.in_flight() == {"f9": 15}
-    folder.mark_ended("f9")
+    folder.mark_started(F9)
+    assert folder.in_flight() == {F9: 0}
+    folder.mark_epoch(F9, 15)
+    assert folder.in_flight() == {F9: 15}
+    folder.mark_ended(F9)
     assert folder.in_flight() == {}
     shutil.rmtree(folder.started)
-    folder.mark_epoch("f9", 20)  # cannot be told, and nothing fails
+    folder.mark_epoch(F9, 20)  # cannot be told, and nothing fails
     assert folder.in_flight() == {}
 
 
@@ -448,6 +452,18 @@ def test_no_pickle_is_read(folder):
     np.savez(folder.cells / "a1.npz", users=np.array([object()], dtype=object))
     with pytest.raises(InputError, match="pickle"):
         folder.per_user("a1")
+
+
+def test_an_id_in_a_manifest_leads_to_no_other_folder(folder):
+    path = folder.folder / "manifest.json"
+    held = json.loads(path.read_text())
+    cell = next(iter(held["cells"].values()))
+    path.write_text(json.dumps(held | {"cells": {"../../etc": cell}}))
+    with pytest.raises(
+        InputError, match=r"manifest.json: cannot be read \(cells.*match pattern"
+    ) as no:
+        read_run(folder.folder)
+    assert "\n" not in str(no.value)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
