@@ -100,10 +100,13 @@ def excess(means: Means, levels: Levels) -> Estimate:
     return _share(noisy, clean)
 
 
-def _share(part: Estimate, whole: Estimate) -> Estimate:
-    """Divide; a share of what may be 0 or less, as its 95% interval has it, is not defined."""
+def _share(part: Estimate, whole: Estimate, surely: bool = False) -> Estimate:
+    """Divide; a share of what may be 0 or less, as its 95% interval has it, is not defined.
+
+    Where there is no interval its value counts, unless `surely` asks for one.
+    """
     low = whole.interval.low
-    least = whole.value if low != low else low
+    least = whole.value if low != low and not surely else low
     return part / (whole if least > 0 else float("nan"))
 
 
@@ -133,9 +136,7 @@ def relative_error(means: Means, levels: Levels) -> Estimate:
     """
     harmed = [level for level in levels if level > 0]
     its = total(means.at(0.0, "reference") - means.at(at, "reference") for at in harmed)
-    if its.interval.low != its.interval.low:  # what it loses may be nothing, for all that is known
-        its = its * float("nan")
-    return _share(total(means.at(0.0) - means.at(level) for level in harmed), its)
+    return _share(total(means.at(0.0) - means.at(level) for level in harmed), its, surely=True)
 
 
 def jaccard(means: Means, levels: Levels) -> Estimate:
