@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
 
@@ -28,23 +29,17 @@ my_noise = "my_noise"
 [tool.setuptools]
 py-modules = ["my_noise"]
 """
-PLUGIN_SUITE = """
+PLUGIN_SUITE = (
+    """
 name = "mine"
 training = { epochs = 1 }
-[[dataset]]
-name = "synthetic"
-n_users = 60
-n_items = 50
-positives = 20
-[[backbone]]
-name = "mf"
-dim = 4
-[[loss]]
-name = "bpr"
-[[perturbation]]
+"""
+    + WORLD
+    + """[[perturbation]]
 name = "hidden_hits"
 level = [0.0, 0.5]
 """
+)
 
 
 def run(*words: object, cwd: Path) -> str:

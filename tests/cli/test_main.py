@@ -19,6 +19,7 @@ import pytest
 import runs
 from click.testing import CliRunner, Result
 from panels import drawings_of
+from tiny import WORLD
 
 from robustbench_rec import (
     BACKBONES,
@@ -327,26 +328,20 @@ def test_figures_refuse_what_is_not_finished(reference):
     assert refused("figures", reference).startswith(f"{reference}: no finished cell to draw; see ")
 
 
-SUITE = """\
+SUITE = (
+    """\
 name = "tiny"
 floors = []
 training = { epochs = 1 }
-[[dataset]]
-name = "synthetic"
-n_users = 60
-n_items = 50
-positives = 20
-[[backbone]]
-name = "mf"
-dim = 4
-[[loss]]
-name = "bpr"
-[[loss]]
+"""
+    + WORLD
+    + """[[loss]]
 name = "mse"
 [[perturbation]]
 name = "hidden_positives"
 level = [0.0, 0.5]
 """
+)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import runs
 from commands import command_line
+from tiny import WORLD
 
 from robustbench_rec import InputError, run
 from robustbench_rec.records.files import is_as_sealed, sealed, unzipped
@@ -27,25 +28,19 @@ from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running import plan as plans
 from robustbench_rec.running.session import open_session
 
-SUITE = """
+SUITE = (
+    """
 name = "faulty"
 metrics = ["ndcg@20"]
 floors = []
 training = { epochs = 1 }
-[[dataset]]
-name = "synthetic"
-n_users = 60
-n_items = 50
-positives = 20
-[[backbone]]
-name = "mf"
-dim = 4
-[[loss]]
-name = "bpr"
-[[perturbation]]
+"""
+    + WORLD
+    + """[[perturbation]]
 name = "hidden_positives"
 level = [0.0, 0.2, 0.4]
 """
+)
 long = pytest.mark.faults
 ODD = ["null", "true", "7", "0.5", '"x"', "NaN", "1e400", "[]", "{}", "[1]", '{"a": 1}']
 """JSON that stands where something else should."""

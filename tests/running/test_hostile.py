@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
 
@@ -65,23 +66,17 @@ for act in (interrupts, exits, closes, raises, mutes, writes, moves, prints):
     adder(act.__name__, act)
 """
 ACTS = ("interrupts", "exits", "closes", "raises", "mutes", "writes", "moves", "prints")
-SUITE = """
+SUITE = (
+    """
 name = "tiny"
 plugins = ["hostile.py"]
 floors = []
 training = {{ epochs = 1 }}
-[[dataset]]
-name = "synthetic"
-n_users = 60
-n_items = 50
-positives = 20
-[[backbone]]
-name = "mf"
-dim = 4
-[[loss]]
-name = "bpr"
-{perturbations}
 """
+    + WORLD
+    + """{perturbations}
+"""
+)
 
 
 @pytest.mark.parametrize("engine", ["loky", "serial"])

@@ -14,6 +14,7 @@ import pytest
 import runs
 import torch
 from commands import command_line
+from tiny import WORLD
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.experiment.suite_file import load_suite
@@ -171,26 +172,20 @@ class Deadly(Perturbation):
     def apply(self, split, rng):
         os.kill(os.getpid(), signal.SIGKILL)
 """
-SUITE = """
+SUITE = (
+    """
 name = "tiny"
 floors = []
 {head}
 training = {{ epochs = 1 }}
-[[dataset]]
-name = "synthetic"
-n_users = 60
-n_items = 50
-positives = 20
-[[backbone]]
-name = "mf"
-dim = 4
-[[loss]]
-name = "bpr"
-[[perturbation]]
+"""
+    + WORLD
+    + """[[perturbation]]
 name = "hidden_positives"
 level = [0.0, 0.2, 0.4]
 {tail}
 """
+)
 
 
 def write_suite(folder: Path, head: str = "", tail: str = "") -> Path:

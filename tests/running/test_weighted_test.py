@@ -4,26 +4,20 @@ import json
 
 import numpy as np
 import pytest
+from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
 
-SUITE = """
+SUITE = (
+    """
 name = "weighted"
 floors = ["popularity"]
 metrics = ["mrr@20", "ndcg@20"]
 training = { epochs = 1 }
-[[dataset]]
-name = "synthetic"
-n_users = 60
-n_items = 50
-positives = 20
-[[backbone]]
-name = "mf"
-dim = 4
-[[loss]]
-name = "bpr"
-[[loss]]
+"""
+    + WORLD
+    + """[[loss]]
 name = "mse"
 [[perturbation]]
 name = "popularity_shift"
@@ -41,6 +35,7 @@ values = { "mrr@20" = 0.1, "ndcg@20" = 0.1 }
 averaging = "test-users"
 source = "nobody"
 """
+)
 LEFT_OUT = "mrr@20 has no weighted form: left out under popularity_shift above level 0"
 
 
