@@ -1,6 +1,6 @@
 """The smallest world that trains: what the suites of many tests have in common."""
 
-WORLD = """
+WORLD = """\
 [[dataset]]
 name = "synthetic"
 n_users = 60
