@@ -89,11 +89,11 @@ def train_and_test(
     metrics = recorded(()) if metrics is None else metrics
     done = _tried(_trained, cells[0], data_dir, compute, after_epoch)
     for cell in cells:
-        if isinstance(done, Failure):
+        if isinstance(done, _Failure):
             yield Record.failure(cell, done.error), None
             continue
         found = _tried(_tested, cell, done, compute, metrics)
-        yield (Record.failure(cell, found.error), None) if isinstance(found, Failure) else found
+        yield (Record.failure(cell, found.error), None) if isinstance(found, _Failure) else found
 
 
 def try_settings(
@@ -112,7 +112,7 @@ def try_settings(
     """
     compute.configure_libraries()
     done = _tried(_trained, cell, data_dir, compute, after_epoch)
-    if isinstance(done, Failure):
+    if isinstance(done, _Failure):
         return Trial.failure(cell, done.error)
     return Trial.of(
         cell,
@@ -123,20 +123,20 @@ def try_settings(
 
 
 @dataclass(frozen=True)
-class Failure:
+class _Failure:
     """What a call raised of its own accord."""
 
     error: BaseException
 
 
-def _tried(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Failure:
+def _tried(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | _Failure:
     """Return what a call returns, or its failure, whatever a plugin raises; Ctrl-C passes."""
     try:
         return work(*args, **kwargs)
     except BaseException as error:
         if is_interrupt(error):
             raise
-        return Failure(error)
+        return _Failure(error)
 
 
 @dataclass(frozen=True, eq=False)
