@@ -12,7 +12,7 @@ import pytest
 
 from robustbench_rec.processes import helper
 
-SECONDS = 60
+SECONDS = 600
 
 
 def is_alive(pid: int) -> bool:

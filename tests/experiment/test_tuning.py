@@ -47,7 +47,7 @@ from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training.fit import TrainConfig
 
-SECONDS = 120
+SECONDS = 600
 SUITE = """\
 name = "tiny"
 floors = []
@@ -633,6 +633,7 @@ def test_a_run_tunes_first_and_its_cells_take_what_was_chosen(finished):
     manifest = RunFolder(out).manifest()
     assert manifest.tuning == {
         "trials": 4,
+        "split": "own",
         "at": "level-0",
         "epochs": 0,
         "selected_by": "validation ndcg@20",

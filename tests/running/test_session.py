@@ -27,7 +27,7 @@ from robustbench_rec.running.execution import train_and_test
 from robustbench_rec.running.session import Session, run
 from robustbench_rec.training.config import PROTOCOL
 
-SECONDS = 120
+SECONDS = 600
 
 
 SMOKE = Path(__file__).parents[2] / "suites" / "smoke.toml"

@@ -1,0 +1,25 @@
+"""Contracts for perturbations, losses, metrics; plugin authors test theirs by the same classes.
+
+from robustbench_rec import PERTURBATIONS
+from robustbench_rec.testing import PerturbationContract
+
+class TestMyNoise(PerturbationContract):
+    perturbation = PERTURBATIONS["my_noise"]
+
+Each method `test_...` is a clause: its docstring says what it wants, and it raises AssertionError
+with what was found instead. `robustbench-rec check` runs the clauses without pytest.
+"""
+
+from robustbench_rec.testing.losses import LossContract, batch_of
+from robustbench_rec.testing.metrics import ListMetricContract, MetricContract
+from robustbench_rec.testing.perturbations import PerturbationContract
+from robustbench_rec.testing.toys import toy_split
+
+__all__ = [
+    "ListMetricContract",
+    "LossContract",
+    "MetricContract",
+    "PerturbationContract",
+    "batch_of",
+    "toy_split",
+]
