@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
+from readings import ALL_NEEDED, PLAIN, pairs, read_all, write
 
-from robustbench_rec import InputError, Table
+from robustbench_rec import InputError
 from robustbench_rec.data import tables
-from robustbench_rec.data.columns import Columns, Reading
-from robustbench_rec.data.formats import files_of, look, parts, read
+from robustbench_rec.data.columns import Reading
+from robustbench_rec.data.formats import files_of, look, parts
 from robustbench_rec.data.source import Source
 
 PAIRS = {(1, 10), (1, 20), (2, 10), (3, 30)}
@@ -31,7 +32,8 @@ ONE_LOG = {
     "log.csv": "item_id,x,userId\n10,a,1\n20,b,1\n10,c,2\n30,d,3\n",
     "semicolons.csv": '"User";"Item"\n1;10\n1;20\n2;10\n3;30\n',
     "marked.csv": "\ufeffuser,item\r\n1,10\r\n1,20\r\n\r\n2,10\r\n3,30\r\n",
-    "u.data": "1\t10\t5\t881\n1\t20\t3\t882\n2\t10\t4\t883\n3\t30\t1\t884\n",
+    "u.data": "1\t10\t5\t881250949\n1\t20\t3\t881250950\n2\t10\t4\t881250951\n"
+    "3\t30\t1\t881250952\n",
     "ratings.dat": "1::10::5::881\n1::20::3::882\n2::10::4::883\n3::30::1::884\n",
     "ratings.csv": "userId,movieId,rating,timestamp\n1,10,5,881\n1,20,3,1\n2,10,4,1\n3,30,1,1\n",
     "log.inter": "timestamp:float\titem_id:token\tuser_id:token\n1\t10\t1\n1\t20\t1\n2\t10\t2\n"
@@ -40,32 +42,11 @@ ONE_LOG = {
 }
 
 
-def write(folder: Path, files: dict[str, str | bytes]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
-    return folder
-
-
 def packed(path: Path, files: dict[str, str]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
             archive.writestr(name, text)
     return path
-
-
-def pairs(table: Table) -> set:
-    return set(zip(table.users.tolist(), table.items.tolist(), strict=True))
-
-
-PLAIN = Reading()
-
-
-def read_all(path: Path, format="auto", how=PLAIN, **columns):
-    return read(Source(path), format, replace(how, columns=Columns(**columns)))
-
-
-ALL_NEEDED = Reading(needed=frozenset({"rating", "timestamp"}))
 
 
 @pytest.mark.parametrize("name", ONE_LOG)
@@ -218,7 +199,7 @@ BAD_LOGS = {
     "torn parquet": ("log.parquet", b"PAR1abc", r"log\.parquet: not a whole Parquet file"),
     "torn row": ("log.csv", "user,item\n1,2\n3", r"log\.csv, line 3: no item; expected a user and"),
     "torn quote": ("log.csv", 'user,item\n1,2\n"3,4\n', r"log\.csv: the table does not parse"),
-    "torn u.data": ("u.data", "1\t2\t3\t4\n1\t5\t3\n", r"u\.data, line 2: no timestamp"),
+    "torn u.data": ("u.data", "1\t2\t3\t881250949\n1\t5\t3\n", r"u\.data, line 2: no timestamp"),
     "torn dat": ("ratings.dat", "1::2::3::4\n1::5::\n", r"ratings\.dat, line 2: no rating"),
     "null": ("log.csv", "user,item\n1,2\n,3\n", r"log\.csv, line 3: no user"),
     "not UTF-8": (
@@ -282,7 +263,7 @@ BAD_LOGS = {
     ),
     "more fields in u.data": (
         "u.data",
-        "1\t2\t3\t4\n1\t5\t3\t4\t9",
+        "1\t2\t3\t881250949\n1\t5\t3\t881250949\t9",
         r"u\.data, line 2: 5 fields; expected at most 4, as on line 1$",
     ),
     "more fields in dat": (
@@ -459,11 +440,15 @@ def test_a_test_part_alone_is_no_log(tmp_path):
         parts(Source(tmp_path))
 
 
+MILLISECONDS = "1 10 500 881250949000\n1 20 3 881250950000\n2 10 0 881250951000\n"
+
 TRIPLES = {
     "spaces": "0 106 880000000\n0 114 880000061\n1 106 880000122\n",
     "tabs": "0\t106\t880000000\n0\t114\t880000061\n1\t106\t880000122\n",
     "ratings": "0 106 5\n0 114 4\n1 106 5\n",
     "halves": "0 106 4.5\n0 114 4\n1 106 5\n",
+    "lists of three items in parts": "0 1 2 3\n0 4 5 6\n1 1 2 3\n1 7 8 9\n",
+    "lists of large ids in parts": "0 1 2 900000000\n0 4 900000001 900000002\n1 1 3 900000000\n",
     "a list that goes on": "0 1 2 3 6\n1 2\n0 4 5\n",
 }
 
@@ -478,6 +463,24 @@ def test_one_interaction_a_line_is_not_taken_for_lists(tmp_path, case, names, fo
     with pytest.raises(InputError, match=says) as caught:
         read_all(path, format)
     assert "\n" not in str(caught.value)
+
+
+def test_a_rating_may_be_a_count_and_one_torn_line_does_not_make_lists(tmp_path):
+    table = read_all(write(tmp_path, {"log.txt": MILLISECONDS})).train
+    assert pairs(table) == {(1, 10), (1, 20), (2, 10)}
+    assert table.ratings.tolist() == [500, 3, 0]
+    write(tmp_path, {"log.txt": MILLISECONDS + "2 20 1\n"})
+    with pytest.raises(InputError, match=r"log\.txt, line 4: no timestamp"):
+        read_all(tmp_path, how=ALL_NEEDED)
+
+
+def test_doubtful_numbers_are_read_by_the_settings_that_the_message_names(tmp_path):
+    path = write(tmp_path, {"log.txt": "1 10 5 1998\n1 20 3 1999\n2 10 4 1998\n"})
+    with pytest.raises(InputError, match=r'set format = "movielens" .*for lists, put all items of'):
+        read_all(path)
+    assert read_all(path, "movielens").train.timestamps.tolist() == [1998, 1999, 1998]
+    write(tmp_path, {"log.txt": "1 10 5 1998 20 3 1999\n2 10 4 1998\n"})
+    assert len(read_all(path).train.items) == 9
 
 
 @pytest.mark.parametrize("mark", [" ", "\t"])
@@ -526,7 +529,7 @@ def test_times_in_the_place_of_ratings_are_refused(tmp_path):
         read_all(tmp_path / "u.data")
 
 
-@pytest.mark.parametrize("mark", ["\ufeff", "\u200b", "\x1b", "\x7f"])
+@pytest.mark.parametrize("mark", ["\u200b", "\x1b", "\x7f"])
 def test_ids_with_what_cannot_be_seen_are_refused(tmp_path, mark):
     write(tmp_path, {"log.csv": f"user_id,item_id\nu1,1\nu{mark}1,2\n"})
     says = rf"line 3: user id .* holds a character that cannot be seen, U\+{ord(mark):04X}; take"
