@@ -14,7 +14,7 @@ from robustbench_rec.errors import counted, printable
 from robustbench_rec.records.events import Events
 
 if TYPE_CHECKING:
-    from robustbench_rec.records.manifest import BelowRandom, Capped, Computed, StudyState
+    from robustbench_rec.records.manifest import BelowRandom, Capped, Computed, LeftOut, StudyState
     from robustbench_rec.records.run import Run
 
 BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
@@ -191,6 +191,8 @@ def say_cautions(run: Run) -> None:
             f"{short('perturbation', one.perturbation)} on {short('dataset', one.dataset)}: level "
             f"{one.level:g} was not reached; {one.realised:.3g} was achieved"
         )
+    for left in held.left_out:
+        warn(_left_out(left, run))
     if held.few_users:
         warn(
             f"{counted(held.few_users, 'cell')} with {FLAGS['few_users']}: their values say little "
@@ -205,6 +207,18 @@ def say_cautions(run: Run) -> None:
             f"{short('perturbation', row.perturbation)} level {row.level:g}: "
             f"{row.metric} {row.value:.4f} against {row.random:.4f}"
         )
+
+
+def _left_out(one: LeftOut, run: Run) -> str:
+    """Say who was not trained on under a perturbation, and why."""
+    more = one.users - len(one.named)
+    named = ", ".join(one.named) + (f" and {more} more" if more else "")
+    where = f"{run.manifest.short('perturbation', one.perturbation)} level {one.level:g}"
+    return (
+        f"data set {run.manifest.short('dataset', one.dataset)}: {counted(one.users, 'user')} met "
+        f"every item under {where}: {named}; no negative is left for them, so their pairs are not "
+        f"trained on ({counted(one.cells, 'cell')} with such users)"
+    )
 
 
 def _worst(rows: Iterable[BelowRandom]) -> list[BelowRandom]:

@@ -29,6 +29,8 @@ REACHED = 0.8
 """A level counts as reached where at least this share of it was achieved."""
 FEW_USERS = 200
 """Below so many effective test users a value says little."""
+LEFT_OUT_NAMED = 3
+"""Users left out of training whom a record names."""
 FLAGS = {
     "capped": "best within the last tenth of the epochs allowed",
     "not_reached": f"less than {REACHED:.0%} of the level was achieved",
@@ -143,7 +145,9 @@ class Record(_Outcome):
         metrics: metric@k, the mean over the users with a test item, by their weights where the test
             is weighted; coverage, gini and popularity are of all lists together.
         metric_code: name of each metric, without its k -> digest of its code; not in the id.
-        users: how many were evaluated, and how many there are.
+        users: how many were evaluated, and how many there are; under "left_out", how many were not
+            trained on as the perturbation left them no negative, where there are such.
+        left_out: original ids of the first `LEFT_OUT_NAMED` of these.
         realised: what the perturbation achieved; the first entry is the severity, in the unit of
             the level.
         drawn: what its replicate drew anew: the split, validation alone, where the test is given or
@@ -163,6 +167,7 @@ class Record(_Outcome):
     metric_code: dict[str, str] = Field(default_factory=dict)
     users: dict[str, int] = Field(default_factory=dict)
     realised: dict[str, float] = Field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     drawn: Drawn = "training"
     capped: bool = False
     diagnostics: dict[str, float] = Field(default_factory=dict)

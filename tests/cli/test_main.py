@@ -532,7 +532,8 @@ def _ranks_tiny(kept):
     assert line.startswith("perturbation 'hidden' was not run; did you mean 'hidden_positives'?")
 
 
-SILENT = {"capped": (), "unreached": (), "few_users": 0, "below_random": (), "not_applicable": ()}
+SILENT = dict.fromkeys(("capped", "unreached", "below_random", "not_applicable", "left_out"), ())
+SILENT |= {"few_users": 0}
 
 
 def cautions(capsys, **told) -> tuple[list[str], list[str]]:
