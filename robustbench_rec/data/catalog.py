@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,9 +32,22 @@ def default_data_dir() -> Path:
 
 
 def find(data_dir: Path, *names: str) -> Path | None:
-    """Return the folder or file in `data_dir` that has one of the names, but for its ending."""
-    candidates = (data_dir / f"{name}{ending}" for name in names for ending in ENDINGS)
-    return next((path for path in candidates if path.exists()), None)
+    """Return the folder or file in `data_dir` that has one of the names, but for its ending.
+
+    An ending may be in upper case, where there is none in lower case.
+    """
+    wanted = [f"{name}{ending}" for name in names for ending in ENDINGS]
+    found = next((data_dir / one for one in wanted if (data_dir / one).exists()), None)
+    if found is None and data_dir.is_dir():
+        there = {_with_low_ending(path.name, names): path for path in sorted(data_dir.iterdir())}
+        found = next((there[one] for one in wanted if one in there), None)
+    return found
+
+
+def _with_low_ending(file: str, names: Iterable[str]) -> str:
+    """Return the name of a file with what follows one of the names in lower case."""
+    name = next((name for name in names if file.startswith(name)), file)
+    return name + file.removeprefix(name).lower()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +224,7 @@ def _listing(cls: type[Dataset], data_dir: Path) -> Listing:
 def _own_data(data_dir: Path) -> Iterator[Listing]:
     """Find what a suite can name: not read, but of a known ending, and whole as far as it looks."""
     for path in sorted(data_dir.iterdir()) if data_dir.is_dir() else []:
-        usual = path.is_dir() or path.name.endswith(ENDINGS[1:])
+        usual = path.is_dir() or path.name.lower().endswith(ENDINGS[1:])
         if usual and NAME.fullmatch(_stem(path)) and (found := _parts_if_whole(path)):
             names = ", ".join(f"{part} {name}" for part, name in found.items())
             about = f"a data set of your own: {names}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +33,8 @@ BYTE_ORDER = re.compile("\ufeff|\u00ef\u00bb\u00bf")
 MARKED = "holds a byte-order mark, as where files were joined; take the mark out"
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 INT64 = np.iinfo(np.int64)
+WEEK_DATE = re.compile(r"\d{4}-?W\d\d")
+"""How a date by week begins, which pandas does not read."""
 LONGEST = 1000
 """Characters that an id may have."""
 
@@ -323,9 +327,26 @@ def _seconds(column: Series[Any]) -> NDArray[Any]:
     """Return the seconds since 1970 of dates as in ISO 8601, (n,), NaN where there is none."""
     import pandas as pd
 
-    times = pd.to_datetime(_plain(column), format="ISO8601", utc=True, errors="coerce")
+    told = _plain(column)
+    times = _dates(told)
+    if times.isna().any():
+        times = times.fillna(_dates(told[times.isna()].map(_day_of_week_date)))
     since = (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(1, "s")
     return np.asarray(since.to_numpy(np.float64, na_value=np.nan))
+
+
+def _dates(told: Series[Any]) -> Series[Any]:
+    import pandas as pd
+
+    return pd.to_datetime(told, format="ISO8601", utc=True, errors="coerce")
+
+
+def _day_of_week_date(time: Any) -> Any:
+    """Return 2024-W05-3 as 2024-01-31, whatever follows it kept; anything else as it is."""
+    if isinstance(time, str) and WEEK_DATE.match(time):
+        with suppress(ValueError):  # there is no such week
+            return datetime.fromisoformat(time).isoformat()
+    return time
 
 
 def _refuse_repeats(pairs: IntArray, table: Table, positions: IntArray, rows: Rows) -> None:

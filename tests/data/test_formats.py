@@ -11,6 +11,7 @@ import sys
 import tarfile
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from robustbench_rec.data import tables
 from robustbench_rec.data.columns import Reading
 from robustbench_rec.data.formats import files_of, look, parts
 from robustbench_rec.data.source import Source
+from robustbench_rec.experiment.suite_file import load_suite
+from robustbench_rec.records.run import read_run
 
 PAIRS = {(1, 10), (1, 20), (2, 10), (3, 30)}
 
@@ -667,6 +670,7 @@ PACK = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
+    ".lzma": partial(lzma.compress, format=lzma.FORMAT_ALONE),
     ".zst": lambda raw: pyarrow.compress(raw, codec="zstd", asbytes=True),
 }
 
@@ -942,3 +946,122 @@ def test_a_path_that_cannot_be_is_named(tmp_path, name):
         InputError, match=r"no such file or folder|cannot be read: File name too long"
     ):
         read_all(tmp_path / name)
+
+
+UPPER = {"log.CSV": "log.csv", "U.DATA": "u.data", "LOG.TXT": "log.txt", "log.Inter": "log.inter"}
+
+
+@pytest.mark.parametrize("name", UPPER)
+@pytest.mark.parametrize("ending", ["", ".GZ", ".Zst"])
+def test_endings_may_be_in_upper_case(tmp_path, name, ending):
+    content = ONE_LOG[UPPER[name]].encode()
+    content = PACK[ending.lower()](content) if ending else content
+    write(tmp_path / "a", {f"{name}{ending}": content})
+    for path in (tmp_path / "a", tmp_path / "a" / f"{name}{ending}"):
+        assert pairs(read_all(path).train) == PAIRS
+
+
+def test_parts_zips_and_parquet_may_have_endings_in_upper_case(tmp_path):
+    files = {"train.CSV": "user,item\n1,2\n", "test.CSV": "user,item\n1,3\n"}
+    for path in (write(tmp_path / "a", files), packed(tmp_path / "own.ZIP", files)):
+        assert pairs(read_all(path).test) == {(1, 3)}
+    frame = pd.DataFrame({"user": [1, 1, 2, 3], "item": [10, 20, 10, 30]})
+    write(tmp_path / "b", {"log.PARQUET": frame.to_parquet()})
+    assert pairs(read_all(tmp_path / "b").train) == PAIRS
+
+
+@pytest.mark.parametrize("packs", [[".gz", ".gz"], [".bz2", ".zst"], [".zst", ".gz", ".xz"]])
+def test_what_is_compressed_twice_is_unpacked_twice(tmp_path, packs):
+    content = ONE_LOG["log.csv"].encode()
+    for pack in packs:
+        content = PACK[pack](content)
+    name = f"log.csv{''.join(packs)}"
+    write(tmp_path / "a", {name: content})
+    for path in (tmp_path / "a", write(tmp_path / "b", {"log.csv": content})):
+        assert pairs(read_all(path).train) == PAIRS
+    assert pairs(read_all(packed(tmp_path / "c.zip", {name: content})).train) == PAIRS
+
+
+def test_what_is_compressed_without_end_is_refused(tmp_path):
+    content = ONE_LOG["log.csv"].encode()
+    for _ in range(4):
+        content = gzip.compress(content)
+    write(tmp_path, {"log.csv": content})
+    with pytest.raises(InputError, match=r"log\.csv is compressed more than 3 times; unpack it"):
+        read_all(tmp_path)
+
+
+def test_the_bound_holds_within_what_is_compressed_twice(tmp_path, monkeypatch):
+    content = gzip.compress(gzip.compress(b"user,item\n" + b"1,2\n" * 10**5))
+    write(tmp_path, {"log.csv.gz.gz": content})
+    monkeypatch.setenv("ROBUSTBENCH_REC_MOST_UNPACKED", "1e-4")
+    with pytest.raises(InputError, match=r"log\.csv\.gz\.gz unpacks to more than 0\.0001 GiB"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ONE_LOG)
+def test_text_of_two_bytes_a_character_is_named(tmp_path, coding, name):
+    content = ONE_LOG[name].removeprefix("\ufeff").encode(coding)
+    write(tmp_path / "a", {name: content})
+    write(tmp_path / "b", {f"{name}.gz": gzip.compress(content)})
+    for path in (tmp_path / "a", tmp_path / "b", packed(tmp_path / "c.zip", {name: content})):
+        with pytest.raises(InputError, match=r"is text of UTF-16 or UTF-32; save it as UTF-8$"):
+            read_all(path)
+
+
+@pytest.mark.parametrize(
+    ("magic", "kind"),
+    [(b"7z\xbc\xaf'\x1c", "7z"), (b"Rar!\x1a\x07", "rar"), (b'\x04"M\x18', "lz4")],
+)
+def test_what_is_packed_otherwise_is_named(tmp_path, magic, kind):
+    write(tmp_path, {"log.csv": magic + bytes(99)})
+    with pytest.raises(InputError, match=rf"log\.csv is packed by {kind}, which is not read; unp"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [
+        (["1970-W01-4", "1970-W01-5"], [0, 86400]),
+        (["1970W014", "1970-01-02"], [0, 86400]),
+        (["1970-W01-4T00:00:05Z", "1970-W01-4T01:00:00+01:00"], [5, 0]),
+    ],
+)
+def test_times_may_be_dates_by_week(tmp_path, times, seconds):
+    rows = "".join(f"1,{item},{time}\n" for item, time in enumerate(times))
+    write(tmp_path, {"log.csv": f"user,item,timestamp\n{rows}"})
+    assert read_all(tmp_path, how=ALL_NEEDED).train.timestamps.tolist() == seconds
+    write(tmp_path, {"log.csv": "user,item,timestamp\n1,2,1970-W54-1\n"})
+    with pytest.raises(InputError, match=r"timestamp '1970-W54-1' is not a number or a date as in"):
+        read_all(tmp_path, how=ALL_NEEDED)
+
+
+@pytest.mark.parametrize("text", ["1,10,5\n1,20,3\n", "1;10;5\n", "wer\twas\n1\t10\n"])
+def test_columns_in_a_text_file_are_refused_with_the_settings_that_read_them(tmp_path, text):
+    write(tmp_path, {"log.txt": text})
+    says = (
+        r'is no whole number; .*; for columns set format = "delimited", with user_column and item_'
+        r'column where .*, or header = false, user_column = "1" and item_column = "2"$'
+    )
+    with pytest.raises(InputError, match=says):
+        read_all(tmp_path)
+    if text[0] == "1":
+        how = replace(PLAIN, header=False)
+        found = read_all(tmp_path, "delimited", how, user="1", item="2").train
+    else:
+        found = read_all(tmp_path, "delimited", user="wer", item="was").train
+    assert (1, 10) in pairs(found)
+
+
+def test_a_file_of_the_system_is_refused_and_not_waited_for(tmp_path):
+    (tmp_path / "log.csv").symlink_to("/proc/kmsg")
+    for path in (tmp_path, tmp_path / "log.csv", Path("/proc/kmsg"), Path("/sys/kernel/notes")):
+        with pytest.raises(InputError, match=r"is a file of the system \(below /proc, /sys, /dev"):
+            read_all(path)
+    (tmp_path / "own.toml").symlink_to("/proc/kmsg")
+    with pytest.raises(InputError, match=r"own\.toml is a file of the system"):
+        load_suite(tmp_path / "own.toml")
+    (tmp_path / "manifest.json").symlink_to("/proc/kmsg")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_run(tmp_path)
