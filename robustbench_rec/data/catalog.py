@@ -24,6 +24,17 @@ from robustbench_rec.errors import InputError, nearest
 ENDINGS = ("", ".zip", *SUFFIXES, *(f"{one}{packed}" for one in SUFFIXES for packed in COMPRESSED))
 """What may follow a data set's name in the data folder, in the order it is looked for."""
 
+KNOWN_SIZES: Mapping[str, tuple[int, int, int]] = {
+    "amazon2014-beauty": (1_237, 719, 25_736),
+    "amazon2014-electronic": (13_455, 8_360, 234_521),
+    "amazon2014-electronic-popularity": (13_455, 8_360, 234_521),
+    "amazon2014-health": (1_974, 1_200, 48_189),
+    "movielens-100k": (939, 1_016, 80_393),
+    "movielens-1m": (6_033, 3_123, 834_449),
+    "synthetic": (600, 400, 14_519),
+}
+"""Data set -> users, items and pairs under its defaults, as those who split it tell."""
+
 
 def default_data_dir() -> Path:
     """Return the folder that ROBUSTBENCH_REC_DATA names, else the user's own data folder."""
@@ -195,6 +206,7 @@ class Listing:
         ready: whether a suite can run on it now.
         present: where its files lie; None if they are missing, or if it needs none.
         licence, how_to_get: empty where unknown.
+        users, items, pairs: as `KNOWN_SIZES`; None where they are not known without reading it.
 
     """
 
@@ -204,6 +216,9 @@ class Listing:
     present: Path | None
     licence: str
     how_to_get: str
+    users: int | None = None
+    items: int | None = None
+    pairs: int | None = None
 
 
 def inventory(data_dir: Path) -> list[Listing]:
@@ -218,7 +233,8 @@ def _listing(cls: type[Dataset], data_dir: Path) -> Listing:
     present = cls.find(data_dir) if issubclass(cls, FileDataset) else None
     about = (cls.__doc__ or "").partition("\n")[0]
     ready = not lies_in_files or present is not None
-    return Listing(cls.name, about, ready, present, cls.licence, cls.how_to_get)
+    sizes = KNOWN_SIZES.get(cls.name, ())
+    return Listing(cls.name, about, ready, present, cls.licence, cls.how_to_get, *sizes)
 
 
 def _own_data(data_dir: Path) -> Iterator[Listing]:
