@@ -183,7 +183,7 @@ def test_data_list_tells_where_it_looked_and_how_to_get_what_is_missing(tmp_path
     rows = {line.split()[0]: line for line in text.splitlines()[1:]}
     assert set(DATASETS) | {"mine"} == set(rows)
     assert "run `robustbench-rec data fetch movielens-100k`" in rows["movielens-100k"]
-    assert rows["synthetic"].split()[1:7] == "600 users 400 items 14,519 pairs".split()
+    assert rows["synthetic"].split()[1:7] == ["600", "users", "400", "items", "14,519", "pairs"]
     assert rows["mine"].split()[1:4] == ["-", "-", "-"]
     assert str(Path("d") / "mine.csv") in rows["mine"]
     assert "a data set of your own: log mine.csv" in rows["mine"]
