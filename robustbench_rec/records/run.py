@@ -213,7 +213,7 @@ class Run:
         if not self._of_records:
             return self._as_written("tuning.csv", frames.read_trials_table(self.folder))
         put = [trial.id for study in self.studies for trial in study.trials]
-        held = self._folder.read_trials(put, self._events, of_today=False)
+        held = self._folder.read_trials(dict.fromkeys(put), self._events)
         return frames.trials_frame(self.studies, held)
 
     @cached_property

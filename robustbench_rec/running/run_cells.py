@@ -118,6 +118,7 @@ def run_training(
         for record, beside in train_and_test(rebuilt, *how):
             if beside is not None and beside.lists is not None:
                 results.write_lists(training, beside.lists)
+                record = record.model_copy(update={"has_lists": True})
             results.write(record, {"users": beside.users, **beside.per_user} if beside else None)
             outcomes.append((record.id, record.status, record.error))
     return outcomes
