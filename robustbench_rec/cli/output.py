@@ -25,6 +25,11 @@ def warn(message: str) -> None:
     click.echo(f"warning: {printable(message)}", err=True)
 
 
+def say(line: str) -> None:
+    """Print a line that may hold text of files: cut where it is long, and nothing but text."""
+    click.echo(printable(line))
+
+
 class Warned(Events):
     """Prints warnings."""
 
@@ -154,7 +159,7 @@ def say_tuned(run: Run) -> None:
         )
         place = f"{perturbation} level {study.level:g}" if perturbation else ""
         name = " ".join(filter(None, (loss, "on", dataset, backbone, place)))
-        click.echo(_tuned(study, name))
+        say(_tuned(study, name))
         for edge in study.edges:
             warn(f"{name}: {edge}; the optimum may lie beyond")
 
@@ -174,9 +179,7 @@ def _tuned(study: StudyState, name: str) -> str:
 
 def say_not_applicable(loss: str, perturbation: str) -> None:
     """Say that a loss and a perturbation have no cells in common, and why."""
-    click.echo(
-        f"not applicable: {loss} draws no negatives, so it has no cells under {perturbation}"
-    )
+    say(f"not applicable: {loss} draws no negatives, so it has no cells under {perturbation}")
 
 
 def say_cautions(run: Run) -> None:

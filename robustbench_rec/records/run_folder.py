@@ -19,6 +19,7 @@ manifest holds digests of the tables and of the records that they were made of.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -133,6 +134,21 @@ class RunFolder:
             "give another folder with --out, or --force"
         )
 
+    def refuse_unwritable(self) -> None:
+        """Raise InputError where `locked` could make or write no files; make none."""
+        for place in (self.folder, self.cells, self.started):
+            path = place.absolute()
+            there = next(one for one in (path, *path.parents) if os.path.lexists(one))
+            if not there.is_dir():
+                raise self._unwritable(os.strerror(errno.ENOTDIR))
+            if not os.access(there, os.W_OK | os.X_OK):
+                raise self._unwritable(os.strerror(errno.EACCES))
+
+    def _unwritable(self, reason: str) -> InputError:
+        return InputError(
+            f"{self.folder}: cannot be written ({reason}); give another folder with --out"
+        )
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for one run; the lock goes with its process, however that ends.
@@ -154,9 +170,7 @@ class RunFolder:
                 "wait for it, stop it, or give another folder with --out"
             ) from None
         except OSError as error:
-            raise InputError(
-                f"{self.folder}: cannot be written ({why(error)}); give another folder with --out"
-            ) from None
+            raise self._unwritable(why(error)) from None
         try:
             self.is_locked = True
             self._sweep()
