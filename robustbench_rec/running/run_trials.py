@@ -143,7 +143,7 @@ class _Trials:
         place, cell = self.place, self.cells[id]
         where = (str(place.folder.folder.absolute()), str(place.data_dir.absolute()))
         args = (*where, id, cell.to_plain(), place.plugins, place.compute)
-        return Job(id, run_one, args, cell.training.epochs, 1.0)
+        return Job(id, self.titles[id], run_one, args, cell.training.epochs, 1.0)
 
     def _count(self) -> None:
         put = self.answered.keys() | self.cells.keys()
