@@ -33,7 +33,7 @@ KNOWN_SIZES: Mapping[str, tuple[int, int, int]] = {
     "movielens-1m": (6_033, 3_123, 834_449),
     "synthetic": (600, 400, 14_519),
 }
-"""Data set -> users, items and pairs under its defaults, as those who split it tell."""
+"""Data set -> users, items and pairs under its defaults: as its splits tell, or as generated."""
 
 
 def default_data_dir() -> Path:
@@ -49,10 +49,18 @@ def find(data_dir: Path, *names: str) -> Path | None:
     """
     wanted = [f"{name}{ending}" for name in names for ending in ENDINGS]
     found = next((data_dir / one for one in wanted if (data_dir / one).exists()), None)
-    if found is None and data_dir.is_dir():
-        there = {_with_low_ending(path.name, names): path for path in sorted(data_dir.iterdir())}
+    if found is None:
+        there = {_with_low_ending(path.name, names): path for path in _within(data_dir)}
         found = next((there[one] for one in wanted if one in there), None)
     return found
+
+
+def _within(folder: Path) -> list[Path]:
+    """Return what a folder holds, sorted; nothing where it is missing, or cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _with_low_ending(file: str, names: Iterable[str]) -> str:
@@ -239,7 +247,7 @@ def _listing(cls: type[Dataset], data_dir: Path) -> Listing:
 
 def _own_data(data_dir: Path) -> Iterator[Listing]:
     """Find what a suite can name: not read, but of a known ending, and whole as far as it looks."""
-    for path in sorted(data_dir.iterdir()) if data_dir.is_dir() else []:
+    for path in _within(data_dir):
         usual = path.is_dir() or path.name.lower().endswith(ENDINGS[1:])
         if usual and NAME.fullmatch(_stem(path)) and (found := _parts_if_whole(path)):
             names = ", ".join(f"{part} {name}" for part, name in found.items())

@@ -165,6 +165,11 @@ class Rows:
     word: str
     first: int
 
+    @property
+    def below_header(self) -> bool:
+        """Whether the first line is a header; else columns that are named go by their positions."""
+        return self.first > 1
+
     def fault(self, row: int, says: str) -> InputError:
         """Make the error that says what is wrong with a row, counted from 0."""
         return InputError(f"{self.where}, {self.word} {self.first + row}: {says}")
@@ -207,7 +212,8 @@ def _refuse_header(
     how: Reading,
 ) -> None:
     """Refuse a header where data are expected."""
-    at = header_at(frame, users, items, (how.columns.user, how.columns.item))
+    named = (how.columns.user, how.columns.item) if rows.below_header else ("", "")
+    at = header_at(frame, users, items, named)
     if at is None:
         return
     headless = "leave out header = false, or " if positions[at] == 0 and not how.header else ""

@@ -42,7 +42,7 @@ def header_at(
         frame: the columns as they were read.
         users: (n,) ids; whole numbers have no header among them.
         items: as `users`.
-        named: what the header calls users and items.
+        named: what the header calls users and items; "" where there is none, or as usual.
 
     """
     if users.dtype.kind == "i" or items.dtype.kind == "i":

@@ -207,6 +207,16 @@ def test_the_inventory_lists_known_present_and_own(data_dir):
     assert len(inventory(data_dir / "nowhere")) == len(DATASETS)
 
 
+def test_a_data_folder_that_cannot_be_read_holds_nothing(data_dir, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert len(inventory(data_dir)) == len(DATASETS)
+    with pytest.raises(InputError, match="no data set named 'nothing'"):
+        resolve({"name": "nothing"}, data_dir, data_dir)
+
+
 def test_the_data_folder_is_named_by_the_environment(monkeypatch):
     monkeypatch.setenv("ROBUSTBENCH_REC_DATA", "somewhere")
     assert default_data_dir() == Path("somewhere")

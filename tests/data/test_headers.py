@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from readings import ALL_NEEDED, PLAIN, read_all, write
+from readings import ALL_NEEDED, PLAIN, pairs, read_all, write
 
 from robustbench_rec import InputError
 
@@ -94,6 +94,14 @@ def test_a_header_in_one_part_or_packed_or_of_recbole(tmp_path):
 def test_ids_that_are_words_are_ids(tmp_path, rows):
     write(tmp_path, {"log.csv": f"user,item\n{rows}"})
     assert len(read_all(tmp_path).train.users) == rows.count("\n")
+
+
+def test_positions_are_no_names_of_columns(tmp_path):
+    path = write(tmp_path, {"log.csv": "a,b\n1,2\nc,d\n", "log.dat": "a\tb\t3\n1\t2\t4\n"})
+    for name, format in (("log.csv", "delimited"), ("log.dat", "movielens")):
+        how = HEADLESS if format == "delimited" else PLAIN
+        found = read_all(path / name, format, how, user="1", item="2").train
+        assert ("1", "2") in pairs(found)
 
 
 def test_one_rating_that_is_none_makes_no_header(tmp_path):
