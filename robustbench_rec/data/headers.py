@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_rec.interactions import BoolArray
+from robustbench_rec.interactions import BoolArray, IntArray
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -47,25 +49,55 @@ def header_at(
     """
     if users.dtype.kind == "i" or items.dtype.kind == "i":
         return None
-    user, item = named
-    usual = _where(users, lambda id: id == user or plain(id) in KNOWN)
-    usual &= _where(items, lambda id: id == item or plain(id) in KNOWN)
-    odd = [row for row in (_unlike_others(frame, users, items),) if row is not None]
-    return min([*np.flatnonzero(usual)[:1].tolist(), *odd], default=None)
+    columns = _Column.of(users), _Column.of(items)
+    user, item = (
+        column.where(partial(_is_usual, name)) for column, name in zip(columns, named, strict=True)
+    )
+    found = np.flatnonzero(user & item)[:1].tolist()
+    odd = _unlike_others(frame, *columns)
+    return min(found if odd is None else [*found, odd], default=None)
 
 
-def _unlike_others(frame: DataFrame, users: NDArray[Any], items: NDArray[Any]) -> int | None:
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """Values, each asked once: positions (n,) in the distinct ones (d,)."""
+
+    codes: IntArray
+    distinct: NDArray[Any]
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Self:
+        import pandas as pd
+
+        return cls(*pd.factorize(values, use_na_sentinel=False))
+
+    def where(self, holds: Callable[[Any], bool]) -> BoolArray:
+        """Return where a condition holds, (n,)."""
+        return np.array(list(map(holds, self.distinct)), dtype=np.bool_)[self.codes]
+
+    def are_numbers_but(self, row: int) -> bool:
+        """Say whether all values but that of a row are numbers; not where there is no other."""
+        but = self.codes[row]
+        return self.distinct.size > 1 and all(
+            _is_number(one) for code, one in enumerate(self.distinct) if code != but
+        )
+
+
+def _unlike_others(frame: DataFrame, users: _Column, items: _Column) -> int | None:
     """Return a row of names, which may stand several times, where all else is numbers."""
-    names = np.flatnonzero(_where(users, _is_name) & _where(items, _is_name))
+    names = np.flatnonzero(users.where(_is_name) & items.where(_is_name))
     if not names.size:
         return None
     row = int(names[0])
-    others = (users != users[row]) | (items != items[row])
     values = [frame[role].to_numpy() for role in ("rating", "timestamp") if role in frame]
-    if not others.any() or any(_is_number(column[row]) for column in values):
+    if any(_is_number(column[row]) for column in values):
         return None
-    compared = (users, items, *values) if row == 0 else (users, items)
-    return row if any(_where(column, _is_number)[others].all() for column in compared) else None
+    compared = [users, items, *map(_Column.of, values if row == 0 else [])]
+    return row if any(column.are_numbers_but(row) for column in compared) else None
+
+
+def _is_usual(name: str, text: str) -> bool:
+    return text == name or plain(text) in KNOWN
 
 
 def _is_name(text: str) -> bool:
@@ -77,11 +109,3 @@ def _is_number(value: Any) -> bool:
         return not np.isnan(float(value))
     except (TypeError, ValueError):
         return False
-
-
-def _where(values: NDArray[Any], holds: Callable[[Any], bool]) -> BoolArray:
-    """Return where a condition holds, (n,); it is asked once of each value that is there."""
-    import pandas as pd
-
-    codes, distinct = pd.factorize(values)
-    return np.array([*map(holds, distinct), False], dtype=np.bool_)[codes]

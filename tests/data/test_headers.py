@@ -105,8 +105,9 @@ def test_positions_are_no_names_of_columns(tmp_path):
 
 
 def test_one_rating_that_is_none_makes_no_header(tmp_path):
-    write(tmp_path, {"log.csv": "user,item,rating\nann,hat,5\nbob,cap,unrated\n"})
-    assert read_all(tmp_path).train.ratings is None
+    for text in ("ann,hat,5\nbob,cap,unrated\n", "ann,hat,x\nbob,cap,x\n"):
+        write(tmp_path, {"log.csv": f"user,item,rating\n{text}"})
+        assert read_all(tmp_path).train.ratings is None
 
 
 WORDS = st.text("abcdefgh_", min_size=1, max_size=6)
