@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -63,9 +63,34 @@ class _Plain(io.TextIOBase):
 
 
 @contextmanager
+def open_streams() -> Iterator[None]:
+    """Give back both streams on the way out, should a plugin close them."""
+    with ExitStack() as stack:
+        for name, place in (("stdout", 1), ("stderr", 2)):
+            with suppress(OSError):  # it was closed before
+                kept = os.dup(place)
+                stack.callback(_reopen, name, place, kept, getattr(sys, name))
+        yield
+
+
+def _reopen(name: str, place: int, kept: int, stream: TextIO) -> None:
+    """Put a stream back to its place, and make it anew where it was closed."""
+    os.dup2(kept, place)
+    os.close(kept)
+    original = getattr(sys, f"__{name}__")
+    if original is not None and original.closed:
+        anew = os.fdopen(
+            place, "w", encoding=original.encoding, errors=original.errors, closefd=False
+        )
+        setattr(sys, f"__{name}__", anew)
+        if stream is original:
+            setattr(sys, name, anew)
+
+
+@contextmanager
 def plain_output() -> Iterator[None]:
-    """Let what a plugin prints meanwhile do nothing to the terminal."""
-    with redirect_stdout(_Plain(sys.stdout)), redirect_stderr(_Plain(sys.stderr)):
+    """Let what a plugin prints meanwhile do nothing to the terminal, and close no stream."""
+    with open_streams(), redirect_stdout(_Plain(sys.stdout)), redirect_stderr(_Plain(sys.stderr)):
         yield
 
 

@@ -146,7 +146,7 @@ def data() -> None:
 @DATA_DIR
 @AS_JSON
 def data_list(data_dir: Path | None, as_json: bool) -> None:
-    """Say what is known, what is present and where, and how to get what is missing."""
+    """Say what is known, how large it is, what is present and where, and how to get the rest."""
     from robustbench_rec.data.catalog import default_data_dir, inventory
 
     where = data_dir or default_data_dir()
@@ -155,7 +155,13 @@ def data_list(data_dir: Path | None, as_json: bool) -> None:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1, default=str))
         return
     click.echo(f"looked in {where} (--data-dir, ROBUSTBENCH_REC_DATA)")
-    print_table((row.name, row.about, _presence(row)) for row in rows)
+    print_table((row.name, *_sizes(row), row.about, _presence(row)) for row in rows)
+
+
+def _sizes(row: Listing) -> list[str]:
+    """Return users, items and pairs; a dash where a number is not known."""
+    known = {"users": row.users, "items": row.items, "pairs": row.pairs}
+    return ["-" if n is None else f"{n:,} {what}" for what, n in known.items()]
 
 
 def _presence(row: Listing) -> str:

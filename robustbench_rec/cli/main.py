@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any, NoReturn
 
 import click
@@ -11,6 +12,7 @@ from robustbench_rec import __version__
 from robustbench_rec.cli.catalogue import data, list_, show
 from robustbench_rec.cli.drawing import figures
 from robustbench_rec.cli.options import GOES_ON
+from robustbench_rec.cli.output import warn
 from robustbench_rec.cli.results import claims, compare, merge, rank, status
 from robustbench_rec.cli.run import run
 from robustbench_rec.errors import InputError, one_line, printable
@@ -23,7 +25,9 @@ class _OneLineErrors(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning  # type: ignore[assignment]  # as it allows
+                return super().invoke(ctx)
         except InputError as error:
             _fail(str(error), 2)
         except MemoryError as error:
@@ -46,6 +50,12 @@ class _OneLineErrors(click.Group):
             _fail(f"{' '.join(error.format_message().split())} (see {path} --help)", 2)
         except click.ClickException as error:
             _fail(error.format_message(), 2)
+
+
+def _show_warning(message: Warning | str, category: Any, *_: object) -> None:
+    """Print a warning of Python's on one line."""
+    kind = "" if category is UserWarning else f"{category.__name__}: "
+    warn(f"{kind}{message}")
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -14,7 +14,7 @@ from robustbench_rec.errors import counted, printable
 from robustbench_rec.records.events import Events
 
 if TYPE_CHECKING:
-    from robustbench_rec.records.manifest import BelowRandom, Capped, Computed, StudyState
+    from robustbench_rec.records.manifest import BelowRandom, Capped, Computed, LeftOut, StudyState
     from robustbench_rec.records.run import Run
 
 BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
@@ -23,6 +23,11 @@ BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "ve
 def warn(message: str) -> None:
     """Print a warning on the error stream."""
     click.echo(f"warning: {printable(message)}", err=True)
+
+
+def say(line: str) -> None:
+    """Print a line that may hold text of files: cut where it is long, and nothing but text."""
+    click.echo(printable(line))
 
 
 class Warned(Events):
@@ -155,7 +160,7 @@ def say_tuned(run: Run) -> None:
         place = f"{perturbation} level {study.level:g}" if perturbation else ""
         split = "" if study.split == "own" else study.split
         name = " ".join(filter(None, (loss, "on", dataset, backbone, place, split)))
-        click.echo(_tuned(study, name))
+        say(_tuned(study, name))
         for edge in study.edges:
             warn(f"{name}: {edge}; the optimum may lie beyond")
 
@@ -175,9 +180,7 @@ def _tuned(study: StudyState, name: str) -> str:
 
 def say_not_applicable(loss: str, perturbation: str) -> None:
     """Say that a loss and a perturbation have no cells in common, and why."""
-    click.echo(
-        f"not applicable: {loss} draws no negatives, so it has no cells under {perturbation}"
-    )
+    say(f"not applicable: {loss} draws no negatives, so it has no cells under {perturbation}")
 
 
 def say_cautions(run: Run) -> None:
@@ -192,6 +195,8 @@ def say_cautions(run: Run) -> None:
             f"{short('perturbation', one.perturbation)} on {short('dataset', one.dataset)}: level "
             f"{one.level:g} was not reached; {one.realised:.3g} was achieved"
         )
+    for left in held.left_out:
+        warn(_left_out(left, run))
     if held.few_users:
         warn(
             f"{counted(held.few_users, 'cell')} with {FLAGS['few_users']}: their values say little "
@@ -206,6 +211,18 @@ def say_cautions(run: Run) -> None:
             f"{short('perturbation', row.perturbation)} level {row.level:g}: "
             f"{row.metric} {row.value:.4f} against {row.random:.4f}"
         )
+
+
+def _left_out(one: LeftOut, run: Run) -> str:
+    """Say who was not trained on under a perturbation, and why."""
+    more = one.users - len(one.named)
+    named = ", ".join(one.named) + (f" and {more} more" if more else "")
+    where = f"{run.manifest.short('perturbation', one.perturbation)} level {one.level:g}"
+    return (
+        f"data set {run.manifest.short('dataset', one.dataset)}: {counted(one.users, 'user')} met "
+        f"every item under {where}: {named}; no negative is left for them, so their pairs are not "
+        f"trained on ({counted(one.cells, 'cell')} with such users)"
+    )
 
 
 def _worst(rows: Iterable[BelowRandom]) -> list[BelowRandom]:

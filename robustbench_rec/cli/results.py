@@ -17,6 +17,7 @@ from robustbench_rec.cli.output import (
     by_versions,
     comparison,
     duration,
+    say,
     say_cautions,
     say_tuned,
     warn,
@@ -46,21 +47,21 @@ def status(run: str, as_json: bool) -> None:
         click.echo(json.dumps(held.model_dump(), indent=1))
         return
     told = "tables alone" if held.seconds is None else f"{duration(held.seconds)} of training"
-    click.echo(
+    say(
         f"suite {held.suite}: {held.done} of {held.cells} cells done, "
         f"{len(held.failed)} failed, {held.left} left, {told}"
     )
     if old := _older(read):
-        click.echo(old)
+        say(old)
     if held.cells < held.suite_cells:
-        click.echo(f"a part: the whole suite has {held.suite_cells} cells")
+        say(f"a part: the whole suite has {held.suite_cells} cells")
     for part in held.parts:
         started = part.started.replace("T", " ")[:16]
-        click.echo(f"of these {counted(len(part.cells), 'cell')}: {part.command} ({started})")
+        say(f"of these {counted(len(part.cells), 'cell')}: {part.command} ({started})")
     if len(held.computed) > 1:
-        click.echo(f"computed by several versions: {'; '.join(by_versions(held.computed))}")
+        say(f"computed by several versions: {'; '.join(by_versions(held.computed))}")
     for title, error in held.failed.values():
-        click.echo(f"failed: {title}: {error}")
+        say(f"failed: {title}: {error}")
     say_tuned(read)
     say_cautions(read)
 
@@ -235,7 +236,7 @@ def merge(runs: tuple[str, ...], out: Path, figures: bool) -> None:
 
     command = shlex.join(["robustbench-rec", *sys.argv[1:]])
     manifest = merged([run_folder(run) for run in runs], out, command, Warned())
-    click.echo(
+    say(
         f"suite {manifest.suite}: {len(manifest.cells)} of its {manifest.suite_cells} "
         f"cells, done in {counted(len(runs), 'run')} -> {out / 'results.csv'}"
     )

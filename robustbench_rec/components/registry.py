@@ -12,11 +12,13 @@ import inspect
 import pkgutil
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from robustbench_rec.components.overheard import overheard
 from robustbench_rec.components.settings import Component, hints, no_such_setting, setting_names
 from robustbench_rec.errors import InputError, is_interrupt, nearest, one_line, placed
 from robustbench_rec.processes import plain_output, same_folder
@@ -197,10 +199,13 @@ def load_plugins(plugins: Iterable[str]) -> None:
     Raises:
         InputError: a file that is missing, or a module that does not import.
 
+    Warns:
+        UserWarning: of what a plugin warns of or logs as it is imported, a line each.
+
     """
     for plugin in [plugins] if isinstance(plugins, str) else plugins:
         try:
-            with same_folder(), plain_output():
+            with same_folder(), plain_output(), overheard() as lines:
                 if plugin.endswith(".py"):
                     _import_file(Path(plugin))
                 else:
@@ -209,6 +214,8 @@ def load_plugins(plugins: Iterable[str]) -> None:
             if is_interrupt(error):
                 raise
             raise InputError(f"plugin {plugin!r} did not import: {one_line(error)}") from error
+        for line in lines.told():
+            warnings.warn(f"plugin {plugin!r}: {line}", stacklevel=2)
 
 
 def _import_file(path: Path) -> None:

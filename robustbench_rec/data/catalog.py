@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +24,17 @@ from robustbench_rec.errors import InputError, nearest
 ENDINGS = ("", ".zip", *SUFFIXES, *(f"{one}{packed}" for one in SUFFIXES for packed in COMPRESSED))
 """What may follow a data set's name in the data folder, in the order it is looked for."""
 
+KNOWN_SIZES: Mapping[str, tuple[int, int, int]] = {
+    "amazon2014-beauty": (1_237, 719, 25_736),
+    "amazon2014-electronic": (13_455, 8_360, 234_521),
+    "amazon2014-electronic-popularity": (13_455, 8_360, 234_521),
+    "amazon2014-health": (1_974, 1_200, 48_189),
+    "movielens-100k": (939, 1_016, 80_393),
+    "movielens-1m": (6_033, 3_123, 834_449),
+    "synthetic": (600, 400, 14_519),
+}
+"""Data set -> users, items and pairs under its defaults: as its splits tell, or as generated."""
+
 
 def default_data_dir() -> Path:
     """Return the folder that ROBUSTBENCH_REC_DATA names, else the user's own data folder."""
@@ -32,9 +43,30 @@ def default_data_dir() -> Path:
 
 
 def find(data_dir: Path, *names: str) -> Path | None:
-    """Return the folder or file in `data_dir` that has one of the names, but for its ending."""
-    candidates = (data_dir / f"{name}{ending}" for name in names for ending in ENDINGS)
-    return next((path for path in candidates if path.exists()), None)
+    """Return the folder or file in `data_dir` that has one of the names, but for its ending.
+
+    An ending may be in upper case, where there is none in lower case.
+    """
+    wanted = [f"{name}{ending}" for name in names for ending in ENDINGS]
+    found = next((data_dir / one for one in wanted if (data_dir / one).exists()), None)
+    if found is None:
+        there = {_with_low_ending(path.name, names): path for path in _within(data_dir)}
+        found = next((there[one] for one in wanted if one in there), None)
+    return found
+
+
+def _within(folder: Path) -> list[Path]:
+    """Return what a folder holds, sorted; nothing where it is missing, or cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _with_low_ending(file: str, names: Iterable[str]) -> str:
+    """Return the name of a file with what follows one of the names in lower case."""
+    name = next((name for name in names if file.startswith(name)), file)
+    return name + file.removeprefix(name).lower()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +214,7 @@ class Listing:
         ready: whether a suite can run on it now.
         present: where its files lie; None if they are missing, or if it needs none.
         licence, how_to_get: empty where unknown.
+        users, items, pairs: as `KNOWN_SIZES`; None where they are not known without reading it.
 
     """
 
@@ -191,6 +224,9 @@ class Listing:
     present: Path | None
     licence: str
     how_to_get: str
+    users: int | None = None
+    items: int | None = None
+    pairs: int | None = None
 
 
 def inventory(data_dir: Path) -> list[Listing]:
@@ -205,13 +241,14 @@ def _listing(cls: type[Dataset], data_dir: Path) -> Listing:
     present = cls.find(data_dir) if issubclass(cls, FileDataset) else None
     about = (cls.__doc__ or "").partition("\n")[0]
     ready = not lies_in_files or present is not None
-    return Listing(cls.name, about, ready, present, cls.licence, cls.how_to_get)
+    sizes = KNOWN_SIZES.get(cls.name, ())
+    return Listing(cls.name, about, ready, present, cls.licence, cls.how_to_get, *sizes)
 
 
 def _own_data(data_dir: Path) -> Iterator[Listing]:
     """Find what a suite can name: not read, but of a known ending, and whole as far as it looks."""
-    for path in sorted(data_dir.iterdir()) if data_dir.is_dir() else []:
-        usual = path.is_dir() or path.name.endswith(ENDINGS[1:])
+    for path in _within(data_dir):
+        usual = path.is_dir() or path.name.lower().endswith(ENDINGS[1:])
         if usual and NAME.fullmatch(_stem(path)) and (found := _parts_if_whole(path)):
             names = ", ".join(f"{part} {name}" for part, name in found.items())
             about = f"a data set of your own: {names}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,29 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_rec.components.dataset import Table
+from robustbench_rec.data.headers import USUAL, header_at, plain
 from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.interactions import IntArray
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-USUAL = {
-    "user": ("userid", "user", "uid", "userprocid", "reviewerid", "customerid", "visitorid"),
-    "item": ("itemid", "item", "iid", "itemprocid", "movieid", "movie", "productid", "asin"),
-    "rating": ("rating", "ratings", "stars", "score", "overall"),
-    "timestamp": ("timestamp", "time", "unixtime", "unixreviewtime"),
-}
-"""Names of columns, without case and punctuation, the first of them taken first."""
-
 NUMBERS = ("rating", "timestamp")
 """Columns that a file may lack."""
 
 NULLS = ["", "nan", "NaN", "null", "NULL", "<NA>"]
 BREAK = re.compile(r"[\r\n\0]")
-UNSEEN = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060\ufeff]")
-"""Control characters, and marks of no width, such as one within files that were joined."""
+UNSEEN = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060]")
+"""Control characters, and marks of no width."""
+BYTE_ORDER = re.compile("\ufeff|\u00ef\u00bb\u00bf")
+"""The byte-order mark of UTF-8, read as such or as latin-1."""
+MARKED = "holds a byte-order mark, as where files were joined; take the mark out"
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 INT64 = np.iinfo(np.int64)
+WEEK_DATE = re.compile(r"\d{4}-?W\d\d")
+"""How a date by week begins, which pandas does not read."""
 LONGEST = 1000
 """Characters that an id may have."""
 
@@ -99,7 +99,7 @@ class Columns:
                     f"(its header is {_shown(names)})"
                 )
             return names.index(wanted)
-        bare = [re.sub(r"[\W_]", "", name).lower() for name in names]
+        bare = list(map(plain, names))
         usual = next((usual for usual in USUAL[role] if usual in bare), None)
         if usual is None:
             return None
@@ -165,6 +165,11 @@ class Rows:
     word: str
     first: int
 
+    @property
+    def below_header(self) -> bool:
+        """Whether the first line is a header; else columns that are named go by their positions."""
+        return self.first > 1
+
     def fault(self, row: int, says: str) -> InputError:
         """Make the error that says what is wrong with a row, counted from 0."""
         return InputError(f"{self.where}, {self.word} {self.first + row}: {says}")
@@ -180,7 +185,7 @@ def table_of(frame: DataFrame, rows: Rows, how: Reading) -> Table:
 
     Raises:
         InputError: no rows, a null, an id that is negative, too long, or holds a newline or NUL, a
-            number that is none, a pair that stands twice; with the row.
+            header among data, a number that is none, a pair that stands twice; with the row.
 
     """
     if not len(frame):
@@ -188,6 +193,7 @@ def table_of(frame: DataFrame, rows: Rows, how: Reading) -> Table:
     positions = frame.index.to_numpy()
     users, user_codes = _ids(frame["user"], "user", positions, rows)
     items, item_codes = _ids(frame["item"], "item", positions, rows)
+    _refuse_header(frame, users, items, positions, rows, how)
     numbers = {role: _numbers_if_any(frame, role, positions, rows, how) for role in NUMBERS}
     pairs = user_codes * (item_codes.max() + 1) + item_codes
     table = Table(users, items, numbers["rating"], numbers["timestamp"], rows.where)
@@ -195,6 +201,27 @@ def table_of(frame: DataFrame, rows: Rows, how: Reading) -> Table:
         _refuse_repeats(pairs, table, positions, rows)
         return table
     return _one_a_pair(table, pairs, how.duplicates)
+
+
+def _refuse_header(
+    frame: DataFrame,
+    users: NDArray[Any],
+    items: NDArray[Any],
+    positions: IntArray,
+    rows: Rows,
+    how: Reading,
+) -> None:
+    """Refuse a header where data are expected."""
+    named = (how.columns.user, how.columns.item) if rows.below_header else ("", "")
+    at = header_at(frame, users, items, named)
+    if at is None:
+        return
+    headless = "leave out header = false, or " if positions[at] == 0 and not how.header else ""
+    raise rows.fault(
+        positions[at],
+        f"{users[at][:40]!r} and {items[at][:40]!r} look like names of columns, "
+        f"not like a user and an item; {headless}take the {rows.word} out",
+    )
 
 
 def _ids(
@@ -225,6 +252,8 @@ def _fault_of(text: str) -> str:
         return "is blank"
     if BREAK.search(text):
         return "holds a newline or NUL; see quotes"
+    if BYTE_ORDER.search(text):
+        return MARKED
     if unseen := UNSEEN.search(text):
         return f"holds a character that cannot be seen, U+{ord(unseen[0]):04X}; take it out"
     if len(text) > LONGEST:
@@ -304,9 +333,26 @@ def _seconds(column: Series[Any]) -> NDArray[Any]:
     """Return the seconds since 1970 of dates as in ISO 8601, (n,), NaN where there is none."""
     import pandas as pd
 
-    times = pd.to_datetime(_plain(column), format="ISO8601", utc=True, errors="coerce")
+    told = _plain(column)
+    times = _dates(told)
+    if times.isna().any():
+        times = times.fillna(_dates(told[times.isna()].map(_day_of_week_date)))
     since = (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(1, "s")
     return np.asarray(since.to_numpy(np.float64, na_value=np.nan))
+
+
+def _dates(told: Series[Any]) -> Series[Any]:
+    import pandas as pd
+
+    return pd.to_datetime(told, format="ISO8601", utc=True, errors="coerce")
+
+
+def _day_of_week_date(time: Any) -> Any:
+    """Return 2024-W05-3 as 2024-01-31, whatever follows it kept; anything else as it is."""
+    if isinstance(time, str) and WEEK_DATE.match(time):
+        with suppress(ValueError):  # there is no such week
+            return datetime.fromisoformat(time).isoformat()
+    return time
 
 
 def _refuse_repeats(pairs: IntArray, table: Table, positions: IntArray, rows: Rows) -> None:

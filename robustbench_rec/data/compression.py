@@ -13,48 +13,66 @@ from typing import IO, Any
 
 from robustbench_rec.errors import InputError
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+COMPRESSED = (".gz", ".bz2", ".xz", ".lzma", ".zst")
 """What may follow the ending of a table's name."""
 
 BOUND = "ROBUSTBENCH_REC_MOST_UNPACKED"
 """The environment variable that bounds what one file is unpacked to, in GiB."""
 USUAL_BOUND = 4.0
 GIB = 2**30
+MOST_LAYERS = 3
+"""How often a file may be compressed; some unpack to themselves."""
+UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|([^\0]\0){8}|(\0[^\0]){8}", re.DOTALL)
+"""How text of two or four bytes a character begins, with its mark and without."""
 TAR = (257, b"ustar")
 """Where a tar archive says so, and how."""
 
 
 def bare(name: str) -> str:
-    """Return a member's base name, without the ending of a compression."""
-    base = name.rpartition("/")[2]
-    ending = next((ending for ending in COMPRESSED if base.endswith(ending)), "")
-    return base.removesuffix(ending)
+    """Return a member's base name without endings of compressions; its own in lower case."""
+    stem, dot, ending = name.rpartition("/")[2].rpartition(".")
+    if stem and f".{ending.lower()}" in COMPRESSED:
+        return bare(stem)
+    return f"{stem}{dot}{ending.lower() if dot else ending}"
 
 
-def unpacked(stream: IO[bytes], where: str, from_zip: bool) -> IO[bytes]:
+def unpacked(stream: IO[bytes], where: str, from_zip: bool, layers: int = 0) -> IO[bytes]:
     """Return what a stream holds once it is unpacked; the stream itself where it is not packed.
 
     Args:
         stream: of a file, or of a member of a zip.
         where: its name, for messages.
         from_zip: whether the stream unpacks already.
+        layers: how often it was compressed besides.
 
     Raises:
-        InputError: it holds a tar archive, or is of zstd and nothing that reads zstd is installed;
-            as it is read, it grows beyond the bound.
+        InputError: it holds a tar archive, text of UTF-16, or what is packed otherwise, or too
+            often, or by zstd where nothing that reads zstd is installed; as it is read, it grows
+            beyond the bound.
 
     """
-    head = stream.read(16)
-    stream.seek(0)
+    head = stream.peek(16)[:16]  # type: ignore[attr-defined]  # files and members of zips have it
+    _refuse_unread(head, where)
     opener = next((opener for magic, opener in OPENERS.items() if re.match(magic, head)), None)
     if opener is None and not from_zip:
         return stream
+    if layers == MOST_LAYERS:
+        raise InputError(f"{where} is compressed more than {MOST_LAYERS} times; unpack it")
     inner = stream if opener is None else opener(stream, where)
     opened = io.BufferedReader(_Bounded(inner, where), 2**20)
     at, says = TAR
     if opened.peek(512)[at:].startswith(says):
         raise InputError(f"{where} is a tar archive; unpack it, or pack its files as a zip")
-    return opened
+    return opened if opener is None else unpacked(opened, where, from_zip=False, layers=layers + 1)
+
+
+def _refuse_unread(head: bytes, where: str) -> None:
+    """Raise InputError where the first bytes are of what no reader reads."""
+    if UTF_16.match(head):
+        raise InputError(f"{where} is text of UTF-16 or UTF-32; save it as UTF-8")
+    kind = next((kind for magic, kind in UNREAD.items() if head.startswith(magic)), "")
+    if kind:
+        raise InputError(f"{where} is packed by {kind}, which is not read; unpack it")
 
 
 def _zstd(stream: IO[bytes], where: str) -> IO[bytes]:
@@ -72,10 +90,19 @@ def _zstd(stream: IO[bytes], where: str) -> IO[bytes]:
 OPENERS: dict[bytes, Callable[[IO[bytes], str], Any]] = {
     rb"\x1f\x8b": lambda stream, _: gzip.GzipFile(fileobj=stream),
     rb"BZh[1-9](1AY&SY|\x17rE8P\x90)": lambda stream, _: bz2.BZ2File(stream),
-    rb"\xfd7zXZ\x00": lambda stream, _: lzma.LZMAFile(stream),  # noqa: SIM115  # closed by its reader
+    rb"\xfd7zXZ\x00|\x5d\x00\x00": lambda stream, _: lzma.LZMAFile(stream),  # noqa: SIM115  # closed by its reader
     rb"\x28\xb5\x2f\xfd": _zstd,
 }
 """The first bytes of each compression, as a pattern -> what opens it."""
+
+
+UNREAD = {
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\x1f\x9d": "compress",
+}
+"""The first bytes of what is not read -> how it is called."""
 
 
 class _Bounded(io.RawIOBase):

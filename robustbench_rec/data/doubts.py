@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from robustbench_rec.components.dataset import Raw, Table
 from robustbench_rec.errors import InputError
 
 ROLES = ("user", "item")
-NUMBER = re.compile(r"0*([0-9]+?)(\.0+)?")
 ALIKE = 0.1
 """Share of the ids that look like another from which on they are told of."""
 
@@ -98,20 +97,28 @@ def _ids(tables: Iterable[Table], role: str) -> set[str]:
 
 def _alike(ids: set[str], role: str) -> Iterator[str]:
     """Yield a line where many ids differ from another in how they are written alone."""
-    first: dict[str, str] = {}
+    first: dict[str | int | Decimal, str] = {}
     pairs = [
         (first[key], id) for id in sorted(ids) if first.setdefault(key := _spelling(id), id) != id
     ]
     if len(pairs) > ALIKE * len(ids):
         one, other = pairs[0]
         yield (
-            f"{len(pairs)} of {len(ids)} {role}s are written like another but for case, accents, "
-            f"zeros in front or '.0', such as {one[:80]!r} and {other[:80]!r}; are they one?"
+            f"{len(pairs)} of {len(ids)} {role}s are written like another but for case, accents "
+            f"or the form of a number, such as {one[:80]!r} and {other[:80]!r}; are they one?"
         )
 
 
-def _spelling(id: str) -> str:
-    """Return an id without case, forms of letters, zeros in front and a .0 at its end."""
+def _spelling(id: str) -> str | int | Decimal:
+    """Return an id without case and forms of letters, or the number that it is; exact, any form.
+
+    Numbers are 12, 012, +12, 12.0, 1.2e1, 1_2, and those in digits of other scripts.
+    """
     plain = unicodedata.normalize("NFKC", id).casefold()
-    number = NUMBER.fullmatch(plain)
-    return number[1] if number else plain
+    if plain.isdecimal():
+        return int(plain)
+    try:
+        number = Decimal(plain)
+    except InvalidOperation:
+        return plain
+    return number if number.is_finite() else plain

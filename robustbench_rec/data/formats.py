@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from robustbench_rec.components.dataset import Raw, Table
 from robustbench_rec.data.columns import Columns, Reading
 from robustbench_rec.data.compression import bare
-from robustbench_rec.data.lightgcn_files import read_lightgcn, refuse_mixed, repeated_user
+from robustbench_rec.data.lightgcn_files import read_lightgcn, refuse_mixed
 from robustbench_rec.data.source import Source
 from robustbench_rec.data.tables import (
+    LARGEST_RATING,
     first_line,
     header_of,
     read_delimited,
@@ -47,7 +49,9 @@ LIST_COLUMNS = {
 HELD = ("valid", "test", "val", "validation", "dev")
 """Parts that a training part must stand beside; of other names than the first two it is told."""
 WIDTH_OF_MOVIELENS = 4
-"""Numbers on a line where a user has several lines: user, item, rating and timestamp."""
+"""Numbers on a line: user, item, rating and timestamp."""
+LOOKED_AT = 1000
+"""Lines that tell whether numbers are ratings and times, or items."""
 MOST_NAMED = 6
 """Names that a message lists."""
 
@@ -195,22 +199,30 @@ def look(source: Source, name: str, how: Reading) -> str:
     if bare(name).endswith(".inter"):
         return "recbole"
     numbers = _numbers(text.split())
-    if numbers == WIDTH_OF_MOVIELENS and _has_repeated_user(source, name):
+    if len(numbers) == WIDTH_OF_MOVIELENS and _are_rated(source, name):
         return "movielens"
     return "lightgcn" if numbers or bare(name).endswith(".txt") else "delimited"
 
 
-def _has_repeated_user(source: Source, name: str) -> bool:
+def _are_rated(source: Source, name: str) -> bool:
+    """Say whether lines of four numbers end in a rating and a time, not in two items.
+
+    In one of the two places all numbers are as large as times, in the other none is.
+    """
     with source.open(name) as stream:
-        return repeated_user(part for line in stream for part in line.splitlines()) is not None
+        lines = (part for line in stream for part in line.splitlines())
+        rows = [_numbers(line.split()) for line in islice(lines, LOOKED_AT)]
+    full = [row for row in rows if len(row) == WIDTH_OF_MOVIELENS]
+    third, fourth = ({row[at] > LARGEST_RATING for row in full} for at in (2, 3))
+    return len(third) == len(fourth) == 1 and third != fourth
 
 
-def _numbers(fields: list[str]) -> int:
-    """Return how many fields there are if all of them are numbers, else 0."""
+def _numbers(fields: Sequence[str | bytes]) -> list[float]:
+    """Return fields as numbers; none where one is no number."""
     try:
-        return len([float(field) for field in fields])
+        return [float(field) for field in fields]
     except ValueError:
-        return 0
+        return []
 
 
 def files_of(source: Source) -> list[str]:

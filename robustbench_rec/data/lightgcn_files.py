@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from robustbench_rec.components.dataset import Table
-from robustbench_rec.data.columns import Reading, Rows, table_of
+from robustbench_rec.data.columns import MARKED, Reading, Rows, table_of
 from robustbench_rec.data.source import Source
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import IntArray
@@ -101,7 +101,8 @@ def _refuse_interactions(lines: Sequence[bytes], rows: Rows) -> None:
     raise rows.fault(
         later,
         f"user {user[:40]} stands on line {rows.first + earlier} already, so this looks like one "
-        f"interaction a line, not like a user and its items; {AS_COLUMNS}",
+        f"interaction a line, not like a user and its items; {AS_COLUMNS}; "
+        "for lists, put all items of a user on one line",
     )
 
 
@@ -109,16 +110,23 @@ def _numbers(line: bytes, row: int, rows: Rows) -> IntArray:
     fields = line.split()
     for field in fields:
         if not WHOLE_NUMBER.fullmatch(field):
-            raise rows.fault(
-                row,
-                f"{field.decode(errors='replace')[:40]!r} is no whole number; "
-                "expected a user and then its items, separated by spaces",
-            )
+            raise rows.fault(row, _fault_of(field))
         if len(field) > 18 and not _fits(field):
             raise rows.fault(
                 row, f"id {field.decode()[:40]} is too large; ids go up to {INT64.max}"
             )
     return np.array(fields, dtype=np.int64)
+
+
+def _fault_of(field: bytes) -> str:
+    shown = repr(field.decode(errors="replace")[:40])
+    if BOM in field:
+        return f"{shown} {MARKED}"
+    return (
+        f"{shown} is no whole number; expected a user and then its items, separated by spaces; for "
+        'columns set format = "delimited", with user_column and item_column where their names are '
+        'not the usual ones, or header = false, user_column = "1" and item_column = "2"'
+    )
 
 
 def _fits(field: bytes) -> bool:

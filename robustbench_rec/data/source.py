@@ -18,6 +18,9 @@ from robustbench_rec.data.compression import unpacked
 from robustbench_rec.errors import InputError
 
 ENCRYPTED = 0x1
+SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
+"""Folders of the system, whose files are no files: reading one may never end."""
+MEMORY = Path("/dev/shm")  # noqa: S108  # where memory is lent as a disk: files in it are files
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Source:
         with self._clear(""):
             if not self.path.is_file():
                 return False
+            refuse_of_system(self.path)
             if self.path.suffix.lower() == ".zip":
                 return True
             with self.path.open("rb") as stream:
@@ -89,6 +93,7 @@ class Source:
     def _packed(self, name: str) -> Iterator[IO[bytes]]:
         if not self.is_zip:
             path = self.path / name if self.path.is_dir() else self.path
+            refuse_of_system(path)
             with path.open("rb") as stream:
                 yield stream
             return
@@ -138,6 +143,21 @@ class Source:
             with self.open(name) as stream:
                 whole.update(hashlib.file_digest(stream, "sha256").digest())  # type: ignore[arg-type]  # zips' streams lack a stub
         return whole.hexdigest()
+
+
+def refuse_of_system(path: Path) -> None:
+    """Raise InputError where a path leads into the system, as a link to /proc/kmsg does."""
+    if is_of_system(path):
+        raise InputError(
+            f"{path} is a file of the system (below {', '.join(map(str, SYSTEM))}), which may "
+            "never end; give a file of yours"
+        )
+
+
+def is_of_system(path: Path) -> bool:
+    """Say whether a path leads into folders of the system."""
+    real = path.resolve()
+    return any(map(real.is_relative_to, SYSTEM)) and not real.is_relative_to(MEMORY)
 
 
 def _counts(name: str) -> bool:

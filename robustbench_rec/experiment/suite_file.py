@@ -22,6 +22,7 @@ from robustbench_rec.components.perturbation import PERTURBATIONS, Perturbation
 from robustbench_rec.components.registry import NAME, load_plugins, make, placed_plugin
 from robustbench_rec.components.settings import spec
 from robustbench_rec.data.catalog import default_data_dir, resolve
+from robustbench_rec.data.source import refuse_of_system
 from robustbench_rec.errors import InputError, Place, nearest, placed
 from robustbench_rec.evaluation.metrics import Averaging, try_out
 from robustbench_rec.experiment.cell import Selection, Varies
@@ -129,9 +130,12 @@ def locate_suite_file(name_or_path: str) -> SuiteFile:
     path = Path(name_or_path)
     usage = "give a suite's name or a .toml file"
     try:
+        refuse_of_system(path)
         held = path.stat()
         text = path.read_bytes() if S_ISREG(held.st_mode) and held.st_size <= LARGEST_FILE else b""
-    except (OSError, ValueError) as error:  # of a path that no file can have
+    except InputError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:  # of a path that no file can have
         raise InputError(f"{path}: {getattr(error, 'strerror', error)}; {usage}") from None
     if not S_ISREG(held.st_mode):
         raise InputError(f"{path} is no file; {usage}")

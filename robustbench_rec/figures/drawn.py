@@ -1,9 +1,9 @@
 """drawn.json: the list of the files that we drew into a run's figures/, and the replacing of these.
 
-    RUN/figures/drawn.json    name of each file -> digest of what it shows, sorted, as JSON
+    RUN/figures/drawn.json    name of each file -> digests of what it shows and of itself, sorted
 
-A file is drawn again where what it is to show has another digest, whatever the clocks say. The list
-that earlier versions left holds names alone.
+A file is drawn again where what it is to show has another digest, or where it was damaged, whatever
+the clocks say. The lists that earlier versions left hold names alone, or names and one digest.
 
 Only a file of this list is ever deleted or overwritten. A folder without a list, as still earlier
 versions left it, loses nothing: a figure is overwritten there if its name is one that we draw now
@@ -18,8 +18,10 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from robustbench_rec.errors import InputError
+from robustbench_rec.records.files import contents, digest
 
 LIST = "drawn.json"
 OURS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,123}\.(png|pdf)")
@@ -35,16 +37,30 @@ def listed(folder: Path) -> dict[str, str] | None:
         InputError: the list cannot be read.
 
     """
+    held = _held(folder)
+    return None if held is None else {name: shown for name, (shown, _) in held.items()}
+
+
+class _Digests(NamedTuple):
+    """What tells a figure from others: what it shows, and its bytes; "" where that is not known."""
+
+    shown: str = ""
+    content: str = ""
+
+
+def _held(folder: Path) -> dict[str, _Digests] | None:
+    """Return the list of the files that we drew; see `listed`."""
     path = folder / LIST
     try:
         if path.exists() and not path.is_file():
             raise ValueError("it is no file")
         held = json.loads(path.read_text(encoding="utf-8"))
         names = dict.fromkeys(held, "") if isinstance(held, list) else held
-        if not isinstance(names, dict) or not all(
-            isinstance(one, str) for one in (*names, *names.values())
-        ):
-            raise ValueError("it is no list of file names")
+        if not isinstance(names, dict):
+            raise TypeError("it is no list of file names")
+        digests = {name: _digests(told) for name, told in names.items()}
+        if not all(isinstance(one, str) for name, told in digests.items() for one in (name, *told)):
+            raise TypeError("it is no list of file names")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -52,7 +68,12 @@ def listed(folder: Path) -> dict[str, str] | None:
             f"{path}: cannot be read ({' '.join(str(error).split())}); it lists the figures that "
             "were drawn here; delete it, and old figures stay"
         ) from None
-    return {name: digest for name, digest in names.items() if OURS.fullmatch(name)}
+    return {name: told for name, told in digests.items() if OURS.fullmatch(name)}
+
+
+def _digests(told: Any) -> _Digests:
+    """Return what a list says of a file, in the form of any version."""
+    return _Digests(*told) if isinstance(told, list) else _Digests(told)
 
 
 def refuse_others(folder: Path, names: Iterable[str]) -> None:
@@ -91,7 +112,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def unchanged(folder: Path, shown: Mapping[str, str]) -> frozenset[str]:
-    """Return the names of the files that are there, and show what they are to show.
+    """Return the names of the files that are there, whole, and show what they are to show.
 
     Args:
         folder: of the figures; it may be missing.
@@ -101,12 +122,20 @@ def unchanged(folder: Path, shown: Mapping[str, str]) -> frozenset[str]:
         InputError: the list of what was drawn cannot be read.
 
     """
-    held = listed(folder) or {}
+    held = _held(folder) or {}
     return frozenset(
         name
         for name, digest in shown.items()
-        if digest and held.get(name) == digest and (folder / name).is_file()
+        if digest and held.get(name) == (digest, _digest_of(folder / name))
     )
+
+
+def _digest_of(path: Path) -> str | None:
+    """Return the digest of a file; None where there is none that can be read."""
+    try:
+        return digest(contents(path))
+    except OSError:
+        return None
 
 
 def replace_drawn(
@@ -131,20 +160,22 @@ def replace_drawn(
     shown = dict.fromkeys(files, "") if shown is None else shown
     try:
         folder.mkdir(exist_ok=True)
-        before = listed(folder) or {}
-        if files or before != shown:
-            _write_list(folder, before | dict.fromkeys(files, ""))
+        before = _held(folder) or {}
+        after = before | {name: _Digests(content=digest(held)) for name, held in files.items()}
+        after = {name: after[name]._replace(shown=told) for name, told in shown.items()}
+        if files or before != after:
+            _write_list(folder, before | dict.fromkeys(files, _Digests()))
             for name, content in files.items():
                 _write(folder / name, content)
             for name in before.keys() - shown.keys():
                 if (folder / name).is_file() or (folder / name).is_symlink():
                     (folder / name).unlink()
-            _write_list(folder, shown)
+            _write_list(folder, after)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
 
 
-def _write_list(folder: Path, names: Mapping[str, str]) -> None:
+def _write_list(folder: Path, names: Mapping[str, _Digests]) -> None:
     _write(folder / LIST, json.dumps(names, indent=1, sort_keys=True).encode() + b"\n")
 
 

@@ -14,12 +14,14 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import BaseModel
 
+from robustbench_rec.data.source import is_of_system
 from robustbench_rec.errors import InputError
 
 UNSEALED = b'"checksum": ""'
@@ -100,7 +102,10 @@ def contents(path: Path) -> bytes:
 
 def _refuse_other(path: Path) -> None:
     """Raise OSError where something else than a file stands; a named pipe would be waited for."""
-    if path.exists() and not path.is_file():
+    if not path.exists():
+        return
+    held = path.stat()
+    if not S_ISREG(held.st_mode) or (not held.st_size and is_of_system(path)):
         raise OSError(errno.EINVAL, "it is no file")
 
 

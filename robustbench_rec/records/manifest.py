@@ -202,6 +202,26 @@ class BelowRandom(Kept):
     random: float
 
 
+class LeftOut(Kept):
+    """Users of a data set who were not trained on: a perturbation left them no negative.
+
+    Attributes:
+        dataset: its label.
+        perturbation, level: of the cell with most of them.
+        users: how many there are in it.
+        named: original ids of some.
+        cells: with such users, of all perturbations.
+
+    """
+
+    dataset: str
+    perturbation: str
+    level: float
+    users: int
+    named: tuple[str, ...]
+    cells: int
+
+
 class Summary(Kept):
     """How a run stands.
 
@@ -216,6 +236,7 @@ class Summary(Kept):
         unreached: levels that were not achieved.
         few_users: cells whose test has fewer than `record.FEW_USERS` users in effect.
         below_random: losses that end below the random floor.
+        left_out: users who were not trained on under a perturbation, by data set.
         not_applicable: (loss, perturbation) of those without cells, as in the manifest.
         computed: finished cells, by the versions that computed them; none where tables of old are
             all that is left.
@@ -237,3 +258,4 @@ class Summary(Kept):
     below_random: tuple[BelowRandom, ...]
     not_applicable: tuple[tuple[str, str], ...]
     computed: tuple[Computed, ...]
+    left_out: tuple[LeftOut, ...] = ()

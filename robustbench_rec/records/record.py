@@ -6,11 +6,11 @@ import functools
 import platform
 import sysconfig
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
@@ -29,6 +29,8 @@ REACHED = 0.8
 """A level counts as reached where at least this share of it was achieved."""
 FEW_USERS = 200
 """Below so many effective test users a value says little."""
+LEFT_OUT_NAMED = 3
+"""Users left out of training whom a record names."""
 FLAGS = {
     "capped": "best within the last tenth of the epochs allowed",
     "not_reached": f"less than {REACHED:.0%} of the level was achieved",
@@ -66,6 +68,7 @@ class _Outcome(Kept):
     """What is kept of any training.
 
     Attributes:
+        kind: of what it is kept.
         checksum: of the file, this line left empty; see `run_folder`.
         id: of the cell, or of the trial.
         status: "done" or "failed".
@@ -85,6 +88,8 @@ class _Outcome(Kept):
         versions: of what computed it. They say where it comes from, and are in no id.
 
     """
+
+    kind: ClassVar[str]
 
     checksum: str = ""
     id: str
@@ -126,6 +131,30 @@ class _Outcome(Kept):
         """Record why it failed."""
         return cls.of(cell, "failed", **_reason(error))
 
+    def refuse_unless_of(self, cell: Cell) -> None:
+        """Raise ValueError where what is kept is not of a cell, or of the cell of a trial.
+
+        It was changed, or put where another was.
+        """
+        wanted = {**self._named(cell), **_described(cell)}
+        self._refuse_unlike({key: wanted[key] for key in wanted if key not in self._open(cell)})
+
+    def _refuse_unlike(self, wanted: Mapping[str, Any]) -> None:
+        """Raise ValueError where a field is not what it is to be."""
+        for key, value in wanted.items():
+            held = getattr(self, key)
+            found = held.model_dump() if isinstance(held, Kept) else held
+            if found != value:
+                raise ValueError(f"its {key} is {found!r}, that of its {self.kind} {value!r}")
+
+    @classmethod
+    def _open(cls, cell: Cell) -> frozenset[str]:
+        """Return what may differ among records of one cell.
+
+        What its study did is in the id, and not compared: it may not be known yet.
+        """
+        return frozenset({"versions", "tuned"})
+
     @classmethod
     def _named(cls, cell: Cell) -> dict[str, Any]:
         """Return what names it."""
@@ -143,7 +172,9 @@ class Record(_Outcome):
         metrics: metric@k, the mean over the users with a test item, by their weights where the test
             is weighted; coverage, gini and popularity are of all lists together.
         metric_code: name of each metric, without its k -> digest of its code; not in the id.
-        users: how many were evaluated, and how many there are.
+        users: how many were evaluated, and how many there are; under "left_out", how many were not
+            trained on as the perturbation left them no negative, where there are such.
+        left_out: original ids of the first `LEFT_OUT_NAMED` of these.
         realised: what the perturbation achieved; the first entry is the severity, in the unit of
             the level.
         drawn: what its replicate drew anew: the split, validation alone, where the test is given or
@@ -154,8 +185,11 @@ class Record(_Outcome):
             `training.diagnostics.DIAGNOSTICS`.
         diagnostics_history: (epoch, diagnostics) of each evaluation.
         per_user_bytes: size of the file of per-user metrics beside it; 0 where there is none.
+        has_lists: whether the lists of its training were kept.
 
     """
+
+    kind: ClassVar[str] = "cell"
 
     fit_id: str
     tuned: dict[str, Any] = Field(default_factory=dict)
@@ -163,11 +197,13 @@ class Record(_Outcome):
     metric_code: dict[str, str] = Field(default_factory=dict)
     users: dict[str, int] = Field(default_factory=dict)
     realised: dict[str, float] = Field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     drawn: Drawn = "training"
     capped: bool = False
     diagnostics: dict[str, float] = Field(default_factory=dict)
     diagnostics_history: tuple[tuple[int, dict[str, float]], ...] = ()
     per_user_bytes: int = 0
+    has_lists: bool = False
 
     @property
     def severity(self) -> float | None:
@@ -185,23 +221,11 @@ class Record(_Outcome):
         }
         return tuple(name for name, marked in marks.items() if marked)
 
-    def refuse_unless_of(self, cell: Cell | PlannedCell) -> None:
-        """Raise ValueError where what is kept is not of a cell, or of what a manifest says of it.
-
-        It was changed, or put where another was. What its study did is in the id, and not compared:
-        it may not be known yet.
-        """
-        if isinstance(cell, PlannedCell):
-            parts: dict[str, Any] = {"replicate": cell.replicate}
-            if self.perturbation.level != cell.level:
-                raise ValueError(f"its level is {self.perturbation.level:g}, not {cell.level:g}")
-        else:
-            parts = {**self._named(cell), **_described(cell)}
-        for key, wanted in parts.items():
-            held = getattr(self, key)
-            found = held.model_dump() if isinstance(held, Kept) else held
-            if key not in ("versions", "tuned") and found != wanted:
-                raise ValueError(f"its {key} is {found!r}, that of its cell {wanted!r}")
+    def refuse_unless_as_planned(self, cell: PlannedCell) -> None:
+        """Raise ValueError where what is kept is not of what a manifest says of its cell."""
+        if self.perturbation.level != cell.level:
+            raise ValueError(f"its level is {self.perturbation.level:g}, not {cell.level:g}")
+        self._refuse_unlike({"replicate": cell.replicate})
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -230,6 +254,8 @@ class Trial(_Outcome):
 
     """
 
+    kind: ClassVar[str] = "trial"
+
     validation: float | None = None
 
     @model_validator(mode="after")
@@ -238,6 +264,11 @@ class Trial(_Outcome):
         if self.status == "done" and self.validation is None:
             raise ValueError("it has no validation")
         return self
+
+    @classmethod
+    def _open(cls, cell: Cell) -> frozenset[str]:
+        """Return what may differ: the clean training is one trial, whatever its level 0 is of."""
+        return super()._open(cell) | ({"perturbation"} if cell.trains_clean else set())
 
     @classmethod
     def _named(cls, cell: Cell) -> dict[str, Any]:

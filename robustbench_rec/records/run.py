@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -19,6 +20,7 @@ from robustbench_rec.records.manifest import (
     BelowRandom,
     Capped,
     Computed,
+    LeftOut,
     PlannedCell,
     StudyState,
     Summary,
@@ -211,7 +213,7 @@ class Run:
         if not self._of_records:
             return self._as_written("tuning.csv", frames.read_trials_table(self.folder))
         put = [trial.id for study in self.studies for trial in study.trials]
-        held = self._folder.read_trials(put, self._events, of_today=False)
+        held = self._folder.read_trials(dict.fromkeys(put), self._events)
         return frames.trials_frame(self.studies, held)
 
     @cached_property
@@ -244,6 +246,7 @@ class Run:
             parts=manifest.parts,
             not_applicable=manifest.not_applicable,
             computed=self.computed,
+            left_out=tuple(self._left_out()),
             **self._told_of_cells(),
         )
 
@@ -254,6 +257,24 @@ class Run:
 
     def _seconds(self) -> float:
         return sum({record.fit_id: record.seconds["fit"] for record in self._done}.values())
+
+    def _left_out(self) -> Iterator[LeftOut]:
+        by_dataset: dict[str, list[Record]] = {}
+        for record in self._done:
+            if record.left_out:
+                dataset = self.manifest.cells[record.id].dataset
+                by_dataset.setdefault(dataset, []).append(record)
+        for dataset, held in by_dataset.items():
+            most = max(held, key=lambda record: record.users["left_out"])
+            cell = self.manifest.cells[most.id]
+            yield LeftOut(
+                dataset=dataset,
+                perturbation=cell.perturbation,
+                level=cell.level,
+                users=most.users["left_out"],
+                named=most.left_out,
+                cells=len(held),
+            )
 
     def _told_of_cells(self) -> dict[str, Any]:
         """Return what is to be told of finished cells before anybody concludes from them."""

@@ -19,6 +19,7 @@ manifest holds digests of the tables and of the records that they were made of.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -133,6 +134,21 @@ class RunFolder:
             "give another folder with --out, or --force"
         )
 
+    def refuse_unwritable(self) -> None:
+        """Raise InputError where `locked` could make or write no files; make none."""
+        for place in (self.folder, self.cells, self.started):
+            path = place.absolute()
+            there = next(one for one in (path, *path.parents) if os.path.lexists(one))
+            if not there.is_dir():
+                raise self._unwritable(os.strerror(errno.ENOTDIR))
+            if not os.access(there, os.W_OK | os.X_OK):
+                raise self._unwritable(os.strerror(errno.EACCES))
+
+    def _unwritable(self, reason: str) -> InputError:
+        return InputError(
+            f"{self.folder}: cannot be written ({reason}); give another folder with --out"
+        )
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for one run; the lock goes with its process, however that ends.
@@ -154,9 +170,7 @@ class RunFolder:
                 "wait for it, stop it, or give another folder with --out"
             ) from None
         except OSError as error:
-            raise InputError(
-                f"{self.folder}: cannot be written ({why(error)}); give another folder with --out"
-            ) from None
+            raise self._unwritable(why(error)) from None
         try:
             self.is_locked = True
             self._sweep()
@@ -176,7 +190,10 @@ class RunFolder:
                 leftover.unlink()
 
     def write(self, record: Record, per_user: Mapping[str, Any] | None = None) -> None:
-        """Keep one record, and its metrics of each user: `users` (U,), and (U,) a metric."""
+        """Keep one record, and its metrics of each user: `users` (U,), and (U,) a metric.
+
+        Lists of its training that are kept are written before.
+        """
         size = 0
         if per_user:
             size = write(self.cells / f"{record.id}.npz", zipped(per_user))
@@ -314,17 +331,28 @@ class RunFolder:
 
     def read_trials(
         self,
-        ids: Iterable[str],
+        cells: Mapping[str, Cell | None],
         events: Events,
         set_corrupt_aside: bool = False,
-        of_today: bool = True,
     ) -> dict[str, Trial]:
-        """Read the trials of `ids` that exist, as `read_records` does.
+        """Read the trials that exist, as `read_records` does.
 
-        Those `of_today` have a checksum; without one they are corrupt.
+        Args:
+            cells: id of a trial -> the cell whose training it is; None where that is not known, as
+                in a run of old, whose trials may have no checksum either.
+            events: as in `read_records`.
+            set_corrupt_aside: as in `read_records`.
+
         """
-        read = partial(_whole, Trial, of_today=of_today)
-        return self._read(self.tuning, ids, read, "its trial", events, set_corrupt_aside)
+
+        def read(path: Path) -> Trial:
+            cell = cells[path.stem]
+            trial = _whole(Trial, path, of_today=cell is not None)
+            if cell is not None:
+                trial.refuse_unless_of(cell)
+            return trial
+
+        return self._read(self.tuning, cells, read, "its trial", events, set_corrupt_aside)
 
     def read_studies(
         self,
@@ -333,7 +361,10 @@ class RunFolder:
         set_corrupt_aside: bool = False,
         of_today: bool = True,
     ) -> dict[str, StudyOutcome]:
-        """Read the studies of `ids` that were begun, as `read_trials` does."""
+        """Read the studies of `ids` that were begun, as `read_records` does.
+
+        Those `of_today` have a checksum; without one they are corrupt.
+        """
         read = partial(_whole, StudyOutcome, of_today=of_today)
         return self._read(self.tuning, ids, read, "its study", events, set_corrupt_aside)
 
@@ -364,13 +395,19 @@ class RunFolder:
 
     def _record(self, path: Path, cell: Cell | PlannedCell) -> Record:
         record = _whole(Record, path, of_today=isinstance(cell, Cell))
-        record.refuse_unless_of(cell)
+        if isinstance(cell, Cell):
+            record.refuse_unless_of(cell)
+        else:
+            record.refuse_unless_as_planned(cell)
         beside = path.with_suffix(".npz")
         wanted = record.per_user_bytes
         if wanted and _size(beside) != wanted:
             raise ValueError(f"{beside.name} beside it is missing or not whole")
         if wanted and isinstance(cell, Cell):
             _refuse_damaged(beside, record)
+        lists = self.lists / f"{record.fit_id}.npz"
+        if record.has_lists and not os.path.lexists(lists):
+            raise ValueError(f"lists/{lists.name} of its training is missing")
         return record
 
     def _set_aside(self, path: Path) -> str:

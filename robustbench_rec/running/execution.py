@@ -21,7 +21,7 @@ from robustbench_rec.evaluation.ranking import Ranking, evaluate
 from robustbench_rec.experiment.cell import Cell, Drawn
 from robustbench_rec.interactions import Split
 from robustbench_rec.records.lists import LENGTH, Lists
-from robustbench_rec.records.record import Record, Trial
+from robustbench_rec.records.record import LEFT_OUT_NAMED, Record, Trial
 from robustbench_rec.records.users import WEIGHT
 from robustbench_rec.running.compute import COMPUTE, Compute, peak_memory
 from robustbench_rec.running.trained_on import TrainedOn, trained_on
@@ -196,12 +196,15 @@ def _tested(
     ranking, evaluating = _timed(evaluate, *what, made.test_weights)
     kept = _measured(done, compute)
     kept["seconds"] |= {"perturbation": perturbing, "evaluation": evaluating}
+    left_out = _left_out(cell, clean, done.data.split)
+    n_left_out = {"left_out": left_out.size} if left_out.size else {}
     record = Record.of(
         cell,
         "done",
         metrics=ranking.means,
         metric_code=dict(metrics),
-        users={"evaluated": int(ranking.users.size), "all": clean.n_users},
+        users={"evaluated": int(ranking.users.size), "all": clean.n_users} | n_left_out,
+        left_out=tuple(str(user) for user in left_out[:LEFT_OUT_NAMED]),
         realised=_realised(cell.perturbation, done.data.met, made),
         drawn=_drawn(cell, done.redraws_test),
         capped=len(model.history) > 1 and model.best_epoch > (1 - LAST) * cell.training.epochs,
@@ -210,6 +213,15 @@ def _tested(
         **kept,
     )
     return record, _beside(ranking, clean, made)
+
+
+def _left_out(cell: Cell, clean: Split, split: Split) -> NDArray[Any]:
+    """Return the original ids (n,) of users whom the perturbation left no negative to train on."""
+    if not cell.backbone.learns:
+        return np.empty(0, dtype=np.int64)
+    full, before = (one.train.user_counts == one.n_items for one in (split, clean))
+    users = np.flatnonzero(full & ~before)
+    return users if clean.user_ids is None else clean.user_ids[users]
 
 
 def _drawn(cell: Cell, redraws_test: bool) -> Drawn:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from robustbench_rec.components.overheard import overheard
 from robustbench_rec.components.registry import load_plugins
 from robustbench_rec.errors import InputError
 from robustbench_rec.processes import plain_output, same_folder
@@ -30,6 +31,7 @@ class Job:
 
     Attributes:
         id: of the training.
+        title: its name for a person.
         function, args: what a worker calls; it marks the training as in flight, see `in_flight`.
         epochs: how many it may take.
         cost: what it may cost, in the unit of `Status.costs`.
@@ -37,6 +39,7 @@ class Job:
     """
 
     id: str
+    title: str
     function: Callable[..., Any]
     args: tuple[Any, ...]
     epochs: int
@@ -140,6 +143,7 @@ class Pool:
         self.left: dict[str, Job] = {}
         self.waiting: deque[Job] = deque()
         self.deaths: Counter[str] = Counter()
+        self.told: set[str] = set()
         self.unexplained = 0
 
     def add(self, job: Job) -> None:
@@ -165,13 +169,22 @@ class Pool:
         while futures or self.waiting:
             while self.waiting and len(futures) < 2 * workers:
                 job = self.waiting.popleft()
-                futures[self.engine.submit(job.function, *job.args)] = job
+                futures[self.engine.submit(_overheard, job.function, *job.args)] = job
             ended, _ = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in ended:
-                self._end(futures.pop(future), future.result())
+                result, lines = future.result()
+                self._tell(futures[future], lines)
+                self._end(futures.pop(future), result)
             self.status.running = min(workers, len(futures) + len(self.waiting))
             self._look_inside()
             self.events.progress(self.status)
+
+    def _tell(self, job: Job, lines: Iterable[str]) -> None:
+        """Tell what a job warned of, unless another did so before."""
+        for line in lines:
+            if line not in self.told:
+                self.told.add(line)
+                self.events.warning(f"{job.title}: {line}")
 
     def _look_inside(self) -> None:
         """Take up how far the running jobs are."""
@@ -201,6 +214,13 @@ class Pool:
                 self._end(self.left[id], self.give_up(self.left[id], error))
 
 
+def _overheard(function: Callable[..., Any], *args: Any) -> tuple[Any, tuple[str, ...]]:
+    """Call a function in a worker, and return what it returns and what it warned of."""
+    with overheard() as lines:
+        result = function(*args)
+    return result, lines.told()
+
+
 @contextmanager
 def in_flight(folder: str, training: str, plugins: Iterable[str]) -> Iterator[RunFolder]:
     """Frame what a worker does for one training: marked while it runs, with plugins at hand.
@@ -219,7 +239,8 @@ def in_flight(folder: str, training: str, plugins: Iterable[str]) -> Iterator[Ru
     """
     held = RunFolder(Path(folder))
     held.mark_started(training)
-    load_plugins(plugins)
+    with overheard():  # who planned the run was told
+        load_plugins(plugins)
     with same_folder(), plain_output():
         yield held
     held.mark_ended(training)

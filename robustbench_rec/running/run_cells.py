@@ -68,7 +68,7 @@ class _Cells:
             where = (str(place.folder.folder.absolute()), str(place.data_dir.absolute()))
             args = (*where, training, plain, place.plugins, place.compute, self.plan.metrics)
             epochs, cost = cells[0].training.epochs, self.plan.costs[training]
-            yield Job(training, run_training, args, epochs, cost)
+            yield Job(training, self.titles[cells[0].id], run_training, args, epochs, cost)
 
     def take_up(self, job: Job, outcomes: Outcomes) -> None:
         """Count what a worker ran."""
@@ -118,6 +118,7 @@ def run_training(
         for record, beside in train_and_test(rebuilt, *how):
             if beside is not None and beside.lists is not None:
                 results.write_lists(training, beside.lists)
+                record = record.model_copy(update={"has_lists": True})
             results.write(record, {"users": beside.users, **beside.per_user} if beside else None)
             outcomes.append((record.id, record.status, record.error))
     return outcomes

@@ -119,7 +119,7 @@ class _Trials:
 
     def _advance(self, course: _Course) -> None:
         """Tell a course what is known, keep how it stands, and put what it waits for."""
-        while known := self._known(course.open):
+        while known := self._known(course):
             for trial in known:
                 course.tell(trial)
         self.place.folder.write_tuning(course.outcome())
@@ -129,19 +129,21 @@ class _Trials:
                 self.cells[id] = course.study.trial(settings)
             self.pool.add(self._job(id))
 
-    def _known(self, ids: Iterable[str]) -> list[Trial]:
-        """Return the records of the trials that have one, each looked for on disk once."""
-        fresh = set(ids) - self.looked_for
-        self.looked_for |= fresh
+    def _known(self, course: _Course) -> list[Trial]:
+        """Return the records of open trials that have one, each looked for on disk once."""
+        fresh = {
+            id: course.study.trial(course.open[id]) for id in course.open.keys() - self.looked_for
+        }
+        self.looked_for |= fresh.keys()
         held = self.place.folder.read_trials(fresh, self.place.events, set_corrupt_aside=True)
         self.answered |= {id: trial for id, trial in held.items() if not trial.may_pass}
-        return [self.answered[id] for id in ids if id in self.answered]
+        return [self.answered[id] for id in course.open if id in self.answered]
 
     def _job(self, id: str) -> Job:
         place, cell = self.place, self.cells[id]
         where = (str(place.folder.folder.absolute()), str(place.data_dir.absolute()))
         args = (*where, id, cell.to_plain(), place.plugins, place.compute)
-        return Job(id, run_one, args, cell.training.epochs, 1.0)
+        return Job(id, self.titles[id], run_one, args, cell.training.epochs, 1.0)
 
     def _count(self) -> None:
         put = self.answered.keys() | self.cells.keys()

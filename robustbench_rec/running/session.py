@@ -142,8 +142,9 @@ class Session:
         return make_plan(*what, self.only, self.force, self.events, retry)
 
     def rehearse(self) -> None:
-        """Tell the plan, and whether the data fit; run nothing."""
+        """Tell the plan, and whether the data and the folder fit; run and write nothing."""
         self._refuse_to_replace()
+        self.folder.refuse_unwritable()
         self._checked_plan()
 
     def run(self) -> Run:

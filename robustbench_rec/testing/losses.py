@@ -116,12 +116,12 @@ class LossContract:
             if at := first_where(by_pos <= 0):
                 raise AssertionError(
                     f"{where} a higher score of the positive raises the loss: "
-                    f"slope {by_pos[at]:.3g} in row {at[0]}"
+                    f"slope {float(by_pos[at]):.3g} in row {at[0]}"
                 )
             if at := first_where(by_neg >= 0):
                 raise AssertionError(
                     f"{where} a higher score of a negative lowers the loss: "
-                    f"slope {by_neg[at]:.3g} in row {at[0]}, slot {at[1]}"
+                    f"slope {float(by_neg[at]):.3g} in row {at[0]}, slot {at[1]}"
                 )
             require(by_pos.min() < 0, f"{where} no positive is pulled up: all slopes are 0")
             require(by_neg.max() > 0, f"{where} no negative is pushed down: all slopes are 0")
@@ -147,11 +147,10 @@ class LossContract:
             got = form.loss.of_scores(single, form.own(torch.arange(4)))
             scores = single.detach().double().requires_grad_()
             expected = objective(batch_of(scores[:, 0], scores[:, 1:], torch.arange(4)))
-            away = float((got.double() - expected).abs())
+            mine, called = float(got.detach()), float(expected.detach())
             require(
-                away <= CLOSE * (1 + float(expected.abs())),
-                f"with {_negatives(neg)} its value is {float(got):.7g}, "
-                f"that of its call {float(expected):.7g}",
+                abs(mine - called) <= CLOSE * (1 + abs(called)),
+                f"with {_negatives(neg)} its value is {mine:.7g}, that of its call {called:.7g}",
             )
             slopes = torch.autograd.grad(got, [single, *learned])
             derivatives = torch.autograd.grad(expected, [scores, *learned])
@@ -171,7 +170,7 @@ class LossContract:
         once = batch_of(pos, neg, torch.arange(4))
         parts = ("pos", "neg", "users", "items", "negatives", "user_vectors", "item_vectors")
         doubled: dict[str, Any] = {part: torch.cat([getattr(once, part)] * 2) for part in parts}
-        one, two = float(objective(once)), float(objective(replace(once, **doubled)))
+        one, two = (float(objective(held).detach()) for held in (once, replace(once, **doubled)))
         require(
             np.isclose(one, two, rtol=1e-5, atol=1e-8),
             f"of 4 rows it is {one:.6g}, of each of them twice {two:.6g}; is it a sum?",
@@ -209,7 +208,7 @@ def _kind(value: object) -> str:
 def _require_finite(found: tuple[Tensor, Tensor, Tensor], where: str) -> None:
     """Raise AssertionError where a loss or its derivatives are not finite."""
     value, by_pos, by_neg = found
-    require(value.isfinite(), f"{where}: the loss is {float(value)}")
+    require(value.isfinite(), f"{where}: the loss is {float(value.detach())}")
     for slopes, name in ((by_pos, "positive"), (by_neg, "negative")):
         if (at := first_where(slopes.isfinite())) is not None:
             raise AssertionError(

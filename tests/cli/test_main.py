@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -183,6 +184,8 @@ def test_data_list_tells_where_it_looked_and_how_to_get_what_is_missing(tmp_path
     rows = {line.split()[0]: line for line in text.splitlines()[1:]}
     assert set(DATASETS) | {"mine"} == set(rows)
     assert "run `robustbench-rec data fetch movielens-100k`" in rows["movielens-100k"]
+    assert rows["synthetic"].split()[1:7] == ["600", "users", "400", "items", "14,519", "pairs"]
+    assert rows["mine"].split()[1:4] == ["-", "-", "-"]
     assert str(Path("d") / "mine.csv") in rows["mine"]
     assert "a data set of your own: log mine.csv" in rows["mine"]
     listed = {row["name"]: row for row in json.loads(told("data", "list", "--json"))}
@@ -569,7 +572,8 @@ def _ranks_tiny(kept):
     assert line.startswith("perturbation 'hidden' was not run; did you mean 'hidden_positives'?")
 
 
-SILENT = {"capped": (), "unreached": (), "few_users": 0, "below_random": (), "not_applicable": ()}
+SILENT = dict.fromkeys(("capped", "unreached", "below_random", "not_applicable", "left_out"), ())
+SILENT |= {"few_users": 0}
 
 
 def cautions(capsys, **told) -> tuple[list[str], list[str]]:
@@ -731,6 +735,31 @@ def test_only_takes_what_the_suite_has(tiny, only, says):
     assert refused("run", tiny, "--dry-run", "--only", only).startswith(says)
 
 
+@pytest.mark.parametrize("out", ["file", "file/below/it", "holds-a-file", "link", "n" * 300])
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_a_folder_that_cannot_be_is_refused_with_a_dry_run_too(tmp_path, tiny, out, dry):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere/at/all")
+    (tmp_path / "holds-a-file").mkdir()
+    (tmp_path / "holds-a-file" / "cells").write_text("mine")
+    before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+    line = refused("run", tiny, "--out", out, *dry)
+    assert line.startswith(f"{out}")
+    assert "give another folder with --out" in line
+    assert before == {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+
+def test_a_dry_run_refuses_a_folder_that_may_not_be_written(tmp_path, tiny, monkeypatch):
+    (tmp_path / "theirs").mkdir()
+    access = os.access
+    theirs = {tmp_path / "theirs"}
+    monkeypatch.setattr(os, "access", lambda path, mode: path not in theirs and access(path, mode))
+    for out in ("theirs", "theirs/new", "theirs/new/deep"):
+        line = refused("run", tiny, "--dry-run", "--out", out)
+        assert line.startswith(f"{out}: cannot be written (Permission denied); give another folder")
+    assert not list((tmp_path / "theirs").iterdir())
+
+
 def test_dry_run_says_what_would_be_run_and_writes_nothing(tmp_path, tiny, four_cores):
     before = everything_in(tmp_path)
     text = told("run", tiny, "--dry-run", "--jobs", 3)
@@ -868,6 +897,38 @@ def test_run_into_a_folder_that_cannot_be_written_tells_how_to_choose_another(tm
 def test_dry_run_below_a_file_does_not_speak_of_corrupt_records(tmp_path, tiny):
     (tmp_path / "file").write_text("in the way")
     assert "corrupt" not in call("run", tiny, "--out", "file/below", "--dry-run").stderr
+
+
+@pytest.mark.parametrize("name", ["s" * 5000, "s\x1b[2J\x07\ns", "s\u202e\u200bs"])
+def test_status_prints_what_a_manifest_holds_as_one_line_of_text(tmp_path, name):
+    held = RunFolder(tmp_path / "odd")
+    part = {"command": name, "started": name, "versions": {}, "platform": name, "protocol": ()}
+    part |= {"suite_text": "", "cells": ("a1",)}
+    labels = dict.fromkeys(("dataset", "backbone", "loss", "perturbation"), name)
+    cells = {"a1": runs.cell() | labels}
+    study = labels | {"level": 0.0, "budget": 2}
+    held.cells.mkdir(parents=True)
+    held.write_manifest(
+        runs.manifest(
+            suite=name,
+            parts=[part],
+            cells=cells,
+            studies={"b1": study},
+            not_applicable=[(name, name)],
+        )
+    )
+    held.write(runs.record("a1", status="failed", error=name))
+    lines = told("status", "odd").splitlines()
+    assert [line.split(" ")[0] for line in lines] == [
+        "suite",
+        "a",
+        "of",
+        "failed:",
+        "tuning",
+        "not",
+    ]
+    assert all(line.isprintable() and len(line) < 1100 for line in lines)
+    assert lines[0].endswith(": 0 of 1 cells done, 1 failed, 0 left, 0 s of training")
 
 
 @pytest.mark.parametrize("command", ["status", "figures", "compare"])

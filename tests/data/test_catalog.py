@@ -8,7 +8,13 @@ import pytest
 
 from robustbench_rec import DATASETS, InputError, spec
 from robustbench_rec.components.settings import plain
-from robustbench_rec.data.catalog import FileDataset, default_data_dir, inventory, resolve
+from robustbench_rec.data.catalog import (
+    KNOWN_SIZES,
+    FileDataset,
+    default_data_dir,
+    inventory,
+    resolve,
+)
 from robustbench_rec.data.preparation import load
 
 LOG = "user,item,rating\n" + "".join(f"{u},{i},{1 + u % 5}\n" for u in range(12) for i in range(11))
@@ -201,6 +207,16 @@ def test_the_inventory_lists_known_present_and_own(data_dir):
     assert len(inventory(data_dir / "nowhere")) == len(DATASETS)
 
 
+def test_a_data_folder_that_cannot_be_read_holds_nothing(data_dir, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert len(inventory(data_dir)) == len(DATASETS)
+    with pytest.raises(InputError, match="no data set named 'nothing'"):
+        resolve({"name": "nothing"}, data_dir, data_dir)
+
+
 def test_the_data_folder_is_named_by_the_environment(monkeypatch):
     monkeypatch.setenv("ROBUSTBENCH_REC_DATA", "somewhere")
     assert default_data_dir() == Path("somewhere")
@@ -208,22 +224,42 @@ def test_the_data_folder_is_named_by_the_environment(monkeypatch):
     assert "robustbench-rec" in str(default_data_dir())
 
 
+def test_known_sizes_are_listed_and_others_left_open(data_dir):
+    rows = {row.name: row for row in inventory(data_dir)}
+    assert {name for name, row in rows.items() if row.pairs is None} == {"mine"}
+    world = load(DATASETS["synthetic"](), data_dir, seed=3)
+    pairs = len(world.seen) + len(world.valid) + len(world.test)
+    assert (world.n_users, world.n_items, pairs) == KNOWN_SIZES["synthetic"]
+
+
+@pytest.mark.parametrize("name", ["MINE.CSV", "mine.CSV.GZ", "mine.Zip"])
+def test_an_ending_in_upper_case_is_found_and_listed(data_dir, name):
+    packed = {".GZ": gzip.compress(CSV.encode())}
+    path = data_dir / name.replace("MINE", "other").replace("mine", "other")
+    if path.suffix == ".Zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("log.CSV", CSV)
+    else:
+        path.write_bytes(packed.get(path.suffix, CSV.encode()))
+    assert resolve({"name": "other"}, data_dir, data_dir).read(data_dir).train.users.size == 4
+    assert {row.name: row for row in inventory(data_dir)}["other"].present == path
+
+
 @pytest.mark.parametrize(
-    ("name", "users", "items", "train", "test"),
+    ("name", "train", "test"),
     [
-        ("movielens-100k", 939, 1016, 63944, 16449),
-        ("movielens-1m", 6033, 3123, 665133, 169316),
-        ("amazon2014-beauty", 1237, 719, None, None),
-        ("amazon2014-health", 1974, 1200, None, None),
-        ("amazon2014-electronic", 13455, 8360, 182398, 52123),
-        ("amazon2014-electronic-popularity", 13455, 8360, 187616, 46905),
+        ("movielens-100k", 63944, 16449),
+        ("movielens-1m", 665133, 169316),
+        ("amazon2014-beauty", 20101, 5635),
+        ("amazon2014-health", 37784, 10405),
+        ("amazon2014-electronic", 182398, 52123),
+        ("amazon2014-electronic-popularity", 187616, 46905),
     ],
 )
-def test_published_sizes(real_data, name, users, items, train, test):
+def test_published_sizes(real_data, name, train, test):
     dataset = DATASETS[name]()
     if dataset.find(real_data) is None:
         pytest.skip(f"{name} is not in ROBUSTBENCH_REC_DATA")
     split = load(dataset, real_data, seed=0)
-    assert (split.n_users, split.n_items) == (users, items)
-    if train is not None:
-        assert (len(split.train) + len(split.valid), len(split.test)) == (train, test)
+    assert (len(split.train) + len(split.valid), len(split.test)) == (train, test)
+    assert (split.n_users, split.n_items, train + test) == KNOWN_SIZES[name]

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from robustbench_rec import InputError, Raw, Table, load_dataset
 from robustbench_rec.data.doubts import doubts, refuse_strangers
@@ -88,6 +90,12 @@ def log(users) -> Raw:
         (["U1", "u1", "U2", "u2"], "'U1' and 'u1'"),
         (["012", "12", "7"], "'012' and '12'"),
         (["12", "12.0", "7"], "'12' and '12.0'"),
+        (["12", "+12", "7"], "'+12' and '12'"),
+        (["12", "12e0", "7"], "'12' and '12e0'"),
+        (["12", "1_2", "7"], "'12' and '1_2'"),
+        (["12", "\uff11\uff12", "7"], "'12' and '\uff11\uff12'"),
+        (["9" * 40, f"{'9' * 40}.0", "7"], f"'{'9' * 40}' and '{'9' * 40}.0'"),
+        (["9" * 40, "9" * 39 + "8", "nan", "inf", "1e999999999", "e5", "+", "_"], ""),
         (["e\u0301", "\xe9"], "'e\u0301' and '\xe9'"),
         (["U1", "U2", "12", "120", "1.0.0", "é", "e"], ""),
         ([f"U{n}" for n in range(50)] + ["u1"], ""),
@@ -97,6 +105,48 @@ def test_ids_of_one_log_that_look_alike_are_told_of_where_they_are_many(users, t
     lines = list(doubts(log(users)))
     assert bool(lines) == bool(told)
     assert all(line.endswith(f"such as {told}; are they one?") for line in lines)
+
+
+OTHER_DIGITS = ["\u0660", "\u0966", "\uff10"]  # Arabic, Devanagari, full width
+
+
+@st.composite
+def spellings(draw) -> tuple[str, str]:
+    """Draw a whole number, and another way to write it, or two that follow each other."""
+    number = draw(st.integers(0, 10**20))
+    text = str(number)
+
+    def in_other_digits(zero: str) -> str:
+        return "".join(chr(ord(zero) + int(digit)) for digit in text)
+
+    ways = [
+        f"+{text}",
+        "0" * draw(st.integers(1, 3)) + text,
+        f"{text}." + "0" * draw(st.integers(0, 3)),
+        f"{text}e0",
+        f"{text}E+00",
+        f"{text[0]}.{text[1:] or 0}e{len(text) - 1}",
+        f"{number}0e-1",
+        in_other_digits(draw(st.sampled_from(OTHER_DIGITS))),
+        *([f"{text[:1]}_{text[1:]}"] if text[1:] else []),
+    ]
+    way = draw(st.sampled_from(ways))
+    return text, draw(st.sampled_from([way, f"+{way}"])) if way[0].isdecimal() else way
+
+
+@given(spellings())
+def test_a_number_in_any_other_form_is_told_of(pair):
+    (line,) = doubts(log(list(pair)))
+    assert all(repr(id) in line for id in pair)
+    train, test = (log([id]).train for id in pair)
+    with pytest.raises(InputError, match=r"none of its 1 users") as caught:
+        refuse_strangers(Raw(train, test=test))
+    assert f"such as {pair[1]!r}, while that has {pair[0]!r}" in str(caught.value)
+
+
+@given(st.lists(st.integers(0, 10**30), min_size=2, max_size=9, unique=True), st.sampled_from("+_"))
+def test_different_numbers_are_not_told_of(numbers, odd):
+    assert not list(doubts(log([*map(str, numbers), f"{odd}x"])))
 
 
 def test_numbers_raise_no_doubt():

@@ -11,18 +11,22 @@ import sys
 import tarfile
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
+from readings import ALL_NEEDED, PLAIN, pairs, read_all, write
 
-from robustbench_rec import InputError, Table
+from robustbench_rec import InputError
 from robustbench_rec.data import tables
-from robustbench_rec.data.columns import Columns, Reading
-from robustbench_rec.data.formats import files_of, look, parts, read
+from robustbench_rec.data.columns import Reading
+from robustbench_rec.data.formats import files_of, look, parts
 from robustbench_rec.data.source import Source
+from robustbench_rec.experiment.suite_file import load_suite
+from robustbench_rec.records.run import read_run
 
 PAIRS = {(1, 10), (1, 20), (2, 10), (3, 30)}
 
@@ -31,7 +35,8 @@ ONE_LOG = {
     "log.csv": "item_id,x,userId\n10,a,1\n20,b,1\n10,c,2\n30,d,3\n",
     "semicolons.csv": '"User";"Item"\n1;10\n1;20\n2;10\n3;30\n',
     "marked.csv": "\ufeffuser,item\r\n1,10\r\n1,20\r\n\r\n2,10\r\n3,30\r\n",
-    "u.data": "1\t10\t5\t881\n1\t20\t3\t882\n2\t10\t4\t883\n3\t30\t1\t884\n",
+    "u.data": "1\t10\t5\t881250949\n1\t20\t3\t881250950\n2\t10\t4\t881250951\n"
+    "3\t30\t1\t881250952\n",
     "ratings.dat": "1::10::5::881\n1::20::3::882\n2::10::4::883\n3::30::1::884\n",
     "ratings.csv": "userId,movieId,rating,timestamp\n1,10,5,881\n1,20,3,1\n2,10,4,1\n3,30,1,1\n",
     "log.inter": "timestamp:float\titem_id:token\tuser_id:token\n1\t10\t1\n1\t20\t1\n2\t10\t2\n"
@@ -40,32 +45,11 @@ ONE_LOG = {
 }
 
 
-def write(folder: Path, files: dict[str, str | bytes]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
-    return folder
-
-
 def packed(path: Path, files: dict[str, str]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
             archive.writestr(name, text)
     return path
-
-
-def pairs(table: Table) -> set:
-    return set(zip(table.users.tolist(), table.items.tolist(), strict=True))
-
-
-PLAIN = Reading()
-
-
-def read_all(path: Path, format="auto", how=PLAIN, **columns):
-    return read(Source(path), format, replace(how, columns=Columns(**columns)))
-
-
-ALL_NEEDED = Reading(needed=frozenset({"rating", "timestamp"}))
 
 
 @pytest.mark.parametrize("name", ONE_LOG)
@@ -218,7 +202,7 @@ BAD_LOGS = {
     "torn parquet": ("log.parquet", b"PAR1abc", r"log\.parquet: not a whole Parquet file"),
     "torn row": ("log.csv", "user,item\n1,2\n3", r"log\.csv, line 3: no item; expected a user and"),
     "torn quote": ("log.csv", 'user,item\n1,2\n"3,4\n', r"log\.csv: the table does not parse"),
-    "torn u.data": ("u.data", "1\t2\t3\t4\n1\t5\t3\n", r"u\.data, line 2: no timestamp"),
+    "torn u.data": ("u.data", "1\t2\t3\t881250949\n1\t5\t3\n", r"u\.data, line 2: no timestamp"),
     "torn dat": ("ratings.dat", "1::2::3::4\n1::5::\n", r"ratings\.dat, line 2: no rating"),
     "null": ("log.csv", "user,item\n1,2\n,3\n", r"log\.csv, line 3: no user"),
     "not UTF-8": (
@@ -282,7 +266,7 @@ BAD_LOGS = {
     ),
     "more fields in u.data": (
         "u.data",
-        "1\t2\t3\t4\n1\t5\t3\t4\t9",
+        "1\t2\t3\t881250949\n1\t5\t3\t881250949\t9",
         r"u\.data, line 2: 5 fields; expected at most 4, as on line 1$",
     ),
     "more fields in dat": (
@@ -459,11 +443,15 @@ def test_a_test_part_alone_is_no_log(tmp_path):
         parts(Source(tmp_path))
 
 
+MILLISECONDS = "1 10 500 881250949000\n1 20 3 881250950000\n2 10 0 881250951000\n"
+
 TRIPLES = {
     "spaces": "0 106 880000000\n0 114 880000061\n1 106 880000122\n",
     "tabs": "0\t106\t880000000\n0\t114\t880000061\n1\t106\t880000122\n",
     "ratings": "0 106 5\n0 114 4\n1 106 5\n",
     "halves": "0 106 4.5\n0 114 4\n1 106 5\n",
+    "lists of three items in parts": "0 1 2 3\n0 4 5 6\n1 1 2 3\n1 7 8 9\n",
+    "lists of large ids in parts": "0 1 2 900000000\n0 4 900000001 900000002\n1 1 3 900000000\n",
     "a list that goes on": "0 1 2 3 6\n1 2\n0 4 5\n",
 }
 
@@ -478,6 +466,24 @@ def test_one_interaction_a_line_is_not_taken_for_lists(tmp_path, case, names, fo
     with pytest.raises(InputError, match=says) as caught:
         read_all(path, format)
     assert "\n" not in str(caught.value)
+
+
+def test_a_rating_may_be_a_count_and_one_torn_line_does_not_make_lists(tmp_path):
+    table = read_all(write(tmp_path, {"log.txt": MILLISECONDS})).train
+    assert pairs(table) == {(1, 10), (1, 20), (2, 10)}
+    assert table.ratings.tolist() == [500, 3, 0]
+    write(tmp_path, {"log.txt": MILLISECONDS + "2 20 1\n"})
+    with pytest.raises(InputError, match=r"log\.txt, line 4: no timestamp"):
+        read_all(tmp_path, how=ALL_NEEDED)
+
+
+def test_doubtful_numbers_are_read_by_the_settings_that_the_message_names(tmp_path):
+    path = write(tmp_path, {"log.txt": "1 10 5 1998\n1 20 3 1999\n2 10 4 1998\n"})
+    with pytest.raises(InputError, match=r'set format = "movielens" .*for lists, put all items of'):
+        read_all(path)
+    assert read_all(path, "movielens").train.timestamps.tolist() == [1998, 1999, 1998]
+    write(tmp_path, {"log.txt": "1 10 5 1998 20 3 1999\n2 10 4 1998\n"})
+    assert len(read_all(path).train.items) == 9
 
 
 @pytest.mark.parametrize("mark", [" ", "\t"])
@@ -526,7 +532,7 @@ def test_times_in_the_place_of_ratings_are_refused(tmp_path):
         read_all(tmp_path / "u.data")
 
 
-@pytest.mark.parametrize("mark", ["\ufeff", "\u200b", "\x1b", "\x7f"])
+@pytest.mark.parametrize("mark", ["\u200b", "\x1b", "\x7f"])
 def test_ids_with_what_cannot_be_seen_are_refused(tmp_path, mark):
     write(tmp_path, {"log.csv": f"user_id,item_id\nu1,1\nu{mark}1,2\n"})
     says = rf"line 3: user id .* holds a character that cannot be seen, U\+{ord(mark):04X}; take"
@@ -664,6 +670,7 @@ PACK = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
+    ".lzma": partial(lzma.compress, format=lzma.FORMAT_ALONE),
     ".zst": lambda raw: pyarrow.compress(raw, codec="zstd", asbytes=True),
 }
 
@@ -939,3 +946,122 @@ def test_a_path_that_cannot_be_is_named(tmp_path, name):
         InputError, match=r"no such file or folder|cannot be read: File name too long"
     ):
         read_all(tmp_path / name)
+
+
+UPPER = {"log.CSV": "log.csv", "U.DATA": "u.data", "LOG.TXT": "log.txt", "log.Inter": "log.inter"}
+
+
+@pytest.mark.parametrize("name", UPPER)
+@pytest.mark.parametrize("ending", ["", ".GZ", ".Zst"])
+def test_endings_may_be_in_upper_case(tmp_path, name, ending):
+    content = ONE_LOG[UPPER[name]].encode()
+    content = PACK[ending.lower()](content) if ending else content
+    write(tmp_path / "a", {f"{name}{ending}": content})
+    for path in (tmp_path / "a", tmp_path / "a" / f"{name}{ending}"):
+        assert pairs(read_all(path).train) == PAIRS
+
+
+def test_parts_zips_and_parquet_may_have_endings_in_upper_case(tmp_path):
+    files = {"train.CSV": "user,item\n1,2\n", "test.CSV": "user,item\n1,3\n"}
+    for path in (write(tmp_path / "a", files), packed(tmp_path / "own.ZIP", files)):
+        assert pairs(read_all(path).test) == {(1, 3)}
+    frame = pd.DataFrame({"user": [1, 1, 2, 3], "item": [10, 20, 10, 30]})
+    write(tmp_path / "b", {"log.PARQUET": frame.to_parquet()})
+    assert pairs(read_all(tmp_path / "b").train) == PAIRS
+
+
+@pytest.mark.parametrize("packs", [[".gz", ".gz"], [".bz2", ".zst"], [".zst", ".gz", ".xz"]])
+def test_what_is_compressed_twice_is_unpacked_twice(tmp_path, packs):
+    content = ONE_LOG["log.csv"].encode()
+    for pack in packs:
+        content = PACK[pack](content)
+    name = f"log.csv{''.join(packs)}"
+    write(tmp_path / "a", {name: content})
+    for path in (tmp_path / "a", write(tmp_path / "b", {"log.csv": content})):
+        assert pairs(read_all(path).train) == PAIRS
+    assert pairs(read_all(packed(tmp_path / "c.zip", {name: content})).train) == PAIRS
+
+
+def test_what_is_compressed_without_end_is_refused(tmp_path):
+    content = ONE_LOG["log.csv"].encode()
+    for _ in range(4):
+        content = gzip.compress(content)
+    write(tmp_path, {"log.csv": content})
+    with pytest.raises(InputError, match=r"log\.csv is compressed more than 3 times; unpack it"):
+        read_all(tmp_path)
+
+
+def test_the_bound_holds_within_what_is_compressed_twice(tmp_path, monkeypatch):
+    content = gzip.compress(gzip.compress(b"user,item\n" + b"1,2\n" * 10**5))
+    write(tmp_path, {"log.csv.gz.gz": content})
+    monkeypatch.setenv("ROBUSTBENCH_REC_MOST_UNPACKED", "1e-4")
+    with pytest.raises(InputError, match=r"log\.csv\.gz\.gz unpacks to more than 0\.0001 GiB"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ONE_LOG)
+def test_text_of_two_bytes_a_character_is_named(tmp_path, coding, name):
+    content = ONE_LOG[name].removeprefix("\ufeff").encode(coding)
+    write(tmp_path / "a", {name: content})
+    write(tmp_path / "b", {f"{name}.gz": gzip.compress(content)})
+    for path in (tmp_path / "a", tmp_path / "b", packed(tmp_path / "c.zip", {name: content})):
+        with pytest.raises(InputError, match=r"is text of UTF-16 or UTF-32; save it as UTF-8$"):
+            read_all(path)
+
+
+@pytest.mark.parametrize(
+    ("magic", "kind"),
+    [(b"7z\xbc\xaf'\x1c", "7z"), (b"Rar!\x1a\x07", "rar"), (b'\x04"M\x18', "lz4")],
+)
+def test_what_is_packed_otherwise_is_named(tmp_path, magic, kind):
+    write(tmp_path, {"log.csv": magic + bytes(99)})
+    with pytest.raises(InputError, match=rf"log\.csv is packed by {kind}, which is not read; unp"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [
+        (["1970-W01-4", "1970-W01-5"], [0, 86400]),
+        (["1970W014", "1970-01-02"], [0, 86400]),
+        (["1970-W01-4T00:00:05Z", "1970-W01-4T01:00:00+01:00"], [5, 0]),
+    ],
+)
+def test_times_may_be_dates_by_week(tmp_path, times, seconds):
+    rows = "".join(f"1,{item},{time}\n" for item, time in enumerate(times))
+    write(tmp_path, {"log.csv": f"user,item,timestamp\n{rows}"})
+    assert read_all(tmp_path, how=ALL_NEEDED).train.timestamps.tolist() == seconds
+    write(tmp_path, {"log.csv": "user,item,timestamp\n1,2,1970-W54-1\n"})
+    with pytest.raises(InputError, match=r"timestamp '1970-W54-1' is not a number or a date as in"):
+        read_all(tmp_path, how=ALL_NEEDED)
+
+
+@pytest.mark.parametrize("text", ["1,10,5\n1,20,3\n", "1;10;5\n", "wer\twas\n1\t10\n"])
+def test_columns_in_a_text_file_are_refused_with_the_settings_that_read_them(tmp_path, text):
+    write(tmp_path, {"log.txt": text})
+    says = (
+        r'is no whole number; .*; for columns set format = "delimited", with user_column and item_'
+        r'column where .*, or header = false, user_column = "1" and item_column = "2"$'
+    )
+    with pytest.raises(InputError, match=says):
+        read_all(tmp_path)
+    if text[0] == "1":
+        how = replace(PLAIN, header=False)
+        found = read_all(tmp_path, "delimited", how, user="1", item="2").train
+    else:
+        found = read_all(tmp_path, "delimited", user="wer", item="was").train
+    assert (1, 10) in pairs(found)
+
+
+def test_a_file_of_the_system_is_refused_and_not_waited_for(tmp_path):
+    (tmp_path / "log.csv").symlink_to("/proc/kmsg")
+    for path in (tmp_path, tmp_path / "log.csv", Path("/proc/kmsg"), Path("/sys/kernel/notes")):
+        with pytest.raises(InputError, match=r"is a file of the system \(below /proc, /sys, /dev"):
+            read_all(path)
+    (tmp_path / "own.toml").symlink_to("/proc/kmsg")
+    with pytest.raises(InputError, match=r"own\.toml is a file of the system"):
+        load_suite(tmp_path / "own.toml")
+    (tmp_path / "manifest.json").symlink_to("/proc/kmsg")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_run(tmp_path)

@@ -94,6 +94,8 @@ PACKERS = [
     partial(gzip.compress, mtime=0),
     bz2.compress,
     lzma.compress,
+    partial(lzma.compress, format=lzma.FORMAT_ALONE),
+    lambda raw: gzip.compress(bz2.compress(raw), mtime=0),
     lambda raw: pyarrow.compress(raw, codec="zstd", asbytes=True),
 ]
 PACKED = st.builds(lambda pack, raw: pack(raw), st.sampled_from(PACKERS), PLAIN)
@@ -109,6 +111,8 @@ SUFFIXES = [
     ".data",
     ".txt.gz",
     ".csv.zst",
+    ".CSV",
+    ".txt.GZ.bz2",
     "",
 ]
 NAMES = st.builds(str.__add__, st.sampled_from(STEMS), st.sampled_from(SUFFIXES))

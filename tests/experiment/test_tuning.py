@@ -33,8 +33,10 @@ from robustbench_rec.experiment.search_space import (
 )
 from robustbench_rec.experiment.study import StudyOutcome, TriedSettings
 from robustbench_rec.experiment.suite_file import load_suite
+from robustbench_rec.records.files import sealed
 from robustbench_rec.records.frames import TUNING_COLUMNS
 from robustbench_rec.records.merge import merge
+from robustbench_rec.records.record import Trial
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running import execution
@@ -879,6 +881,28 @@ def test_a_corrupt_trial_and_a_corrupt_study_are_named_and_made_again(copied):
     assert "set aside, its trial counts as not run" in again.stderr
     assert without_seconds(out / "tuning.csv") == before
     assert len(list((out / "set-aside").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 7}, {"replicate": 0}, {"loss": {"name": "bpr", "spec": "bpr(x=1)"}}]
+)
+def test_a_record_of_another_trial_is_set_aside_and_made_again(copied, change):
+    suite, out = copied
+    studies, trials = tuning(out)
+    before = without_seconds(out / "tuning.csv")
+    for id in studies:
+        (out / "tuning" / f"{id}.json").unlink()
+    victim = out / "tuning" / f"{next(iter(trials))}.json"
+    held = Trial.model_validate_json(victim.read_bytes())
+    victim.write_bytes(sealed(Trial.model_validate(held.model_dump() | change)))
+    again = run(suite, out)
+    assert again.returncode == 0, again.stderr
+    (told,) = [line for line in again.stderr.splitlines() if "corrupt record" in line]
+    assert f"{victim.name}: corrupt record (its {next(iter(change))} is " in told
+    assert "that of its trial " in told
+    assert "set aside, its trial counts as not run" in told
+    assert [path.name for path in (out / "set-aside").iterdir()] == [victim.name]
+    assert without_seconds(out / "tuning.csv") == before
 
 
 def test_optuna_is_wanted_only_where_it_draws(tmp_path, monkeypatch):

@@ -166,6 +166,26 @@ def test_what_is_there_and_shows_the_same_is_unchanged(folder):
     assert not unchanged(folder.parent / "missing", shown)
 
 
+@pytest.mark.parametrize("content", [b"", b"figu", b"a figurE", b"a figure and more"])
+def test_a_file_that_was_cut_or_changed_is_drawn_again(folder, content):
+    shown = {NDCG: "of ndcg", RECALL: "of recall"}
+    replace_drawn(folder, {NDCG: b"a figure", RECALL: b"r"}, shown)
+    (folder / NDCG).write_bytes(content)
+    assert unchanged(folder, shown) == {RECALL}
+    replace_drawn(folder, {NDCG: b"a figure"}, shown)
+    assert unchanged(folder, shown) == {NDCG, RECALL}
+
+
+def test_a_list_without_digests_of_files_is_of_an_earlier_version(folder):
+    (folder / LIST).write_text(json.dumps({NDCG: "of ndcg"}))
+    assert listed(folder) == {NDCG: "of ndcg"}
+    assert not unchanged(folder, {NDCG: "of ndcg"})
+    for odd in ({NDCG: ["a", "b", "c"]}, {NDCG: 1}, {NDCG: ["a", 1]}, {NDCG: None}, 3):
+        (folder / LIST).write_text(json.dumps(odd))
+        with pytest.raises(InputError, match=r"drawn\.json: cannot be read"):
+            listed(folder)
+
+
 def test_what_is_unchanged_stays_and_is_still_listed(folder):
     replace_drawn(folder, {NDCG: b"n", HITS: b"h"}, {NDCG: "of ndcg", HITS: "of hits"})
     replace_drawn(folder, {RECALL: b"r"}, {NDCG: "of ndcg", RECALL: "of recall"})

@@ -241,6 +241,33 @@ def test_a_damaged_file_is_set_aside_and_its_cell_runs_again(once, folder, what,
     assert ran(again(once, folder)) == 0
 
 
+def test_lists_that_are_gone_are_told_and_made_again(once, folder):
+    path = min((folder / "lists").iterdir())
+    held = path.read_bytes()
+    path.unlink()
+    heard = runs.Heard()
+    assert read_run(folder, heard).summary.done == 2
+    (told,) = heard.warnings
+    assert told.endswith(
+        f"(lists/{path.name} of its training is missing); its cell counts as not run"
+    )
+    heard = again(once, folder)
+    assert ran(heard) == 1
+    assert "set aside" in heard.warnings[0]
+    assert path.read_bytes() == held
+    assert ran(again(once, folder)) == 0
+
+
+def test_a_record_of_before_lists_were_noted_needs_none(once, folder):
+    path = first(folder, "json")
+    record = Record.model_validate_json(path.read_bytes())
+    path.write_bytes(sealed(record.model_copy(update={"has_lists": False})))
+    (folder / "lists" / f"{record.fit_id}.npz").unlink()
+    heard = runs.Heard()
+    assert read_run(folder, heard).summary.done == 3
+    assert not heard.warnings
+
+
 def test_where_nothing_can_be_set_aside_the_cell_runs_all_the_same(once, folder):
     (folder / "set-aside").write_text("a file of the user")
     emptied(first(folder, "json"))

@@ -10,11 +10,12 @@ from tiny import WORLD
 from robustbench_rec.records.run import read_run
 
 PLUGIN = """
-import os, sys
+import logging, os, signal, sys, warnings
 from dataclasses import dataclass
 from robustbench_rec import PERTURBATIONS, Perturbation
 
 print("imported \\x1b[2J")
+warnings.warn("at\\nimport \\x1b[2J")
 os.chdir("/")
 
 class Own(BaseException):
@@ -62,10 +63,32 @@ def prints(split):
     print("printed \\x1b[2J")
     print("complained \\x1b[2J", file=sys.stderr)
 
-for act in (interrupts, exits, closes, raises, mutes, writes, moves, prints):
+def shuts(split):
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        stream.close()
+
+def cuts(split):
+    os.close(1)
+    os.close(2)
+
+def warns(split):
+    for _ in range(3):
+        warnings.warn("of\\ntwo lines \\x1b[2J" + "long " * 1000)
+    logging.getLogger("theirs").error("in\\ntwo lines %s", "\\x1b[2J")
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logging.exception("tried")
+
+def signals(split):
+    signal.raise_signal(signal.SIGINT)
+
+acts = (interrupts, exits, closes, raises, mutes, writes, moves, prints)
+for act in (*acts, shuts, cuts, warns, signals):
     adder(act.__name__, act)
 """
-ACTS = ("interrupts", "exits", "closes", "raises", "mutes", "writes", "moves", "prints")
+ACTS = ("shuts", "cuts", "interrupts", "exits", "closes", "raises", "mutes", "writes", "moves")
+ACTS += ("prints", "warns")
 SUITE = (
     """
 name = "tiny"
@@ -103,6 +126,15 @@ def test_whatever_a_plugin_does_its_cell_fails_alone_and_by_name(tmp_path, comma
     assert failed.keys() == expected.keys() & set(acts)
     for act, why in failed.items():
         assert why.startswith(expected[act])
+    assert f"cells done, {len(failed)} failed: out" in done.stdout
+    warned = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    called = "warning: synthetic mf bpr warns level 1 replicate 0: "
+    assert warned[0].endswith("hostile.py': UserWarning: at import  [2J (hostile.py, line 7)")
+    assert [line.removeprefix(called)[:40] for line in warned[1:]] == [
+        f"UserWarning: of two lines  [2J{'long ' * 2}",
+        "theirs logs: in two lines  [2J",
+        "root logs: tried (ZeroDivisionError: div",
+    ]
     told = done.stdout + done.stderr
     assert "printed  [2J" in told
     assert "complained  [2J" in told
@@ -110,6 +142,17 @@ def test_whatever_a_plugin_does_its_cell_fails_alone_and_by_name(tmp_path, comma
     assert not {char for char in told if ord(char) < 32} - set("\n\t\r")
     assert max(map(len, told.splitlines())) < 1500
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hostile.py", "out", "tiny.toml"]
+
+
+def test_a_signal_of_a_plugin_in_this_process_is_ctrl_c(tmp_path, command):
+    (tmp_path / "hostile.py").write_text(PLUGIN)
+    tables = '[[perturbation]]\nname = "signals"\nlevel = [0, 1]\n'
+    (tmp_path / "tiny.toml").write_text(SUITE.format(perturbations=tables))
+    done = command("run", "tiny.toml", "--no-figures", "--out", "out", "--engine", "serial")
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1].startswith("robustbench-rec: interrupted; what is finished")
+    assert "Traceback" not in done.stderr
+    assert read_run(tmp_path / "out").summary.done == 1
 
 
 NAMES = (
