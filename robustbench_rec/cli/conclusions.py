@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import click
 import pandas as pd
-from tabulate import tabulate
 
 from robustbench_rec.analysis.measures import MEASURES
 from robustbench_rec.analysis.panels import LISTS
 from robustbench_rec.analysis.ranking import SHOWN, told
 from robustbench_rec.analysis.two_way import LEAST
 from robustbench_rec.cli.output import aligned, flags_told
+from robustbench_rec.tables.table import Entry, Key, Table
 
 Lines = list[tuple[str, ...]]
 ENDS = "[low, high]"
@@ -98,26 +98,35 @@ def _ranking_notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
     yield from flags_told(rows)
 
 
-def ranking_tables(rows: list[dict[Any, Any]], form: Literal["pipe", "latex_booktabs"]) -> str:
+def ranking_tables(rows: list[dict[Any, Any]]) -> list[Table]:
     """Return a ranking as two tables a panel, for a paper or a page.
 
     Args:
         rows: as for `ranking`.
-        form: of `tabulate`.
 
     """
-    remark = "%" if form == "latex_booktabs" else ""
-    tables = [
-        f"{remark} {where}".strip()
-        + "".join(
-            "\n\n" + tabulate(block[1:], headers=block[0], tablefmt=form, disable_numparse=True)
-            for block in (_ranked(panel), _beside(panel))
+    notes = [f"{note}." for note in _ranking_notes(rows)]
+    panels = _panels(rows)
+    last = list(panels)[-1]
+    return [
+        table
+        for where, panel in panels.items()
+        for table in (
+            _as_table(where, _ranked(panel), []),
+            _as_table(where, _beside(panel), notes if where == last else []),
         )
-        for where, panel in _panels(rows).items()
     ]
-    return "\n\n".join(
-        [*tables, "\n".join(f"{remark} {note}".strip() for note in _ranking_notes(rows))]
-    )
+
+
+def _as_table(title: str, lines: Lines, notes: list[str]) -> Table:
+    """Return lines, of place, loss and more, as a table whose rows are named by the loss."""
+    (_, loss, *others), *body = lines
+    columns: list[Key] = [("place",), *((name or "top",) for name in others)]
+    rows: dict[Key, dict[Key, Entry]] = {
+        (loss,): dict(zip(columns, map(Entry, (place, *cells)), strict=True))
+        for place, loss, *cells in body
+    }
+    return Table(title, (loss,), columns, rows, notes)
 
 
 def _panels(rows: list[dict[Any, Any]]) -> dict[str, list[dict[Any, Any]]]:

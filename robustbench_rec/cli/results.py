@@ -73,7 +73,7 @@ def _older(run: Run) -> str:
     )
 
 
-def _to_conclude_from(run: str) -> Run:
+def to_conclude_from(run: str) -> Run:
     """Return a run, and warn where its cells are of another protocol."""
     held = opened(run)
     if old := _older(held):
@@ -102,7 +102,7 @@ def compare(run: str, against: str | None, region: float, as_json: bool) -> None
     what each has more of a metric at the lowest and the highest level, and how much more it keeps
     up to there, with a verdict: higher, lower, equivalent or undecided.
     """
-    held = _to_conclude_from(run)
+    held = to_conclude_from(run)
     if against is None:
         from robustbench_rec.analysis.against_published import compare as compared
 
@@ -144,10 +144,8 @@ def _with_short_labels(row: dict[Any, Any], run: Run) -> dict[Any, Any]:
 @click.option("--reference", metavar="LOSS", help="What relative_error is relative to.")
 @click.option("--json", "form", flag_value="json", help="Print JSON instead of a table.")
 @click.option("--csv", "form", flag_value="csv", help="Print comma-separated values.")
-@click.option("--markdown", "form", flag_value="pipe", help="Print a Markdown table.")
-@click.option(
-    "--latex", "form", flag_value="latex_booktabs", help="Print a LaTeX table, of booktabs."
-)
+@click.option("--markdown", "form", flag_value="markdown", help="Print a Markdown table.")
+@click.option("--latex", "form", flag_value="latex", help="Print LaTeX tables, of booktabs.")
 def rank(
     run: str,
     perturbation: str | None,
@@ -164,7 +162,7 @@ def rank(
     from robustbench_rec.analysis.ranking import rank as ranked
     from robustbench_rec.cli.conclusions import ranking, ranking_tables
 
-    held = _to_conclude_from(run)
+    held = to_conclude_from(run)
     found = ranked(held, by, perturbation, metric, reference)
     if form == "csv":
         told = found.assign(beaten_by=["; ".join(losses) for losses in found["beaten_by"]])
@@ -176,7 +174,9 @@ def rank(
         return
     rows = [_with_short_labels(row, held) for row in rows]
     if form is not None:
-        click.echo(ranking_tables(rows, form))
+        from robustbench_rec.tables.written import written
+
+        click.echo(written(ranking_tables(rows), form, f"{held.manifest.suite}-rank"), nl=False)
         return
     for line in ranking(rows):
         click.echo(line)
@@ -194,7 +194,7 @@ def claims(run: str, as_json: bool) -> None:
     from robustbench_rec.analysis.claims import claims as judged
     from robustbench_rec.cli.conclusions import claimed
 
-    held = _to_conclude_from(run)
+    held = to_conclude_from(run)
     rows = _rows(judged(held))
     if as_json:
         click.echo(json.dumps(rows, indent=1))

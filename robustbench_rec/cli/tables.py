@@ -9,6 +9,7 @@ import click
 
 from robustbench_rec.cli.options import FOLDER, PLUGINS, opened
 from robustbench_rec.cli.output import print_table
+from robustbench_rec.cli.results import to_conclude_from
 
 
 @click.command()
@@ -49,7 +50,7 @@ def table(
     from robustbench_rec.tables.written import written
 
     load_plugins(plugins)
-    held = opened(run)
+    held = to_conclude_from(run)
     if kind is None:
         print_table((name, one.about) for name, one in KINDS.items())
         return

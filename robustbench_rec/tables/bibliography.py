@@ -27,9 +27,9 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "perturbation": PERTURBATIONS,
 }
 USED_BY = re.compile(r",\n  used_by = \{([^}]*)\}")
-HEAD = (
-    "% Titles and authors as the sources of components name them: complete what is abbreviated.",
-)
+IN_BIBTEX = {"@": r"{\char64}", r"\{": r"\textbraceleft{}", r"\}": r"\textbraceright{}"}
+"""What LaTeX can read, and BibTeX cannot: it counts each brace."""
+HEAD = "% Titles and authors as the sources of components name them: complete what is abbreviated."
 
 
 def bibliography(run: Run) -> str:
@@ -46,7 +46,7 @@ def bibliography(run: Run) -> str:
         entries |= dict.fromkeys(found)
         if not found:
             unknown.append(f"% {kind} {name}: {_in_words(axis, name)}")
-    comments = [visible(line).replace("@", "(at)") for line in (*HEAD, *unknown)]
+    comments = [visible(line).replace("@", "(at)") for line in (HEAD, *unknown)]
     return "\n\n".join(["\n".join(comments), _of_suite(run), *entries]) + "\n"
 
 
@@ -90,7 +90,9 @@ def _of_suite(run: Run) -> str:
     ]
     protocol = " and ".join(sorted(run.manifest.protocols))
     told = f"Suite {run.manifest.suite}, protocol {protocol}, version {', '.join(versions)}"
-    note = in_latex(told).replace("@", "{\\char64}")
+    note = in_latex(told)
+    for char, command in IN_BIBTEX.items():
+        note = note.replace(char, command)
     return (
         "@misc{robustbench_rec,\n"
         "  author = {{The robustbench\\_rec developers}},\n"

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 from robustbench_rec.analysis.asked import label_asked
 from robustbench_rec.analysis.estimate import Values
 from robustbench_rec.analysis.points import points
 from robustbench_rec.components.labels import UNTRAINED
-from robustbench_rec.errors import InputError, counted
+from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import is_per_user
+from robustbench_rec.records.record import Record
+from robustbench_rec.records.run import Run
 from robustbench_rec.tables.compared import Column, Compared, Place
-from robustbench_rec.tables.standing import FLOOR, Standing, legend
+from robustbench_rec.tables.standing import FLOOR, Standing, legend, over_replicates
 from robustbench_rec.tables.table import Entry, Key, Table, number
 
 Clean = dict[tuple[str, str, str, str], Values]
 """(dataset, backbone, loss, metric) -> what was reached on clean data."""
 IMPROVEMENT = "improvement"
+
+
+class CleanRun(Run):
+    """A run of records of which level 0 alone counts, so that users of other cells are not read."""
+
+    def __init__(self, run: Run) -> None:
+        self.folder, self.manifest = run.folder, run.manifest
+        self._folder, self._events, self._of_records = run._folder, run._events, run._of_records
+        self._whole = run
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """Id of a cell of level 0 -> its record."""
+        held = self._whole.records.items()
+        return {id: one for id, one in held if one.perturbation.level == 0}
 
 
 def clean_table(
@@ -53,7 +71,7 @@ def clean_table(
     most = max(len(one.replicates) for one in held.values())
     short = standing.short("loss", compared.ours) if compared.ours else ""
     notes = [
-        f"Clean data (level 0), mean over {counted(most, 'replicate')}.",
+        f"Clean data (level 0), {over_replicates(most)}.",
         *compared.notes(short),
         *_absent(standing, datasets, here),
         *legend(entries),
@@ -74,7 +92,7 @@ def _clean(standing: Standing, metrics: Sequence[str]) -> Clean:
     known = [one for one in metrics if one in standing.run.manifest.metrics]
     every = points(frame[~frame["metric"].isin(known)])
     if known:
-        every |= points(standing.run)
+        every |= points(CleanRun(standing.run) if standing.run.records else standing.run)
     found: Clean = {}
     for (dataset, backbone, loss, _, metric, level), values in every.items():
         at = dataset, backbone, loss, metric

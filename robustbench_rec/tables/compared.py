@@ -52,17 +52,22 @@ def marked(
 
     """
     order = ranked(heights)
-    best = dict.fromkeys(heights[loss].value for loss in order)  # equal ones share a mark
+    best = dict.fromkeys(_rounded(heights[loss]) for loss in order)  # equal ones share a mark
     marks = dict(zip(best, MARKS, strict=False)) if has_best and len(order) > 1 else {}
     found = {}
     for loss, one in heights.items():
         entry = number(one.value, digits)
         if loss in order:
-            found[loss] = replace(entry, mark=marks.get(one.value, ""))
+            found[loss] = replace(entry, mark=marks.get(_rounded(one), ""))
         else:
             fewer = FEWER if one.value == one.value else ""
             found[loss] = replace(entry, text=f"{entry.text}{fewer}")
     return found
+
+
+def _rounded(height: Height) -> float:
+    """Return a value without the last bits, in which equal ones differ by how they were made."""
+    return round(height.value, 12)
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ class Compared:
         columns = self.columns.values()
         if any(len(one.order) > 1 for one in columns):
             yield MARKS_NOTE
-            yield f"Improvement: of {ours or 'the best'} over the best other loss."
+            yield self._improved(ours)
             yield self._tested()
         else:
             yield NO_MARKS_NOTE
@@ -177,6 +182,11 @@ class Compared:
             yield "Of coverage and the like, nothing is marked: more is not better."
         if any(len(ranked(one.heights)) < len(one.heights) for one in columns):
             yield FEWER_NOTE
+
+    def _improved(self, ours: str) -> str:
+        if any(one.improvement(self.ours) is not None for one in self.columns.values()):
+            return f"Improvement: of {ours or 'the best'} over the best other loss."
+        return f"No improvement of {ours or 'the best'}: nothing that it can be held against."
 
     def _tested(self) -> str:
         if self._adjusted:

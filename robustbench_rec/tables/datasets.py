@@ -14,7 +14,7 @@ from robustbench_rec.components.settings import spec
 from robustbench_rec.data.catalog import default_data_dir, resolve
 from robustbench_rec.data.preparation import prepare
 from robustbench_rec.data.sizes import Sizes
-from robustbench_rec.errors import InputError
+from robustbench_rec.errors import InputError, one_line
 from robustbench_rec.interactions import IntArray, Split
 from robustbench_rec.records.run import Run
 from robustbench_rec.tables.kind import Asked, Kind
@@ -34,9 +34,9 @@ def tables(run: Run, asked: Asked) -> Sequence[Table]:
         called = standing.short("dataset", label)
         try:
             rows[called,] = _sizes(run, label, given, asked.data_dir or default_data_dir())
-        except InputError as error:
+        except Exception as error:  # whatever a plugin's data set raises
             rows[called,] = dict.fromkeys(COLUMNS, NOTHING)
-            unread.append(f"Not read: {called} ({str(error).rstrip('.')}).")
+            unread.append(f"Not read: {called} ({one_line(error).rstrip('.')}).")
     notes = [
         "Pairs: of training, validation and test together, after filters. Density: their share of "
         "all pairs of a user and an item.",

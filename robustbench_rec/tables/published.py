@@ -9,7 +9,7 @@ from robustbench_rec.analysis.against_published import compare
 from robustbench_rec.evaluation.metrics import label
 from robustbench_rec.records.run import Run
 from robustbench_rec.tables.kind import Asked, Kind
-from robustbench_rec.tables.standing import Standing, legend
+from robustbench_rec.tables.standing import Standing, legend, over_replicates
 from robustbench_rec.tables.table import Entry, Key, Table, number
 
 
@@ -76,9 +76,8 @@ def _entries(row: Mapping[str, Any]) -> dict[Key, Entry]:
 def _notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     held = sorted({row["n"] for row in rows if row["n"]})
     if held:
-        least, most = held[0], held[-1]
-        over = f"{most}" if least == most else f"{least} to {most}"
-        yield f"Ours: mean over {over} replicate{'s' if over != '1' else ''}."
+        least = "" if held[0] == held[-1] else f"{held[0]} to "
+        yield f"Ours: {over_replicates(held[-1], least)}."
     averagings = " or ".join(sorted({row["averaging"].replace("-", " ") for row in rows}))
     yield f"Both over {averagings}, as the source has it."
     within = sum(row["verdict"] == "within" for row in rows)

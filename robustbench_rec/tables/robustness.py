@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from robustbench_rec.analysis.degradation import curves
-from robustbench_rec.errors import InputError, counted, nearest
+from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.evaluation.metrics import is_per_user, label
 from robustbench_rec.records.run import Run
 from robustbench_rec.tables.compared import (
@@ -20,7 +20,7 @@ from robustbench_rec.tables.compared import (
     ranked,
 )
 from robustbench_rec.tables.kind import Asked, Kind
-from robustbench_rec.tables.standing import Standing, legend
+from robustbench_rec.tables.standing import Standing, legend, over_replicates
 from robustbench_rec.tables.table import Entry, Key, Table
 
 Row = tuple[str, str, str]
@@ -141,7 +141,7 @@ def _levels(its: pd.DataFrame) -> Iterator[str]:
     """Yield what levels are, what is retained, and over how many replicates."""
     unit = its["unit"].iloc[0]
     yield f"Levels: {unit}." if isinstance(unit, str) and unit else "Levels as the suite has them."
-    yield f"Mean over {counted(int(its['n'].max()), 'replicate')}."
+    yield f"Values: {over_replicates(int(its['n'].max()))}."
     if (its["level"] == 0).any():
         yield "Retained: the share of the loss's own value at level 0, within replicates."
     else:

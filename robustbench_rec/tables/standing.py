@@ -110,6 +110,11 @@ class Standing:
             yield f"A part: the whole suite has {counted(held.suite_cells, 'cell')}."
 
 
+def over_replicates(n: int, least: str = "") -> str:
+    """Say what values are of; `least` stands before the number, as in "2 to "."""
+    return "one replicate" if n == 1 else f"mean over {least}{n} replicates"
+
+
 def legend(entries: Sequence[Entry]) -> Iterator[str]:
     """Yield what the signs mean that stand in the place of values."""
     if NOTHING in entries:

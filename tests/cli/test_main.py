@@ -100,6 +100,8 @@ def test_the_commands_are_those_that_are_documented():
         "list",
         "show",
         "figures",
+        "table",
+        "cite",
         "rank",
         "claims",
         "compare",
@@ -525,8 +527,11 @@ def _ranks_tiny(kept):
     table = pd.read_csv(io.StringIO(told("rank", "tiny", "--csv")))
     assert table["loss"].tolist() == [best, worst]
     head, rule = told("rank", "tiny", "--markdown").splitlines()[2:4]
-    assert (head.split("|")[2].strip(), set(rule)) == ("loss", set("|:-"))
-    assert "\\toprule" in told("rank", "tiny", "--latex")
+    assert (head.split("|")[1].strip(), set(rule)) == ("loss", set("|:-"))
+    lines = told("rank", "tiny", "--latex").splitlines()
+    assert lines[6] == "\\toprule"
+    assert lines[7].startswith("loss & place & top & kept & {[}low, high] & at 0 & ")
+    assert lines[9].startswith(f"{best} & 1 & {{*}} & ")
     assert refused("rank", "tiny", "--by", "keep").startswith("no measure named 'keep'; did you")
     line = refused("rank", "tiny", "--perturbation", "hidden")
     assert line.startswith("perturbation 'hidden' was not run; did you mean 'hidden_positives'?")
@@ -1044,6 +1049,11 @@ def test_what_reads_a_run_reads_its_manifest_and_each_record_once(tmp_path, monk
         ["rank", "R"],
         ["claims", "R"],
         ["compare", "R", "--against", "bpr"],
+        ["table", "R", "main"],
+        ["table", "R", "robustness", "--format", "latex"],
+        ["table", "R", "k", "--format", "html"],
+        ["table", "R", "hyperparameters"],
+        ["cite", "R"],
     ],
     ids=lambda words: words[0],
 )
