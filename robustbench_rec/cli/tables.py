@@ -10,6 +10,7 @@ import click
 from robustbench_rec.cli.options import FOLDER, PLUGINS, opened
 from robustbench_rec.cli.output import print_table
 from robustbench_rec.cli.results import to_conclude_from
+from robustbench_rec.errors import InputError
 
 
 @click.command()
@@ -51,6 +52,8 @@ def table(
 
     load_plugins(plugins)
     held = to_conclude_from(run)
+    if out and out.resolve().is_relative_to(held.folder.resolve()):
+        raise InputError(f"--out {out} lies in the run's own folder; write the table elsewhere")
     if kind is None:
         print_table((name, one.about) for name, one in KINDS.items())
         return
