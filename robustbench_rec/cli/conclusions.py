@@ -12,7 +12,7 @@ from robustbench_rec.analysis.measures import MEASURES
 from robustbench_rec.analysis.panels import LISTS
 from robustbench_rec.analysis.ranking import SHOWN, told
 from robustbench_rec.analysis.two_way import LEAST
-from robustbench_rec.cli.output import aligned, flags_told
+from robustbench_rec.cli.output import GAP, aligned, flags_told
 from robustbench_rec.tables.table import Entry, Key, Table
 
 Lines = list[tuple[str, ...]]
@@ -37,10 +37,11 @@ def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
     for row in rows:
         line = _difference(row)
         blocks.setdefault(_where(row, row["perturbation"] or "clean"), [DIFFERENCE]).append(line)
-    lines = iter(aligned([line for block in blocks.values() for line in block], right=(2,)))
+    flat = [line for block in blocks.values() for line in block]
+    lines = iter(aligned(flat, (2,), GAP))
     for where, block in blocks.items():
         yield click.style(where, bold=True)
-        yield from (f"  {next(lines)}" for _ in block)
+        yield from (next(lines) for _ in block)
         yield ""
     yield from _intervals(rows)
     yield (
@@ -76,9 +77,9 @@ def ranking(rows: list[dict[Any, Any]]) -> Iterator[str]:
     sentences = told(pd.DataFrame(rows))
     for where, panel in _panels(rows).items():
         yield click.style(where, bold=True)
-        yield from (f"  {line}" for line in aligned(_ranked(panel), right=(0, 3)))
+        yield from aligned(_ranked(panel), (0, 3), GAP)
         yield ""
-        yield from (f"  {line}" for line in aligned(_beside(panel), right=(0,)))
+        yield from aligned(_beside(panel), (0,), GAP)
         yield next(sentences)
         yield ""
     yield from _ranking_notes(rows)
@@ -194,10 +195,11 @@ def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
     blocks: dict[str, Lines] = {}
     for row in rows:
         blocks.setdefault(row["says"], []).append(_claimed(row))
-    lines = iter(aligned([line for block in blocks.values() for line in block]))
+    flat = [line for block in blocks.values() for line in block]
+    lines = iter(aligned(flat, indent=GAP))
     for says, block in blocks.items():
         yield click.style(says, bold=True)
-        yield from (f"  {next(lines)}" for _ in block)
+        yield from (next(lines) for _ in block)
         yield ""
     for interval in dict.fromkeys(row["interval"] for row in rows if row["interval"]):
         yield f"{ENDS}: {interval}; each one at a time, of several levels that which decides"

@@ -10,7 +10,8 @@ import pandas as pd
 from robustbench_rec.analysis.points import measured
 from robustbench_rec.components.labels import UNTRAINED
 from robustbench_rec.errors import InputError, counted
-from robustbench_rec.records.manifest import PlannedCell
+from robustbench_rec.records.manifest import PlannedCell, Summary
+from robustbench_rec.records.record import FLAGS
 from robustbench_rec.records.run import Run
 from robustbench_rec.tables.table import NOTHING, Entry
 
@@ -100,7 +101,7 @@ class Standing:
         return NOT_APPLICABLE if apart else NOTHING
 
     def notes(self) -> Iterator[str]:
-        """Yield sentences on what the run lacks; nothing of one that is whole."""
+        """Yield sentences on what the run lacks, and on cells that are to be taken with care."""
         held = self.run.summary
         if held.left:
             yield f"Not finished: {held.done} of {counted(held.cells, 'cell')} done."
@@ -108,6 +109,20 @@ class Standing:
             yield f"{counted(len(held.failed), 'cell')} failed."
         if held.cells < held.suite_cells:
             yield f"A part: the whole suite has {counted(held.suite_cells, 'cell')}."
+        if cautions := list(_cautions(held)):
+            yield f"With care, as robustbench-rec status tells: {'; '.join(cautions)}."
+
+
+def _cautions(held: Summary) -> Iterator[str]:
+    """Yield what marks cells of which nobody should conclude too much."""
+    if capped := sum(one.capped for one in held.capped):
+        yield f"{counted(capped, 'training')} best within the last tenth of the epochs allowed"
+    if held.unreached:
+        yield f"{counted(len(held.unreached), 'level')} not reached"
+    if held.few_users:
+        yield f"{counted(held.few_users, 'cell')} with {FLAGS['few_users']}"
+    if below := {(one.dataset, one.backbone, one.loss) for one in held.below_random}:
+        yield f"{counted(len(below), 'curve')} of losses end below the random floor"
 
 
 def over_replicates(n: int, least: str = "") -> str:
