@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     conclusions,
+    device,
     evaluation,
     figures,
     parts,
@@ -58,6 +59,7 @@ SECTIONS: dict[str, Section] = {
         "Full ranking with its metrics",
         lambda: table(evaluation.HEADER, evaluation.rows()),
     ),
+    "device": ("Steps on a GPU against one core", device.measured),
     "runner": ("The runner", lambda: table(runner.HEADER, runner.rows(cells=60))),
     "figures": ("Figures of a stored run", lambda: table(figures.HEADER, figures.rows())),
     "conclusions": (

@@ -1,8 +1,11 @@
-"""One loss of a run beside every other: differences within users and replicates, with verdicts."""
+"""One loss of a run beside every other, or beside itself in another run.
+
+Differences are within users and replicates, and have verdicts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +15,12 @@ from robustbench_rec.analysis.asked import label_asked
 from robustbench_rec.analysis.estimate import Estimate
 from robustbench_rec.analysis.intervals import interval_text, replicates_on
 from robustbench_rec.analysis.marks import joined
-from robustbench_rec.analysis.measures import MEASURES, Levels, measured
+from robustbench_rec.analysis.measures import MEASURES, Curve, Levels, measured
 from robustbench_rec.analysis.panels import KEY, PANEL, Panel, panels_of
 from robustbench_rec.analysis.points import of_suite
 from robustbench_rec.analysis.verdicts import REGION, judged
 from robustbench_rec.errors import InputError
+from robustbench_rec.records.merge import check_data, check_suites
 from robustbench_rec.records.run import Run
 
 CONTRAST = [
@@ -72,11 +76,55 @@ def contrasts(results: Run | pd.DataFrame, against: str, region: float = REGION)
     found = list(_once(one for panel in panels for one in _of_panel(panel, loss)))
     if not found:
         raise InputError(f"no other loss was run where loss {loss} was, at any level")
+    table, frame = _judged(found, region), of_suite(results)
+    return _completed(table.assign(against=loss), frame, _flags(table, frame, [loss]))
+
+
+def contrasts_of_runs(run: Run, other: Run, region: float = REGION) -> pd.DataFrame:
+    """Say how much better each loss of a run is than itself in another, and how much more it keeps.
+
+    The runs have data and splits in common, and differ in what is asked: how losses were tuned, by
+    which pairs epochs were chosen, how long they trained.
+
+    Args:
+        run: whose losses are held against themselves.
+        other: a run of a suite of the same seed.
+        region: as for `contrasts`.
+
+    Returns:
+        As `contrasts` does; `against` is the folder of the other run.
+
+    Raises:
+        InputError: they have no cells in common, or differ in seed, data, averaging, in what
+            replicates vary, or in whether single users are known; as `contrasts`.
+
+    """
+    if not 0 <= region <= 1:
+        raise InputError(f"region is {region:g}; it must be a share, in [0, 1]")
+    check_suites(other, run, ("seed", "averaging", "replicates_vary"))
+    check_data([other, run])
+    theirs = {tuple(panel.names[name] for name in KEY): panel for panel in panels_of(other)}
+    found = list(
+        _once(
+            one
+            for panel in panels_of(run)
+            if (its := theirs.get(tuple(panel.names[name] for name in KEY))) and not its.is_floor
+            for one in _of_panels(panel, its)
+        )
+    )
+    if not found:
+        raise InputError(f"{run.folder} and {other.folder} have no loss in common at any level")
+    table = _judged(found, region).assign(against=f"itself in {other.folder}")
+    both = pd.concat([of_suite(one) for one in (run, other)])
+    return _completed(table, of_suite(run), _flags(table, both, []))
+
+
+def _judged(found: Sequence[Contrast], region: float) -> pd.DataFrame:
+    """Return the rows of contrasts, with what they come to."""
     told = judged([one.difference for one in found], [one.scale for one in found], region)
     rows = [
         one.row
         | {
-            "against": loss,
             "difference": one.difference.value,
             "low": one.difference.interval.low,
             "high": one.difference.interval.high,
@@ -90,27 +138,46 @@ def contrasts(results: Run | pd.DataFrame, against: str, region: float = REGION)
         }
         for one, verdict in zip(found, told, strict=True)
     ]
-    return _completed(pd.DataFrame(rows), of_suite(results), loss)
+    return pd.DataFrame(rows)
 
 
 def _of_panel(panel: Panel, against: str) -> Iterator[Contrast]:
     """Yield what other losses have more than `against` in a panel."""
-    if against not in panel.curves:
-        return
-    levels = panel.levels
-    quantities: list[tuple[str, Levels]] = [("value", levels[:1])]
+    if against in panel.curves:
+        its = panel.curves[against]
+        others = {loss: (one, its) for loss, one in panel.curves.items() if loss != against}
+        yield from _of_pairs(panel.names, others, panel.levels)
+
+
+def _of_panels(panel: Panel, other: Panel) -> Iterator[Contrast]:
+    """Yield what losses have more in one panel than in another, at the levels that both have."""
+    shared = {
+        loss: (one, other.curves[loss])
+        for loss, one in panel.curves.items()
+        if loss in other.curves
+    }
+    levels = tuple(level for level in panel.levels if level in other.levels)
+    yield from _of_pairs(panel.names, shared, levels)
+
+
+def _of_pairs(
+    names: Mapping[str, Any], pairs: Mapping[str, tuple[Curve, Curve]], levels: Levels
+) -> Iterator[Contrast]:
+    """Yield what the first of each pair of curves has more than the second."""
+    quantities: list[tuple[str, Levels]] = [("value", levels[:1])] if levels else []
     if len(levels) > 1:
         quantities += [("value", levels[-1:]), ("kept", levels)]
     for quantity, at in quantities:
-        for loss in panel.losses:
-            pair = [panel.curves[loss], panel.curves[against]]
-            both = measured(MEASURES[quantity], pair, at) if loss != against else None
+        for loss, pair in pairs.items():
+            both = measured(MEASURES[quantity], pair, at)
             if both is None or any(np.isnan(one.value) for one in both):
                 continue
             mine, its = both
             clean = pair[1].values.get(0.0)
             scale = clean.estimate(clean.replicates).value if clean else its.value
-            row = panel.names | {"loss": loss, "quantity": quantity, "level": at[-1]}
+            if mine.n_users != its.n_users:
+                raise InputError(f"what each user got of loss {loss} is known in one run alone")
+            row = {**names, "loss": loss, "quantity": quantity, "level": at[-1]}
             row |= {"pairs": mine.n_replicates, "users": mine.n_users > 1}
             yield Contrast(row, mine - its, 1.0 if quantity == "kept" else scale)
 
@@ -129,25 +196,25 @@ def _once(found: Iterator[Contrast]) -> Iterator[Contrast]:
             yield one._replace(row=row | {"perturbation": "", "unit": ""})
 
 
-def _completed(found: pd.DataFrame, frame: pd.DataFrame, against: str) -> pd.DataFrame:
-    """Add what intervals are called, and flags."""
+def _completed(found: pd.DataFrame, frame: pd.DataFrame, flags: list[str]) -> pd.DataFrame:
+    """Add flags, and what intervals are called."""
     told = zip(found["pairs"], replicates_on(found["dataset"], frame), found["users"], strict=True)
     found["interval"] = [interval_text(n, called=called, users=users) for n, called, users in told]
-    found["flags"] = _flags(found, frame, against)
+    found["flags"] = flags
     return found[CONTRAST]
 
 
-def _flags(found: pd.DataFrame, frame: pd.DataFrame, against: str) -> list[str]:
-    """Return what the cells behind each row are marked with, of its loss and of `against`."""
+def _flags(found: pd.DataFrame, frame: pd.DataFrame, others: Sequence[str]) -> list[str]:
+    """Return what the cells behind each row are marked with, of its loss and of the others."""
     cells = frame.reindex(columns=[*KEY, "loss", "level", "flags"], fill_value="")
     cells = pd.concat([cells, cells[cells["level"] == 0].assign(perturbation="")])
     of_curve = cells.groupby([*KEY, "loss"])["flags"].agg(joined)
     of_level = cells.groupby([*KEY, "loss", "level"])["flags"].agg(joined)
     told = []
     for row in found.to_dict("records"):
-        pair = [(*(row[name] for name in KEY), loss) for loss in (row["loss"], against)]
+        curves = [(*(row[name] for name in KEY), loss) for loss in (row["loss"], *others)]
         if row["quantity"] == "kept":
-            told.append(joined(of_curve[curve] for curve in pair))
+            told.append(joined(of_curve[curve] for curve in curves))
         else:
-            told.append(joined(of_level[(*curve, row["level"])] for curve in pair))
+            told.append(joined(of_level[(*curve, row["level"])] for curve in curves))
     return told

@@ -46,8 +46,8 @@ def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
     yield from _intervals(rows)
     yield (
         f"verdicts: a family of {2 * len(rows)} tests, of each row for a difference and for "
-        f"equivalence within {100 * rows[0]['region']:g}% of {against}'s clean value, or so many "
-        "points of what is kept; p adjusted by Holm, 5%"
+        f"equivalence within {100 * rows[0]['region']:g}% of the clean value of {against}, or so "
+        "many points of what is kept; p adjusted by Holm, 5%"
     )
     yield from flags_told(rows)
 

@@ -207,7 +207,8 @@ def say_tuned(run: Run) -> None:
             run.manifest.short(axis, getattr(study, axis)) for axis in AXES
         )
         place = f"{perturbation} level {study.level:g}" if perturbation else ""
-        name = " ".join(filter(None, (loss, "on", dataset, backbone, place)))
+        split = "" if study.split == "own" else study.split
+        name = " ".join(filter(None, (loss, "on", dataset, backbone, place, split)))
         click.echo(_tuned(study, name))
         for edge in study.edges:
             warn(f"{name}: {edge}; the optimum may lie beyond")

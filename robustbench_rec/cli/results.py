@@ -22,7 +22,7 @@ from robustbench_rec.cli.output import (
     warn,
 )
 from robustbench_rec.components.labels import AXES
-from robustbench_rec.errors import counted
+from robustbench_rec.errors import InputError, counted
 from robustbench_rec.processes import without_gc
 from robustbench_rec.training.config import PROTOCOL
 
@@ -85,14 +85,17 @@ def to_conclude_from(run: str) -> Run:
 @click.argument("run")
 @click.option("--against", metavar="LOSS", help="Hold RUN's other losses against this one.")
 @click.option(
+    "--with", "other", metavar="RUN", help="Hold RUN's losses against themselves in another run."
+)
+@click.option(
     "--region",
     type=click.FloatRange(0, 1),
     default=0.02,
     show_default=True,
-    help="With --against: the share of its clean value below which a difference counts as none.",
+    help="With these: the share of the clean value below which a difference counts as none.",
 )
 @AS_JSON
-def compare(run: str, against: str | None, region: float, as_json: bool) -> None:
+def compare(run: str, against: str | None, other: str | None, region: float, as_json: bool) -> None:
     """Put the values that RUN's suite says were published beside RUN's own.
 
     Ours are means over replicates, over the users that the source averages over. A suite gives
@@ -100,10 +103,19 @@ def compare(run: str, against: str | None, region: float, as_json: bool) -> None
 
     With --against, hold RUN's losses against one of them, user by user and replicate by replicate:
     what each has more of a metric at the lowest and the highest level, and how much more it keeps
-    up to there, with a verdict: higher, lower, equivalent or undecided.
+    up to there, with a verdict: higher, lower, equivalent or undecided. --with holds each loss
+    against itself in a run of the same data and seed, so as to say what another way to tune or to
+    select changes.
     """
+    if against is not None and other is not None:
+        raise InputError("--against and --with: give one of them")
     held = to_conclude_from(run)
-    if against is None:
+    if other is not None:
+        from robustbench_rec.analysis.contrasts import contrasts_of_runs
+        from robustbench_rec.cli.conclusions import contrast
+
+        found, lines = contrasts_of_runs(held, to_conclude_from(other), region), contrast
+    elif against is None:
         from robustbench_rec.analysis.against_published import compare as compared
 
         found, lines = compared(held), comparison

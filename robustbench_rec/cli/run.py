@@ -204,7 +204,7 @@ def _say_plan(plan: Plan, session: Session) -> None:
             f"at most {counted(trials, 'trial')}, {tried} done; "
             "the cells follow with what these choose"
         )
-        if plan.suite.replicates_vary == "split":
+        if plan.suite.replicates_vary == "split" and plan.suite.tune.split == "own":
             click.echo(
                 "settings are chosen on a split of their own; of data that are split here, its "
                 "validation pairs are test pairs of some replicates, the same for every loss"

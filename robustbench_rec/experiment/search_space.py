@@ -37,6 +37,9 @@ class Tuning(Checked):
     at: Literal["level-0", "each-level"] = setting(
         "level-0", "data that choose: the clean control, or those of each level, validation too"
     )
+    split: Literal["own", "each-replicate"] = setting(
+        "own", "split that chooses: one for tuning alone, or that of each replicate, anew"
+    )
     epochs: int = setting(
         0, "passes over the training pairs in a trial, at most; 0 leaves the loss's", at_least=0
     )

@@ -77,7 +77,8 @@ class Study:
 
     Attributes:
         entry: the loss, with what is searched.
-        base: the cell whose training is tried, of replicate "tuning", under the first candidates.
+        base: the cell whose training is tried, under the first candidates, of replicate "tuning"
+            or, where each replicate is tuned, of that one.
         tuning: the budget.
 
     """
@@ -110,7 +111,8 @@ class Study:
     @property
     def seed(self) -> int:
         """What Optuna draws by: the same for every loss, 32 bits."""
-        return seed_for(self.base.seed, "tune") >> 32
+        of_its_own = () if self.base.replicate == "tuning" else (self.base.replicate,)
+        return seed_for(self.base.seed, "tune", *of_its_own) >> 32
 
     def trial(self, settings: Settings) -> Cell:
         """Return the cell whose training tries some settings."""
@@ -172,7 +174,9 @@ def study_of(cell: Cell, entry: Entry, tuning: Tuning) -> Study:
     """Return the study that chooses the settings of a cell whose loss is tuned."""
     if tuning.at == "level-0" or cell.trains_clean:
         cell = replace(cell, perturbation=replace(cell.perturbation, level=0.0))
-    return _study(replace(cell, replicate="tuning"), entry, tuning)
+    if tuning.split == "own":
+        cell = replace(cell, replicate="tuning")
+    return _study(cell, entry, tuning)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -17,7 +17,7 @@ from robustbench_rec.evaluation.metrics import Averaging, is_per_user
 from robustbench_rec.experiment.study import TriedSettings
 from robustbench_rec.records.files import contents
 from robustbench_rec.records.manifest import Manifest, PlannedStudy, StudyState
-from robustbench_rec.records.old_forms import results_of_today, trials_of_today
+from robustbench_rec.records.old_forms import SINCE, results_of_today, trials_of_today
 from robustbench_rec.records.record import FLAGS, Record, Trial
 
 POINT = ("suite", "dataset", "backbone", "loss", "perturbation", "unit", "level", "replicate")
@@ -35,9 +35,10 @@ COLUMNS = (
 )
 WANTED = (*POINT, "metric", "value")
 """What each row of results.csv has; the others may be empty, or were once not there."""
+STUDY = (*AXES, "level", "split")
+"""What tells a study from others of its run."""
 TUNING_COLUMNS = (
-    *AXES,
-    "level",
+    *STUDY,
     "trial",
     "settings",
     "validation",
@@ -47,8 +48,8 @@ TUNING_COLUMNS = (
     "chosen",
     "edges",
 )
-MAY_BE_EMPTY = ("perturbation", "validation", "best_epoch", "seconds", "status", "edges")
-"""What a trial may lack: it failed, was not run yet, was of the clean control, has no edge."""
+MAY_BE_EMPTY = ("perturbation", "validation", "best_epoch", "seconds", "status", *SINCE)
+"""What a trial may lack: it failed, was not run yet, was of the clean control, or is of old."""
 TRAINING = (*POINT, "epoch", "best")
 """What tells the evaluations during training apart; `best` where the model was kept."""
 WHOLE = ("replicate", "epoch", "trial", "best_epoch")
@@ -141,7 +142,7 @@ def trials_frame(studies: Iterable[StudyState], held: Mapping[str, Trial]) -> pd
     """Return the trials of studies, one a row: `TUNING_COLUMNS`."""
     rows = [
         (
-            *(getattr(study, axis) for axis in (*AXES, "level")),
+            *(getattr(study, axis) for axis in STUDY),
             at,
             json.dumps(put.settings),
             *_came_of(held.get(put.id)),
@@ -275,7 +276,7 @@ def read_trials_table(folder: Path) -> pd.DataFrame:
     for line, settings in enumerate(table["settings"], 2):
         _check_settings(path, line, settings)
     table = trials_of_today(table).reindex(columns=list(TUNING_COLUMNS))
-    return table.fillna({"perturbation": "", "edges": ""}).astype({"best_epoch": "Int64"})
+    return table.fillna({"perturbation": ""}).astype({"best_epoch": "Int64"})
 
 
 def _check_settings(path: Path, line: int, text: object) -> None:
@@ -297,7 +298,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """
     try:
         # A loss may be called "None", or "1".
-        names = dict.fromkeys((*AXES, "unit", "edges", "flags", "protocol"), str)
+        names = dict.fromkeys((*AXES, "unit", "split", "edges", "flags", "protocol"), str)
         text = io.BytesIO(contents(path))
         table = pd.read_csv(text, dtype=names, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
@@ -354,7 +355,7 @@ def studies_of_tables(manifest: Manifest, tried: pd.DataFrame) -> list[StudyStat
 
 
 def _of_table(id: str, study: PlannedStudy, tried: pd.DataFrame) -> StudyState:
-    its = (tried[axis] == getattr(study, axis) for axis in (*AXES, "level"))
+    its = (tried[axis] == getattr(study, axis) for axis in STUDY)
     rows = tried[np.logical_and.reduce(list(its))]
     best = rows[rows["chosen"]].to_dict("records")
     chosen: dict[Any, Any] = {"settings": "null", "validation": None, "edges": ""}

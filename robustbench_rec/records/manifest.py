@@ -31,7 +31,8 @@ class Kept(BaseModel):
 class PlannedStudy(Kept):
     """What a study is called: labels, and the budget of trials.
 
-    `perturbation` is "" where the clean control chose.
+    `perturbation` is "" where the clean control chose; `split` is "own" where that of no replicate
+    did, else "replicate 0" or another.
     """
 
     dataset: str
@@ -40,6 +41,7 @@ class PlannedStudy(Kept):
     perturbation: str
     level: float
     budget: int
+    split: str = "own"
 
 
 class PlannedCell(Kept):
@@ -158,7 +160,8 @@ class Manifest(Kept):
         names = " ".join(self.short(axis, getattr(one, axis)) for axis in AXES).strip()
         if isinstance(one, PlannedCell):
             return f"{names} level {one.level:g} replicate {one.replicate}"
-        return f"{names} level {one.level:g}" if one.perturbation else names
+        names += f" level {one.level:g}" if one.perturbation else ""
+        return names if one.split == "own" else f"{names} {one.split}"
 
 
 class StudyState(PlannedStudy, StudyOutcome):

@@ -16,15 +16,14 @@ from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError, counted
 from robustbench_rec.evaluation.metrics import is_per_user
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
-from robustbench_rec.records.frames import tables
+from robustbench_rec.records.frames import STUDY, tables
 from robustbench_rec.records.manifest import Computed, Manifest, Part, PlannedCell, PlannedStudy
 from robustbench_rec.records.run import Run
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.records.users import Arrays, UserValues, apart, gathered
 
-STUDY = (*AXES, "level")
-CELL = (*STUDY, "replicate")
-"""What tells a cell from the others of its run, by labels; a study chose for all replicates."""
+CELL = (*AXES, "level", "replicate")
+"""What tells a cell from the others of its run, by labels."""
 SAME = (
     "seed",
     "averaging",
@@ -36,7 +35,7 @@ SAME = (
     "backbone",
 )
 """What of a suite's file parts must have in common, to be compared within replicates."""
-DEFAULTS = {"replicates_vary": "split", "selection": "clean"}
+DEFAULTS = {"seed": 0, "replicates_vary": "split", "selection": "clean"}
 """What a suite's file means that leaves one out."""
 Key = Sequence[str]
 Called = TypeVar("Called", PlannedCell, PlannedStudy)
@@ -96,19 +95,19 @@ def _check(runs: Sequence[Run]) -> None:
         ):
             if one != other:
                 raise InputError(f"{run.folder} is {what} {other!r}, {first.folder} {what} {one!r}")
-        _check_suites(first, run)
-    _check_data(runs)
+        check_suites(first, run)
+    check_data(runs)
 
 
-def _check_suites(first: Run, run: Run) -> None:
-    """Raise InputError where versions of a suite do not compare."""
+def check_suites(first: Run, run: Run, same: Iterable[str] = SAME) -> None:
+    """Raise InputError unless the suites of two runs say the same of some keys."""
     texts = [_suite_of(one) for one in (first, run)]
-    for key in SAME:
+    for key in same:
         one, other = (text.get(key, DEFAULTS.get(key)) for text in texts)
         if one != other:
             raise InputError(
-                f"{run.folder} and {first.folder} are of versions of suite {run.manifest.suite!r} "
-                f"that differ in {key}: {_shown(other)} and {_shown(one)}"
+                f"{run.folder} and {first.folder} are of suites that differ in {key}: "
+                f"{_shown(other)} and {_shown(one)}"
             )
 
 
@@ -121,7 +120,7 @@ def _suite_of(run: Run) -> dict[str, Any]:
         raise InputError(f"{path}: suite_text is no TOML ({error}); restore the file") from None
 
 
-def _check_data(runs: Sequence[Run]) -> None:
+def check_data(runs: Sequence[Run]) -> None:
     """Raise InputError where a data set is not the same in all runs."""
     seen: dict[str, tuple[str, Path]] = {}
     for run in runs:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from robustbench_rec.records.record import Record, Trial
 
 Plain = dict[str, Any]
+SINCE = {"split": "own", "edges": ""}
+"""Columns that tuning.csv once did not have, and what they were."""
 SINCE_FORMAT_1: Plain = {
     "protocol": [],
     "plugins": [],
@@ -77,8 +79,9 @@ def results_of_today(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFram
 
 
 def trials_of_today(table: pd.DataFrame) -> pd.DataFrame:
-    """Return tuning.csv with all of today's columns; `edges` was once not among them."""
-    return table if "edges" in table else table.assign(edges="")
+    """Return tuning.csv with all of today's columns; those of `SINCE` may be empty."""
+    missing = {name: value for name, value in SINCE.items() if name not in table}
+    return table.assign(**missing).fillna(SINCE)
 
 
 def _was_capped(record: Plain) -> bool:

@@ -94,7 +94,12 @@ def _study(study: Study, labels: Labels) -> PlannedStudy:
     called = _called(study.base.specs | {"loss": study.entry.text}, labels)
     if study.base.trains_clean:
         called["perturbation"] = ""
-    return PlannedStudy(**called, level=study.base.perturbation.level, budget=study.budget)
+    return PlannedStudy(
+        **called,
+        level=study.base.perturbation.level,
+        budget=study.budget,
+        split="own" if (of := study.base.replicate) == "tuning" else f"replicate {of}",
+    )
 
 
 def _called(specs: Mapping[str, str], labels: Labels) -> dict[str, Any]:

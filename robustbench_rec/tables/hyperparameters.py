@@ -42,6 +42,7 @@ def _tuned(standing: Standing, study: StudyState) -> Iterator[tuple[Key, dict[Ke
     if study.perturbation:
         under = standing.short("perturbation", study.perturbation)
         loss = f"{loss} under {under} {study.level:g}"
+    loss += "" if study.split == "own" else f", {study.split}"
     where = standing.short("dataset", study.dataset), standing.short("backbone", study.backbone)
     searched = study.space or _tried(study)
     for name in searched or {ABSENT: []}:

@@ -499,6 +499,43 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, comma
     assert (row["verdict"], row["beaten_by"]) == ("not refuted", [])
 
 
+def test_compare_with_another_run_holds_each_loss_against_itself(tiny, command):
+    tiny.write_text(SUITE.replace("epochs = 1", "epochs = 3, lr = 0.1"))
+    assert command("run", tiny, "--jobs", 1, "--no-figures").returncode == 0
+    told("merge", "tiny", "--out", "here", "--no-figures")
+    told("merge", "tiny", "--out", "there", "--no-figures")
+    manifest = Path("there", "manifest.json")
+    held = json.loads(manifest.read_text())
+    other = {"bpr": "mse", "mse": "bpr"}
+    for cell in held["cells"].values():  # there, what is called bpr is the mse of here
+        cell["loss"] = other.get(cell["loss"], cell["loss"])
+    results = read_run(Path("there")).results
+    results.assign(loss=results["loss"].replace(other)).to_csv("there/results.csv", index=False)
+    del held["tables"]
+    manifest.write_text(json.dumps(held))
+    within = json.loads(told("compare", "here", "--against", "bpr", "--json"))
+    between = json.loads(told("compare", "here", "--with", "there", "--json"))
+    found = [row for row in between if row["loss"] == "mse"]
+    same = ("level", "quantity", "pairs", "difference", "low", "high", "relative", "interval")
+    assert [[row[key] for key in same] for row in found] == [
+        [row[key] for key in same] for row in within
+    ]
+    assert len(between) == 2 * len(within)
+    lines = told("compare", "here", "--with", "there").splitlines()
+    assert lines[0] == "Each loss less itself in there: above 0 is better than itself in there."
+    assert {
+        row["difference"] for row in json.loads(told("compare", "here", "--with", "here", "--json"))
+    } == {0.0}
+    assert refused("compare", "here", "--with", "there", "--against", "bpr").startswith(
+        "--against and --with: give one"
+    )
+    manifest.write_text(json.dumps(held | {"suite_text": "seed = 1\n" + held["suite_text"]}))
+    line = refused("compare", "here", "--with", "there")
+    assert line == "here and there are of suites that differ in seed: 0 and 1"
+    manifest.write_text(json.dumps(held | {"data": dict.fromkeys(held["data"], "other")}))
+    assert refused("compare", "here", "--with", "there").startswith("here and there were run on")
+
+
 CLAIM = """
 [[claim]]
 says = "nothing keeps more"

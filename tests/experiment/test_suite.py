@@ -98,6 +98,17 @@ def test_every_shipped_suite_loads_and_has_a_clean_control_everywhere(name, tmp_
     assert controls <= set(suite.perturbations)
 
 
+@pytest.mark.parametrize("name", ["drrl-each-level", "drrl-noisy-selection", "drrl-retuned"])
+def test_what_is_held_against_drrl_differs_in_nothing_but_what_it_asks(name):
+    whole, part = (tomllib.loads(shipped()[one]) for one in ("drrl", name))
+    alike = ("seed", "metrics", "training", "backbone", "loss")
+    assert {key: part[key] for key in alike} == {key: whole[key] for key in alike}
+    assert part["tune"]["trials"] == whole["tune"]["trials"]
+    for axis in ("dataset", "perturbation"):
+        assert all(one in whole[axis] for one in part[axis])
+    assert part["replicates"] <= whole["replicates"]
+
+
 def test_a_shipped_suite_and_its_copy_are_the_same(tmp_path):
     (tmp_path / "copy.toml").write_text(shipped()["smoke"])
     copy = load_suite(str(tmp_path / "copy.toml"), tmp_path)
@@ -548,7 +559,8 @@ ROWS = {
     "an unknown key of tune": (
         ("seed = 0", "tune = { trails = 1 }"),
         "seed",
-        "tune has no setting 'trails'; did you mean 'trials'? (it takes: at, epochs, trials)",
+        "tune has no setting 'trails'; did you mean 'trials'? (it takes: at, epochs, split, "
+        "trials)",
     ),
     "the suite's tune that is no table": (
         ("seed = 0", "tune = 16"),

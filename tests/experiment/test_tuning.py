@@ -34,6 +34,7 @@ from robustbench_rec.experiment.search_space import (
 from robustbench_rec.experiment.study import StudyOutcome, TriedSettings
 from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.records.frames import TUNING_COLUMNS
+from robustbench_rec.records.merge import merge
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running import execution
@@ -338,6 +339,15 @@ def test_at_level_0_one_study_serves_all_cells_of_a_loss(tmp_path):
     assert {cell.replicate for cell in plan.cells} == {0, 1}
 
 
+def test_tuned_in_each_replicate_a_study_is_of_its_split_and_draws_of_its_own(tmp_path):
+    plan = planned(tmp_path, tail=MORE + '[tune]\ntrials = 4\nsplit = "each-replicate"')
+    studies = {(cell.loss.name, cell.replicate): cell.tuned.study for cell in plan.cells}
+    assert len(set(studies.values())) == len(plan.studies) == 2 * 2
+    for (_, replicate), study in studies.items():
+        assert plan.studies[study].base.replicate == replicate
+    assert len({study.seed for study in plan.studies.values()}) == 2
+
+
 def test_at_each_level_every_training_has_its_study_and_the_test_s_levels_that_of_level_0(tmp_path):
     plan = planned(tmp_path, tail=MORE + EACH)
     by_cell = studied(plan)
@@ -550,6 +560,23 @@ def test_a_run_at_each_level_tunes_noise_apart_and_says_so(tmp_path):
     assert rows == {("", "0.0"), ("hidden_positives", "0.3")}
     assert "tuned bpr on synthetic mf: lr=" in done.stdout
     assert "tuned bpr on synthetic mf hidden_positives level 0.3: lr=" in done.stdout
+
+
+def test_a_run_tuned_in_each_replicate_says_which_in_words_and_in_its_table(tmp_path):
+    one = '[[loss]]\nname = "bpr"\ntune = { lr = [1e-3, 1e-1] }\n'
+    again = '[tune]\ntrials = 4\nsplit = "each-replicate"\n'
+    suite, out = write_suite(tmp_path, one, again), tmp_path / "out"
+    done = run(suite, out)
+    assert done.returncode == 0, done.stderr
+    assert [row["split"] for row in table(out)] == ["replicate 0"] * 2 + ["replicate 1"] * 2
+    assert "tuned bpr on synthetic mf replicate 1: lr=" in done.stdout
+    assert "split of their own" not in done.stdout
+    for record in cells(out):
+        study = next(one for one in read_run(out).studies if one.id == record["tuned"]["study"])
+        assert study.split == f"replicate {record['replicate']}"
+    merge([out], tmp_path / "whole")
+    kept = [one.split for one in read_run(tmp_path / "whole").studies]
+    assert kept == ["replicate 0", "replicate 1"]
 
 
 def test_a_dry_run_tells_the_trials_and_that_the_cells_follow(tmp_path):

@@ -722,7 +722,7 @@ def test_json_that_is_too_deep_is_no_record_and_no_manifest(folder):
 
 def test_a_cell_of_the_trials_that_holds_no_settings_is_named_with_its_line(tables):
     header = ",".join(TUNING_COLUMNS)
-    row = 'toy,mf,bpr,,0.0,1,"{",0.5,1,1.0,done,True,'
+    row = 'toy,mf,bpr,,0.0,own,1,"{",0.5,1,1.0,done,True,'
     (tables.folder / "tuning.csv").write_text(f"{header}\n{row}\n")
     with pytest.raises(InputError, match=r"tuning\.csv: not whole; line 2 has no table"):
         _ = opened(tables).trials

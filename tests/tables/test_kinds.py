@@ -370,6 +370,23 @@ def test_a_study_that_chose_nothing_is_told(tmp_path, outcome, word):
     assert {row[1] for name, row in found.items() if " bpr " in name} == {word}
 
 
+def test_studies_of_one_loss_are_told_apart(tmp_path):
+    kinds = [
+        {"split": "own"},
+        {"split": "replicate 0"},
+        {"split": "replicate 1"},
+        {"perturbation": "noise", "level": 0.5},
+    ]
+    studies = {f"s{at}": STUDY | {"loss": "bpr"} | one for at, one in enumerate(kinds)}
+    run = run_of(tmp_path, grid({"bpr": 0.2}, {0.0: 1.0}, 1), studies=studies)
+    for id in studies:
+        RunFolder(run.folder).write_tuning(StudyOutcome(id=id, **CHOSEN))
+    rows = one(read_run(run.folder, runs.NoWarning()), "hyperparameters").rows
+    losses = dict.fromkeys(row[2] for row in rows)
+    assert [*losses] == ["bpr", "bpr, replicate 0", "bpr, replicate 1", "bpr under noise 0.5"]
+    assert len(rows) == 4 * 3
+
+
 def test_nothing_tuned_is_told(tmp_path):
     run = run_of(tmp_path, grid(levels={0.0: 1.0}), specs={"loss": {"bpr": "bpr(lr=0.1)"}})
     table = one(run, "hyperparameters")
