@@ -14,12 +14,13 @@ from robustbench_rec.evaluation.metrics import is_per_user
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run import Run
 from robustbench_rec.tables.compared import Column, Compared, Place
-from robustbench_rec.tables.standing import FLOOR, Standing, legend, over_replicates
+from robustbench_rec.tables.standing import Standing, legend, over_replicates
 from robustbench_rec.tables.table import Entry, Key, Table, number
 
 Clean = dict[tuple[str, str, str, str], Values]
 """(dataset, backbone, loss, metric) -> what was reached on clean data."""
-IMPROVEMENT = "improvement"
+IMPROVEMENT = "Improvement"
+"""A row that no loss is called: names are of small letters."""
 
 
 class CleanRun(Run):
@@ -143,7 +144,7 @@ def _rows(
             values = held.get((dataset, backbone, loss, metric))
             if values is None:
                 row[key] = standing.missing(dataset, backbone, loss, 0.0)
-            elif block == FLOOR:
+            elif loss == UNTRAINED:
                 row[key] = number(float(values.means.mean()))
             else:
                 row[key] = compared.entries[block, key][loss]

@@ -57,11 +57,14 @@ def _tuned(standing: Standing, study: StudyState) -> Iterator[tuple[Key, dict[Ke
 
 
 def _given(standing: Standing) -> Iterator[tuple[Key, dict[Key, Entry]]]:
-    """Yield a row for each setting of each loss that is not tuned, but those that all share."""
+    """Yield a row for each setting of each loss that is not tuned, but those that all share.
+
+    A loss of which nothing else is known has one row.
+    """
     tuned = {one.loss for one in standing.run.studies}
     shared = set(_shared(standing))
     for label, parts in _settings(standing).items():
-        own = [part for part in parts if part not in shared]
+        own = [part for part in parts if part not in shared] or [f"{ABSENT}={ABSENT}"]
         for part in own if label not in tuned else ():
             name, _, value = part.partition("=")
             key = EVERY, EVERY, standing.short("loss", label), name

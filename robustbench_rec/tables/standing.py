@@ -15,8 +15,8 @@ from robustbench_rec.records.record import FLAGS
 from robustbench_rec.records.run import Run
 from robustbench_rec.tables.table import NOTHING, Entry
 
-FLOOR = "floor"
-"""The block of what trains nothing."""
+FLOOR = "Floor"
+"""The block of what trains nothing, which no backbone is called: names are of small letters."""
 FAILED, NOT_APPLICABLE = Entry("failed"), Entry("n/a")
 
 
@@ -50,11 +50,6 @@ class Standing:
         """Every cell that the run was to have, in the suite's order."""
         return tuple(self.run.manifest.cells.values())
 
-    @property
-    def replicates(self) -> int:
-        """How many replicates the suite has."""
-        return self.run.manifest.replicates
-
     def short(self, axis: str, name: str) -> str:
         """Return what a table calls a component."""
         return self.run.manifest.short(axis, name)
@@ -73,8 +68,8 @@ class Standing:
         return sorted(pairs, key=lambda pair: (pair[1] == UNTRAINED, backbones.index(pair[0])))
 
     @cached_property
-    def _failed(self) -> dict[tuple[str, str, str, str, float], set[bool]]:
-        """Return each point where records are -> whether these failed."""
+    def _outcomes(self) -> dict[tuple[str, str, str, str, float], set[bool]]:
+        """Return each point of which there are records -> whether these failed."""
         found: dict[tuple[str, str, str, str, float], set[bool]] = {}
         for id, record in self.run.records.items():
             one = self.run.manifest.cells[id]
@@ -91,7 +86,7 @@ class Standing:
         """
         here = [
             outcome
-            for (of, on, by, under, at), outcome in self._failed.items()
+            for (of, on, by, under, at), outcome in self._outcomes.items()
             if (of, on, by, at) == (dataset, backbone, loss, level)
             and perturbation in (None, under)
         ]
@@ -122,7 +117,7 @@ def _cautions(held: Summary) -> Iterator[str]:
     if held.few_users:
         yield f"{counted(held.few_users, 'cell')} with {FLAGS['few_users']}"
     if below := {(one.dataset, one.backbone, one.loss) for one in held.below_random}:
-        yield f"{counted(len(below), 'curve')} of losses end below the random floor"
+        yield f"{counted(len(below), 'curve')} below the random floor"
 
 
 def over_replicates(n: int, least: str = "") -> str:

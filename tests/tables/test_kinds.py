@@ -69,15 +69,27 @@ def test_main_has_a_block_a_backbone_and_a_column_a_data_set_and_metric(tmp_path
         "mf bpr": ["0.2000", "0.4000"],
         "mf softmax": ["0.3000", "0.6000"],
         "mf ccl": ["0.1000", "0.2000"],
-        "mf improvement": ["+50.0%", "+50.0%"],
+        "mf Improvement": ["+50.0%", "+50.0%"],
         "gcn bpr": ["0.4000", "0.8000"],
-        "floor random": ["0.0500", "0.1000"],
+        "Floor random": ["0.0500", "0.1000"],
     }
     assert marks(table)["mf softmax"] == ["best", "best"]
     assert marks(table)["mf bpr"] == ["second", "second"]
-    assert marks(table)["gcn bpr"] == marks(table)["floor random"] == ["", ""]
+    assert marks(table)["gcn bpr"] == marks(table)["Floor random"] == ["", ""]
     assert "No stars: with one replicate nothing is tested." in table.notes
     assert "Improvement: of the best over the best other loss." in table.notes
+
+
+def test_names_that_a_table_uses_itself_are_losses_and_backbones_like_others(tmp_path):
+    values = {("improvement", 0.0, 0): 0.4, ("bpr", 0.0, 0): 0.2}
+    apart = {cell: {"backbone": "floor"} for cell in values}
+    table = one(run_of(tmp_path, values, elsewhere=apart), "main")
+    assert texts(table) == {
+        "floor improvement": ["0.4000"],
+        "floor bpr": ["0.2000"],
+        "floor Improvement": ["+100.0%"],
+    }
+    assert marks(table)["floor improvement"] == ["best"]
 
 
 def test_main_tests_the_best_as_compare_does(tmp_path):
@@ -96,7 +108,7 @@ def test_main_tests_the_best_as_compare_does(tmp_path):
 def test_main_holds_a_loss_of_ours_against_the_best_rival(tmp_path):
     run = run_of(tmp_path, grid(levels={0.0: 1.0}, replicates=1))
     table = one(run, "main", ours="bpr")
-    assert texts(table)["mf improvement"] == ["-33.3%"]
+    assert texts(table)["mf Improvement"] == ["-33.3%"]
     assert "Improvement: of bpr over the best other loss." in table.notes
     assert refused(run, "main", ours="brp").startswith("loss 'brp' was not run; did you mean 'bpr'")
 
@@ -124,7 +136,7 @@ def test_a_loss_that_is_not_as_far_is_not_ranked(tmp_path):
     table = one(run, "main")
     assert texts(table)["mf ccl"] == ["0.9000†"]
     assert marks(table)["mf bpr"] == ["best"]
-    assert texts(table)["mf improvement"] == ["+100.0%"]
+    assert texts(table)["mf Improvement"] == ["+100.0%"]
     assert texts(one(run, "main", ours="ccl")).keys() == {"mf bpr", "mf ccl", "mf mse"}
 
 
@@ -139,7 +151,7 @@ def test_a_metric_that_is_missing_for_some_cells_is_missing_there(tmp_path):
         folder.write(runs.Record.model_validate(record))
     table = one(read_run(run.folder), "main")
     assert texts(table)["mf softmax"] == ["0.3000", ABSENT]
-    assert texts(table)["mf improvement"] == ["+50.0%", "+100.0%"]
+    assert texts(table)["mf Improvement"] == ["+50.0%", "+100.0%"]
 
 
 def test_a_data_set_of_which_nothing_is_done_has_no_column(tmp_path):
@@ -170,7 +182,7 @@ def test_a_metric_of_all_lists_has_no_best(tmp_path):
     run = run_of(tmp_path, grid(levels={0.0: 1.0}, replicates=1), metrics=("gini@20",))
     table = one(run, "main")
     assert {mark for row in marks(table).values() for mark in row} == {""}
-    assert "mf improvement" not in texts(table)
+    assert "mf Improvement" not in texts(table)
 
 
 # robustness
@@ -390,8 +402,31 @@ def test_studies_of_one_loss_are_told_apart(tmp_path):
 def test_nothing_tuned_is_told(tmp_path):
     run = run_of(tmp_path, grid(levels={0.0: 1.0}), specs={"loss": {"bpr": "bpr(lr=0.1)"}})
     table = one(run, "hyperparameters")
-    assert texts(table) == {"all all bpr lr": ["no", "0.1", ABSENT]}
+    assert texts(table) == {
+        "all all bpr lr": ["no", "0.1", ABSENT],
+        f"all all softmax {ABSENT}": ["no", ABSENT, ABSENT],
+        f"all all ccl {ABSENT}": ["no", ABSENT, ABSENT],
+    }
     assert "Nothing was tuned." in table.notes
+
+
+def test_settings_of_floors_alone_are_refused(tmp_path):
+    run = run_of(tmp_path, {("untrained", 0.0, 0): 0.1})
+    assert refused(run, "hyperparameters").endswith(
+        "no loss is trained here, so there are no settings"
+    )
+
+
+def test_what_is_to_be_taken_with_care_is_told(tmp_path):
+    values = grid({"bpr": 0.1}, {0.0: 1.0, 0.5: 1.0}, 1) | {("untrained", 0.0, 0): 0.2}
+    apart = {("untrained", 0.0, 0): {"backbone": "random"}}
+    care = {"capped": True, "realised": {"share": 0.1, "effective_users": 5.0}}
+    table = one(run_of(tmp_path, values, elsewhere=apart, records=care), "main")
+    assert table.notes[-1] == (
+        "With care, as robustbench-rec status tells: 2 trainings best within the last tenth of the "
+        "epochs allowed; 1 level not reached; 3 cells with fewer than 200 test users in effect; "
+        "1 curve below the random floor."
+    )
 
 
 # time
