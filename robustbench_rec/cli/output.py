@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections import Counter
@@ -89,9 +88,7 @@ def aligned(
 
 def terminal_width() -> int | None:
     """Return the columns of the terminal that is printed on; None for a file or a pipe."""
-    if not (sys.stdout.isatty() or "COLUMNS" in os.environ):
-        return None
-    return shutil.get_terminal_size().columns
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _narrowed(widths: Sequence[int], room: int, least: Sequence[int]) -> list[int]:

@@ -1,3 +1,4 @@
+import io
 import re
 
 import pytest
@@ -61,19 +62,20 @@ def test_folding_keeps_every_character_and_the_width(rows, columns):
 
 
 @pytest.mark.parametrize("words", [("data", "list"), ("list",), ("show", "drrl"), ("table",)])
-def test_tables_fold_to_80_columns(words, checkout):
+def test_tables_fold_to_80_columns(words, checkout, wide):
+    wide(80)
     held = checkout / "results" / "reference" / "false-negatives"
     words = [*words, str(held)] if words == ("table",) else words
-    done = CliRunner(env={"COLUMNS": "80"}).invoke(main, words)
+    done = CliRunner().invoke(main, words)
     assert done.exit_code == 0
     lines = [line for line in done.stdout.splitlines() if GAP in line.strip()]
     assert lines
     assert max(map(len, lines)) <= 80
 
 
-def test_what_is_not_a_terminal_is_not_folded(monkeypatch):
-    monkeypatch.delenv("COLUMNS", raising=False)
-    assert CliRunner().invoke(main, ["list"]).exit_code == 0
-    assert output.terminal_width() is None
+def test_a_terminal_alone_has_a_width(monkeypatch):
     monkeypatch.setenv("COLUMNS", "72")
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert output.terminal_width() is None
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert output.terminal_width() == 72
