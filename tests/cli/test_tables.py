@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from tables_by_hand import run_of
 
 from robustbench_rec.cli.main import main
+from robustbench_rec.records.run import Run
 from robustbench_rec.tables.kinds import KINDS
 
 
@@ -125,5 +126,7 @@ def test_a_table_reads_users_of_level_0_alone_and_no_lists(tmp_path, monkeypatch
         return whole(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(Run, "_agreement", lambda run: pytest.fail("lists are read"))
     assert call("table", run.folder, "main").exit_code == 0
+    assert call("table", run.folder, "robustness").exit_code == 0
     assert sorted(name for name in read if name.endswith(".npz")) == ["a0.npz", "a2.npz"]
