@@ -51,6 +51,11 @@ def printable(text: str) -> str:
     """
     if len(text) > LONGEST:
         text = f"{text[: LONGEST - KEPT_END]} [...] {text[-KEPT_END:]}"
+    return visible(text)
+
+
+def visible(text: str) -> str:
+    """Return a text as one line of the same length that holds nothing but what can be seen."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 

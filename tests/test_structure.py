@@ -22,7 +22,7 @@ ORDER = (
     "experiment",
     "records",
     "running analysis",
-    "figures",
+    "figures tables",
     "testing",
     "cli",
     "__main__",

@@ -13,6 +13,7 @@ from robustbench_rec.analysis.estimate import Values
 from robustbench_rec.analysis.marks import with_edges
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError
+from robustbench_rec.records.frames import results_frame
 from robustbench_rec.records.run import Run
 
 POINT = [*AXES, "metric", "level"]
@@ -56,11 +57,19 @@ def points(results: Run | pd.DataFrame) -> dict[Point, Values]:
 def of_suite(results: Run | pd.DataFrame) -> pd.DataFrame:
     """Return a frame of results; of a run, those in the metrics that its suite names."""
     if isinstance(results, Run):
-        asked = results.results["metric"].isin(results.manifest.metrics)
-        frame = with_edges(results.results[asked], results)
+        held = measured(results)
+        frame = with_edges(held[held["metric"].isin(results.manifest.metrics)], results)
     else:
         frame = results
     return frame.assign(level=frame["level"].round(12))  # a file of text may lose a last bit
+
+
+def measured(run: Run) -> pd.DataFrame:
+    """Return the results of a run without how far lists agree: to read these takes the longest."""
+    if "results" in vars(run) or not run.records:
+        return run.results
+    done = [record for record in run.records.values() if record.status == "done"]
+    return results_frame(run.manifest, done)
 
 
 def _check_alike(rows: pd.DataFrame) -> None:

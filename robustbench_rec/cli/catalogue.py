@@ -14,7 +14,7 @@ import click
 
 from robustbench_rec.cli.options import AS_JSON, DATA_DIR, PLUGINS
 from robustbench_rec.cli.output import print_table, warn
-from robustbench_rec.components.settings import described
+from robustbench_rec.components.settings import described, printed
 from robustbench_rec.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def _first_line(cls: type) -> str:
 def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     """Show NAME, of anything that `list` lists: settings, units, defaults, source.
 
-    A name may be of several things, as of a suite and a loss, or of a floor and a metric: then all
-    are shown, in JSON as a list.
+    A name may be of several things, as of a suite and a loss, or of a floor and a metric: all are
+    shown, in JSON as a list, of one too.
     """
     from robustbench_rec.components.registry import load_plugins
     from robustbench_rec.experiment.suite_file import shipped
@@ -96,7 +96,7 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         facts = [_facts(registry.kind, registry[name]) for registry in found]
         facts += [tomllib.loads(suites[name])] if name in suites else []
-        click.echo(json.dumps(facts if len(facts) > 1 else facts[0], indent=1))
+        click.echo(json.dumps(facts, indent=1, default=str))
         return
     for registry in found:
         _show(registry.kind, registry[name])
@@ -130,11 +130,14 @@ def _show(kind: str, cls: Any) -> None:
     click.echo(inspect.getdoc(cls))
     click.echo("\nSettings:")
     print_table(
-        (f"  {one['name']}", f"= {one['default']}", str(one["domain"]), str(one["about"]))
-        for one in settings
+        (f"  {one['name']}", f"= {_default(one)}", one["domain"], one["about"]) for one in settings
     )
     click.echo()
     print_table((key.replace("_", " "), str(value)) for key, value in facts.items())
+
+
+def _default(setting: Mapping[str, Any]) -> str:
+    return "required" if setting["required"] else printed(setting["default"])
 
 
 @click.group()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import click
 import pandas as pd
-from tabulate import tabulate
 
 from robustbench_rec.analysis.measures import MEASURES
 from robustbench_rec.analysis.panels import LISTS
 from robustbench_rec.analysis.ranking import SHOWN, told
 from robustbench_rec.analysis.two_way import LEAST
-from robustbench_rec.cli.output import aligned, flags_told
+from robustbench_rec.cli.output import GAP, aligned, flags_told
+from robustbench_rec.tables.table import Entry, Key, Table
 
 Lines = list[tuple[str, ...]]
 ENDS = "[low, high]"
@@ -37,10 +37,11 @@ def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
     for row in rows:
         line = _difference(row)
         blocks.setdefault(_where(row, row["perturbation"] or "clean"), [DIFFERENCE]).append(line)
-    lines = iter(aligned([line for block in blocks.values() for line in block], right=(2,)))
+    flat = [line for block in blocks.values() for line in block]
+    lines = iter(aligned(flat, (2,), GAP))
     for where, block in blocks.items():
         yield click.style(where, bold=True)
-        yield from (f"  {next(lines)}" for _ in block)
+        yield from (next(lines) for _ in block)
         yield ""
     yield from _intervals(rows)
     yield (
@@ -76,9 +77,9 @@ def ranking(rows: list[dict[Any, Any]]) -> Iterator[str]:
     sentences = told(pd.DataFrame(rows))
     for where, panel in _panels(rows).items():
         yield click.style(where, bold=True)
-        yield from (f"  {line}" for line in aligned(_ranked(panel), right=(0, 3)))
+        yield from aligned(_ranked(panel), (0, 3), GAP)
         yield ""
-        yield from (f"  {line}" for line in aligned(_beside(panel), right=(0,)))
+        yield from aligned(_beside(panel), (0,), GAP)
         yield next(sentences)
         yield ""
     yield from _ranking_notes(rows)
@@ -98,26 +99,35 @@ def _ranking_notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
     yield from flags_told(rows)
 
 
-def ranking_tables(rows: list[dict[Any, Any]], form: Literal["pipe", "latex_booktabs"]) -> str:
+def ranking_tables(rows: list[dict[Any, Any]]) -> list[Table]:
     """Return a ranking as two tables a panel, for a paper or a page.
 
     Args:
         rows: as for `ranking`.
-        form: of `tabulate`.
 
     """
-    remark = "%" if form == "latex_booktabs" else ""
-    tables = [
-        f"{remark} {where}".strip()
-        + "".join(
-            "\n\n" + tabulate(block[1:], headers=block[0], tablefmt=form, disable_numparse=True)
-            for block in (_ranked(panel), _beside(panel))
+    notes = [f"{note}." for note in _ranking_notes(rows)]
+    panels = _panels(rows)
+    last = list(panels)[-1]
+    return [
+        table
+        for where, panel in panels.items()
+        for table in (
+            _as_table(where, _ranked(panel), []),
+            _as_table(where, _beside(panel), notes if where == last else []),
         )
-        for where, panel in _panels(rows).items()
     ]
-    return "\n\n".join(
-        [*tables, "\n".join(f"{remark} {note}".strip() for note in _ranking_notes(rows))]
-    )
+
+
+def _as_table(title: str, lines: Lines, notes: list[str]) -> Table:
+    """Return lines, of place, loss and more, as a table whose rows are named by the loss."""
+    (_, loss, *others), *body = lines
+    columns: list[Key] = [("place",), *((name or "top",) for name in others)]
+    rows: dict[Key, dict[Key, Entry]] = {
+        (loss,): dict(zip(columns, map(Entry, (place, *cells)), strict=True))
+        for place, loss, *cells in body
+    }
+    return Table(title, (loss,), columns, rows, notes)
 
 
 def _panels(rows: list[dict[Any, Any]]) -> dict[str, list[dict[Any, Any]]]:
@@ -185,10 +195,11 @@ def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
     blocks: dict[str, Lines] = {}
     for row in rows:
         blocks.setdefault(row["says"], []).append(_claimed(row))
-    lines = iter(aligned([line for block in blocks.values() for line in block]))
+    flat = [line for block in blocks.values() for line in block]
+    lines = iter(aligned(flat, indent=GAP))
     for says, block in blocks.items():
         yield click.style(says, bold=True)
-        yield from (f"  {next(lines)}" for _ in block)
+        yield from (next(lines) for _ in block)
         yield ""
     for interval in dict.fromkeys(row["interval"] for row in rows if row["interval"]):
         yield f"{ENDS}: {interval}; each one at a time, of several levels that which decides"

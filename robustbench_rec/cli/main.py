@@ -15,6 +15,7 @@ from robustbench_rec.cli.options import GOES_ON
 from robustbench_rec.cli.output import warn
 from robustbench_rec.cli.results import claims, compare, merge, rank, status
 from robustbench_rec.cli.run import run
+from robustbench_rec.cli.tables import cite, table
 from robustbench_rec.errors import InputError, one_line, printable
 
 INTERRUPTED = 130
@@ -79,5 +80,5 @@ def main() -> None:
     """  # noqa: D301  # click reads a backspace character as "keep these lines"
 
 
-for command in (run, merge, figures, status, rank, claims, compare, list_, show, data):
+for command in (run, merge, figures, table, cite, status, rank, claims, compare, list_, show, data):
     main.add_command(command)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from robustbench_rec.records.manifest import BelowRandom, Capped, Computed, LeftOut, StudyState
     from robustbench_rec.records.run import Run
 
+GAP = "  "
+NARROWEST = 8
+"""A column is not made narrower than this, and a word is broken only where it must be."""
 BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
 
 
@@ -48,17 +55,60 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def aligned(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> list[str]:
-    """Return rows as lines with aligned columns, those in `right` flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
+def aligned(
+    rows: Sequence[tuple[str, ...]], right: Container[int] = (), indent: str = ""
+) -> list[str]:
+    """Return rows as texts with aligned columns, those in `right` flush right.
+
+    On a terminal that is too narrow a row goes over several lines, its widest cells folded.
+
+    Args:
+        rows: of as many cells each.
+        right: places of columns.
+        indent: what each line begins with.
+
+    """
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    if (room := terminal_width()) is not None:
+        room -= len(indent) + len(GAP) * (len(widths) - 1)
+        widths = _narrowed(widths, room, [_longest_word(column) for column in columns])
+        widths = _narrowed(widths, room, [NARROWEST] * len(widths))
+    texts = []
     for row in rows:
-        cells = (
-            cell.rjust(width) if at in right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join(cells).rstrip())
-    return lines
+        folded = [
+            wrap(cell, width, break_on_hyphens=False) if len(cell) > width else [cell]
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        lines = []
+        for parts in zip_longest(*folded, fillvalue=""):
+            cells = (
+                part.rjust(width) if at in right else part.ljust(width)
+                for at, (part, width) in enumerate(zip(parts, widths, strict=True))
+            )
+            lines.append(f"{indent}{GAP.join(cells)}".rstrip())
+        texts.append("\n".join(lines))
+    return texts
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal that is printed on; None for a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _narrowed(widths: Sequence[int], room: int, least: Sequence[int]) -> list[int]:
+    """Take from the widest columns until all fit into a room, or are as narrow as they may be."""
+    found = list(widths)
+    while sum(found) > room:
+        wide = [at for at, width in enumerate(found) if width > least[at]]
+        if not wide:
+            break
+        found[max(wide, key=found.__getitem__)] -= 1
+    return found
+
+
+def _longest_word(column: Iterable[str]) -> int:
+    return max((len(word) for cell in column for word in cell.split()), default=0)
 
 
 def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
@@ -78,11 +128,12 @@ def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
         where = f"{row['dataset']}, {row['backbone']}: {row['perturbation'] or 'clean control'}"
         line = _beside(row, f"[{notes.index(_note(row)) + 1}]")
         blocks.setdefault(where, [BESIDE]).append(line)
-    lines = iter(aligned([line for block in blocks.values() for line in block], right=range(1, 7)))
+    flat = [line for block in blocks.values() for line in block]
+    lines = iter(aligned(flat, range(1, 7), GAP))
     for where, block in blocks.items():
         yield click.style(where, bold=True)
         for _ in block:
-            yield f"  {next(lines)}"
+            yield next(lines)
         yield ""
     for at, note in enumerate(notes, 1):
         yield f"[{at}] {note}"

@@ -74,7 +74,7 @@ def _older(run: Run) -> str:
     )
 
 
-def _to_conclude_from(run: str) -> Run:
+def to_conclude_from(run: str) -> Run:
     """Return a run, and warn where its cells are of another protocol."""
     held = opened(run)
     if old := _older(held):
@@ -110,12 +110,12 @@ def compare(run: str, against: str | None, other: str | None, region: float, as_
     """
     if against is not None and other is not None:
         raise InputError("--against and --with: give one of them")
-    held = _to_conclude_from(run)
+    held = to_conclude_from(run)
     if other is not None:
         from robustbench_rec.analysis.contrasts import contrasts_of_runs
         from robustbench_rec.cli.conclusions import contrast
 
-        found, lines = contrasts_of_runs(held, _to_conclude_from(other), region), contrast
+        found, lines = contrasts_of_runs(held, to_conclude_from(other), region), contrast
     elif against is None:
         from robustbench_rec.analysis.against_published import compare as compared
 
@@ -157,10 +157,8 @@ def _with_short_labels(row: dict[Any, Any], run: Run) -> dict[Any, Any]:
 @click.option("--reference", metavar="LOSS", help="What relative_error is relative to.")
 @click.option("--json", "form", flag_value="json", help="Print JSON instead of a table.")
 @click.option("--csv", "form", flag_value="csv", help="Print comma-separated values.")
-@click.option("--markdown", "form", flag_value="pipe", help="Print a Markdown table.")
-@click.option(
-    "--latex", "form", flag_value="latex_booktabs", help="Print a LaTeX table, of booktabs."
-)
+@click.option("--markdown", "form", flag_value="markdown", help="Print a Markdown table.")
+@click.option("--latex", "form", flag_value="latex", help="Print LaTeX tables, of booktabs.")
 def rank(
     run: str,
     perturbation: str | None,
@@ -177,7 +175,7 @@ def rank(
     from robustbench_rec.analysis.ranking import rank as ranked
     from robustbench_rec.cli.conclusions import ranking, ranking_tables
 
-    held = _to_conclude_from(run)
+    held = to_conclude_from(run)
     found = ranked(held, by, perturbation, metric, reference)
     if form == "csv":
         told = found.assign(beaten_by=["; ".join(losses) for losses in found["beaten_by"]])
@@ -189,7 +187,9 @@ def rank(
         return
     rows = [_with_short_labels(row, held) for row in rows]
     if form is not None:
-        click.echo(ranking_tables(rows, form))
+        from robustbench_rec.tables.written import written
+
+        click.echo(written(ranking_tables(rows), form, f"{held.manifest.suite}-rank"), nl=False)
         return
     for line in ranking(rows):
         click.echo(line)
@@ -207,7 +207,7 @@ def claims(run: str, as_json: bool) -> None:
     from robustbench_rec.analysis.claims import claims as judged
     from robustbench_rec.cli.conclusions import claimed
 
-    held = _to_conclude_from(run)
+    held = to_conclude_from(run)
     rows = _rows(judged(held))
     if as_json:
         click.echo(json.dumps(rows, indent=1))

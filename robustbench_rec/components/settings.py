@@ -181,8 +181,11 @@ def plain(component: Any) -> dict[str, Any]:
     return name | dataclasses.asdict(component)
 
 
-def described(cls: Any) -> list[dict[str, str]]:
-    """Describe each setting of a component's class: name, default, domain, and what it is."""
+def described(cls: Any) -> list[dict[str, Any]]:
+    """Describe each setting of a component's class: name, default, domain, and what it is.
+
+    A setting without a default is `required`, and its default None.
+    """
     types = hints(cls)
     rows = []
     for field in dataclasses.fields(cls):
@@ -191,9 +194,8 @@ def described(cls: Any) -> list[dict[str, str]]:
         rows.append(
             {
                 "name": field.name,
-                "default": "required"
-                if field.default is dataclasses.MISSING
-                else printed(field.default),
+                "required": (required := field.default is dataclasses.MISSING),
+                "default": None if required else field.default,
                 "domain": " | ".join(map(str, choices)) or domain(field.metadata),
                 "about": field.metadata.get("about", ""),
             }

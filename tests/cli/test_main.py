@@ -35,6 +35,7 @@ from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.cli import drawing, output
 from robustbench_rec.cli.conclusions import contrast
 from robustbench_rec.cli.main import main
+from robustbench_rec.components.settings import printed
 from robustbench_rec.experiment.suite_file import load_suite, shipped
 from robustbench_rec.figures.files import save_all
 from robustbench_rec.records.manifest import BelowRandom, Capped, Unreached
@@ -101,6 +102,8 @@ def test_the_commands_are_those_that_are_documented():
         "list",
         "show",
         "figures",
+        "table",
+        "cite",
         "rank",
         "claims",
         "compare",
@@ -143,20 +146,22 @@ def test_show_tells_settings_defaults_and_source(kind, name):
     text = told("show", name)
     shown = json.loads(told("show", name, "--json"))
     called = [registry.kind for registry in REGISTRIES.values() if name in registry]
-    if name in shipped() or len(called) > 1:  # a name of several kinds
-        *shown, last = [*shown, None] if name not in shipped() else shown
-        assert name not in shipped() or last == tomllib.loads(shipped()[name])
-        assert shipped().get(name, "").strip() in text
-        assert [one["kind"] for one in shown] == called
-        shown = shown[called.index(REGISTRIES[kind].kind)]
+    if name in shipped():  # a suite is called so too
+        *shown, last = shown
+        assert last == tomllib.loads(shipped()[name])
+        assert shipped()[name].strip() in text
+    assert [one["kind"] for one in shown] == called
+    shown = shown[called.index(REGISTRIES[kind].kind)]
     assert shown["name"] == name
     assert shown["source"] == cls.source
     assert cls.source in text
     for setting in shown["settings"]:
-        assert setting.keys() == {"name", "default", "domain", "about"}
+        assert setting.keys() == {"name", "required", "default", "domain", "about"}
         assert setting["about"], f"{name}.{setting['name']} has no meaning"
         assert f"  {setting['name']} " in text
-        assert f"= {setting['default']}" in text
+        default = "required" if setting["required"] else getattr(cls, setting["name"])
+        assert setting["default"] == (None if setting["required"] else default)
+        assert f"= {printed(default)}" in text
     if kind == "perturbations":
         assert shown["unit"] == cls.unit
         assert shown["acts_through"] == cls.acts_through
@@ -167,7 +172,8 @@ def test_show_prints_a_suite_s_file():
 
 
 def test_show_prints_a_suite_as_json_where_it_is_asked_to():
-    assert json.loads(told("show", "smoke", "--json"))["name"] == "smoke"
+    (suite,) = json.loads(told("show", "smoke", "--json"))
+    assert suite["name"] == "smoke"
 
 
 def test_show_of_an_unknown_name_tells_the_nearest():
@@ -565,8 +571,11 @@ def _ranks_tiny(kept):
     table = pd.read_csv(io.StringIO(told("rank", "tiny", "--csv")))
     assert table["loss"].tolist() == [best, worst]
     head, rule = told("rank", "tiny", "--markdown").splitlines()[2:4]
-    assert (head.split("|")[2].strip(), set(rule)) == ("loss", set("|:-"))
-    assert "\\toprule" in told("rank", "tiny", "--latex")
+    assert (head.split("|")[1].strip(), set(rule)) == ("loss", set("|:-"))
+    lines = told("rank", "tiny", "--latex").splitlines()
+    assert lines[6] == "\\toprule"
+    assert lines[7].startswith("loss & place & top & kept & {[}low, high] & at 0 & ")
+    assert lines[9].startswith(f"{best} & 1 & {{*}} & ")
     assert refused("rank", "tiny", "--by", "keep").startswith("no measure named 'keep'; did you")
     line = refused("rank", "tiny", "--perturbation", "hidden")
     assert line.startswith("perturbation 'hidden' was not run; did you mean 'hidden_positives'?")
@@ -1142,6 +1151,11 @@ def test_what_reads_a_run_reads_its_manifest_and_each_record_once(tmp_path, monk
         ["rank", "R"],
         ["claims", "R"],
         ["compare", "R", "--against", "bpr"],
+        ["table", "R", "main"],
+        ["table", "R", "robustness", "--format", "latex"],
+        ["table", "R", "k", "--format", "html"],
+        ["table", "R", "hyperparameters"],
+        ["cite", "R"],
     ],
     ids=lambda words: words[0],
 )

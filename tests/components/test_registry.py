@@ -92,7 +92,8 @@ def test_settings_describe_themselves():
     rows = {row["name"]: row for row in described(LOSSES["softmax"])}
     assert rows["tau"] == {
         "name": "tau",
-        "default": "0.2",
+        "required": False,
+        "default": 0.2,
         "domain": "> 0",
         "about": "temperature, on the cosine scale",
     }

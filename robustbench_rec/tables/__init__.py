@@ -1,0 +1,1 @@
+"""Tables: what a paper takes from a run, in LaTeX, Markdown, HTML or CSV."""

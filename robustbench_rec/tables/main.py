@@ -1,0 +1,26 @@
+"""The main table: losses by data sets and metrics, a block for each backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from robustbench_rec.evaluation.metrics import label
+from robustbench_rec.records.run import Run
+from robustbench_rec.tables.clean import clean_table
+from robustbench_rec.tables.kind import Asked, Kind
+from robustbench_rec.tables.standing import Standing
+from robustbench_rec.tables.table import Table
+
+
+def tables(run: Run, asked: Asked) -> Sequence[Table]:
+    """Return what each loss reaches on clean data, in the metrics that the suite names."""
+    metrics = run.manifest.metrics
+    title = f"{run.manifest.suite}: {' and '.join(map(label, metrics))} of each loss"
+    return [clean_table(Standing(run), title, metrics, label, asked.ours)]
+
+
+KIND = Kind(
+    "what each loss reaches on clean data: losses x data sets x metrics, a block a backbone",
+    tables,
+    frozenset({"ours"}),
+)

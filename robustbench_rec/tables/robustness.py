@@ -1,0 +1,173 @@
+"""The table of what is left of each loss at each level of a perturbation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import pandas as pd
+
+from robustbench_rec.analysis.degradation import curves
+from robustbench_rec.errors import InputError, nearest
+from robustbench_rec.evaluation.metrics import is_per_user, label
+from robustbench_rec.records.run import Run
+from robustbench_rec.tables.compared import (
+    FEWER_NOTE,
+    MARKS_NOTE,
+    NO_MARKS_NOTE,
+    Height,
+    marked,
+    ranked,
+)
+from robustbench_rec.tables.kind import Asked, Kind
+from robustbench_rec.tables.standing import Standing, legend, over_replicates
+from robustbench_rec.tables.table import Entry, Key, Table
+
+Row = tuple[str, str, str]
+"""Labels of data set, backbone and loss."""
+Part = Literal["mean", "retention"]
+"""A column of `degradation.curves`."""
+Blocks = dict[tuple[str, str, Key], dict[str, Height]]
+"""Data set, backbone and column -> what each loss reached."""
+DIGITS: dict[Part, int] = {"mean": 4, "retention": 3}
+
+
+def tables(run: Run, asked: Asked) -> Sequence[Table]:
+    """Return a table for each perturbation: at each level the metric, and the share retained.
+
+    Raises:
+        InputError: the run has no such metric, or nothing but level 0.
+
+    """
+    standing = Standing(run)
+    metric = _metric(standing, asked.metric)
+    frame = standing.results[standing.results["metric"] == metric]
+    found = curves(frame)
+    perturbations = [
+        name
+        for name in dict.fromkeys(one.perturbation for one in standing.planned)
+        if (found.loc[found["perturbation"] == name, "level"] > 0).any()
+    ]
+    if not perturbations:
+        raise InputError(
+            f"{run.folder}: no finished cell above level 0 in {metric}, so there is no robustness "
+            "to show; see table main"
+        )
+    return [_table(standing, found, name, metric) for name in perturbations]
+
+
+def _metric(standing: Standing, asked: str | None) -> str:
+    """Return the metric that is asked for; else the first that the suite names."""
+    held = [str(one) for one in standing.results["metric"].unique()]
+    metric = asked or standing.run.manifest.metrics[0]
+    if metric not in held:
+        near = nearest(metric, held)
+        raise InputError(
+            f"metric {metric!r} was not recorded{near} (these were: {', '.join(held)})"
+        )
+    return metric
+
+
+def _table(standing: Standing, found: pd.DataFrame, perturbation: str, metric: str) -> Table:
+    """Return the table of a perturbation."""
+    its = found[found["perturbation"] == perturbation]
+    rows = _rows(standing, perturbation, set(its["dataset"]))
+    columns = _columns(sorted(set(its["level"])), label(metric))
+    blocks = _blocks(its, columns)
+    entries: dict[Key, dict[Key, Entry]] = {}
+    for dataset, backbone, loss in rows:
+        key = standing.short("dataset", dataset), *standing.row(backbone, loss)
+        entries[key] = {
+            column: marked(heights, is_per_user(metric), DIGITS[part])[loss]
+            if loss in (heights := blocks.get((dataset, backbone, column), {}))
+            else standing.missing(dataset, backbone, loss, level, perturbation)
+            for column, (level, part) in columns.items()
+        }
+    called = standing.short("perturbation", perturbation)
+    notes = [
+        *_levels(its),
+        *_marks(blocks.values(), is_per_user(metric)),
+        *_apart(standing, perturbation),
+        *legend([entry for row in entries.values() for entry in row.values()]),
+        *standing.notes(),
+    ]
+    return Table(
+        f"{standing.run.manifest.suite}: {label(metric)} under {called}",
+        ("dataset", "backbone", "loss"),
+        list(columns),
+        entries,
+        notes,
+        {"perturbation": called, "metric": metric},
+    )
+
+
+def _rows(standing: Standing, perturbation: str, datasets: set[str]) -> list[Row]:
+    """Return the rows of data sets of which something is done; floors last."""
+    apart = standing.run.manifest.not_applicable
+    rows = [
+        (one.dataset, one.backbone, one.loss)
+        for one in standing.planned
+        if one.dataset in datasets
+        and (one.perturbation == perturbation or (one.loss, perturbation) in apart)
+    ]
+    at = {dataset: at for at, dataset in enumerate(dict.fromkeys(row[0] for row in rows))}
+    return sorted(dict.fromkeys(rows), key=lambda row: (at[row[0]], standing.pairs.index(row[1:])))
+
+
+def _columns(levels: Sequence[float], metric: str) -> dict[Key, tuple[float, Part]]:
+    """Return the key of each column -> its level, and what it shows."""
+    columns: dict[Key, tuple[float, Part]] = {}
+    for level in levels:
+        columns[f"level {level:g}", metric] = level, "mean"
+        if level > 0 and 0.0 in levels:
+            columns[f"level {level:g}", "retained"] = level, "retention"
+    return columns
+
+
+def _blocks(its: pd.DataFrame, columns: Mapping[Key, tuple[float, Part]]) -> Blocks:
+    """Return what the losses reached that have anything in a block and column."""
+    found: Blocks = {}
+    rows = its.to_dict("records")
+    for column, (level, part) in columns.items():
+        for row in rows:
+            if row["level"] == level and row[part] == row[part]:
+                height = Height(row[part], row["n" if part == "mean" else "pairs"])
+                place = row["dataset"], row["backbone"], column
+                found.setdefault(place, {})[row["loss"]] = height
+    return found
+
+
+def _levels(its: pd.DataFrame) -> Iterator[str]:
+    """Yield what levels are, what is retained, and over how many replicates."""
+    unit = its["unit"].iloc[0]
+    yield f"Levels: {unit}." if isinstance(unit, str) and unit else "Levels as the suite has them."
+    yield f"Values: {over_replicates(int(its['n'].max()))}."
+    if (its["level"] == 0).any():
+        yield "Retained: the share of the loss's own value at level 0, within replicates."
+    else:
+        yield "Level 0 was not run, so nothing is known of what is retained."
+
+
+def _marks(blocks: Iterable[Mapping[str, Height]], has_best: bool) -> Iterator[str]:
+    """Yield what the marks mean."""
+    held = list(blocks)
+    if not has_best or all(len(ranked(heights)) < 2 for heights in held):
+        yield NO_MARKS_NOTE
+    else:
+        yield MARKS_NOTE
+    if any(len(ranked(heights)) < len(heights) for heights in held):
+        yield FEWER_NOTE
+
+
+def _apart(standing: Standing, perturbation: str) -> Iterator[str]:
+    """Yield which losses have no part in it."""
+    for loss, under in standing.run.manifest.not_applicable:
+        if under == perturbation:
+            yield f"{standing.short('loss', loss)} draws no negatives, so it has no cells here."
+
+
+KIND = Kind(
+    "the metric at each level of each perturbation, and the share that is retained",
+    tables,
+    frozenset({"metric"}),
+)

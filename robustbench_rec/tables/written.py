@@ -1,0 +1,236 @@
+"""Tables as text: LaTeX, Markdown, HTML and CSV, with all that comes from outside escaped."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+from tabulate import tabulate
+
+from robustbench_rec.errors import visible
+from robustbench_rec.tables.table import ABSENT, Key, Mark, Table
+
+Format = Literal["latex", "markdown", "csv", "html"]
+Escape = Callable[[str], str]
+IN_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "–": "--",
+        "†": r"\textdagger{}",
+        "≤": r"$\leq$",
+        "×": r"$\times$",
+    }
+)
+IN_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~$&])")
+FORMULA = ("=", "+", "-", "@")
+"""How a text begins that a spreadsheet would compute."""
+LATEX_MARKS: dict[Mark, str] = {"best": "textbf:--rwrap", "second": "underline:--rwrap"}
+HTML_MARKS: dict[Mark, str] = {"best": "font-weight:bold", "second": "text-decoration:underline"}
+MARKDOWN_MARKS: dict[Mark, tuple[str, str]] = {
+    "": ("", ""),
+    "best": ("**", "**"),
+    "second": ("<u>", "</u>"),
+}
+PREAMBLE = "% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}"
+
+
+def written(tables: Sequence[Table], format: Format, name: str) -> str:
+    """Return tables as text that ends in a newline.
+
+    Args:
+        tables: one or more; CSV joins their rows.
+        format: of the text. CSV has numbers in full, and neither marks nor captions.
+        name: what LaTeX labels begin with, as in `tab:NAME`.
+
+    """
+    return FORMATS[format](tables, name)
+
+
+def _latex(tables: Sequence[Table], name: str) -> str:
+    many = len(tables) > 1
+    labels = [f"{_safe(name)}-{at}" if many else _safe(name) for at in range(1, len(tables) + 1)]
+    pieces = [_latex_of(table, label) for table, label in zip(tables, labels, strict=True)]
+    return "\n".join([PREAMBLE, *pieces])
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "table"
+
+
+def _latex_of(table: Table, label: str) -> str:
+    text = _styled(table, in_latex, LATEX_MARKS).to_latex(
+        hrules=True,
+        position="t",
+        position_float="centering",
+        column_format="".join(side[0] for side in _sides(table)),
+        multicol_align="c",
+        caption=in_latex(table.caption),
+        label=f"tab:{label}",
+    )
+    head, middle, body = text.partition("\\midrule\n")
+    lines = body.splitlines(keepends=True)
+    ruled = [
+        ("\\midrule\n" if begins and at else "") + line
+        for at, (line, begins) in enumerate(zip(lines, _begins_block(table), strict=False))
+    ]
+    return head + middle + "".join([*ruled, *lines[len(ruled) :]])
+
+
+def in_latex(text: str) -> str:
+    """Escape a text for LaTeX; at the start of a line "*" and "[" would belong to the row's end."""
+    return re.sub(r"^([*\[])", r"{\1}", visible(text).translate(IN_LATEX))
+
+
+def _html(tables: Sequence[Table], name: str) -> str:
+    pieces = [
+        _styled(table, in_html, HTML_MARKS)
+        .set_caption(in_html(table.caption))
+        .set_uuid(f"{_safe(name)}-{at}")
+        .to_html()
+        for at, table in enumerate(tables, 1)
+    ]
+    return "\n".join(pieces).encode("ascii", "xmlcharrefreplace").decode()
+
+
+def in_html(text: str) -> str:
+    """Escape a text for HTML."""
+    return html.escape(visible(text))
+
+
+def _styled(table: Table, escape: Escape, marks: dict[Mark, str]) -> Styler:
+    """Return a table as pandas styles it, all of its texts escaped."""
+    columns = [("",) * (_depth(table) - 1) + (name,) for name in table.head]
+    columns += [("",) * (_depth(table) - len(key)) + key for key in table.columns]
+    escaped = [tuple(map(escape, key)) for key in columns]
+    index = pd.MultiIndex.from_tuples(escaped) if _depth(table) > 1 else [key[0] for key in escaped]
+    frame = pd.DataFrame([[escape(one) for one in row] for row in _texts(table)], columns=index)
+    styles = frame.copy()
+    for at, row in enumerate(table.rows):
+        css = [marks.get(table.entry(row, column).mark, "") for column in table.columns]
+        styles.iloc[at] = [*[""] * len(table.head), *css]
+    style = Styler(frame, uuid_len=0, cell_ids=False).apply(lambda _: styles, axis=None)
+    return style.hide(axis="index")
+
+
+def _depth(table: Table) -> int:
+    return max(len(key) for key in table.columns)
+
+
+def _texts(table: Table) -> Iterator[list[str]]:
+    """Yield the rows as they are printed: what a row's key shares with the one before is blank."""
+    before: Key = ()
+    for key in table.rows:
+        shared = next(
+            (at for at, part in enumerate(key[:-1]) if before[at : at + 1] != (part,)),
+            len(key) - 1,
+        )
+        yield [
+            *[""] * shared,
+            *key[shared:],
+            *(table.entry(key, column).text for column in table.columns),
+        ]
+        before = key
+
+
+def _sides(table: Table) -> list[str]:
+    """Return the side on which each column stands: numbers right, words left."""
+    numeric = [
+        any(table.entry(key, column).value is not None for key in table.rows)
+        for column in table.columns
+    ]
+    return ["left"] * len(table.head) + ["right" if one else "left" for one in numeric]
+
+
+def _begins_block(table: Table) -> Iterator[bool]:
+    """Say of each row whether it is the first of its block."""
+    before: Key | None = None
+    for key in table.rows:
+        yield key[:-1] != before
+        before = key[:-1]
+
+
+def _markdown(tables: Sequence[Table], name: str) -> str:
+    return "\n".join(_markdown_of(table) for table in tables)
+
+
+def _markdown_of(table: Table) -> str:
+    head = [*table.head, *(_joined(key) for key in table.columns)]
+    rows = []
+    for key, texts in zip(table.rows, _texts(table), strict=True):
+        entries = [table.entry(key, column) for column in table.columns]
+        ends = [*[("", "")] * len(key), *(MARKDOWN_MARKS[entry.mark] for entry in entries)]
+        rows.append(
+            [
+                f"{left}{in_markdown(text)}{right}"
+                for text, (left, right) in zip(texts, ends, strict=True)
+            ]
+        )
+    body = tabulate(
+        rows,
+        headers=[in_markdown(one) for one in head],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=_sides(table),
+    )
+    notes = f"\n{in_markdown(' '.join(table.notes))}\n" if table.notes else ""
+    return f"**{in_markdown(table.title)}**\n\n{body}\n{notes}"
+
+
+def _joined(key: Key) -> str:
+    return " ".join(filter(None, key))
+
+
+def in_markdown(text: str) -> str:
+    """Escape a text for Markdown."""
+    return IN_MARKDOWN.sub(r"\\\1", visible(text))
+
+
+def _csv(tables: Sequence[Table], name: str) -> str:
+    frames = [
+        pd.DataFrame(
+            [
+                [*map(in_csv, (*table.of.values(), *key)), *(_csv_of(table, key))]
+                for key in table.rows
+            ],
+            columns=[in_csv(one) for one in (*table.of, *table.head, *map(_joined, table.columns))],
+        )
+        for table in tables
+    ]
+    return pd.concat(frames).to_csv(index=False, lineterminator="\n")
+
+
+def _csv_of(table: Table, row: Key) -> Iterator[str | float]:
+    for column in table.columns:
+        entry = table.entry(row, column)
+        text = "" if entry.text == ABSENT else in_csv(entry.text)
+        yield text if entry.value is None else entry.value
+
+
+def in_csv(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
+    told = visible(text)
+    return f"'{told}" if told.lstrip().startswith(FORMULA) else told
+
+
+FORMATS: dict[Format, Callable[[Sequence[Table], str], str]] = {
+    "latex": _latex,
+    "markdown": _markdown,
+    "csv": _csv,
+    "html": _html,
+}
