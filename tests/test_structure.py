@@ -24,6 +24,7 @@ ORDER = (
     "running analysis",
     "figures tables",
     "testing",
+    "kit",
     "cli",
     "__main__",
 )

@@ -11,6 +11,7 @@ import click
 from robustbench_rec import __version__
 from robustbench_rec.cli.catalogue import data, list_, show
 from robustbench_rec.cli.drawing import figures
+from robustbench_rec.cli.kit import check, new
 from robustbench_rec.cli.options import GOES_ON
 from robustbench_rec.cli.output import warn
 from robustbench_rec.cli.results import claims, compare, merge, rank, status
@@ -80,5 +81,6 @@ def main() -> None:
     """  # noqa: D301  # click reads a backspace character as "keep these lines"
 
 
-for command in (run, merge, figures, table, cite, status, rank, claims, compare, list_, show, data):
+RUNS = (run, merge, figures, table, cite, status, rank, claims, compare)
+for command in (*RUNS, list_, show, data, new, check):
     main.add_command(command)

@@ -65,6 +65,11 @@ class LossContract:
         neg = torch.tensor(rng.uniform(-0.9, 0.9, (rows, n)), requires_grad=True)
         return pos, neg
 
+    def look_at_scores(self) -> None:
+        """Leave a clause that asks for scores where the loss looks at vectors alone."""
+        if not self.loss.draws_negatives:
+            raise DoesNotApply("it draws no negatives, so scores need not matter to it")
+
     def value(self, pos: Tensor, neg: Tensor, users: Tensor | None = None) -> Tensor:
         """Return the loss, bound anew, of a batch of such scores."""
         batch = batch_of(pos, neg, users)
@@ -72,6 +77,7 @@ class LossContract:
 
     def gradients(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return value and gradients with respect to both kinds of score."""
+        self.look_at_scores()
         value, where = self.value(pos, neg), f"of {len(pos)} rows and {_negatives(neg)}"
         shape = getattr(value, "shape", None)
         require(shape == (), f"{where}: it returns {_kind(value)}, not a tensor of shape ()")
@@ -128,6 +134,7 @@ class LossContract:
 
     def test_gradient_is_the_derivative(self) -> None:
         """Its gradient is that of its value, by finite differences."""
+        self.look_at_scores()
         try:
             torch.autograd.gradcheck(self.value, self.scores(5))
         except RuntimeError as error:
@@ -165,6 +172,7 @@ class LossContract:
 
     def test_rows_are_averaged(self) -> None:
         """A batch that holds each row twice has the same loss."""
+        self.look_at_scores()
         pos, neg = self.scores(3)
         objective = bound(self.loss, n_users=4, n_items=9, seed=0)
         once = batch_of(pos, neg, torch.arange(4))

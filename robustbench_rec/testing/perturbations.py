@@ -42,6 +42,12 @@ class PerturbationContract:
         chosen = self.perturbation(level=level, **self.settings)
         return perturb(chosen, split or self.split, rng_for(0, "contract"))
 
+    def _highest(self) -> float:
+        """Return the highest level; one that has none above 0 is the clean control."""
+        if not self.levels[-1]:
+            raise DoesNotApply("it has no level above 0")
+        return self.levels[-1]
+
     def test_says_what_it_is(self) -> None:
         """It has a registered name, a docstring, and the unit of its level."""
         require(self.perturbation.name, "it has no name: register it by @PERTURBATIONS.add(name)")
@@ -67,7 +73,7 @@ class PerturbationContract:
 
     def test_changes_something(self) -> None:
         """At the highest level something changes."""
-        highest = self.levels[-1]
+        highest = self._highest()
         changed = _changed(self.split, self.at(highest))
         require(changed, f"at level {highest:g} nothing changed")
 
@@ -130,6 +136,7 @@ class PerturbationContract:
 
     def test_realised_severity_grows_with_the_level(self) -> None:
         """The first entry of `realised` never falls from level to level, and rises in all."""
+        self._highest()
         clean = self.split
         severities = []
         for level in self.levels:

@@ -1,0 +1,1 @@
+"""For authors of plugins: files to begin with, and contracts checked without pytest."""
