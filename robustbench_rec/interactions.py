@@ -212,6 +212,8 @@ class Split:
             `false_negatives` instead of the items the user never met.
         spares_positive: whether a row's own positive is left out of that draw.
         user_ids, item_ids: (n_users,) and (n_items,) original ids, or None.
+        low_rated: pairs of a raw log that `min_rating` left out of the positives, of users and
+            items that have others; None where there is no such log.
 
     Raises:
         ValueError: catalogues that differ, sets that overlap, contamination outside [0, 1], test
@@ -229,12 +231,13 @@ class Split:
     spares_positive: bool = False
     user_ids: NDArray[Any] | None = field(default=None, repr=False)
     item_ids: NDArray[Any] | None = field(default=None, repr=False)
+    low_rated: Interactions | None = None
 
     def __post_init__(self) -> None:
         catalogue = (self.train.n_users, self.train.n_items)
-        for name in ("seen", "valid", "test", "false_negatives"):
-            part: Interactions = getattr(self, name)
-            if (part.n_users, part.n_items) != catalogue:
+        for name in ("seen", "valid", "test", "false_negatives", "low_rated"):
+            part: Interactions | None = getattr(self, name)
+            if part is not None and (part.n_users, part.n_items) != catalogue:
                 raise ValueError(
                     f"Split.{name} is over {part.n_users} x {part.n_items}, "
                     f"Split.train over {catalogue[0]} x {catalogue[1]}"
@@ -265,6 +268,7 @@ class Split:
         false_negatives: Interactions | None = None,
         user_ids: NDArray[Any] | None = None,
         item_ids: NDArray[Any] | None = None,
+        low_rated: Interactions | None = None,
     ) -> Split:
         """Make a clean split; what is not given follows from the three sets.
 
@@ -279,6 +283,7 @@ class Split:
             false_negatives=train.none() if false_negatives is None else false_negatives,
             user_ids=user_ids,
             item_ids=item_ids,
+            low_rated=low_rated,
         )
 
     @classmethod

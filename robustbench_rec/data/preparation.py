@@ -59,7 +59,8 @@ def load(dataset: Dataset, data_dir: Path, seed: int, replicate: Replicate | Non
 def prepare(raw: Raw, dataset: Dataset, seed: int, replicate: Replicate | None = None) -> Split:
     """Turn what a data set reads into a Split, by the settings that all data sets share.
 
-    A raw log is filtered (`min_rating`, then `k_core`) and split (`split_by`, `test`). Of parts
+    A raw log is filtered (`min_rating`, then `k_core`) and split (`split_by`, `test`); what
+    `min_rating` leaves out, of users and items that stay, is kept as `low_rated`. Of parts
     that were split before the test is kept, unless `resplit` joins them to a log. From the training
     part come the validation pairs, and then the pairs that are held out (`hold_out`). Validation
     pairs that are given are kept where all replicates share one split; else as many of each user
@@ -87,7 +88,7 @@ def prepare(raw: Raw, dataset: Dataset, seed: int, replicate: Replicate | None =
         return rng_for(seed, dataset.name, *whose, purpose)
 
     parts = _number(raw)
-    train, valid, test = _tested(parts, dataset, rng("split"))
+    train, valid, test, low_rated = _tested(parts, dataset, rng("split"))
     if valid is None or replicate is not None:
         counts = train.share_of_each_user(dataset.valid) if valid is None else valid.user_counts
         train = train if valid is None else train + valid
@@ -103,6 +104,7 @@ def prepare(raw: Raw, dataset: Dataset, seed: int, replicate: Replicate | None =
         false_negatives=train[held] + never_observed,
         user_ids=parts.user_ids,
         item_ids=parts.item_ids,
+        low_rated=low_rated,
     )
     return _compact(split, _called(dataset))
 
@@ -118,8 +120,8 @@ LOG_SETTINGS = ("min_rating", "k_core", "split_by", "test")
 
 def _tested(
     parts: _Parts, dataset: Dataset, rng: np.random.Generator
-) -> tuple[Interactions, Interactions | None, Interactions]:
-    """Return training pairs, validation pairs where they are given, and test pairs."""
+) -> tuple[Interactions, Interactions | None, Interactions, Interactions | None]:
+    """Return training pairs, validation pairs where they are given, test and low-rated pairs."""
     train, valid, test = parts.train, parts.valid, parts.test
     if test is None:
         if dataset.resplit:
@@ -127,22 +129,30 @@ def _tested(
                 f"{_called(dataset)} is one log, which is split here anyway; leave out "
                 "resplit = true, which is for data that come split"
             )
-        train, test = _split(_filtered(train, dataset), dataset, rng)
-        return train, valid, test
+        log = train
+        train, test = _split(_filtered(log, dataset), dataset, rng)
+        return train, valid, test, _low_rated(log, dataset)
     asked = _asked_of_a_log(dataset)
     if dataset.resplit:
         log = train + test if valid is None else train + valid + test
         # Its filters, unless a user asks for more, were applied before it was split.
         unfiltered = replace(dataset, **({"min_rating": 0.0, "k_core": 0} | asked))
         train, test = _split(_filtered(log, unfiltered), unfiltered, rng)
-        return train, None, test
+        return train, None, test, _low_rated(log, unfiltered)
     if asked:
         name, value = next(iter(asked.items()))
         raise InputError(
             f"{_called(dataset)} comes split, so {name} = {value!r} cannot apply; leave it out, or "
             "set resplit = true to join its parts and split them anew"
         )
-    return train, valid, test
+    return train, valid, test, None
+
+
+def _low_rated(log: Interactions, dataset: Dataset) -> Interactions | None:
+    """Return what `min_rating` leaves out of a log; None where it asks for nothing."""
+    if log.ratings is None or not dataset.min_rating:
+        return None
+    return log[log.ratings < dataset.min_rating]
 
 
 def _asked_of_a_log(dataset: Dataset) -> dict[str, Any]:
@@ -363,6 +373,7 @@ def _compact(split: Split, called: str) -> Split:
         valid=compact(split.valid),
         test=compact(split.test),
         false_negatives=compact(split.false_negatives),
+        low_rated=None if split.low_rated is None else compact(split.low_rated),
         user_ids=None if split.user_ids is None else split.user_ids[users],
         item_ids=None if split.item_ids is None else split.item_ids[items],
     )

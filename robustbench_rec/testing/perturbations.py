@@ -17,7 +17,7 @@ from robustbench_rec.testing.toys import toy_split
 
 PARTS = (
     *("train", "seen", "valid", "test", "test_weights"),
-    *("false_negatives", "contamination", "spares_positive"),
+    *("false_negatives", "contamination", "spares_positive", "low_rated"),
 )
 
 
@@ -167,7 +167,8 @@ class PerturbationContract:
 def _copy(split: Split) -> Split:
     """Return a split that shares no array with another."""
     pairs = ("train", "seen", "valid", "test", "false_negatives")
-    return replace(split, **{part: replace(getattr(split, part)) for part in pairs})
+    copies: dict[str, Any] = {part: replace(getattr(split, part)) for part in pairs}
+    return replace(split, **copies)
 
 
 def _changed(before: Split, after: Split) -> list[str]:

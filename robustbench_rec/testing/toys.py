@@ -12,16 +12,17 @@ def toy_split(n_users: int = 60, n_items: int = 40, seed: int = 0) -> Split:
     """Make a small split with every part filled, a pool of false negatives among them.
 
     Each user holds 14 items, popular ones more often: 8 to train on, then 2 for each of the
-    validation set, the test and the false negatives. Every pair has a rating of 1 to 5, and a time
-    that is later from part to part.
+    validation set, the test and the false negatives; 2 more are low-rated. Every pair has a rating
+    of 1 to 5, below 3 where it is low, and a time that is later from part to part.
     """
     rng = rng_for(seed, "toy split")
     keys = rng.random((n_users, n_items)) ** np.arange(1, n_items + 1)
-    items = np.argsort(-keys, axis=1)[:, :14]
-    rng.permuted(items, axis=1, out=items)
-    ratings = rng.integers(1, 6, items.shape)
-    times = np.arange(14) * 86400.0 + rng.uniform(0, 86400, items.shape)
-    train, valid, test, held_out = (
+    items = np.argsort(-keys, axis=1)[:, :16]
+    rng.permuted(items[:, :14], axis=1, out=items[:, :14])
+    ratings = rng.integers(3, 6, items.shape)
+    ratings[:, 14:] = ratings[:, 14:] % 2 + 1
+    times = np.arange(16) * 86400.0 + rng.uniform(0, 86400, items.shape)
+    train, valid, test, held_out, low_rated = (
         Interactions.of(
             np.repeat(np.arange(n_users), part.stop - part.start),
             items[:, part].ravel(),
@@ -30,6 +31,13 @@ def toy_split(n_users: int = 60, n_items: int = 40, seed: int = 0) -> Split:
             timestamps=times[:, part].ravel(),
             ratings=ratings[:, part].ravel(),
         )
-        for part in (slice(0, 8), slice(8, 10), slice(10, 12), slice(12, 14))
+        for part in (slice(0, 8), slice(8, 10), slice(10, 12), slice(12, 14), slice(14, 16))
     )
-    return Split.of(train, valid, test, seen=train + held_out, false_negatives=held_out)
+    return Split.of(
+        train,
+        valid,
+        test,
+        seen=train + held_out,
+        false_negatives=held_out,
+        low_rated=low_rated,
+    )

@@ -1,0 +1,40 @@
+"""Rating noise: events that users rated low stand among the positives, as in raw logs they do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from robustbench_rec import PERTURBATIONS, ActsThrough, InputError, Perturbation, Split
+
+
+@PERTURBATIONS.add("rating_noise")
+@dataclass(frozen=True, kw_only=True)
+class RatingNoise(Perturbation):
+    """Let each event that was rated below `min_rating` into the training positives by chance.
+
+    Every click is taken for a liking where nobody asks for ratings. Level 1 trains on the raw log,
+    less its validation and test events; these, users and items stay those of the clean data.
+    """
+
+    unit: ClassVar[str] = "share of low-rated events among the positives"
+    acts_through: ClassVar[ActsThrough] = "training pairs"
+    source: ClassVar[str] = "Wang et al., Denoising Implicit Feedback for Recommendation, WSDM 2021"
+
+    def apply(self, split: Split, rng: np.random.Generator) -> Split:
+        """Add a share of `Split.low_rated`; see `Perturbation.apply`."""
+        if split.low_rated is None or not len(split.low_rated):
+            raise InputError(
+                "rating_noise needs a raw log with ratings, some of them below min_rating; give "
+                "the data set min_rating, and resplit = true where it comes split"
+            )
+        entered = rng.random(len(split.low_rated)) < self.level
+        return replace(split, train=split.train + split.low_rated[entered])
+
+    def realised(self, clean: Split, perturbed: Split) -> dict[str, float]:
+        """Return the share that entered, and the pairs added per clean training pair."""
+        added = len(perturbed.train) - len(clean.train)
+        low = 0 if clean.low_rated is None else len(clean.low_rated)
+        return {"entered": added / max(low, 1), "added": added / len(clean.train)}
