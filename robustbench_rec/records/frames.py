@@ -360,16 +360,17 @@ def _of_table(id: str, study: PlannedStudy, tried: pd.DataFrame) -> StudyState:
     best = rows[rows["chosen"]].to_dict("records")
     chosen: dict[Any, Any] = {"settings": "null", "validation": None, "edges": ""}
     chosen |= best[0] if best else {}
+    failed = rows["status"] == "failed"
     return StudyState(
         **study.model_dump(),
         id=id,
-        status="done" if best else "failed",
+        status="done" if best else "failed" if failed.all() else "running",
         trials=tuple(TriedSettings(settings=json.loads(text)) for text in rows["settings"]),
-        failed=int((rows["status"] == "failed").sum()),
+        failed=int(failed.sum()),
         chosen=json.loads(chosen["settings"]),
         validation=chosen["validation"],
         edges=tuple(filter(None, chosen["edges"].split("; "))),
-        error="" if best else "no trial succeeded",
+        error="no trial succeeded" if failed.all() else "",
     )
 
 

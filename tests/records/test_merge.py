@@ -10,6 +10,7 @@ import runs
 
 from robustbench_rec import InputError
 from robustbench_rec.experiment.study import StudyOutcome
+from robustbench_rec.records.frames import studies_of_tables
 from robustbench_rec.records.manifest import PlannedCell, PlannedStudy
 from robustbench_rec.records.merge import merge
 from robustbench_rec.records.run import compact, read_run
@@ -212,6 +213,16 @@ def test_what_was_chosen_is_told_alike_with_and_without_records(run):
     told, held = (one.model_dump(include=set(keys)) for one in (after, before))
     assert told == held
     assert len(after.trials) == len(before.trials) == 3
+
+
+@pytest.mark.parametrize(("failed", "status"), [(False, "running"), (True, "failed")])
+def test_a_study_that_chose_nothing_yet_is_not_one_whose_trials_all_failed(run, failed, status):
+    folder = tuned(run("one", ("a", "bpr", 0.0, 0.5)), "s", "bpr", 0.1, None, 0.25)
+    held = read_run(tables_alone(folder), NO_WARNING)
+    trials = held.trials.assign(chosen=False)
+    trials = trials.assign(status="failed") if failed else trials
+    (study,) = studies_of_tables(held.manifest, trials)
+    assert (study.status, study.error) == (status, "no trial succeeded" if failed else "")
 
 
 @pytest.mark.parametrize(
