@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_rec.cli.options import AS_JSON, PLUGINS
+from robustbench_rec.cli.options import AS_JSON, DATA_DIR, PLUGINS
 from robustbench_rec.errors import InputError, counted
 
 if TYPE_CHECKING:
@@ -65,8 +65,15 @@ def new(kind: str, name: str, package: bool, out: Path) -> None:
     help="A setting to check it with. Repeatable.",
 )
 @PLUGINS
+@DATA_DIR
 @AS_JSON
-def check(plugin: str, settings: tuple[str, ...], plugins: tuple[str, ...], as_json: bool) -> None:
+def check(
+    plugin: str,
+    settings: tuple[str, ...],
+    plugins: tuple[str, ...],
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
     """Check PLUGIN, a .py file or a name, clause by clause.
 
     Says of each clause of its contract what it wants and, where it does not hold, what was found
@@ -80,7 +87,7 @@ def check(plugin: str, settings: tuple[str, ...], plugins: tuple[str, ...], as_j
     load_plugins(plugins)
     given, told, failed = _settings(settings), [], 0
     for kind, cls in components_of(plugin):
-        asked, clauses = checked(kind, cls, given), []
+        asked, clauses = checked(kind, cls, given, data_dir), []
         if not as_json:
             click.secho(f"{cls.name} ({kind})", bold=True)
         for clause in asked:

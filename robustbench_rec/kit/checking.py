@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robustbench_rec import LOSSES, METRICS, PERTURBATIONS
+from robustbench_rec import BACKBONES, DATASETS, LOSSES, METRICS, PERTURBATIONS
 from robustbench_rec.components.metric import ListMetric
 from robustbench_rec.components.registry import Registry, load_plugins
+from robustbench_rec.data.catalog import default_data_dir
 from robustbench_rec.errors import InputError, nearest, one_line
 from robustbench_rec.processes import plain_output, same_folder
 from robustbench_rec.testing import (
+    BackboneContract,
+    DatasetContract,
     ListMetricContract,
     LossContract,
     MetricContract,
@@ -27,8 +30,10 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "perturbation": PERTURBATIONS,
     "loss": LOSSES,
     "metric": METRICS,
+    "backbone": BACKBONES,
+    "data set": DATASETS,
 }
-"""What has a contract."""
+"""What has a contract, by what it is called."""
 SHARES = (0.1, 0.3, 0.6, 1.0)
 """Of the highest level, those at which a perturbation is tried."""
 N_USERS = 300
@@ -67,7 +72,7 @@ def components_of(asked: str) -> list[tuple[str, type[Any]]]:
         if not found:
             known = [name for held in REGISTRIES.values() for name in held]
             raise InputError(
-                f"no perturbation, loss or metric is named {asked!r}{nearest(asked, known)}; "
+                f"nothing that has a contract is named {asked!r}{nearest(asked, known)}; "
                 "of yours, give the file: my_noise.py"
             )
         return found
@@ -76,8 +81,8 @@ def components_of(asked: str) -> list[tuple[str, type[Any]]]:
     found = [(kind, cls) for kind, cls in every if _file_of(cls) == path.resolve()]
     if not found:
         raise InputError(
-            f"{asked} registers no perturbation, loss or metric: "
-            'put @PERTURBATIONS.add("name") above the class, or LOSSES, METRICS'
+            f'{asked} registers nothing: put @PERTURBATIONS.add("name") above the class, or '
+            "that of LOSSES, METRICS, BACKBONES, DATASETS"
         )
     return found
 
@@ -89,24 +94,30 @@ def _file_of(cls: type[Any]) -> Path | None:
         return None
 
 
-def check(kind: str, cls: type[Any], settings: Mapping[str, Any] | None = None) -> Iterator[Clause]:
+def check(
+    kind: str,
+    cls: type[Any],
+    settings: Mapping[str, Any] | None = None,
+    data_dir: Path | None = None,
+) -> Iterator[Clause]:
     """Return each clause of the contract of a plugin, tried as it is asked for.
 
     Args:
-        kind: "perturbation", "loss" or "metric".
+        kind: of `REGISTRIES`.
         cls: its class, registered.
         settings: besides the level.
+        data_dir: where data sets lie; the default folder if None.
 
     Raises:
         InputError: the settings are none of it.
 
     """
-    contract = _contract(kind, cls, dict(settings or {}))
+    contract = _contract(kind, cls, dict(settings or {}), data_dir or default_data_dir())
     names = [name for name in vars(type(contract).__mro__[1]) if name.startswith("test_")]
     return (_tried(contract, name) for name in names)
 
 
-def _contract(kind: str, cls: type[Any], settings: dict[str, Any]) -> Any:
+def _contract(kind: str, cls: type[Any], settings: dict[str, Any], data_dir: Path) -> Any:
     """Return the contract of a plugin, ready to be asked."""
     held: dict[str, Any]
     base: type[Any]
@@ -119,6 +130,10 @@ def _contract(kind: str, cls: type[Any], settings: dict[str, Any]) -> Any:
         held["perturbation"] = cls
     elif kind == "loss":
         base, held = LossContract, {"loss": built}
+    elif kind == "backbone":
+        base, held = BackboneContract, {"backbone": built}
+    elif kind == "data set":
+        base, held = DatasetContract, {"dataset": built, "data_dir": data_dir}
     else:
         base = ListMetricContract if issubclass(cls, ListMetric) else MetricContract
         held = {"metric": cls}

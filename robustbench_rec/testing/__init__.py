@@ -1,4 +1,4 @@
-"""Contracts for perturbations, losses, metrics; plugin authors test theirs by the same classes.
+"""Contracts for all kinds of components; plugin authors test theirs by the same classes.
 
 from robustbench_rec import PERTURBATIONS
 from robustbench_rec.testing import PerturbationContract
@@ -10,12 +10,16 @@ Each method `test_...` is a clause: its docstring says what it wants, and it rai
 with what was found instead. `robustbench-rec check` runs the clauses without pytest.
 """
 
+from robustbench_rec.testing.backbones import BackboneContract
+from robustbench_rec.testing.datasets import DatasetContract
 from robustbench_rec.testing.losses import LossContract, batch_of
 from robustbench_rec.testing.metrics import ListMetricContract, MetricContract
 from robustbench_rec.testing.perturbations import PerturbationContract
 from robustbench_rec.testing.toys import toy_split
 
 __all__ = [
+    "BackboneContract",
+    "DatasetContract",
     "ListMetricContract",
     "LossContract",
     "MetricContract",

@@ -8,9 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from robustbench_rec import (
+    Backbone,
+    Dataset,
     InputError,
     Loss,
     Metric,
@@ -18,6 +21,8 @@ from robustbench_rec import (
     setting,
 )
 from robustbench_rec.cli.main import main
+from robustbench_rec.components.dataset import Raw
+from robustbench_rec.components.dataset import Table as Log
 from robustbench_rec.kit.checking import REGISTRIES, check, components_of
 
 
@@ -164,6 +169,132 @@ class NotASum(Found):
         return np.sqrt(super().__call__(found, k))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Table(Backbone):
+    """A table of embeddings, as a plugin of one's own would be."""
+
+    source: ClassVar[str] = "an example"
+
+    def build(self, train, generator):
+        return Embeddings(
+            self.drawn(train.n_users, generator), self.drawn(train.n_items, generator)
+        )
+
+    def drawn(self, n, generator):
+        return torch.randn(n, self.dim, generator=generator)
+
+
+class Embeddings(torch.nn.Module):
+    def __init__(self, users, items):
+        super().__init__()
+        self.users, self.items = (torch.nn.Parameter(table) for table in (users, items))
+
+    def forward(self):
+        return self.users, self.items
+
+
+class DrawsElsewhere(Table):
+    def drawn(self, n, generator):
+        return torch.randn(n, self.dim)
+
+
+class Narrow(Table):
+    def drawn(self, n, generator):
+        return super().drawn(n, generator)[:, 1:]
+
+
+class Doubles(Table):
+    def drawn(self, n, generator):
+        return super().drawn(n, generator).double()
+
+
+class SaysItLearnsNothing(Table):
+    learns: ClassVar[bool] = False
+
+
+class OneTable(Table):
+    def build(self, train, generator):
+        return torch.nn.Identity().requires_grad_()
+
+
+class Stays(Table):
+    def build(self, train, generator):
+        module = super().build(train, generator)
+        module.mean = torch.zeros(3)
+        return module
+
+
+class Idle(Table):
+    def build(self, train, generator):
+        module = super().build(train, generator)
+        module.spare = torch.nn.Parameter(torch.ones(2))
+        return module
+
+
+class DividesByCounts(Table):
+    def build(self, train, generator):
+        counts = torch.tensor(train.user_counts, dtype=torch.float32).unsqueeze(1)
+        return Embeddings(
+            self.drawn(train.n_users, generator) / counts, self.drawn(train.n_items, generator)
+        )
+
+
+class Forgets(Table):
+    def build(self, train, generator):
+        module = super().build(train, generator)
+        module.forward = lambda: (module.users + torch.rand(1), module.items)
+        return module
+
+
+@dataclass(frozen=True, kw_only=True)
+class World(Dataset):
+    """A made-up log, as a plugin of one's own would be."""
+
+    source: ClassVar[str] = "an example"
+    licence: ClassVar[str] = "CC0"
+
+    def read(self, data_dir):
+        return Raw(self.log())
+
+    def log(self):
+        users, items = np.divmod(np.arange(200), 20)
+        return Log(users=users, items=(items * 7 + users) % 25)
+
+    def fingerprint(self, data_dir):
+        return "1"
+
+
+class Unlicensed(World):
+    licence: ClassVar[str] = ""
+
+
+class Torn(World):
+    def log(self):
+        return replace(super().log(), ratings=np.ones(3))
+
+
+class Shuffled(World):
+    def log(self):
+        order = np.random.default_rng().permutation(200)
+        log = super().log()
+        return replace(log, users=log.users[order], items=log.items[order])
+
+
+class Restless(World):
+    def fingerprint(self, data_dir):
+        return str(np.random.default_rng().random())
+
+
+class Single(World):
+    def log(self):
+        return Log(users=np.arange(40), items=np.arange(40) % 20)
+
+
+class NoRaw(World):
+    def read(self, data_dir):
+        return self.log()
+
+
 BROKEN = [
     (Unsaid, "says_what_it_is", "its unit is 'level', the default"),
     (DrawsByLevel, "levels_nest", r"pair \(user \d+, item \d+\) is changed at level 0.1, and not"),
@@ -187,7 +318,35 @@ BROKEN = [
     (LooksAtOthers, "order_of_users", "users in the other order"),
     (Backwards, "perfect", r"at 1 user \d+ has .*, and of a perfect list only"),
     (NotASum, "sum_of_its_parts", "the parts and the whole"),
+    (DrawsElsewhere, "generator_alone", "the embeddings of users differ under one seed"),
+    (Narrow, "asked_shape", r"of users have the shape \(60, 63\), not \(60, 64\)"),
+    (Doubles, "asked_shape", "those of users are torch.float64"),
+    (
+        SaysItLearnsNothing,
+        "only_what_learns",
+        "does not say that it learns, and has some parameters",
+    ),
+    (OneTable, "asked_shape", "it raised TypeError"),
+    (Stays, "moves_with", "Embeddings.mean is neither of both"),
+    (Idle, "gradients_reach", "spare has no gradient"),
+    (DividesByCounts, "no_training_pair", r"user 1 gets \[.*(inf|nan)"),
+    (Forgets, "repeats", "the embeddings of users differ"),
+    (Unlicensed, "says_what_it_is", "it has no licence"),
+    (Torn, "reads_pairs", "train has 200 users and 3 ratings"),
+    (Shuffled, "same_each_time", "the users of train differ; fix every seed"),
+    (Restless, "fingerprint", "it is 0.* at first, and then 0"),
+    (Single, "can_be_split", "leaves no pair to test on; a user needs two"),
+    (NoRaw, "reads_pairs", "read returns Table, not Raw"),
 ]
+
+
+BASES = {
+    "perturbation": Perturbation,
+    "loss": Loss,
+    "metric": Metric,
+    "backbone": Backbone,
+    "data set": Dataset,
+}
 
 
 @pytest.fixture
@@ -195,11 +354,7 @@ def registered(monkeypatch):
     """Return a function that registers a class for as long as a test goes on."""
 
     def register(cls):
-        kind = next(
-            name
-            for name, base in (("perturbation", Perturbation), ("loss", Loss), ("metric", Metric))
-            if issubclass(cls, base)
-        )
+        kind = next(name for name, base in BASES.items() if issubclass(cls, base))
         held = REGISTRIES[kind]
         _ = len(held)  # all plugins are known before one is added
         monkeypatch.setattr(held, "_classes", dict(held._classes))
@@ -213,15 +368,14 @@ def registered(monkeypatch):
 
 @pytest.mark.parametrize(("cls", "clause", "found"), BROKEN)
 def test_a_broken_clause_is_told_by_what_was_found(registered, cls, clause, found):
-    clauses = list(check(*registered(cls)))
-    (broken,) = (one for one in clauses if clause in one.name)
+    broken = next(one for one in check(*registered(cls)) if clause in one.name)
     assert broken.holds is False
     assert re.search(found, broken.found), broken.found
     assert "\n" not in broken.found
     assert broken.wants.endswith(".")
 
 
-@pytest.mark.parametrize("cls", [Hidden, Hinge, Found])
+@pytest.mark.parametrize("cls", [Hidden, Hinge, Found, Table, World])
 def test_what_they_break_holds_of_a_sound_one(registered, cls):
     assert all(one.holds is not False for one in check(*registered(cls)))
 
@@ -231,10 +385,10 @@ def test_what_they_break_holds_of_a_sound_one(registered, cls):
     [
         (
             "false_positive",
-            "no perturbation, loss or metric is named 'false_positive'; did you mean",
+            "nothing that has a contract is named 'false_positive'; did you mean",
         ),
         ("missing.py", "plugin 'missing.py' did not import: no such file"),
-        ("empty.py", r"empty.py registers no perturbation, loss or metric: put @PERTURBATIONS.add"),
+        ("empty.py", r"empty.py registers nothing: put @PERTURBATIONS.add"),
     ],
 )
 def test_what_cannot_be_checked_is_told(tmp_path, monkeypatch, asked, says):
