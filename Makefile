@@ -44,8 +44,8 @@ REFERENCES := false-negatives label-noise popularity-shift drrl drrl-each-level 
 	drrl-noisy-selection drrl-retuned movielens
 
 references: $(STAMP)
-	@echo "What stands in results/reference, trained anew: some 30 hours of two cores. Stop it with"
-	@echo "Ctrl-C whenever you like; called again, it goes on. Each suite says how long it still takes."
+	@echo "What stands in results/reference, trained anew: about 20 hours of two cores. Stop it"
+	@echo "by Ctrl-C whenever you like; called again, it goes on. Each suite says how long it still takes."
 	@for suite in $(REFERENCES); do \
 		$(BIN)/robustbench-rec run $$suite && \
 		$(BIN)/robustbench-rec merge results/runs/$$suite --out results/reference/$$suite \

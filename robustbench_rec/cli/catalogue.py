@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_rec.cli.completion import NAMES
 from robustbench_rec.cli.options import AS_JSON, DATA_DIR, PLUGINS
 from robustbench_rec.cli.output import print_table, warn
 from robustbench_rec.components.settings import described, printed
-from robustbench_rec.errors import InputError, nearest
+from robustbench_rec.errors import InputError, nearest, one_line
 
 if TYPE_CHECKING:
     from robustbench_rec.components.registry import Registry
@@ -75,27 +76,32 @@ def _first_line(cls: type) -> str:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=NAMES)
 @PLUGINS
 @AS_JSON
 def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     """Show NAME, of anything that `list` lists: settings, units, defaults, source.
 
-    A name may be of several things, as of a suite and a loss, or of a floor and a metric: all are
+    It may be a label, as tables print it, such as psl(activation=relu), or the path of a suite. A
+    name may be of several things, as of a suite and a loss, or of a floor and a metric: all are
     shown, in JSON as a list, of one too.
     """
     from robustbench_rec.components.registry import load_plugins
-    from robustbench_rec.experiment.suite_file import shipped
+    from robustbench_rec.experiment.suite_file import locate_suite_file, shipped
 
     load_plugins(plugins)
     suites, registries = shipped(), _registries()
+    if name.endswith(".toml"):
+        suites[name] = locate_suite_file(name).text
+    elif name not in suites:
+        name = name.partition("(")[0].strip() or name
     found = [registry for registry in registries.values() if name in registry]
     if name not in suites and not found:
         known = [*suites, *(known for registry in registries.values() for known in registry)]
         raise InputError(f"nothing of robustbench-rec list is named {name!r}{nearest(name, known)}")
     if as_json:
         facts = [_facts(registry.kind, registry[name]) for registry in found]
-        facts += [tomllib.loads(suites[name])] if name in suites else []
+        facts += [_tables(name, suites[name])] if name in suites else []
         click.echo(json.dumps(facts, indent=1, default=str))
         return
     for registry in found:
@@ -104,6 +110,14 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
         if found:
             click.secho(f"\n{name} (suite)", bold=True)
         click.echo(suites[name].rstrip())
+
+
+def _tables(name: str, text: str) -> dict[str, Any]:
+    """Return what a suite's file says; InputError where it is no TOML."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name}: not TOML: {one_line(error)}") from None
 
 
 def _facts(kind: str, cls: Any) -> dict[str, Any]:

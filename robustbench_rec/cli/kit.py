@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_rec.cli.completion import NAMES
 from robustbench_rec.cli.options import AS_JSON, DATA_DIR, PLUGINS
 from robustbench_rec.errors import InputError, counted
 
@@ -55,7 +56,7 @@ def new(kind: str, name: str, package: bool, out: Path) -> None:
 
 
 @click.command()
-@click.argument("plugin")
+@click.argument("plugin", shell_complete=NAMES)
 @click.option(
     "-s",
     "--setting",

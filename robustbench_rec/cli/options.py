@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_rec.cli.completion import RUNS_HERE
 from robustbench_rec.cli.output import Warned
 from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.records import RUNS
@@ -40,6 +41,7 @@ PLUGINS = click.option(
     metavar="FILE",
     help="A .py file or module that registers components of yours. Repeatable.",
 )
+RUN = click.argument("run", shell_complete=RUNS_HERE)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 

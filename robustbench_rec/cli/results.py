@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_rec.cli.completion import RUNS_HERE
 from robustbench_rec.cli.drawing import draw
-from robustbench_rec.cli.options import AS_JSON, FOLDER, opened, run_folder
+from robustbench_rec.cli.options import AS_JSON, FOLDER, RUN, opened, run_folder
 from robustbench_rec.cli.output import (
     Warned,
     by_versions,
@@ -36,7 +37,7 @@ BY = "value, retention, excess, kept, excess_kept, relative_error, jaccard or rb
 
 
 @click.command()
-@click.argument("run")
+@RUN
 @AS_JSON
 @without_gc()
 def status(run: str, as_json: bool) -> None:
@@ -83,7 +84,7 @@ def to_conclude_from(run: str) -> Run:
 
 
 @click.command()
-@click.argument("run")
+@RUN
 @click.option("--against", metavar="LOSS", help="Hold RUN's other losses against this one.")
 @click.option(
     "--with", "other", metavar="RUN", help="Hold RUN's losses against themselves in another run."
@@ -150,7 +151,7 @@ def _with_short_labels(row: dict[Any, Any], run: Run) -> dict[Any, Any]:
 
 
 @click.command()
-@click.argument("run")
+@RUN
 @click.option("--perturbation", metavar="NAME", help="Only under this one.")
 @click.option("--metric", help="By this metric.  [default: the first that RUN's suite names]")
 @click.option("--by", default="kept", show_default=True, metavar="MEASURE", help=BY)
@@ -196,7 +197,7 @@ def rank(
 
 
 @click.command()
-@click.argument("run")
+@RUN
 @AS_JSON
 def claims(run: str, as_json: bool) -> None:
     """Judge the claims that RUN's suite makes: confirmed, refuted or undecided.
@@ -217,7 +218,7 @@ def claims(run: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=RUNS_HERE)
 @click.option(
     "--out",
     type=FOLDER,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 import click
 
+from robustbench_rec.cli.completion import SUITES
 from robustbench_rec.cli.drawing import draw
 from robustbench_rec.cli.options import DATA_DIR, FOLDER, GOES_ON, PLUGINS
 from robustbench_rec.cli.output import (
@@ -41,7 +42,7 @@ TERMINATED = 143
 
 
 @click.command()
-@click.argument("suite")
+@click.argument("suite", shell_complete=SUITES)
 @click.option(
     "-j",
     "--jobs",

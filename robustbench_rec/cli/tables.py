@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from robustbench_rec.cli.options import FOLDER, PLUGINS, opened
+from robustbench_rec.cli.options import FOLDER, PLUGINS, RUN, opened
 from robustbench_rec.cli.output import print_table
 from robustbench_rec.cli.results import to_conclude_from
 from robustbench_rec.errors import InputError
 
 
 @click.command()
-@click.argument("run")
+@RUN
 @click.argument("kind", required=False)
 @click.option(
     "--format",
@@ -70,7 +70,7 @@ def table(
 
 
 @click.command()
-@click.argument("run")
+@RUN
 @PLUGINS
 def cite(run: str, plugins: tuple[str, ...]) -> None:
     """Print the BibTeX of what RUN used: suite, data sets, backbones, losses, perturbations.

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import runs
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from panels import drawings_of
 from tiny import WORLD
@@ -358,6 +359,41 @@ def tiny(tmp_path) -> Path:
     """Return the path of a suite of four cells."""
     (tmp_path / "tiny.toml").write_text(SUITE)
     return Path("tiny.toml")
+
+
+def completed(words: str, begun: str) -> set[str]:
+    """Return what the shell is told of the last word of a command line."""
+    arguments = words.split()
+    complete = ShellComplete(main, {}, "robustbench-rec", "_ROBUSTBENCH_REC_COMPLETE")
+    return {item.value for item in complete.get_completions(arguments, begun)}
+
+
+def test_the_shell_completes_suites_runs_and_names(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("first", "second"):
+        Path("results", "runs", name).mkdir(parents=True)
+        Path("results", "runs", name, "manifest.json").write_text("{}")
+    assert completed("run", "drr") == {
+        "drrl",
+        "drrl-each-level",
+        "drrl-noisy-selection",
+        "drrl-retuned",
+    }
+    assert completed("show", "soft") == {"softmax"}
+    assert completed("check", "rating") == {"rating_noise"}
+    for command in ("status", "table", "cite", "rank", "claims", "compare", "merge"):
+        assert completed(command, "fi") == {"first"}
+    assert completed("run", "mine.t") == {"mine.t"}  # a path, which the shell completes itself
+
+
+def test_show_takes_labels_and_paths_of_suites(tiny):
+    assert told("show", "psl(activation=relu)") == told("show", "psl")
+    assert told("show", tiny) == tiny.read_text()
+    assert json.loads(told("show", tiny, "--json"))[0]["name"] == "tiny"
+    assert refused("show", "pls(activation=relu)").startswith("nothing of robustbench-rec list is")
+    assert refused("show", "missing.toml").startswith("missing.toml: No such file")
+    tiny.write_text("name = ")
+    assert refused("show", tiny, "--json").startswith("tiny.toml: not TOML: ")
 
 
 @pytest.fixture
