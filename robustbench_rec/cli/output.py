@@ -202,8 +202,28 @@ def print_table(rows: Iterable[tuple[str, ...]]) -> None:
         click.echo(line)
 
 
-def say_tuned(run: Run) -> None:
-    """Say of each study what was tried and chosen; warn where the best may lie beyond."""
+def say_few(lines: Iterable[str], what: str, most: int | None) -> None:
+    """Say lines of a kind, or, of more than `most`, the first of them and how many follow."""
+    for line in _few(list(lines), what, most):
+        say(line)
+
+
+def _few(lines: list[str], what: str, most: int | None) -> list[str]:
+    if most is None or len(lines) <= most:
+        return lines
+    more = counted(len(lines) - most, what).replace(" ", " more ", 1)
+    return [*lines[:most], f"and {more}: --verbose lists all"]
+
+
+def say_tuned(run: Run, most: int | None = None) -> None:
+    """Say of each study what was tried and chosen; warn where the best may lie beyond.
+
+    Args:
+        run: whose.
+        most: how many studies are told of; None tells of all.
+
+    """
+    told, beyond = [], []
     for study in run.summary.tuning:
         dataset, backbone, loss, perturbation = (
             run.manifest.short(axis, getattr(study, axis)) for axis in AXES
@@ -211,9 +231,11 @@ def say_tuned(run: Run) -> None:
         place = f"{perturbation} level {study.level:g}" if perturbation else ""
         split = "" if study.split == "own" else study.split
         name = " ".join(filter(None, (loss, "on", dataset, backbone, place, split)))
-        say(_tuned(study, name))
-        for edge in study.edges:
-            warn(f"{name}: {edge}; the optimum may lie beyond")
+        told.append(_tuned(study, name))
+        beyond += [f"{name}: {edge}; the optimum may lie beyond" for edge in study.edges]
+    say_few(told, "study", most)
+    for line in _few(beyond, "edge", most):
+        warn(line)
 
 
 def _tuned(study: StudyState, name: str) -> str:

@@ -20,6 +20,7 @@ from robustbench_rec.cli.output import (
     duration,
     say,
     say_cautions,
+    say_few,
     say_tuned,
     warn,
 )
@@ -31,40 +32,51 @@ from robustbench_rec.training.config import PROTOCOL
 if TYPE_CHECKING:
     import pandas as pd
 
+    from robustbench_rec.records.manifest import Part
     from robustbench_rec.records.run import Run
 
+FEW = 8
+"""Lines of a kind that `status` prints unless told to print all."""
 BY = "value, retention, excess, kept, excess_kept, relative_error, jaccard or rbo: what ranks."
 
 
 @click.command()
 @RUN
+@click.option("-v", "--verbose", is_flag=True, help="List every part, failed cell and study.")
 @AS_JSON
 @without_gc()
-def status(run: str, as_json: bool) -> None:
-    """Say how RUN stands: cells done, failed with reasons, left, and the time."""
+def status(run: str, verbose: bool, as_json: bool) -> None:
+    """Say how RUN stands: cells done, failed with reasons, left, and the time.
+
+    Of parts, failed cells and tuned losses the first few are listed; --verbose lists all.
+    """
     read = opened(run)
     held = read.summary
     if as_json:
         click.echo(json.dumps(held.model_dump(), indent=1))
         return
-    told = "tables alone" if held.seconds is None else f"{duration(held.seconds)} of training"
+    spent = "tables alone" if held.seconds is None else f"{duration(held.seconds)} of training"
     say(
         f"suite {held.suite}: {held.done} of {held.cells} cells done, "
-        f"{len(held.failed)} failed, {held.left} left, {told}"
+        f"{len(held.failed)} failed, {held.left} left, {spent}"
     )
     if old := _older(read):
         say(old)
     if held.cells < held.suite_cells:
         say(f"a part: the whole suite has {held.suite_cells} cells")
-    for part in held.parts:
-        started = part.started.replace("T", " ")[:16]
-        say(f"of these {counted(len(part.cells), 'cell')}: {part.command} ({started})")
+    most = None if verbose else FEW
+    say_few((_part(one) for one in held.parts), "part", most)
     if len(held.computed) > 1:
         say(f"computed by several versions: {'; '.join(by_versions(held.computed))}")
-    for title, error in held.failed.values():
-        say(f"failed: {title}: {error}")
-    say_tuned(read)
+    told = (f"failed: {title}: {error}" for title, error in held.failed.values())
+    say_few(told, "failed cell", most)
+    say_tuned(read, most)
     say_cautions(read)
+
+
+def _part(part: Part) -> str:
+    started = part.started.replace("T", " ")[:16]
+    return f"of these {counted(len(part.cells), 'cell')}: {part.command} ({started})"
 
 
 def _older(run: Run) -> str:

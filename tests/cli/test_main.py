@@ -361,6 +361,18 @@ def tiny(tmp_path) -> Path:
     return Path("tiny.toml")
 
 
+def test_status_lists_the_first_of_many_and_all_where_asked(checkout):
+    run = checkout / "results" / "reference" / "drrl"
+    short, whole = (call("status", run, *more).output for more in ((), ("--verbose",)))
+    studies = [line for line in whole.splitlines() if line.startswith(("tuned ", "tuning "))]
+    assert len(studies) > 8
+    kept = [line for line in short.splitlines() if line.startswith(("tuned ", "tuning "))]
+    assert kept == studies[:8]
+    more = "1 more study" if len(studies) == 9 else f"{len(studies) - 8} more studies"
+    assert f"and {more}: --verbose lists all" in short
+    assert "--verbose" not in whole
+
+
 def completed(words: str, begun: str) -> set[str]:
     """Return what the shell is told of the last word of a command line."""
     arguments = words.split()
