@@ -29,7 +29,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 USED_BY = re.compile(r",\n  used_by = \{([^}]*)\}")
 IN_BIBTEX = {"@": r"{\char64}", r"\{": r"\textbraceleft{}", r"\}": r"\textbraceright{}"}
 """What LaTeX can read, and BibTeX cannot: it counts each brace."""
-HEAD = "% Titles and authors as the sources of components name them: complete what is abbreviated."
+HEAD = "% What the run used; a component without an entry has a line here, its source in words."
 
 
 def bibliography(run: Run) -> str:

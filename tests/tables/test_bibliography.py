@@ -46,11 +46,46 @@ def test_each_component_of_ours_has_the_entries_that_its_source_tells_of(registr
     entries = [fields(entry) for entry in known().get(component, ())]
     assert bool(entries) == (component not in WITHOUT)
     for entry in entries:
-        told = entry.get("year") or entry["eprint"]
-        assert told in source
-        names = entry.get("author", "").removesuffix(" and others").split(" and ")
-        assert all(one.split()[-1] in source for one in names if one)
         assert "used_by" not in entry
+        if f"arXiv {entry.get('eprint')}" not in source:
+            check_against(source, entry)
+
+
+def check_against(source, entry):
+    """Fail unless a source tells of the year, authors and, but for journals, venue of an entry."""
+    first, *others = (name.split()[-1] for name in entry["author"].split(" and "))
+    assert re.search(rf"\b{first}\b", source)
+    if f"{first} et al." not in source:
+        assert all(re.search(rf"\b{other}\b", source) for other in others)
+    venue = re.search(r"\((\w+)\)$", entry.get("booktitle", ""))
+    assert f"{venue[1]} {entry['year']}" in source if venue else entry["year"] in source
+
+
+ENTRIES = sorted({entry for entries in known().values() for entry in entries})
+
+
+@pytest.mark.parametrize("text", ENTRIES, ids=lambda text: re.search(r"\{(.*),", text)[1])
+def test_a_paper_can_use_an_entry_as_it_stands(text):
+    check_bibtex(text)
+    entry = fields(text)
+    assert {"author", "title", "year"} < set(entry)
+    assert ("journal" if text.startswith("@article") else "booktitle") in entry
+    names = entry["author"].split(" and ")
+    assert len(names) > 1
+    assert all(re.fullmatch(r"[A-Z][\w.-]*( [\w.-]+)+", name) for name in names)
+    assert {"doi", "eprint"} & set(entry)
+    assert re.fullmatch(r"10\.\d{4,}/\S+", entry.get("doi", "10.1000/1"))
+    assert re.fullmatch(r"\d{4}\.\d{4,5}", entry.get("eprint", "0000.00000"))
+    assert entry.get("archiveprefix") == ("arXiv" if "eprint" in entry else None)
+
+
+@pytest.mark.parametrize("text", ENTRIES, ids=lambda text: re.search(r"\{(.*),", text)[1])
+def test_styles_leave_the_capitals_of_names_in_titles(text):
+    """Many BibTeX styles write what stands outside braces in lower case."""
+    title = fields(text)["title"]
+    while title != (bare := re.sub(r"\{[^{}]*\}", "", title)):
+        title = bare
+    assert not re.search(r"\w[A-Z]|\$|Bayes|nyi\b", title)
 
 
 def test_every_entry_is_of_a_component():
