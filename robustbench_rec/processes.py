@@ -48,8 +48,10 @@ class _Plain(io.TextIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, text: str) -> int:
+    def write(self, text: str | bytes) -> int:  # click writes bytes
         """Write what a terminal only prints."""
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", errors="backslashreplace")
         kept = (char if char.isprintable() or char in "\n\t" else " " for char in text)
         return self._stream.write("".join(kept))
 

@@ -88,10 +88,13 @@ def _older(run: Run) -> str:
 
 
 def to_conclude_from(run: str) -> Run:
-    """Return a run, and warn where its cells are of another protocol."""
+    """Return a run, and warn where its cells are of another protocol, or some are missing."""
     held = opened(run)
     if old := _older(held):
         warn(f"{held.folder}: {old}")
+    if lacking := held.summary.left + len(held.summary.failed):
+        told = f"{held.summary.done} of {held.summary.cells} cells are done"
+        warn(f"{held.folder}: {told}; what is concluded lacks {counted(lacking, 'cell')}")
     return held
 
 

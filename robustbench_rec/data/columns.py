@@ -35,6 +35,11 @@ WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 INT64 = np.iinfo(np.int64)
 WEEK_DATE = re.compile(r"\d{4}-?W\d\d")
 """How a date by week begins, which pandas does not read."""
+PLACEHOLDERS = {
+    *("none", "\\n", "na", "n/a", "#n/a", "nat", "nil"),
+    *("undefined", "-", "--", "?", "<null>", "(null)"),
+}
+"""Words, in small letters, that stand for no id where all other ids are numbers."""
 LONGEST = 1000
 """Characters that an id may have."""
 
@@ -144,6 +149,15 @@ class Reading:
         return for_duplicates or role in self.needed or bool(getattr(self.columns, role))
 
 
+def refuse_numbers(header: Sequence[str], where: str) -> None:
+    """Raise InputError where a line that should name columns holds numbers alone."""
+    if len(header) > 1 and all(map(_is_number, header)):
+        raise InputError(
+            f"{where}: its first line {_shown(list(header))} looks like data, not like names of "
+            'columns; set header = false, and user_column = "1", item_column = "2" by position'
+        )
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -240,11 +254,27 @@ def _ids(
             at = positions[np.argmax(codes == code)]
             raise rows.fault(at, f"{role} id {text[:80]!r} {fault}")
     ids = _numeric_or_text(texts)
+    _refuse_placeholders(texts, codes, role, positions, rows)
     if ids.dtype.kind == "i" and (ids < 0).any():
         bad = int(np.argmax(ids < 0))
         at = positions[np.argmax(codes == bad)]
         raise rows.fault(at, f"{role} id {ids[bad]} is negative; ids are text or numbers from 0")
     return ids[codes], pd.factorize(ids)[0][codes].astype(np.int64)
+
+
+def _refuse_placeholders(
+    texts: list[str], codes: IntArray, role: str, positions: IntArray, rows: Rows
+) -> None:
+    """Raise InputError at a word for nothing, such as None, among ids that are numbers."""
+    words = [code for code, text in enumerate(texts) if text.lower() in PLACEHOLDERS]
+    if not words or len(words) == len(texts):
+        return
+    if all(WHOLE_NUMBER.fullmatch(one) for at, one in enumerate(texts) if at not in set(words)):
+        raise rows.fault(
+            positions[np.argmax(codes == words[0])],
+            f"{role} id {texts[words[0]]!r} among numbers stands for none; "
+            f"take the {rows.word} out",
+        )
 
 
 def _fault_of(text: str) -> str:
@@ -337,7 +367,10 @@ def _seconds(column: Series[Any]) -> NDArray[Any]:
     times = _dates(told)
     if times.isna().any():
         times = times.fillna(_dates(told[times.isna()].map(_day_of_week_date)))
-    since = (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(1, "s")
+    try:
+        since = (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(1, "s")
+    except pd.errors.OutOfBoundsDatetime:  # a year such as 9999
+        return np.full(len(times), np.nan)
     return np.asarray(since.to_numpy(np.float64, na_value=np.nan))
 
 

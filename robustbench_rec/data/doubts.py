@@ -13,6 +13,8 @@ from robustbench_rec.components.dataset import Raw, Table
 from robustbench_rec.errors import InputError
 
 ROLES = ("user", "item")
+HANDFUL, ROWS = 5, 50
+"""Items of every user, at most, and users, at least, where these may be numbers of rows."""
 ALIKE = 0.1
 """Share of the ids that look like another from which on they are told of."""
 
@@ -37,6 +39,8 @@ def doubts(raw: Raw) -> Iterator[str]:
             yield f"{one.where}: {most} in {one.says}"
     for role in ROLES:
         yield from _alike(_ids(_tables(raw), role), role)
+        yield from _like_times(raw.train, role)
+    yield from _like_row_numbers(raw.train)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,38 @@ def _ids(tables: Iterable[Table], role: str) -> set[str]:
 
     columns = (np.asarray(getattr(table, f"{role}s")) for table in tables)
     return {str(id) for column in columns for id in pd.unique(column)}
+
+
+def _like_times(table: Table, role: str) -> Iterator[str]:
+    """Yield a line where all ids are as large as seconds, or milliseconds, since 1970 are."""
+    ids = np.asarray(getattr(table, f"{role}s"))
+    if ids.dtype.kind != "i" or not ids.size:
+        return
+    least, most = int(ids.min()), int(ids.max())
+    if any(5e8 * unit <= least and most <= 2.2e9 * unit for unit in (1, 1000)):
+        yield (
+            f"{table.where or 'the data'}: its {role}s are numbers as times are, such as {least}; "
+            f"if that column is the time, say which one is the {role}"
+        )
+
+
+def _like_row_numbers(table: Table) -> Iterator[str]:
+    """Yield a line where users count up and have a handful of items each, the same number all."""
+    users = np.asarray(table.users)
+    if users.dtype.kind != "i":
+        return
+    found, counts = np.unique(users, return_counts=True)
+    counted_up = found[0] in (0, 1) and found[-1] - found[0] + 1 == found.size
+    if (
+        found.size >= ROWS
+        and counted_up
+        and counts.min() == counts.max()
+        and 2 <= counts[0] <= HANDFUL
+    ):
+        yield (
+            f"{table.where or 'the data'}: its {found.size} users, {found[0]} to {found[-1]}, have "
+            f"{counts[0]} items each; if the first column numbers the rows, it is no user"
+        )
 
 
 def _alike(ids: set[str], role: str) -> Iterator[str]:

@@ -81,6 +81,7 @@ def parts(source: Source) -> dict[str, str]:
     if chosen and len({bare(name) for name in chosen}) == 1:
         chosen = _nearest(source, chosen, chosen)
     if len(chosen) == 1 and not _is_held_out(bare(chosen[0])):
+        _refuse_beside(source, chosen[0], tables)
         return {"log": chosen[0]}
     raise InputError(
         f"{source.path} holds {_and(chosen) or 'no table'}; expected train and test "
@@ -90,6 +91,16 @@ def parts(source: Source) -> dict[str, str]:
 
 def _is_train(name: str) -> bool:
     return name in {f"train{suffix}" for suffix in SUFFIXES} or name.endswith(".train.inter")
+
+
+def _refuse_beside(source: Source, log: str, tables: Sequence[str]) -> None:
+    """Raise InputError where a test or validation part lies beside one log."""
+    for name in tables:
+        if _folder(name) == _folder(log) and _is_held_out(bare(name)):
+            raise InputError(
+                f"{source.path} holds {bare(name)} beside {bare(log)}: call the other train.* if "
+                "it is the training part, else take the part out"
+            )
 
 
 def _is_held_out(name: str) -> bool:

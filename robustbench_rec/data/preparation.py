@@ -131,14 +131,14 @@ def _tested(
             )
         log = train
         train, test = _split(_filtered(log, dataset), dataset, rng)
-        return train, valid, test, _low_rated(log, dataset)
+        return train, valid, test, _low_rated(log, dataset, test)
     asked = _asked_of_a_log(dataset)
     if dataset.resplit:
         log = train + test if valid is None else train + valid + test
         # Its filters, unless a user asks for more, were applied before it was split.
         unfiltered = replace(dataset, **({"min_rating": 0.0, "k_core": 0} | asked))
         train, test = _split(_filtered(log, unfiltered), unfiltered, rng)
-        return train, None, test, _low_rated(log, unfiltered)
+        return train, None, test, _low_rated(log, unfiltered, test)
     if asked:
         name, value = next(iter(asked.items()))
         raise InputError(
@@ -148,11 +148,17 @@ def _tested(
     return train, valid, test, None
 
 
-def _low_rated(log: Interactions, dataset: Dataset) -> Interactions | None:
-    """Return what `min_rating` leaves out of a log; None where it asks for nothing."""
+def _low_rated(log: Interactions, dataset: Dataset, test: Interactions) -> Interactions | None:
+    """Return what `min_rating` leaves out of a log; None where it asks for nothing.
+
+    Where the test is the last of the timeline, these are what came before it.
+    """
     if log.ratings is None or not dataset.min_rating:
         return None
-    return log[log.ratings < dataset.min_rating]
+    low = log.ratings < dataset.min_rating
+    if dataset.split_by == "time" and log.timestamps is not None and test.timestamps is not None:
+        low &= log.timestamps < test.timestamps.min()
+    return log[low]
 
 
 def _asked_of_a_log(dataset: Dataset) -> dict[str, Any]:
@@ -257,7 +263,7 @@ def _refuse_shared(
 
 def _filtered(log: Interactions, dataset: Dataset) -> Interactions:
     _refuse_small(log, f"{_called(dataset)} holds")
-    if dataset.min_rating > 0:
+    if dataset.min_rating:
         if log.ratings is None:
             raise InputError(
                 f"{_called(dataset)} has no ratings, so min_rating={dataset.min_rating:g} "

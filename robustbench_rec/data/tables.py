@@ -13,7 +13,16 @@ from typing import IO, Any
 import numpy as np
 
 from robustbench_rec.components.dataset import Table
-from robustbench_rec.data.columns import NULLS, NUMBERS, OFF, Columns, Reading, Rows, table_of
+from robustbench_rec.data.columns import (
+    NULLS,
+    NUMBERS,
+    OFF,
+    Columns,
+    Reading,
+    Rows,
+    refuse_numbers,
+    table_of,
+)
 from robustbench_rec.data.source import Source
 from robustbench_rec.errors import InputError
 
@@ -99,6 +108,7 @@ def read_delimited(source: Source, name: str, how: Reading) -> Table:
         columns = replace(how.columns, user=how.columns.user or "1", item=how.columns.item or "2")
         return _read_headless(source, name, how, columns, _mark(first_line(source, name)))
     mark, header = header_of(first_line(source, name), how.columns)
+    refuse_numbers(header, where)
     picked = how.columns.find(header, where)
     rows = Rows(where, "line", 2)
     return table_of(_parsed(source, name, rows, picked, Layout(mark, len(header))), rows, how)

@@ -13,7 +13,7 @@ from robustbench_rec import BACKBONES, DATASETS, LOSSES, METRICS, PERTURBATIONS
 from robustbench_rec.components.metric import ListMetric
 from robustbench_rec.components.registry import Registry, load_plugins
 from robustbench_rec.data.catalog import default_data_dir
-from robustbench_rec.errors import InputError, nearest, one_line
+from robustbench_rec.errors import InputError, is_interrupt, nearest, one_line
 from robustbench_rec.processes import plain_output, same_folder
 from robustbench_rec.testing import (
     BackboneContract,
@@ -24,7 +24,7 @@ from robustbench_rec.testing import (
     PerturbationContract,
     toy_split,
 )
-from robustbench_rec.testing.clauses import DoesNotApply
+from robustbench_rec.testing.clauses import ClauseError, DoesNotApply
 
 REGISTRIES: Mapping[str, Registry[Any]] = {
     "perturbation": PERTURBATIONS,
@@ -109,10 +109,15 @@ def check(
         data_dir: where data sets lie; the default folder if None.
 
     Raises:
-        InputError: the settings are none of it.
+        InputError: it cannot be made, or has no such settings.
 
     """
-    contract = _contract(kind, cls, dict(settings or {}), data_dir or default_data_dir())
+    try:
+        contract = _contract(kind, cls, dict(settings or {}), data_dir or default_data_dir())
+    except BaseException as error:
+        if isinstance(error, InputError) or is_interrupt(error):
+            raise
+        raise InputError(f"{cls.name} cannot be made: {one_line(error)}") from None
     names = [name for name in vars(type(contract).__mro__[1]) if name.startswith("test_")]
     return (_tried(contract, name) for name in names)
 
@@ -149,8 +154,10 @@ def _tried(contract: Any, name: str) -> Clause:
             clause()
     except DoesNotApply as reason:
         return Clause(name, wants, None, str(reason))
-    except AssertionError as error:
+    except ClauseError as error:
         return Clause(name, wants, False, str(error))
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         return Clause(name, wants, False, f"it raised {one_line(error)}")
     return Clause(name, wants, True)

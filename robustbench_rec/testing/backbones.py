@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from robustbench_rec.components.backbone import Backbone
 from robustbench_rec.interactions import Interactions
-from robustbench_rec.testing.clauses import DoesNotApply, require
+from robustbench_rec.testing.clauses import DoesNotApply, require, require_words
 from robustbench_rec.testing.toys import toy_split
 
 
@@ -41,7 +41,7 @@ class BackboneContract:
     def test_says_what_it_is(self) -> None:
         """It has a registered name, a docstring, and a source."""
         require(self.backbone.name, "it has no name: register it by @BACKBONES.add(name)")
-        require(type(self.backbone).__doc__, "its class has no docstring")
+        require_words(type(self.backbone))
         require(self.backbone.source, "it has no source: name the paper, or the reason")
 
     def test_embeddings_have_the_asked_shape(self) -> None:

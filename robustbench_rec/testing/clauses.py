@@ -14,10 +14,21 @@ class DoesNotApply(SkipTest):
     """A clause has nothing to say of this component; pytest counts it as skipped."""
 
 
+class ClauseError(AssertionError):
+    """A clause does not hold; the message says what was found."""
+
+
 def require(holds: object, said: str) -> None:
-    """Raise AssertionError with what was found, unless something holds."""
+    """Raise ClauseError with what was found, unless something holds."""
     if not holds:
-        raise AssertionError(said)
+        raise ClauseError(said)
+
+
+def require_words(cls: type[Any]) -> None:
+    """Raise ClauseError unless a class has a docstring of its own; a dataclass is given one."""
+    words = cls.__doc__
+    own = isinstance(words, str) and words.strip() and not words.startswith(f"{cls.__name__}(")
+    require(own, "its class has no docstring")
 
 
 def first_where(holds: ArrayLike) -> tuple[int, ...] | None:

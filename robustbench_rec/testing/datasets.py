@@ -9,7 +9,7 @@ import numpy as np
 
 from robustbench_rec.components.dataset import Dataset, Raw, Table
 from robustbench_rec.data.preparation import prepare
-from robustbench_rec.testing.clauses import require
+from robustbench_rec.testing.clauses import require, require_words
 
 PARTS = ("train", "valid", "test", "unobserved")
 
@@ -36,7 +36,7 @@ class DatasetContract:
     def test_says_what_it_is(self) -> None:
         """It has a registered name, a docstring, a source, and a licence."""
         require(self.dataset.name, "it has no name: register it by @DATASETS.add(name)")
-        require(type(self.dataset).__doc__, "its class has no docstring")
+        require_words(type(self.dataset))
         require(self.dataset.source, "it has no source: say who published it, and where")
         require(self.dataset.licence, "it has no licence: say on which terms others may use it")
 

@@ -13,7 +13,13 @@ from robustbench_rec.components.backbone import BACKBONES
 from robustbench_rec.components.loss import Batch, Loss, bound, rows_of
 from robustbench_rec.evaluation.ranking import evaluate
 from robustbench_rec.seeds import rng_for
-from robustbench_rec.testing.clauses import DoesNotApply, first_where, require
+from robustbench_rec.testing.clauses import (
+    ClauseError,
+    DoesNotApply,
+    first_where,
+    require,
+    require_words,
+)
 from robustbench_rec.testing.toys import toy_split
 from robustbench_rec.training.config import TrainConfig
 from robustbench_rec.training.fit import fit
@@ -93,7 +99,7 @@ class LossContract:
     def test_says_what_it_is(self) -> None:
         """It has a registered name, a docstring, and a source."""
         require(self.loss.name, "it has no name: register it by @LOSSES.add(name)")
-        require(type(self.loss).__doc__, "its class has no docstring")
+        require_words(type(self.loss))
         require(self.loss.source, "it has no source: name the paper and equation, or the reason")
 
     def test_is_a_finite_scalar(self) -> None:
@@ -120,12 +126,12 @@ class LossContract:
             _, by_pos, by_neg = self.gradients(pos, neg)
             where = f"with {_negatives(neg)}"
             if at := first_where(by_pos <= 0):
-                raise AssertionError(
+                raise ClauseError(
                     f"{where} a higher score of the positive raises the loss: "
                     f"slope {float(by_pos[at]):.3g} in row {at[0]}"
                 )
             if at := first_where(by_neg >= 0):
-                raise AssertionError(
+                raise ClauseError(
                     f"{where} a higher score of a negative lowers the loss: "
                     f"slope {float(by_neg[at]):.3g} in row {at[0]}, slot {at[1]}"
                 )
@@ -139,7 +145,7 @@ class LossContract:
             torch.autograd.gradcheck(self.value, self.scores(5))
         except RuntimeError as error:
             first, *_ = str(error).splitlines()
-            raise AssertionError(f"the gradient is not the derivative: {first}") from None
+            raise ClauseError(f"the gradient is not the derivative: {first}") from None
 
     def test_the_compiled_form_is_the_loss(self) -> None:
         """Where it has a compiled form (`rows`), that gives the call's value and derivatives."""
@@ -214,12 +220,12 @@ def _kind(value: object) -> str:
 
 
 def _require_finite(found: tuple[Tensor, Tensor, Tensor], where: str) -> None:
-    """Raise AssertionError where a loss or its derivatives are not finite."""
+    """Raise ClauseError where a loss or its derivatives are not finite."""
     value, by_pos, by_neg = found
     require(value.isfinite(), f"{where}: the loss is {float(value.detach())}")
     for slopes, name in ((by_pos, "positive"), (by_neg, "negative")):
         if (at := first_where(slopes.isfinite())) is not None:
-            raise AssertionError(
+            raise ClauseError(
                 f"{where}: its derivative by the score of a {name} is {float(slopes[at])} "
                 f"in row {at[0]}"
             )

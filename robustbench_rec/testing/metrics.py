@@ -11,7 +11,13 @@ from robustbench_rec.components.metric import FloatArray, ListMetric, Metric, Ra
 from robustbench_rec.evaluation.metrics import list_values, user_values
 from robustbench_rec.interactions import IntArray
 from robustbench_rec.seeds import rng_for
-from robustbench_rec.testing.clauses import DoesNotApply, first_where, require
+from robustbench_rec.testing.clauses import (
+    ClauseError,
+    DoesNotApply,
+    first_where,
+    require,
+    require_words,
+)
 
 
 class MetricContract:
@@ -58,7 +64,7 @@ class MetricContract:
         """It has a registered name, is a Metric, and has a docstring."""
         require(self.metric.name, "it has no name: register it by @METRICS.add(name)")
         require(issubclass(self.metric, Metric), "one of all lists has its ListMetricContract")
-        require(self.metric.__doc__, "its class has no docstring")
+        require_words(self.metric)
 
     def test_is_a_finite_number_for_each_user(self) -> None:
         """It is one finite number for each user, whatever k, and where there is no user."""
@@ -88,7 +94,7 @@ class MetricContract:
             for k in (1, 10):
                 best, value = self.value(found.best, k), self.value(found, k)
                 if at := first_where(best >= value - 1e-12):
-                    raise AssertionError(
+                    raise ClauseError(
                         f"at {k} user {at[0]} has {value[at]:.4g}, and of a perfect list only "
                         f"{best[at]:.4g}"
                     )
@@ -120,9 +126,9 @@ class MetricContract:
 
 
 def _require_equal(one: FloatArray, other: FloatArray, of: str) -> None:
-    """Raise AssertionError with the first user for whom two values differ."""
+    """Raise ClauseError with the first user for whom two values differ."""
     if at := first_where(np.isclose(one, other, rtol=1e-9, atol=1e-12)):
-        raise AssertionError(f"user {at[0]} has {one[at]:.6g} and {other[at]:.6g}: {of}")
+        raise ClauseError(f"user {at[0]} has {one[at]:.6g} and {other[at]:.6g}: {of}")
 
 
 class ListMetricContract:
@@ -150,7 +156,7 @@ class ListMetricContract:
         """It has a registered name, is a ListMetric, and has a docstring."""
         require(self.metric.name, "it has no name: register it by @METRICS.add(name)")
         require(issubclass(self.metric, ListMetric), "one of users has its MetricContract")
-        require(self.metric.__doc__, "its class has no docstring")
+        require_words(self.metric)
 
     def test_is_a_finite_number(self) -> None:
         """It is one finite number, whatever k."""

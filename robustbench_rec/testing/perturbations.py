@@ -12,7 +12,13 @@ import numpy as np
 from robustbench_rec.components.perturbation import MAY_CHANGE, Perturbation, perturb, same_part
 from robustbench_rec.interactions import Interactions, Split
 from robustbench_rec.seeds import rng_for
-from robustbench_rec.testing.clauses import DoesNotApply, listed, require
+from robustbench_rec.testing.clauses import (
+    ClauseError,
+    DoesNotApply,
+    listed,
+    require,
+    require_words,
+)
 from robustbench_rec.testing.toys import toy_split
 
 PARTS = (
@@ -40,7 +46,7 @@ class PerturbationContract:
     def at(self, level: float, split: Split | None = None) -> Split:
         """Return a split under the perturbation at a level; always the same generator."""
         chosen = self.perturbation(level=level, **self.settings)
-        return perturb(chosen, split or self.split, rng_for(0, "contract"))
+        return perturb(chosen, split or _copy(self.split), rng_for(0, "contract"))
 
     def _highest(self) -> float:
         """Return the highest level; one that has none above 0 is the clean control."""
@@ -51,15 +57,15 @@ class PerturbationContract:
     def test_says_what_it_is(self) -> None:
         """It has a registered name, a docstring, and the unit of its level."""
         require(self.perturbation.name, "it has no name: register it by @PERTURBATIONS.add(name)")
-        require(self.perturbation.__doc__, "its class has no docstring")
+        require_words(self.perturbation)
         named = self.perturbation.unit != Perturbation.unit
         require(named, "its unit is 'level', the default: say what a level measures, as axes do")
 
     def test_level_0_is_the_identity(self) -> None:
         """At level 0 nothing changes."""
-        clean = self.split
+        clean = _copy(self.split)
         chosen = self.perturbation(level=0, **self.settings)
-        _require_same(clean, perturb(chosen, clean, rng_for(0)), "at level 0")
+        _require_same(self.split, perturb(chosen, clean, rng_for(0)), "at level 0")
         try:
             applied = chosen.apply(clean, rng_for(0))
         except ValueError:
@@ -69,7 +75,7 @@ class PerturbationContract:
         # From what false negatives are drawn matters only where some are.
         drawn = {"false_negatives", "spares_positive"}
         allowed = drawn if chosen.acts_through == "negatives" else set()
-        _require_same(clean, applied, "apply at level 0", allowed)
+        _require_same(self.split, applied, "apply at level 0", allowed)
 
     def test_changes_something(self) -> None:
         """At the highest level something changes."""
@@ -137,7 +143,7 @@ class PerturbationContract:
     def test_realised_severity_grows_with_the_level(self) -> None:
         """The first entry of `realised` never falls from level to level, and rises in all."""
         self._highest()
-        clean = self.split
+        clean = _copy(self.split)
         severities = []
         for level in self.levels:
             realised = self.perturbation(level=level, **self.settings).realised(
@@ -159,15 +165,16 @@ class PerturbationContract:
             except ValueError as error:
                 require("level" in str(error), f"level {level:g} is refused by {str(error)!r}")
             else:
-                raise AssertionError(
+                raise ClauseError(
                     f"level {level:g} is taken; does __post_init__ call that of Perturbation?"
                 )
 
 
 def _copy(split: Split) -> Split:
     """Return a split that shares no array with another."""
-    pairs = ("train", "seen", "valid", "test", "false_negatives")
-    copies: dict[str, Any] = {part: replace(getattr(split, part)) for part in pairs}
+    pairs = ("train", "seen", "valid", "test", "false_negatives", "low_rated")
+    given = {part: getattr(split, part) for part in pairs}
+    copies: dict[str, Any] = {part: replace(one) for part, one in given.items() if one is not None}
     return replace(split, **copies)
 
 
@@ -176,11 +183,11 @@ def _changed(before: Split, after: Split) -> list[str]:
 
 
 def _require_same(before: Split, after: Split, when: str, but: set[str] | None = None) -> None:
-    """Raise AssertionError with the first difference of two splits, in the parts that may not."""
+    """Raise ClauseError with the first difference of two splits, in the parts that may not."""
     for part in _changed(before, after):
         if part not in (but or ()):
             told = _difference(getattr(before, part), getattr(after, part))
-            raise AssertionError(f"{when}: Split.{part} differs{told}")
+            raise ClauseError(f"{when}: Split.{part} differs{told}")
 
 
 def _difference(one: object, other: object) -> str:

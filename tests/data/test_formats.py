@@ -183,7 +183,7 @@ def test_columns_and_format_can_be_set(tmp_path):
         (["007", "8"], ["007", "8"]),
         (["99999999999999999999", "1"], ["99999999999999999999", "1"]),
         (["b", " a "], ["b", "a"]),
-        (["NA", "1"], ["NA", "1"]),
+        (["NA", "x1"], ["NA", "x1"]),
         (["9223372036854775807", "1"], [9223372036854775807, 1]),
     ],
 )
@@ -221,7 +221,7 @@ BAD_LOGS = {
     "no header": (
         "log.csv",
         "1,2\n3,4\n",
-        r"log\.csv: no user column in the header '1, 2'.*user_col",
+        r"log\.csv: its first line '1, 2' looks like data.*header = false, and user_col",
     ),
     "repeated pair": (
         "log.csv",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -45,6 +46,32 @@ class Hidden(Perturbation):
 
 class Unsaid(Hidden):
     unit: ClassVar[str] = "level"
+
+
+class Undocumented(Hidden):
+    __doc__ = None
+
+
+class Exits(Hidden):
+    def apply(self, split, rng):
+        raise SystemExit(0)
+
+
+class Asserts(Hidden):
+    def apply(self, split, rng):
+        raise AssertionError("one\ntwo")
+
+
+class Warns(Hidden):
+    def apply(self, split, rng):
+        click.echo("a word")
+        return super().apply(split, rng)
+
+
+class Writes(Hidden):
+    def apply(self, split, rng):
+        object.__setattr__(split, "low_rated", None)
+        return super().apply(split, rng)
 
 
 class DrawsByLevel(Hidden):
@@ -297,6 +324,10 @@ class NoRaw(World):
 
 BROKEN = [
     (Unsaid, "says_what_it_is", "its unit is 'level', the default"),
+    (Undocumented, "says_what_it_is", "its class has no docstring"),
+    (Exits, "changes_something", "it raised SystemExit: 0"),
+    (Asserts, "changes_something", "it raised AssertionError: one two"),
+    (Writes, "leaves_the_input", "the split that was given: Split.low_rated differs"),
     (DrawsByLevel, "levels_nest", r"pair \(user \d+, item \d+\) is changed at level 0.1, and not"),
     (OfItsOwn, "is_deterministic", r"twice at level 0.1: Split.train differs, such as in the pair"),
     (LosesUsers, "every_user_keeps", r"at level 0.6 user \d+ has no training pair"),
@@ -360,7 +391,8 @@ def registered(monkeypatch):
         monkeypatch.setattr(held, "_classes", dict(held._classes))
         is_made = "__dataclass_params__" in vars(cls)
         made = cls if is_made else dataclass(frozen=True, kw_only=True)(cls)
-        made.__doc__ = made.__doc__ or "A broken one."
+        if cls is not Undocumented and made.__doc__.startswith(f"{cls.__name__}("):
+            made.__doc__ = "A broken one."
         return kind, held.add(f"tried_{cls.__name__.lower()}")(made)
 
     return register
@@ -375,7 +407,15 @@ def test_a_broken_clause_is_told_by_what_was_found(registered, cls, clause, foun
     assert broken.wants.endswith(".")
 
 
-@pytest.mark.parametrize("cls", [Hidden, Hinge, Found, Table, World])
+def test_a_plugin_that_cannot_be_made_is_told_in_one_line(registered):
+    kind, cls = registered(Hidden)
+    cls.max_level = None
+    with pytest.raises(InputError, match="tried_hidden cannot be made: TypeError"):
+        check(kind, cls)
+    del cls.max_level
+
+
+@pytest.mark.parametrize("cls", [Hidden, Warns, Hinge, Found, Table, World])
 def test_what_they_break_holds_of_a_sound_one(registered, cls):
     assert all(one.holds is not False for one in check(*registered(cls)))
 

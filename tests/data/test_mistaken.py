@@ -1,0 +1,116 @@
+"""What is easily taken for something else: refused where it cannot be meant, else told of."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from robustbench_rec import PERTURBATIONS, InputError, load_dataset
+from robustbench_rec.components.perturbation import perturb
+from robustbench_rec.seeds import rng_for
+
+PAIRS = [(user, (7 * user + k * k) % 29 + 1) for user in range(1, 21) for k in range(5)]
+PAIRS = list(dict.fromkeys(PAIRS))
+
+
+def written(folder, name, rows, mark=","):
+    (folder / name).write_text("\n".join(mark.join(map(str, row)) for row in rows) + "\n")
+
+
+def test_columns_by_position_need_header_false(tmp_path):
+    written(tmp_path, "log.csv", [(2, 1, 5), *((*pair, 3) for pair in PAIRS)])
+    by_place = {"user_column": "1", "item_column": "2"}
+    with pytest.raises(
+        InputError, match=r"first line '2, 1, 5' looks like data, .* header = false"
+    ):
+        load_dataset("log", tmp_path, **by_place)
+    split = load_dataset("log", tmp_path, header=False, **by_place)
+    assert split.n_users == 20
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_numbers_of_rows_that_were_written_first_are_doubted(tmp_path, columns):
+    rows = [(at, 1000 + u, 100 + i, 4)[: columns + 1] for at, (u, i) in enumerate(PAIRS)]
+    written(tmp_path, "log.txt", rows, "\t")
+    with pytest.warns(UserWarning, match=f"its {len(rows)} users, 0 to {len(rows) - 1}, have "):
+        load_dataset("log", tmp_path, format="lightgcn")
+
+
+def test_lists_of_one_length_that_are_no_rows_are_not_doubted(tmp_path, recwarn):
+    lists = [(user, *range(user, user + 4)) for user in range(3, 40)]
+    written(tmp_path, "log.txt", lists, " ")
+    load_dataset("log", tmp_path)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_users_that_look_like_times_are_doubted(tmp_path, unit):
+    rows = [(978_300_000 * unit + 3 * user, item) for user, item in PAIRS]
+    written(tmp_path, "log.csv", [("user", "item"), *rows])
+    with pytest.warns(UserWarning, match="its users are numbers as times are, such as 9783000"):
+        load_dataset("log", tmp_path)
+
+
+@pytest.mark.parametrize("word", ["None", r"\N", "NA", "n/a", "undefined", "-", "(null)", "NaT"])
+@pytest.mark.parametrize("role", ["user", "item"])
+def test_a_word_for_nothing_among_numbers_is_no_id(tmp_path, word, role):
+    odd = (word, 3) if role == "user" else (3, word)
+    written(tmp_path, "log.csv", [("user", "item"), *PAIRS, odd])
+    line = len(PAIRS) + 2
+    with pytest.raises(
+        InputError, match=f"line {line}: {role} id .* among numbers stands for none"
+    ):
+        load_dataset("log", tmp_path)
+
+
+def test_where_ids_are_words_none_is_one(tmp_path):
+    named = [(f"u{user}", f"i{item}") for user, item in PAIRS]
+    written(tmp_path, "log.csv", [("user", "item"), *named, *(("None", i) for _, i in named[:5])])
+    assert load_dataset("log", tmp_path).n_users == 21
+
+
+@pytest.mark.parametrize("beside", ["test.csv", "valid.csv", "val.csv", "test.txt"])
+def test_a_held_out_part_beside_a_log_is_not_passed_over(tmp_path, beside):
+    written(tmp_path, "ratings.csv", [("user", "item"), *PAIRS])
+    written(tmp_path, beside, [("user", "item"), *PAIRS[:9]])
+    with pytest.raises(
+        InputError, match=f"holds {beside} beside ratings.csv: call the other train"
+    ):
+        load_dataset("log", tmp_path, path=str(tmp_path))
+
+
+def test_times_beyond_the_years_of_dates_stop_only_who_needs_them(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    users, items = zip(*PAIRS, strict=True)
+    times = pa.array([253_370_764_800_000_000] * len(PAIRS), pa.timestamp("us"))  # the year 9999
+    table = pa.table({"user": users, "item": items, "timestamp": times})
+    parquet.write_table(table, tmp_path / "log.parquet")
+    assert load_dataset("log", tmp_path).n_users == 20
+    with pytest.raises(InputError, match=r"row 1: .*timestamp"):
+        load_dataset("log", tmp_path, split_by="time")
+
+
+def rated(folder, ratings, times=False):
+    frame = pd.DataFrame(PAIRS, columns=["user", "item"])
+    frame["rating"] = np.resize(ratings, len(frame))
+    if times:
+        frame["timestamp"] = np.random.default_rng(0).permutation(len(frame)) * 1000
+    frame.to_csv(folder / "log.csv", index=False)
+    return frame
+
+
+def test_a_threshold_below_0_is_one(tmp_path):
+    frame = rated(tmp_path, [-2, -1, 0, 1, 2])
+    split = load_dataset("log", tmp_path, min_rating=-1)
+    kept = int((frame["rating"] >= -1).sum())
+    assert sum(len(part) for part in (split.train, split.valid, split.test)) == kept
+    assert len(split.low_rated) <= len(frame) - kept
+
+
+def test_rating_noise_is_of_the_past_where_the_test_is_the_future(tmp_path):
+    frame = rated(tmp_path, [1, 5, 2, 4, 3], times=True)
+    split = load_dataset("log", tmp_path, min_rating=3, split_by="time")
+    noisy = perturb(PERTURBATIONS["rating_noise"](level=1.0), split, rng_for(0))
+    assert 0 < len(split.low_rated) < int((frame["rating"] < 3).sum())
+    assert noisy.train.timestamps.max() < split.test.timestamps.min()
