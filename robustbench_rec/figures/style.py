@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from robustbench_rec.figures.page import page
+
 GREY = "0.35"
 SOLID = ""
 LONG = "6 1.6"
@@ -89,6 +91,21 @@ def floor_look(backbone: str) -> Look:
 
 def _name(label: str) -> str:
     return label.partition("(")[0].strip()
+
+
+def in_order(losses: Iterable[str]) -> list[str]:
+    """Return losses in the order that they have in every figure.
+
+    Those of the page's order first, then as LOOKS has them, then by their labels.
+    """
+    first, known = page().order, [*LOOKS]
+
+    def place(loss: str) -> tuple[int, int, str]:
+        name = _name(loss)
+        wanted = next((at for at, one in enumerate(first) if one in (loss, name)), len(first))
+        return wanted, known.index(name) if name in LOOKS else len(known), loss
+
+    return sorted(set(losses), key=place)
 
 
 def looks(losses: Iterable[str]) -> dict[str, Look]:
