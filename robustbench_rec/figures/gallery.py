@@ -49,7 +49,8 @@ def redraw(
     target = options.folder or run.folder / "figures"
     drawings = by_stem(drawings_of(run, chosen, options))
     if not drawings and not options.is_plain:
-        raise InputError(f"{run.folder}: no figure shows that; leave out an option")
+        needs = "; ".join(dict.fromkeys(kind.needs for kind in chosen if kind.needs))
+        raise InputError(f"{run.folder}: nothing of what is asked can be drawn; that needs {needs}")
     names = file_names(drawings, options.formats)
     refuse_others(target, names)  # before the slow part
     of = {stem: digest_of(drawing) for stem, drawing in drawings.items()}

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.errors import InputError
 from robustbench_rec.figures.page import Page
 from robustbench_rec.records.run import Run
 
@@ -43,6 +44,23 @@ class Frames:
         trained, _ = split_floors(self.curves)
         measured = () if self.diagnostics is None else self.diagnostics["loss"].unique()
         return sorted({*trained["loss"].unique(), *measured, *self.labels.get("loss", {}).values()})
+
+    def shown(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a frame of `run` that figures show, with the labels that they have."""
+        renamed = frame.replace({axis: to for axis, to in self.labels.items() if axis in frame})
+        keys = [key for key in SHOWN if key in frame]
+        held = pd.MultiIndex.from_frame(self.curves[keys].drop_duplicates())
+        return renamed[pd.MultiIndex.from_frame(renamed[keys]).isin(held)]
+
+    def known(self) -> Run:
+        """Return the run; InputError where the frames were made without one."""
+        if self.run is None:
+            raise InputError("this kind of figure is drawn of a run, not of frames alone")
+        return self.run
+
+
+SHOWN = ["dataset", "backbone", "perturbation", "loss", "metric"]
+"""What filters are of."""
 
 
 def first(*arguments: Any) -> pd.DataFrame:
@@ -97,6 +115,7 @@ class Kind:
         about: one line that says what it shows.
         drawings: returns the figures of this kind that a run has.
         takes: which of `Asked` it looks at.
+        needs: of a run, to have any figure.
         asked_for: whether it is drawn only where it is asked for.
 
     """
@@ -104,4 +123,5 @@ class Kind:
     about: str
     drawings: Callable[[Frames, Asked], Iterable[Drawing]]
     takes: frozenset[str] = frozenset()
+    needs: str = "a perturbation of several levels, level 0 among them"
     asked_for: bool = True

@@ -5,13 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustbench_rec.errors import InputError, nearest
-from robustbench_rec.figures import curves, mechanism, rankings
+from robustbench_rec.figures import (
+    curves,
+    heatmap,
+    improvement,
+    mechanism,
+    multiples,
+    rankings,
+    severity,
+    stability,
+    standing,
+    training,
+    users,
+)
 from robustbench_rec.figures.kind import Asked, Kind
 
 KINDS: dict[str, Kind] = {
     "curves": curves.KIND,
     "ranking": rankings.KIND,
     "mechanism": mechanism.KIND,
+    "heatmap": heatmap.KIND,
+    "standing": standing.KIND,
+    "improvement": improvement.KIND,
+    "users": users.KIND,
+    "stability": stability.KIND,
+    "severity": severity.KIND,
+    "multiples": multiples.KIND,
+    "training": training.KIND,
 }
 """A new kind is a new module here."""
 

@@ -28,10 +28,25 @@ HALO = [withStroke(linewidth=1.6, foreground="white")]
 """Around a mark, which may stand on the curve of another loss."""
 
 
-def draw_note(figure: Figure, curves: pd.DataFrame, also: Iterable[str] = ()) -> None:
-    """Say below the panels what the marks mean that stand among some curves, and more."""
+EVERY = OF_POINT | OF_LEVEL | OF_LOSS
+
+
+def draw_note(
+    figure: Figure,
+    curves: pd.DataFrame,
+    also: Iterable[str] = (),
+    marks: Mapping[str, str] = EVERY,
+) -> None:
+    """Say below the panels what the marks mean that stand among some curves, and more.
+
+    Args:
+        figure: where to.
+        curves: with `flags`.
+        also: what else to say.
+        marks: those that the figure has.
+
+    """
     held = {flag for flags in curves["flags"].unique() for flag in flags.split()}
-    marks = OF_POINT | OF_LEVEL | OF_LOSS
     told = [f"{mark} {MEANINGS[flag]}" for flag, mark in marks.items() if flag in held]
     tell(figure, ";  ".join([*told, *also]))
 

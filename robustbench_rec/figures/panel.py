@@ -19,7 +19,6 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -55,8 +54,8 @@ MARKER_SIZES = {"*": 8.5, "P": 7.0, "X": 7.0, "d": 6.5, "p": 6.0}
 """Points, where equal sizes would not look equal."""
 RING = 7.8
 """Points of a published value's ring, which is larger than any marker of ours."""
-CASING = [withStroke(linewidth=2.0, foreground="white")]
-"""Around an interval, which stands in front of the marker."""
+END = 9.0
+"""Points of the end of an interval across a row."""
 
 
 def panels(curves: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:
@@ -201,9 +200,14 @@ def line_style(style: Look, name: str) -> dict[str, Any]:
 
 
 def draw_row(ax: Axes, row: Mapping[Any, Any] | pd.Series[Any], at: float, style: Look) -> Line2D:
-    """Draw the mean of a loss as the row `at`, its interval in front; return its marker."""
-    bar: dict[str, Any] = {"linewidth": 1.1, "zorder": 3.2, "path_effects": CASING}
-    ax.hlines(at, row["low"], row["high"], color=style.color, **bar)
+    """Draw the mean of a loss as the row `at`, with its interval; return its marker.
+
+    The ends of the interval are higher than the marker, so that it hides none of them.
+    """
+    ax.hlines(at, row["low"], row["high"], color=style.color, linewidth=1.3)
+    if np.isfinite([row["low"], row["high"]]).all():
+        ends = [row["low"], row["high"]]
+        ax.plot(ends, [at, at], "|", color=style.color, markersize=END, label="_ends")
     name = called(str(row["loss"]))
     (mark,) = ax.plot(row["mean"], at, **line_style(style, name) | {"linestyle": ""})
     return mark
