@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from robustbench_rec.analysis.intervals import intervals_text
+from robustbench_rec.analysis.intervals import REPLICATES, intervals_text
 from robustbench_rec.analysis.panels import split_floors
 from robustbench_rec.analysis.two_way import LEAST
 from robustbench_rec.figures.names import called, plain
@@ -37,6 +37,8 @@ WIDTH, PANEL_WIDTH, HEIGHT, LEGEND_LINE = 7.2, 4.6, 2.9, 0.19
 """Inches: a figure of two panels over the full width of a page, or of one; a line of the legend."""
 LEGEND_WRAP = 22
 """Characters of a line of the legend."""
+SEEDS_ONLY = "seeds only, one split"
+"""What replicates are called where nothing of users is in an interval."""
 NOTE_WRAP = 46
 """Characters of a line above a panel."""
 TICK_ROOM = 0.12
@@ -308,6 +310,8 @@ def interval_note(bars: str, rows: pd.DataFrame, n: str = "n") -> str:
     """
     first = rows.iloc[0]
     told = intervals_text(rows[n], first["replicates"], bool(first["users"]))
+    if not rows["users"].any():
+        told = told.replace(REPLICATES["training"], SEEDS_ONLY)
     drawn = bool(rows["users"].any()) or rows[n].max() >= LEAST
     note = f"{bars}: {told}" if drawn else told.capitalize()
     return "\n".join(textwrap.wrap(note, NOTE_WRAP))

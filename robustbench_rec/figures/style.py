@@ -23,6 +23,9 @@ FILLS: tuple[Literal["full", "none", "left", "bottom"], ...] = ("full", "none", 
 SHADES = (0.0, 0.5, 0.25)
 """How far the variants of a loss go from its colour towards black, where no other loss is near."""
 
+VARIANT_MARKERS = ("d", "H", "*", "p", "8")
+"""Markers of the variants of a loss after the first: two shades alone are hard to tell apart."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -109,7 +112,7 @@ def in_order(losses: Iterable[str]) -> list[str]:
 
 
 def looks(losses: Iterable[str]) -> dict[str, Look]:
-    """Return each loss's look; variants of one differ by shade, pattern and fill of the marker.
+    """Return each loss's look; variants of one differ by shade, pattern and marker.
 
     The first variant, in order of the labels, looks as the loss alone does.
     """
@@ -124,7 +127,8 @@ def looks(losses: Iterable[str]) -> dict[str, Look]:
 def _variant(look: Look, i: int) -> Look:
     pattern = PATTERNS[(PATTERNS.index(look.pattern) + i) % len(PATTERNS)]
     color = _shade(look.color, SHADES[i % len(SHADES)])
-    return replace(look, color=color, pattern=pattern, fill=FILLS[i % len(FILLS)])
+    marker = VARIANT_MARKERS[(i - 1) % len(VARIANT_MARKERS)] if i else look.marker
+    return replace(look, color=color, marker=marker, pattern=pattern, fill=FILLS[i % len(FILLS)])
 
 
 def _shade(color: str, by: float) -> str:

@@ -46,6 +46,14 @@ def test_a_mix_of_intervals_says_all_of_them():
     assert note == "Bars: 95% over 3 splits of this data set; one replicate, no interval"
 
 
+def test_a_run_without_values_of_users_says_that_seeds_alone_are_behind_its_intervals():
+    seeds = world().assign(replicates="seeds of one split")
+    note = draw_curves(seeds).get_title(loc="left")
+    assert note == "Bars: 95% over 3 seeds only, one split"
+    known = draw_curves(seeds.assign(users=True)).get_title(loc="left").replace("\n", " ")
+    assert known == "Bars: 95% over users and 3 seeds of one split, settings fixed"
+
+
 def test_lines_hold_the_means_and_bars_the_intervals():
     frame = world(("bpr",))
     ax = draw_curves(frame)
