@@ -13,7 +13,7 @@ from robustbench_rec.figures.drawn import refuse_others, replace_drawn, unchange
 from robustbench_rec.figures.files import Starmap, by_stem, digest_of, file_names, rendered
 from robustbench_rec.figures.kind import Drawing, Frames, Kind
 from robustbench_rec.figures.kinds import kinds_of
-from robustbench_rec.figures.options import Options, labels_shown, shown_of
+from robustbench_rec.figures.options import Options, hidden_of, labels_shown, shown_of
 from robustbench_rec.records.run import Run
 
 PLAIN = Options()
@@ -86,6 +86,9 @@ def frames_of(run: Run, options: Options = PLAIN) -> Frames:
         told = f"{run.folder}: no finished cell to draw"
         raise InputError(f"{told}; see robustbench-rec status {run.folder}")
     only = labels_shown(run, options.only)
+    hidden = hidden_of(run) if "loss" not in options.only else frozenset()
+    if hidden:
+        only["loss"] = [str(one) for one in results["loss"].unique() if one not in hidden]
     varies = results.groupby("dataset")["replicates_vary"].first()
     measured = run.diagnostics
     measured = measured.assign(replicates_vary=measured["dataset"].map(varies))

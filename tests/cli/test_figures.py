@@ -10,7 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from robustbench_rec.cli.main import main
+from robustbench_rec.figures.gallery import frames_of
 from robustbench_rec.figures.kinds import KINDS
+from robustbench_rec.figures.options import Options, page_of
+from robustbench_rec.records.run import read_run
 
 OWN = "negative_contamination(pool=own)"
 STEM = "movielens-100k-mf-negative_contamination_pool_own-ndcg_at_20"
@@ -158,3 +161,24 @@ def test_a_run_without_values_of_users_says_so(run, tmp_path):
     bare = copytree(run, tmp_path / "bare")
     (bare / "users.npz").unlink()
     assert "keeps no values of single users" in refused(bare, "--kind", "users")
+
+
+def test_what_the_suite_says_of_figures_holds_for_all_of_them(run, tmp_path):
+    kept = copytree(run, tmp_path / "kept")
+    manifest = json.loads((kept / "manifest.json").read_text())
+    text = manifest["suite_text"]
+    assert text.count('name = "bpr"') == text.count('name = "hidden_positives"') == 1
+    text = text.replace('name = "bpr"', 'name = "bpr"\nlabel = "baseline"')
+    text += '\n[figures]\norder = ["ccl"]\nhide = ["mse"]\nlimits = { "ndcg@20" = [0, 1] }\n'
+    (kept / "manifest.json").write_text(json.dumps(manifest | {"suite_text": text}))
+    options = options_of(read_run(kept))
+    assert options.page.names == (("bpr", "baseline"),)
+    assert options.page.order == ("ccl",)
+    assert options.page.limits == (("ndcg@20", 0.0, 1.0),)
+    assert "mse" not in frames_of(read_run(kept)).curves["loss"].unique()
+    asked = Options(only={"loss": ("mse",)})
+    assert "mse" in frames_of(read_run(kept), asked).curves["loss"].unique()
+
+
+def options_of(run):
+    return Options(page=page_of(run))

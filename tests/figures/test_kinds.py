@@ -27,15 +27,6 @@ from robustbench_rec.figures.users import draw_users
 HOSTILE = [
     *("<b>&amp;", "$x_1$", "../../etc", "_hidden", "a\nb\x1b[2J", r"\textbf{", "%d {0}", "=1+1")
 ]
-    "<b>&amp;",
-    "$x_1$",
-    "../../etc",
-    "_hidden",
-    "a\nb\x1b[2J",
-    r"\textbf{",
-    "%d {0}",
-    "=1+1",
-]
 
 
 def results(losses=("bpr", "ccl"), replicates=4):
