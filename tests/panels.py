@@ -5,8 +5,9 @@ from itertools import chain
 import pandas as pd
 
 from robustbench_rec.analysis.degradation import curves
-from robustbench_rec.figures.gallery import KINDS
-from robustbench_rec.figures.kind import Frames
+from robustbench_rec.figures.kind import Asked, Frames
+from robustbench_rec.figures.kinds import kinds_of
+from robustbench_rec.figures.names import NAMES
 from robustbench_rec.records.frames import COLUMNS
 
 SIX = ("bpr", "bce", "mse", "softmax", "ccl", "drrl")
@@ -36,9 +37,24 @@ def floors(names=("popularity", "random"), **options):
 
 
 def lines(ax):
+    """Return the lines on an axis by the labels of losses, not by what figures call these."""
     return {
-        line.get_label(): line for line in ax.get_lines() if not line.get_label().startswith("_")
+        code(line.get_label()): line
+        for line in ax.get_lines()
+        if not line.get_label().startswith("_")
     }
+
+
+def code(name):
+    """Return the name in the code of what a figure calls by another, marks after it left."""
+    for label, said in NAMES.items():
+        if name.startswith(said) and not name.removeprefix(said).strip("\u2020\u2021\u00a7\u00b6"):
+            return label + name.removeprefix(said)
+    return name
+
+
+def codes(texts):
+    return [code(text.get_text()) for text in texts]
 
 
 def published(*rows, perturbation=PERTURBATION, metric="ndcg@20"):
@@ -49,7 +65,7 @@ def published(*rows, perturbation=PERTURBATION, metric="ndcg@20"):
     )
 
 
-def drawings_of(found, diagnostics=None, published=None, kinds=KINDS):
-    """Return every figure of a run of such curves."""
-    frames = Frames(found, diagnostics, published)
-    return list(chain.from_iterable(kind.drawings(frames) for kind in kinds))
+def drawings_of(found, diagnostics=None, published=None, kinds=(), asked=Asked()):  # noqa: B008
+    """Return every figure of a run of such curves, or those of some kinds."""
+    frames, chosen = Frames(found, diagnostics, published), kinds_of(kinds, asked)
+    return list(chain.from_iterable(kind.drawings(frames, asked) for kind in chosen))

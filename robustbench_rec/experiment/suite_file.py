@@ -29,6 +29,7 @@ from robustbench_rec.experiment.cell import Selection, Varies
 from robustbench_rec.experiment.claim import Claim, read_claim
 from robustbench_rec.experiment.reference import Grid, Published, read_reference
 from robustbench_rec.experiment.search_space import Entry, Tuning, read_entry
+from robustbench_rec.experiment.shown import check_shown, without_label
 from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.training.config import TrainConfig
 
@@ -66,6 +67,7 @@ class _File(BaseModel):
     perturbation: list[Table] = Field(default=[{"name": "clean", "level": [0]}], min_length=1)
     reference: list[Table] = []
     claim: list[Table] = []
+    figures: Table = {}
 
 
 def load_suite(
@@ -290,6 +292,8 @@ class _Reader:
             missing = "tune: no loss says what to try, as in tune = { lr = [1e-3, 1e-2] }"
             raise InputError(missing, ("tune",))
         grid = _grid(suite)
+        with placed("figures"):
+            check_shown(file.figures, suite.labels["loss"], file.metrics)
         return replace(suite, references=self._references(grid), claims=self._claims(grid))
 
     def _plugin(self, plugin: str) -> str:
@@ -298,9 +302,10 @@ class _Reader:
     def _axis(self, kind: str, build: Callable[[Table], list[T]]) -> tuple[T, ...]:
         """Build what each table of a kind asks for; what stands twice is refused."""
         built: dict[str, T] = {}
+        names: list[str] = []
         for at, table in enumerate(getattr(self.file, kind)):
             with placed(kind, at):
-                for one in build(table):
+                for one in build(without_label(table, names)):
                     printed = one.text if isinstance(one, Entry) else spec(one)
                     if printed in built:
                         _refuse_repeated(one, built[printed], kind)

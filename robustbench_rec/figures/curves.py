@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,59 +10,125 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import is_per_user, label
-from robustbench_rec.figures.kind import Drawing, Frames
+from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.legend import draw_legend
-from robustbench_rec.figures.marks import draw_marks, draw_note, marks_of_levels, named
+from robustbench_rec.figures.marks import HALO, draw_marks, draw_note, marks_of_levels, named
+from robustbench_rec.figures.names import called
+from robustbench_rec.figures.page import page, scaled
 from robustbench_rec.figures.panel import (
+    HEIGHT,
     PANEL_WIDTH,
     WIDTH,
     Value,
+    X,
     check_one_panel,
     draw_intervals,
     draw_line,
     draw_published,
     interval_note,
+    is_narrow,
     line_style,
     new_figure,
     of_panel,
-    offsets,
     page_style,
     panels,
     set_heading,
     set_level_axis,
     set_value_axis,
+    span_of,
 )
-from robustbench_rec.figures.style import GREY, Look, floor_look, looks
+from robustbench_rec.figures.style import GREY, Look, floor_look, in_order, looks
 
 FLOOR: dict[str, Any] = {"linewidth": 0.8, "markersize": 2.6, "zorder": 1.6}
 """How floors differ from losses."""
+FAR = 0.25
+"""How far below or above the losses a floor is drawn, as a share of what these span."""
 JOINED: dict[str, Any] = {"linestyle": (0, (1, 2.5)), "linewidth": 0.7, "zorder": 1.5}
 """How published values of one source are joined over levels."""
+ASKED: dict[str, Value] = {
+    "absolute": "mean",
+    "retention": "retention",
+    "excess": "excess",
+    "rank": "rank",
+}
 
 
 class Drawn(NamedTuple):
-    """What stands on a panel of curves, for its legend."""
+    """What stands on a panel of curves, for its legend, and what is said of what does not."""
 
     losses: list[Line2D]
-    """A line a loss, in the order of their names."""
+    """A line a loss, in the order of `style.in_order`."""
     floors: list[Line2D]
     published: list[Line2D]
     """The marks of published values, and the lines that join them."""
+    told: list[str]
 
 
-def drawings(frames: Frames) -> list[Drawing]:
+def drawings(frames: Frames, asked: Asked = Asked()) -> list[Drawing]:  # noqa: B008  # frozen
     """Return a figure for each dataset, trained backbone, perturbation and metric of many levels.
 
     Floors go into each figure of their data set and perturbation.
     """
+    values = (ASKED[asked.value],) if asked.value else ()
     return [
-        Drawing(key, draw_figure, (panel, frames.losses, frames.published))
+        Drawing(
+            key,
+            draw_figure,
+            (_with_x(panel, asked.x), frames.losses, frames.published, values, asked.x),
+            table_of,
+        )
         for key, panel in panels(frames.curves).items()
-        if panel["level"].nunique() > 1
+        if panel["level"].nunique() > 1 and _is_known(panel, values)
     ]
+
+
+def _is_known(panel: pd.DataFrame, values: Sequence[Value]) -> bool:
+    """Say whether a panel has any value to draw; a metric of lists has no retention."""
+    trained, _ = split_floors(panel)
+    return all(value == "rank" or trained[value].notna().any() for value in values)
+
+
+def _with_x(panel: pd.DataFrame, x: X) -> pd.DataFrame:
+    """Return the panel; InputError where it is to be drawn over what is not known of it."""
+    trained, _ = split_floors(panel)
+    if x == "realised" and trained["realised"].isna().any():
+        first = trained.iloc[0]
+        raise InputError(
+            f"--x realised: what was realised of {first['perturbation']} on {first['dataset']} is "
+            "not known; use --x level, or leave it out by --perturbation or --dataset"
+        )
+    return panel
+
+
+def table_of(
+    curves: pd.DataFrame,
+    among: Iterable[str] = (),
+    published: pd.DataFrame | None = None,
+    values: Sequence[Value] = (),
+    x: X = "level",
+) -> pd.DataFrame:
+    """Return what `draw_figure` draws of its arguments, published values as rows of a `source`."""
+    trained, floors = split_floors(curves)
+    shown = [with_ranks(trained), floors] if "rank" in values else [trained, floors]
+    beside = [of_panel(published, rows) for _, rows in trained.groupby("loss", sort=True)]
+    filled = [rows.rename(columns={"value": "mean"}) for rows in beside if len(rows)]
+    return pd.concat([rows for rows in [*shown, *filled] if len(rows)], ignore_index=True)
+
+
+def with_ranks(curves: pd.DataFrame) -> pd.DataFrame:
+    """Add `rank`, the place of each loss by its mean at a level, 1 for the highest.
+
+    At a level where a loss has no value nobody has a rank: without it the others would seem better.
+    """
+    n = curves["loss"].nunique()
+    whole = curves.groupby("level")["mean"].transform("count") == n
+    ranks = curves.groupby("level")["mean"].rank(ascending=False)
+    return curves.assign(rank=ranks.where(whole))
 
 
 def draw_curves(
@@ -71,43 +137,50 @@ def draw_curves(
     value: Value = "mean",
     among: Iterable[str] = (),
     published: pd.DataFrame | None = None,
+    x: X = "level",
 ) -> Axes:
     """Draw a line for each loss over level, with its interval.
 
-    Losses are spread a little sidewise around each level, so that their intervals can be read
-    where they overlap. The title says what the intervals are, and over how many replicates. Daggers
-    mark points and levels that are flagged in the results; see `marks`.
+    Markers stand at their level, intervals beside them, so that these can be read where they
+    overlap. The title says what the intervals are, and over how many replicates. Daggers mark
+    points and levels that are flagged in the results; see `marks`.
 
     Args:
         curves: rows of `degradation.curves` of one dataset, backbone, perturbation and metric.
-            Floors may stand among them: they are thin grey lines beside the metric itself.
+            Floors may stand among them: they are thin grey lines beside the metric itself, where
+            they are near the losses, and told below the figure where they are not.
         ax: where to draw; the legend, and the note on marks, are then the caller's. Without it on
             a figure of its own, which is `.figure` of what is returned, with both.
-        value: the metric itself, or what is retained of its level 0, with a line at 100%.
+        value: the metric itself; what is retained of its level 0, or of the lead over popularity,
+            with a line at 100%; or the rank by it.
         among: all losses that figures beside this one show, so that variants of a loss look
             alike in all of them.
         published: values to draw beside the metric itself, as open markers, those of one source
             joined over levels: columns `dataset, backbone, perturbation, metric, loss, level,
             value, source`, under the averaging of `curves`. Rows of other panels and of losses
             that `curves` lacks are left out.
+        x: levels as they were asked for, or as they were realised on average.
 
     Raises:
         ValueError: no rows, or rows of more than one panel.
 
     """
     if ax is not None:
-        draw_panel(ax, curves, value, among, published)
+        draw_panel(ax, curves, value, among, published, x)
         return ax
     with page_style():
         figure = new_figure(PANEL_WIDTH)
         ax = figure.add_subplot()
-        _add_legend(figure, draw_panel(ax, curves, value, among, published))
-        draw_note(figure, curves)
+        _finish(figure, curves, [draw_panel(ax, curves, value, among, published, x)])
     return ax
 
 
 def draw_figure(
-    curves: pd.DataFrame, among: Iterable[str] = (), published: pd.DataFrame | None = None
+    curves: pd.DataFrame,
+    among: Iterable[str] = (),
+    published: pd.DataFrame | None = None,
+    values: Sequence[Value] = (),
+    x: X = "level",
 ) -> Figure:
     """Draw a metric against level, and beside it what is retained of level 0.
 
@@ -118,22 +191,25 @@ def draw_figure(
         curves: as for `draw_curves`.
         among: as for `draw_curves`.
         published: as for `draw_curves`.
+        values: what panels show, as for `draw_curves`; these two, if none.
+        x: as for `draw_curves`.
 
     """
     check_one_panel(curves)
     trained, _ = split_floors(curves)
     first, among = trained.iloc[0], list(among)
     retained = is_per_user(first["metric"]) and trained["retention"].notna().any()
-    values: tuple[Value, ...] = ("mean", "retention") if retained else ("mean",)
+    shown = values or (("mean", "retention") if retained else ("mean",))
+    width = WIDTH if len(shown) > 1 else PANEL_WIDTH
+    rows = len(shown) if is_narrow(width) else 1
     with page_style():
-        figure = new_figure(WIDTH if len(values) == 2 else PANEL_WIDTH)
-        axes = figure.subplots(1, len(values), squeeze=False)[0]
+        figure = new_figure(width, rows * HEIGHT)
+        axes = figure.subplots(rows, len(shown) // rows, squeeze=False).ravel()
         drawn = [
-            draw_panel(ax, curves, value, among, published)
-            for ax, value in zip(axes, values, strict=True)
+            draw_panel(ax, curves, value, among, published, x)
+            for ax, value in zip(axes, shown, strict=True)
         ]
-        _add_legend(figure, drawn[0])
-        draw_note(figure, curves)
+        _finish(figure, curves, drawn)
         set_heading(figure, first)
     return figure
 
@@ -144,6 +220,7 @@ def draw_panel(
     value: Value = "mean",
     among: Iterable[str] = (),
     published: pd.DataFrame | None = None,
+    x: X = "level",
 ) -> Drawn:
     """Draw what `draw_curves` does, without a legend, and return what a legend is made of.
 
@@ -153,6 +230,7 @@ def draw_panel(
         value: as for `draw_curves`.
         among: as for `draw_curves`.
         published: as for `draw_curves`.
+        x: as for `draw_curves`.
 
     Raises:
         ValueError: no rows, or rows of more than one panel.
@@ -161,63 +239,135 @@ def draw_panel(
     check_one_panel(curves)
     trained, floors = split_floors(curves)
     trained = trained.sort_values("level")
-    styles, places = looks([*trained["loss"].unique(), *among]), offsets(trained)
-    drawn = Drawn([], [], [])
-    if value == "retention":
+    if value == "rank":
+        trained = with_ranks(trained)
+    styles = looks([*trained["loss"].unique(), *among])
+    drawn = Drawn([], [], [], _unranked(trained) if value == "rank" else [])
+    if value in ("retention", "excess"):
         ax.axhline(1, color=GREY, linewidth=0.8, zorder=1)
-    else:
-        drawn.floors.extend(_draw_floors(ax, floors))
-    draw_intervals(ax, trained, value, styles, places)
-    for name, rows in trained.groupby("loss", sort=True):
-        loss = str(name)
-        line = draw_line(ax, rows, value, styles[loss], places[loss], named(loss, rows))
-        drawn.losses.append(line)
-        if value == "mean":
-            beside = of_panel(published, rows)
-            drawn.published.extend(_draw_sources(ax, beside, styles[loss], places[loss]))
-    draw_marks(ax, trained, value, styles, places)
-    _dress(ax, trained, value)
+    draw_intervals(ax, trained, value, styles, x)
+    for loss in in_order(trained["loss"]):
+        rows = trained[trained["loss"] == loss].sort_values(x)
+        drawn.losses.append(draw_line(ax, rows, value, styles[loss], named(loss, rows), x))
+        if value == "mean" and x == "level":
+            drawn.published.extend(_draw_sources(ax, of_panel(published, rows), styles[loss]))
+    if value == "mean":
+        drawn.floors.extend(_draw_floors(ax, floors, trained, x, drawn.told))
+    _limit(ax, trained, value)
+    draw_marks(ax, trained, value, styles, x)
+    _dress(ax, trained, value, x)
     return drawn
 
 
-def _add_legend(figure: Figure, drawn: Drawn) -> None:
-    draw_legend(figure, drawn.losses, drawn.floors, published=bool(drawn.published))
+def _finish(figure: Figure, curves: pd.DataFrame, drawn: Sequence[Drawn]) -> None:
+    """Add what stands around panels: the legend, and what is to be said."""
+    first = drawn[0]
+    draw_legend(figure, first.losses, published=any(one.published for one in drawn))
+    draw_note(figure, curves, [told for one in drawn for told in one.told])
 
 
-def _draw_floors(ax: Axes, floors: pd.DataFrame) -> list[Line2D]:
-    """Draw what trains nothing below the losses, thin and grey, and return its lines."""
-    lines = []
+def _unranked(trained: pd.DataFrame) -> list[str]:
+    """Say at which levels there are no ranks."""
+    lacking = trained.groupby("level")["rank"].apply(lambda ranks: ranks.isna().any())
+    levels = ", ".join(f"{level:g}" for level in lacking[lacking].index)
+    return [f"no rank at level {levels}, where a loss has no value"] if levels else []
+
+
+def _limit(ax: Axes, trained: pd.DataFrame, value: Value) -> None:
+    """Keep an axis from making a page of next to nothing, and to what the page asks for."""
+    given = {metric: ends for metric, *ends in page().limits}
+    metric = trained["metric"].iloc[0]
+    if value == "mean" and metric in given:
+        ax.set_ylim(*given[metric])
+    elif value == "rank":
+        ax.set_ylim(trained["loss"].nunique() + 0.5, 0.5)
+        ax.yaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]))
+    else:
+        low, high = span_of(ax.dataLim.intervaly)
+        ax.update_datalim([(ax.dataLim.x0, low), (ax.dataLim.x0, high)], updatex=False)
+        ax.autoscale_view(scalex=False)
+
+
+def _draw_floors(
+    ax: Axes, floors: pd.DataFrame, trained: pd.DataFrame, x: X, told: list[str]
+) -> list[Line2D]:
+    """Draw what trains nothing behind the losses, thin and grey, and return its lines.
+
+    One far from the losses would press these together: it is told instead.
+    """
+    least, most = span_of(trained[["mean", "low", "high"]].to_numpy(dtype=np.float64).ravel())
+    room, lines = FAR * (most - least), []
     for name, rows in floors.groupby("backbone", sort=True):
         ordered = rows.sort_values("level")
+        low, high = float(ordered["mean"].min()), float(ordered["mean"].max())
+        if low < least - room or high > most + room:
+            where = "below" if low < least - room else "above"
+            told.append(f"{where} the axis: {called(str(name))}, {_range(low, high)}")
+            continue
         style = floor_look(str(name))
-        x = ordered["level"]
+        places = ordered["level" if ordered[x].isna().any() else x]
         bars = {"color": style.color, "linewidth": FLOOR["linewidth"], "zorder": FLOOR["zorder"]}
-        ax.vlines(x, ordered["low"], ordered["high"], **bars)
-        lines += ax.plot(x, ordered["mean"], **line_style(style, str(name)) | FLOOR)
+        ax.vlines(places, ordered["low"], ordered["high"], **bars)
+        lines += ax.plot(places, ordered["mean"], **line_style(style, called(str(name))) | FLOOR)
+        _name_floor(ax, lines[-1])
     return lines
 
 
-def _draw_sources(ax: Axes, rows: pd.DataFrame, style: Look, offset: float) -> list[Line2D]:
+def _range(low: float, high: float) -> str:
+    ends = f"{low:.3g}", f"{high:.3g}"
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
+def _name_floor(ax: Axes, line: Line2D) -> None:
+    """Say at the left end of a floor's line what it is: it stands on this panel alone."""
+    ax.annotate(
+        str(line.get_label()),
+        (np.asarray(line.get_xdata())[0], np.asarray(line.get_ydata())[0]),
+        xytext=(3, 1),
+        textcoords="offset points",
+        va="bottom",
+        fontsize=scaled(6.5),
+        color=line.get_color(),
+        path_effects=HALO,
+        zorder=1.7,
+    )
+
+
+def _draw_sources(ax: Axes, rows: pd.DataFrame, style: Look) -> list[Line2D]:
     """Draw published values of one loss, joined where they are of one source; return all lines."""
     lines = []
     for _, part in rows.groupby("source", sort=False):
         ordered = part.sort_values("level")
-        x = ordered["level"].to_numpy(dtype=np.float64) + offset
+        x = ordered["level"].to_numpy(dtype=np.float64)
         if len(x) > 1:
             lines += ax.plot(x, ordered["value"], color=style.color, **JOINED)
-        lines += draw_published(ax, x, ordered["value"], style.marker, style.color)
+        lines += draw_published(ax, x, ordered["value"], style.color)
     return lines
 
 
-def _dress(ax: Axes, curves: pd.DataFrame, value: Value) -> None:
+def _dress(ax: Axes, curves: pd.DataFrame, value: Value, x: X) -> None:
     """Label axes, ticks and intervals."""
     metric = label(curves["metric"].iloc[0])
-    set_level_axis(ax, curves, marks_of_levels(curves))
-    set_value_axis(ax.yaxis, percent=value == "retention")
-    if value == "retention":
-        ax.set_ylabel(f"{metric} relative to level 0")
-        note = interval_note("Bars", curves, "pairs")
-    else:
-        ax.set_ylabel(metric)
-        note = interval_note("Bars", curves)
+    set_level_axis(ax, curves, marks_of_levels(curves), x)
+    if value != "rank":
+        set_value_axis(ax.yaxis, percent=value in ("retention", "excess"))
+    says = {
+        "mean": metric,
+        "retention": f"{metric} relative to level 0",
+        "excess": f"{metric}: share of the lead\nover popularity that is left",
+        "rank": f"rank by {metric}\namong {curves['loss'].nunique()} losses",
+    }
+    ax.set_ylabel(says[value])
+    if value == "rank":
+        ax.set_title("Of means over replicates; no interval", loc="left", color=GREY)
+        return
+    note = interval_note("Bars", curves, "n" if value == "mean" else "pairs")
     ax.set_title(note, loc="left", color=GREY)
+
+
+KIND = Kind(
+    "a metric against level, a line a loss, beside what is retained",
+    drawings,
+    takes=frozenset({"value", "x"}),
+    asked_for=False,
+)

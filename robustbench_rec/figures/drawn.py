@@ -24,7 +24,7 @@ from robustbench_rec.errors import InputError
 from robustbench_rec.records.files import contents, digest
 
 LIST = "drawn.json"
-OURS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,123}\.(png|pdf)")
+OURS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,123}\.(png|pdf|svg|csv)")
 """Names that we give; what else a list may hold, such as "../x", is never touched."""
 
 
@@ -139,7 +139,10 @@ def _digest_of(path: Path) -> str | None:
 
 
 def replace_drawn(
-    folder: Path, files: Mapping[str, bytes], shown: Mapping[str, str] | None = None
+    folder: Path,
+    files: Mapping[str, bytes],
+    shown: Mapping[str, str] | None = None,
+    keep: bool = False,
 ) -> None:
     """Write files, and delete what we drew into the folder before and is not to be there.
 
@@ -151,6 +154,7 @@ def replace_drawn(
         files: the content of each that is to be written, by its name.
         shown: name of each file that is to be there -> digest of what it shows; `files`, of which
             that is not known, if None.
+        keep: whether what we drew before stays, where it is not of `shown`.
 
     Raises:
         InputError: a user's file has such a name, the list is damaged, or nothing can be written.
@@ -159,15 +163,16 @@ def replace_drawn(
     refuse_others(folder, files)
     shown = dict.fromkeys(files, "") if shown is None else shown
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         before = _held(folder) or {}
         after = before | {name: _Digests(content=digest(held)) for name, held in files.items()}
-        after = {name: after[name]._replace(shown=told) for name, told in shown.items()}
+        told = {name: after[name]._replace(shown=one) for name, one in shown.items()}
+        after = after | told if keep else told
         if files or before != after:
             _write_list(folder, before | dict.fromkeys(files, _Digests()))
             for name, content in files.items():
                 _write(folder / name, content)
-            for name in before.keys() - shown.keys():
+            for name in before.keys() - after.keys():
                 if (folder / name).is_file() or (folder / name).is_symlink():
                     (folder / name).unlink()
             _write_list(folder, after)

@@ -16,19 +16,25 @@ from typing import Any, Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
+from robustbench_rec.analysis.spreadsheets import in_csv
 from robustbench_rec.figures.fonts import cut_once
 from robustbench_rec.figures.kind import Drawing
 from robustbench_rec.figures.layout import lay_out
+from robustbench_rec.figures.page import drawn_for
 from robustbench_rec.figures.panel import page_style
 from robustbench_rec.processes import without_gc
 
-Format = Literal["png", "pdf"]
-FORMATS: tuple[Format, ...] = ("png", "pdf")
+Format = Literal["png", "pdf", "svg", "csv"]
+FORMATS: tuple[Format, ...] = ("png", "pdf", "csv")
+"""A CSV is the table of exactly what a figure shows."""
+SORTED = ("dataset", "backbone", "perturbation", "metric", "loss", "level", "epoch", "source")
+"""What rows of a table are sorted by, as far as it has that."""
 STEM = 120
 """Longest file name, without its suffix."""
 SAVE: dict[Format, dict[str, Any]] = {
     "png": {"pil_kwargs": {"compress_level": 3}},  # twice as fast as 6, and 3% larger
     "pdf": {"metadata": {"CreationDate": None}},
+    "svg": {"metadata": {"Date": None}},
 }
 Starmap = Callable[..., Iterable[Any]]
 """Calls a function with each of several tuples of arguments, perhaps in processes beside this one,
@@ -45,8 +51,9 @@ def save_all(
 
     Args:
         drawings: no two of one key.
-        folder: where STEM.png (200 dpi) and STEM.pdf go, STEM made of a drawing's key; made where
-            it is missing. Files of those names are replaced; equal data give equal bytes.
+        folder: where STEM.png (200 dpi), STEM.pdf and STEM.csv go, STEM made of a drawing's key;
+            made where it is missing. Files of those names are replaced; equal data give equal
+            bytes.
         formats: of files; most of the time goes into the fonts of a PDF.
         starmap: see `Starmap`.
 
@@ -100,7 +107,7 @@ def rendered(
 def digest_of(drawing: Drawing) -> str:
     """Return what tells what a drawing shows from what any other does."""
     shown = (f"{drawing.draw.__module__}.{drawing.draw.__qualname__}", drawing.key)
-    told = [repr(shown), *map(_told, drawing.arguments)]
+    told = [repr(shown), repr(drawing.page), *map(_told, drawing.arguments)]
     return hashlib.sha256("\0".join(told).encode()).hexdigest()[:32]
 
 
@@ -120,10 +127,26 @@ def collected_after() -> Iterator[None]:
 @collected_after()
 def _render(drawing: Drawing, formats: Sequence[Format]) -> list[bytes]:
     """Return the content of a file of each format; the layout is computed once, for all."""
-    figure = drawing.draw(*drawing.arguments)
-    with page_style(), cut_once():
-        lay_out(figure)
-        return [_saved(figure, format) for format in formats]
+    with drawn_for(drawing.page):
+        figure = drawing.draw(*drawing.arguments)
+        with page_style(), cut_once():
+            lay_out(figure)
+            return [
+                _written(drawing.table(*drawing.arguments))
+                if format == "csv"
+                else _saved(figure, format)
+                for format in formats
+            ]
+
+
+def _written(table: pd.DataFrame) -> bytes:
+    """Return a table as a file, sorted, that no spreadsheet takes for formulas."""
+    held = table.sort_values([name for name in SORTED if name in table], ignore_index=True)
+    texts = held.select_dtypes(exclude=["number", "bool"]).columns
+    told = {
+        name: [in_csv(one) if isinstance(one, str) else one for one in held[name]] for name in texts
+    }
+    return held.assign(**told).to_csv(index=False, lineterminator="\n").encode()
 
 
 def _saved(figure: Figure, format: Format) -> bytes:

@@ -3,71 +3,101 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, starmap
+from dataclasses import replace
+from itertools import starmap
 
 from robustbench_rec.analysis import degradation
 from robustbench_rec.analysis.against_published import overlay
 from robustbench_rec.errors import InputError
-from robustbench_rec.figures import curves, mechanism, rankings
 from robustbench_rec.figures.drawn import refuse_others, replace_drawn, unchanged
 from robustbench_rec.figures.files import Starmap, by_stem, digest_of, file_names, rendered
-from robustbench_rec.figures.kind import Frames, Kind
+from robustbench_rec.figures.kind import Drawing, Frames, Kind
+from robustbench_rec.figures.kinds import kinds_of
+from robustbench_rec.figures.options import Options, hidden_of, labels_shown, shown_of
 from robustbench_rec.records.run import Run
 
-KINDS: tuple[Kind, ...] = (curves, rankings, mechanism)
-"""Every kind of figure: a new one is a new module here."""
+PLAIN = Options()
 
 
 def redraw(
     run: Run,
     starmap: Starmap = starmap,
-    kinds: Sequence[Kind] = KINDS,
+    options: Options = PLAIN,
+    kinds: Sequence[Kind] | None = None,
     only_changed: bool = False,
 ) -> list[str]:
     """Draw the figures of a run, then replace those that were drawn before; see `drawn`.
 
     Args:
-        run: whose figures go into the folder `figures` of its own.
+        run: whose figures go into the folder `figures` of its own, or where the options say.
         starmap: see `files.Starmap`.
-        kinds: of figures.
+        options: what is drawn, and how. Where these leave anything out, figures that were drawn
+            before and are not drawn now stay.
+        kinds: of figures; those of the options if None.
         only_changed: whether to leave out figures that are there and show the same data.
 
     Returns:
         The names of the files that were drawn, sorted; none where floors alone are done.
 
     Raises:
-        InputError: there is no finished cell, or the folder cannot be written; or a file that we
-            did not draw has the name of a figure, or the list of what we drew is damaged.
+        InputError: there is no finished cell, nothing of what is asked was run, or the folder
+            cannot be written; or a file that we did not draw has the name of a figure, or the list
+            of what we drew is damaged.
 
     """
-    target = run.folder / "figures"
-    shown = frames_of(run)
-    drawings = by_stem(chain.from_iterable(kind.drawings(shown) for kind in kinds))
-    refuse_others(target, file_names(drawings))  # before the slow part
+    chosen = kinds_of(options.kinds, options.asked) if kinds is None else kinds
+    target = options.folder or run.folder / "figures"
+    drawings = by_stem(drawings_of(run, chosen, options))
+    if not drawings and not options.is_plain:
+        needs = "; ".join(dict.fromkeys(kind.needs for kind in chosen if kind.needs))
+        raise InputError(f"{run.folder}: nothing of what is asked can be drawn; that needs {needs}")
+    names = file_names(drawings, options.formats)
+    refuse_others(target, names)  # before the slow part
     of = {stem: digest_of(drawing) for stem, drawing in drawings.items()}
-    to_be = {name: of[stem] for stem in drawings for name in file_names([stem])}
+    to_be = {name: of[stem] for stem in drawings for name in file_names([stem], options.formats)}
     there = unchanged(target, to_be) if only_changed else frozenset()
     changed = {
-        stem: one for stem, one in drawings.items() if not there.issuperset(file_names([stem]))
+        stem: one
+        for stem, one in drawings.items()
+        if not there.issuperset(file_names([stem], options.formats))
     }
-    files = rendered(changed, starmap=starmap)
-    replace_drawn(target, files, to_be)
+    files = rendered(changed, options.formats, starmap)
+    replace_drawn(target, files, to_be, keep=not options.is_plain)
     return list(files)
 
 
-def frames_of(run: Run) -> Frames:
+def drawings_of(run: Run, kinds: Sequence[Kind], options: Options = PLAIN) -> list[Drawing]:
+    """Return the figures of a run, each for the page of the options."""
+    frames = frames_of(run, options)
+    asked = options.asked
+    found = [drawing for kind in kinds for drawing in kind.drawings(frames, asked)]
+    return [replace(drawing, page=options.page) for drawing in found]
+
+
+def frames_of(run: Run, options: Options = PLAIN) -> Frames:
     """Return what of a run is drawn, in the metrics that its suite names, with short labels.
 
     Raises:
-        InputError: there is no finished cell.
+        InputError: there is no finished cell, or nothing of what is asked was run.
 
     """
     results = run.results[run.results["metric"].isin(run.manifest.metrics)]
     if results.empty:
         told = f"{run.folder}: no finished cell to draw"
         raise InputError(f"{told}; see robustbench-rec status {run.folder}")
+    only = labels_shown(run, options.only)
+    hidden = hidden_of(run) if "loss" not in options.only else frozenset()
+    if hidden:
+        only["loss"] = [str(one) for one in results["loss"].unique() if one not in hidden]
     varies = results.groupby("dataset")["replicates_vary"].first()
     measured = run.diagnostics
     measured = measured.assign(replicates_vary=measured["dataset"].map(varies))
     parts = degradation.curves(run), measured, overlay(run, results)
-    return Frames(*(part.replace(run.manifest.short_labels) for part in parts))
+    short = run.manifest.short_labels
+    curves, diagnostics, published = (shown_of(part, only).replace(short) for part in parts)
+    labels = {
+        axis: {str(one): run.manifest.short(axis, str(one)) for one in results[axis].unique()}
+        for axis in ("dataset", "backbone", "perturbation", "loss")
+    }
+    labels["loss"] = {full: one for full, one in labels["loss"].items() if full != "untrained"}
+    return Frames(curves, diagnostics, published, run, labels)

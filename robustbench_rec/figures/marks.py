@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import withStroke
 
 from robustbench_rec.analysis.marks import AT_EDGE, MEANINGS, joined
-from robustbench_rec.figures.panel import Value
+from robustbench_rec.figures.names import called
+from robustbench_rec.figures.page import scaled
+from robustbench_rec.figures.panel import Value, X, characters
 from robustbench_rec.figures.style import GREY, Look
 
 OF_POINT = {"capped": "\N{DAGGER}"}
@@ -25,20 +28,45 @@ HALO = [withStroke(linewidth=1.6, foreground="white")]
 """Around a mark, which may stand on the curve of another loss."""
 
 
-def draw_note(figure: Figure, curves: pd.DataFrame) -> None:
-    """Say below the panels what the marks mean that stand among some curves."""
+EVERY = OF_POINT | OF_LEVEL | OF_LOSS
+
+
+def draw_note(
+    figure: Figure,
+    curves: pd.DataFrame,
+    also: Iterable[str] = (),
+    marks: Mapping[str, str] = EVERY,
+) -> None:
+    """Say below the panels what the marks mean that stand among some curves, and more.
+
+    Args:
+        figure: where to.
+        curves: with `flags`.
+        also: what else to say.
+        marks: those that the figure has.
+
+    """
     held = {flag for flags in curves["flags"].unique() for flag in flags.split()}
-    marks = OF_POINT | OF_LEVEL | OF_LOSS
     told = [f"{mark} {MEANINGS[flag]}" for flag, mark in marks.items() if flag in held]
-    if told:
-        width = round(CHARACTERS * figure.get_figwidth())
-        note = "\n".join(textwrap.wrap(";  ".join(told), width))
-        figure.supxlabel(note, fontsize=7.5, color=GREY)
+    tell(figure, ";  ".join([*told, *also]))
+
+
+def tell(figure: Figure, note: str) -> None:
+    """Say something below the panels, above the legend where that stands there."""
+    if not note:
+        return
+    lines = "\n".join(textwrap.wrap(note, characters(figure, CHARACTERS)))
+    below = [one for one in figure.legends if getattr(one, "_outside_loc", None) == "lower"]
+    if below:
+        below[0].set_title(lines, prop=FontProperties(size=scaled(7.5)))
+        below[0].get_title().set_color(GREY)
+    else:
+        figure.supxlabel(lines, fontsize=scaled(7.5), color=GREY)
 
 
 def named(loss: str, rows: pd.DataFrame) -> str:
     """Return what a loss is called in a figure, with the marks of its rows of curves."""
-    return loss + marks_of(joined(rows["flags"]), OF_LOSS)
+    return called(loss) + marks_of(joined(rows["flags"]), OF_LOSS)
 
 
 def marks_of(flags: str, marks: Mapping[str, str]) -> str:
@@ -60,19 +88,20 @@ def draw_marks(
     rows: pd.DataFrame,
     value: Value,
     styles: Mapping[str, Look],
-    places: Mapping[str, float],
+    x: X = "level",
 ) -> None:
     """Put a mark above each point of losses that has one, in the loss's colour."""
+    shown = OF_POINT if x == "level" else OF_POINT | OF_LEVEL
     for row in rows.to_dict("records"):
-        mark, y = marks_of(row["flags"], OF_POINT), row[value]
+        mark, y = marks_of(row["flags"], shown), row[value]
         if mark and pd.notna(y):
             ax.annotate(
                 mark,
-                (row["level"] + places[row["loss"]], y),
+                (row[x], y),
                 xytext=(0, 3),
                 textcoords="offset points",
                 ha="center",
-                fontsize=8,
+                fontsize=scaled(8),
                 fontweight="bold",
                 color=styles[row["loss"]].color,
                 path_effects=HALO,

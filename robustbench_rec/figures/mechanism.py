@@ -6,7 +6,6 @@ negatives it trains with. Effective share and divergences are of the rows that h
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -19,8 +18,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from robustbench_rec.analysis import degradation
-from robustbench_rec.figures.kind import Drawing, Frames
+from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.legend import draw_legend
+from robustbench_rec.figures.marks import tell
+from robustbench_rec.figures.names import called
 from robustbench_rec.figures.panel import (
     HEIGHT,
     WIDTH,
@@ -28,9 +29,9 @@ from robustbench_rec.figures.panel import (
     draw_line,
     draw_row,
     interval_note,
+    is_narrow,
     line_style,
     new_figure,
-    offsets,
     page_style,
     rows_height,
     set_heading,
@@ -38,7 +39,7 @@ from robustbench_rec.figures.panel import (
     set_value_axis,
     wrapped,
 )
-from robustbench_rec.figures.style import GREY, Look, looks
+from robustbench_rec.figures.style import GREY, Look, in_order, looks
 
 FIGURE = ["dataset", "backbone", "perturbation"]
 """What one figure holds constant."""
@@ -61,8 +62,10 @@ effective share, gives way to the push."""
 ALONG_TRAINING = (ON_FALSE, "effective_sample_size")
 NO_SHARES = (PUSH, "kl", "renyi_2")
 WEIGHT = "Weight, push: slope of the loss in a negative's score; pull: in a positive's."
-NOTE_WRAP = 115
-"""Characters of a line of the note below the panels."""
+ALL = 0.995
+"""From which a share is 100% in print."""
+INSIDE: dict[str, Any] = {"frameon": False, "fontsize": "small", "handlelength": 1.8}
+"""How the legend of even weights stands on its panel."""
 TWO_ROWS, THREE_ROWS = 4.6, 6.3
 """Inches, of a figure of so many rows of panels."""
 EVEN_LINE: dict[str, Any] = {
@@ -81,7 +84,7 @@ class Weights(NamedTuple):
     even: list[Line2D]
 
 
-def drawings(frames: Frames) -> list[Drawing]:
+def drawings(frames: Frames, _: Asked) -> list[Drawing]:
     """Return what there is to draw for each dataset, backbone and perturbation that was diagnosed.
 
     Where training is the same at all levels, as it is on clean data and for a perturbation of the
@@ -94,7 +97,12 @@ def drawings(frames: Frames) -> list[Drawing]:
     if frames.diagnostics is None:
         return []
     return [
-        Drawing((*(str(part) for part in key), name), draw, (rows, frames.losses))
+        Drawing(
+            (*(str(part) for part in key), name),
+            draw,
+            (rows, frames.losses),
+            _courses_of_levels if draw is draw_along_training else _means,
+        )
         for key, panel in frames.diagnostics.groupby(FIGURE, sort=True)
         for name, draw, rows in _figures(panel)
     ]
@@ -126,6 +134,22 @@ def _of(panel: pd.DataFrame, rows: pd.Series[bool], names: Iterable[str]) -> pd.
     return panel[rows & panel["diagnostic"].isin([*names, EVEN])]
 
 
+def _means(diagnostics: pd.DataFrame, *_: Any) -> pd.DataFrame:
+    """Return what is drawn of the models that were kept."""
+    return degradation.means(diagnostics.rename(columns={"diagnostic": "metric"}))
+
+
+def _courses_of_levels(diagnostics: pd.DataFrame, *_: Any) -> pd.DataFrame:
+    """Return what is drawn along training, by level and epoch."""
+    return pd.concat(
+        [
+            _courses(rows).rename(columns={"level": "epoch"}).assign(level=level)
+            for level, rows in diagnostics.groupby("level", sort=True)
+        ],
+        ignore_index=True,
+    )
+
+
 def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
     """Draw how the models that were kept weigh negatives, against level.
 
@@ -135,23 +159,22 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
         among: as for `curves.draw_curves`.
 
     """
-    found = degradation.means(diagnostics.rename(columns={"diagnostic": "metric"}))
-    styles, places = looks([*found["loss"].unique(), *among]), offsets(found)
+    found = _means(diagnostics)
+    styles = looks([*found["loss"].unique(), *among])
     with page_style():
-        figure = new_figure(WIDTH, THREE_ROWS)
-        axes = figure.subplots(3, 2, sharex=True)
-        for ax in axes[-1]:
-            set_level_axis(ax, found)
+        figure, axes = _panels(found, THREE_ROWS, sharex=True)
         drawn = []
-        for ax, (name, title) in zip(axes.flat, _shown(found), strict=True):
+        for ax, (name, title) in zip(axes, _shown(found), strict=False):
             shown = found[found["metric"] == name]
-            draw_intervals(ax, shown, "mean", styles, places)
+            draw_intervals(ax, shown, "mean", styles)
             lines = [
-                draw_line(ax, rows, "mean", styles[str(loss)], places[str(loss)], str(loss))
-                for loss, rows in shown.groupby("loss", sort=True)
+                draw_line(ax, shown[shown["loss"] == loss], "mean", styles[loss], called(loss))
+                for loss in in_order(shown["loss"])
             ]
             _dress(ax, name, title)
             drawn.append(Weights(lines, _draw_even(ax, found) if name == ON_FALSE else []))
+        for ax in axes[-1 if is_narrow(WIDTH) else -2 :]:
+            set_level_axis(ax, found)
         bars = interval_note("Bars", found)
         _finish(figure, drawn, found, f"{bars}. Models of the best epochs.")
     return figure
@@ -166,16 +189,15 @@ def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure
         among: as for `curves.draw_curves`.
 
     """
-    found = degradation.means(diagnostics.rename(columns={"diagnostic": "metric"}))
+    found = _means(diagnostics)
     measured = found[found["metric"].isin(BY_LEVEL)]
     styles = looks([*measured["loss"].unique(), *among])
-    losses = sorted(measured["loss"].unique(), reverse=True)
+    losses = in_order(measured["loss"])[::-1]
     height = MOST_PANELS / 2 * (rows_height(losses, 1.0) + 0.75)
     with page_style():
-        figure = new_figure(WIDTH, height)
-        axes = figure.subplots(3, 2, sharey=True)
-        axes[0, 0].set_yticks(range(len(losses)), wrapped(losses))
-        for ax, (name, title) in zip(axes.flat, _shown(found), strict=True):
+        figure, axes = _panels(found, height, sharey=True)
+        axes[0].set_yticks(range(len(losses)), wrapped(losses))
+        for ax, (name, title) in zip(axes, _shown(found), strict=False):
             for row in measured[measured["metric"] == name].to_dict("records"):
                 mark = draw_row(ax, row, losses.index(row["loss"]), styles[row["loss"]])
                 mark.set_clip_on(False)
@@ -183,8 +205,8 @@ def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure
             set_value_axis(ax.xaxis, percent=name not in NO_SHARES)
         rates = found.loc[found["metric"] == EVEN, "mean"]
         if len(rates):
-            even = axes[0, 0].axvline(rates.mean(), **EVEN_LINE)
-            figure.legend(handles=[even], loc="outside upper right", frameon=False)
+            axes[0].axvline(rates.mean(), **EVEN_LINE)
+            axes[0].legend(handles=axes[0].get_lines()[-1:], loc="lower right", **INSIDE)
         for ax in figure.axes:
             ax.margins(y=0.7 / len(losses))
             ax.set_xlim(left=0)
@@ -208,6 +230,8 @@ def draw_along_training(diagnostics: pd.DataFrame, among: Iterable[str] = ()) ->
     with page_style():
         figure = new_figure(WIDTH, HEIGHT if alone else TWO_ROWS)
         rows, columns = (1, 2) if alone else (2, len(levels))
+        if is_narrow(WIDTH):
+            rows, columns = (2, 1) if alone else (rows, columns)
         axes = figure.subplots(rows, columns, sharex=True)
         for ax in axes.flat[-columns:]:
             ax.set_xlabel("epoch")
@@ -220,15 +244,33 @@ def draw_along_training(diagnostics: pd.DataFrame, among: Iterable[str] = ()) ->
             drawn += _draw_courses(column, found, rows_of_level, styles, not alone)
         counts = pd.concat(summaries)
         bands = interval_note("Bands", counts)
-        _finish(figure, drawn, diagnostics, f"{bands}. Markers: best epochs.")
+        ends = "Lines end where the first replicate did. Markers: best epochs before that."
+        _finish(figure, drawn, diagnostics, f"{bands}. {ends}")
     return figure
 
 
 def _shown(found: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the diagnostics that have a panel, with its title; without the push all others do."""
-    measured = PUSH in found["metric"].unique()
-    named = [(name, title) for name, title in BY_LEVEL.items() if name != PUSH or measured]
+    means = found.groupby("metric")["mean"]
+    tells = (means.min() < ALL) | (means.max() > 2 - ALL)  # 100% for every loss tells nothing
+    named = [(name, title) for name, title in BY_LEVEL.items() if tells.get(name, False)]
     return named[:MOST_PANELS]
+
+
+def _panels(
+    found: pd.DataFrame, height: float, sharex: bool = False, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure, and its panels for diagnostics, in rows of two; height is of three rows."""
+    n, columns = len(_shown(found)), 1 if is_narrow(WIDTH) else 2
+    rows = -(-n // columns)
+    figure = new_figure(WIDTH, height * rows / 3 + (0.4 if rows < 3 else 0.0))
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+    axes: list[Axes] = grid.ravel().tolist()
+    for ax in axes[n:]:
+        ax.remove()
+    for ax in axes[n - columns : n] if sharex else ():
+        ax.xaxis.set_tick_params(labelbottom=True)
+    return figure, axes[:n]
 
 
 def _draw_courses(
@@ -247,20 +289,28 @@ def _draw_courses(
     drawn = []
     for ax, name in zip(axes, ALONG_TRAINING, strict=True):
         lines = []
-        for loss, course in found[found["metric"] == name].groupby("loss", sort=True):
+        courses = found[found["metric"] == name]
+        for loss in in_order(courses["loss"]):
             kept = best.loc[best["loss"] == loss, "epoch"]
-            lines.append(_draw_course(ax, course, kept, styles[str(loss)], str(loss)))
+            lines.append(
+                _draw_course(ax, courses[courses["loss"] == loss], kept, styles[loss], called(loss))
+            )
         drawn.append(Weights(lines, _draw_even(ax, found) if name == ON_FALSE else []))
         _dress(ax, name, BY_LEVEL[name] + suffix)
     return drawn
 
 
 def _courses(diagnostics: pd.DataFrame) -> pd.DataFrame:
-    """Summarise replicates at each epoch; `level` is the epoch."""
+    """Summarise replicates at each epoch that all of a loss reached; `level` is the epoch.
+
+    Beyond it a mean would jump where a replicate ended.
+    """
     renamed = diagnostics.drop(columns="level").rename(
         columns={"epoch": "level", "diagnostic": "metric"}
     )
-    return degradation.means(renamed)
+    found = degradation.means(renamed)
+    most = found.groupby(["loss", "metric"])["n"].transform("max")
+    return found[found["n"] == most]
 
 
 def _draw_course(
@@ -278,11 +328,14 @@ def _draw_even(ax: Axes, found: pd.DataFrame) -> list[Line2D]:
     """Draw the share of known false negatives among the negatives, which is equal for losses.
 
     Returns:
-        The line; none where the share is not known.
+        The line, which its panel names; none where the share is not known.
 
     """
     rates = found[found["metric"] == EVEN].groupby("level")["mean"].mean()
-    return ax.plot(rates.index, rates, **EVEN_LINE) if len(rates) else []
+    lines = ax.plot(rates.index, rates, **EVEN_LINE) if len(rates) else []
+    if lines:
+        ax.legend(handles=lines, loc="best", **INSIDE)
+    return lines
 
 
 def _dress(ax: Axes, name: str, title: str) -> None:
@@ -304,13 +357,20 @@ def _finish(figure: Figure, drawn: Sequence[Weights], rows: pd.DataFrame, note: 
         ax.set_ylim(bottom=0)  # once all is drawn, for it ends the scaling
     for line in chain.from_iterable(panel.losses + panel.even for panel in drawn):
         line.set_clip_on(False)  # markers at 0 and 100% are shown whole
-    fullest = max(drawn, key=lambda panel: len(panel.losses) + len(panel.even))
-    draw_legend(figure, fullest.losses, fullest.even)
+    lines = {line.get_label(): line for panel in drawn for line in panel.losses}
+    given = {called(loss): loss for loss in rows["loss"].unique()}
+    draw_legend(
+        figure, [lines[called(one)] for one in in_order(given.values()) if called(one) in lines]
+    )
     set_heading(figure, rows.iloc[0])
     _tell(figure, note)
 
 
 def _tell(figure: Figure, note: str) -> None:
     """Say below the panels what is drawn."""
-    told = textwrap.wrap(f"{note} {WEIGHT}", NOTE_WRAP)
-    figure.supxlabel("\n".join(told), fontsize=8, color=GREY)
+    tell(figure, f"{note} {WEIGHT}")
+
+
+KIND = Kind(
+    "how losses weigh their negatives, by level and along training", drawings, asked_for=False
+)

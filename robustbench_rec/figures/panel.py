@@ -19,30 +19,45 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
-from robustbench_rec.analysis.intervals import intervals_text
+from robustbench_rec.analysis.intervals import REPLICATES, intervals_text
 from robustbench_rec.analysis.panels import split_floors
 from robustbench_rec.analysis.two_way import LEAST
-from robustbench_rec.figures.style import GREY, Look
+from robustbench_rec.figures.names import called, plain
+from robustbench_rec.figures.page import BASE, NARROW, page, scaled
+from robustbench_rec.figures.style import GREY, Look, in_order
 
-Value = Literal["mean", "retention"]
+Value = Literal["mean", "retention", "excess", "rank"]
+X = Literal["level", "realised"]
 PANEL = ["dataset", "backbone", "perturbation", "metric"]
 """What one panel holds constant, but for floors, which stand beside every backbone."""
 WIDTH, PANEL_WIDTH, HEIGHT, LEGEND_LINE = 7.2, 4.6, 2.9, 0.19
 """Inches: a figure of two panels over the full width of a page, or of one; a line of the legend."""
 LEGEND_WRAP = 22
 """Characters of a line of the legend."""
+SEEDS_ONLY = "seeds only, one split"
+"""What replicates are called where nothing of users is in an interval."""
+NOTE_WRAP = 46
+"""Characters of a line above a panel."""
 TICK_ROOM = 0.12
 """Share of the axis that a printed level needs to itself."""
-DODGE_OF_GAP, DODGE_OF_RANGE = 0.5, 0.06
-"""Bounds on how far the losses of one level are spread: shares of the least distance of two levels,
-and of the whole axis."""
+BESIDE, STEP = 3.6, 1.7
+"""Points from a marker to the first interval beside it, and from one interval to the next."""
+MARGIN = 0.07
+"""Share of an axis on either side of its levels, for the intervals there."""
+ROOM = 130.0
+"""Points of an axis that intervals may fill to a half."""
+LEAST_SPAN = 0.1
+"""What an axis of values spans at least, as a share of the largest: less is no difference."""
 MARKER_SIZE = 5.2
 MARKER_SIZES = {"*": 8.5, "P": 7.0, "X": 7.0, "d": 6.5, "p": 6.0}
 """Points, where equal sizes would not look equal."""
-RING = 1.5
-"""Size of a published value's marker, relative to ours."""
+RING = 7.8
+"""Points of a published value's ring, which is larger than any marker of ours."""
+END = 9.0
+"""Points of the end of an interval across a row."""
 
 
 def panels(curves: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:
@@ -79,73 +94,93 @@ def of_panel(published: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame
     return published[same]
 
 
+SIZES = {
+    "axes.labelsize": 9,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8.5,
+    "figure.titlesize": 9.5,
+}
+"""Points of letters, for a page of `page.BASE`."""
+
+
+LINES = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "figure.dpi": 200,
+    "pdf.fonttype": 42,  # publishers refuse the default, Type 3
+    "svg.hashsalt": "robustbench_rec",
+}
+LAYOUT = {"figure.autolayout": False, "figure.constrained_layout.use": False}
+"""What no style file changes: `new_figure` names its layout."""
+
+
 def page_style() -> AbstractContextManager[None]:
     """Set fonts and lines for the figures made inside a `with`, and restore the caller's."""
-    return mpl.rc_context(
-        {
-            "font.size": 9,
-            "axes.labelsize": 9,
-            "axes.titlesize": 8,
-            "xtick.labelsize": 8,
-            "ytick.labelsize": 8,
-            "legend.fontsize": 8.5,
-            "figure.titlesize": 9.5,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.linewidth": 0.7,
-            "figure.dpi": 200,
-            "figure.autolayout": False,
-            "figure.constrained_layout.use": False,  # `new_figure` names its layout
-            "pdf.fonttype": 42,  # publishers refuse the default, Type 3
-            "svg.hashsalt": "robustbench_rec",
-        }
-    )
+    style = page().styled
+    if page().font_size is not None:
+        style = {name: to for name, to in style.items() if name not in {"font.size", *SIZES}}
+    settings: dict[Any, Any] = {"font.size": page().letters}
+    settings |= {name: scaled(size) for name, size in SIZES.items()} | LINES | dict(style)
+    return mpl.rc_context(settings | LAYOUT)
 
 
 def new_figure(width: float, height: float = HEIGHT) -> Figure:
-    """Return an empty figure, in inches."""
+    """Return an empty figure, in inches: as wide as the page, where that has a width."""
     layout = ConstrainedLayoutEngine(wspace=0.05)
-    return Figure(figsize=(width, height), layout=layout)
+    return Figure(figsize=(page().width or width, scaled(height)), layout=layout)
 
 
-def offsets(curves: pd.DataFrame) -> dict[str, float]:
-    """Return how far from its level each loss is drawn, centred on 0."""
-    losses = sorted(curves["loss"].unique())
-    levels = np.unique(curves["level"])
-    gap = float(np.diff(levels).min()) if levels.size > 1 else 0.0
-    room = min(DODGE_OF_GAP * gap, DODGE_OF_RANGE * float(np.ptp(levels)))
-    places = np.linspace(-room / 2, room / 2, len(losses)) if len(losses) > 1 else [0.0]
-    return {loss: float(place) for loss, place in zip(losses, places, strict=True)}
+def is_narrow(width: float) -> bool:
+    """Say whether panels stand one below another on the page, where a figure wants a width."""
+    return (page().width or width) < min(scaled(NARROW), width)
+
+
+def beside(losses: Iterable[str], n_levels: int) -> dict[str, float]:
+    """Return how many points beside its marker the interval of each loss stands."""
+    names = in_order(losses)
+    most = ROOM / 2 / max(n_levels, 1) / 2
+    step = min(STEP, max(most - BESIDE, 0.5) / max(len(names) // 2, 1))
+    places = {}
+    for at, loss in enumerate(names):
+        side, steps = (1, at // 2) if at % 2 == 0 else (-1, at // 2)
+        places[loss] = side * (BESIDE + step * steps)
+    return places
 
 
 def draw_intervals(
-    ax: Axes,
-    curves: pd.DataFrame,
-    value: Value,
-    styles: Mapping[str, Look],
-    places: Mapping[str, float],
+    ax: Axes, curves: pd.DataFrame, value: Value, styles: Mapping[str, Look], x: X = "level"
 ) -> None:
-    """Draw the intervals of all losses of a panel, `places` of these beside the levels."""
-    rows = curves.sort_values(["loss", "level"])
-    low, high = ("low", "high") if value == "mean" else ("retention_low", "retention_high")
-    losses = rows["loss"].tolist()
-    ax.vlines(
-        rows["level"].to_numpy() + [places[loss] for loss in losses],
-        rows[low].to_numpy(),
-        rows[high].to_numpy(),
-        colors=[styles[loss].color for loss in losses],
-        linewidth=1.3,
-        alpha=0.8,
-        zorder=2,
-    )
+    """Draw the intervals of all losses of a panel, beside their markers, none behind one."""
+    if value == "rank":
+        return
+    low, high = ("low", "high") if value == "mean" else (f"{value}_low", f"{value}_high")
+    places = beside(curves["loss"].unique(), curves["level"].nunique())
+    for loss, rows in curves.groupby("loss", sort=True):
+        aside = ScaledTranslation(places[str(loss)] / 72, 0, ax.figure.dpi_scale_trans)
+        ax.vlines(
+            rows[x].to_numpy(),
+            rows[low].to_numpy(),
+            rows[high].to_numpy(),
+            colors=styles[str(loss)].color,
+            linewidth=1.1,
+            zorder=2,
+            transform=ax.transData + aside,
+            clip_on=False,
+        )
+        ends = rows[[low, high]].to_numpy(dtype=np.float64)
+        ax.update_datalim(np.column_stack([np.tile(rows[x], 2), ends.T.ravel()]), updatex=False)
+    ax.margins(x=MARGIN)
 
 
 def draw_line(
-    ax: Axes, rows: pd.DataFrame, value: Value, style: Look, offset: float, name: str
+    ax: Axes, rows: pd.DataFrame, value: Value, style: Look, name: str, x: X = "level"
 ) -> Line2D:
-    """Draw the curve of a loss, `offset` beside its levels; return its line."""
-    x = rows["level"].to_numpy(dtype=np.float64) + offset
-    (line,) = ax.plot(x, rows[value].to_numpy(), **line_style(style, name))
+    """Draw the curve of a loss, its markers at what `x` holds; return its line."""
+    places = rows[x].to_numpy(dtype=np.float64)
+    (line,) = ax.plot(places, rows[value].to_numpy(), **line_style(style, name))
     return line
 
 
@@ -167,49 +202,88 @@ def line_style(style: Look, name: str) -> dict[str, Any]:
 
 
 def draw_row(ax: Axes, row: Mapping[Any, Any] | pd.Series[Any], at: float, style: Look) -> Line2D:
-    """Draw the mean of a loss, with its interval, as the row `at`; return its marker."""
+    """Draw the mean of a loss as the row `at`, with its interval; return its marker.
+
+    The ends of the interval are higher than the marker, so that it hides none of them.
+    """
     ax.hlines(at, row["low"], row["high"], color=style.color, linewidth=1.3)
-    (mark,) = ax.plot(row["mean"], at, **line_style(style, row["loss"]) | {"linestyle": ""})
+    if np.isfinite([row["low"], row["high"]]).all():
+        ends = [row["low"], row["high"]]
+        ax.plot(ends, [at, at], "|", color=style.color, markersize=END, label="_ends")
+    name = called(str(row["loss"]))
+    (mark,) = ax.plot(row["mean"], at, **line_style(style, name) | {"linestyle": ""})
     return mark
 
 
-def draw_published(ax: Axes, x: Any, y: Any, marker: str, color: str) -> list[Line2D]:
-    """Draw published values: larger than ours, open and crossed; return their marks."""
-    return [line for mark in _published_marks(marker, color) for line in ax.plot(x, y, **mark)]
+def draw_published(ax: Axes, x: Any, y: Any, color: str) -> list[Line2D]:
+    """Draw published values: a crossed ring, larger than any marker of ours; return their marks."""
+    return [line for mark in _published_marks(color) for line in ax.plot(x, y, **mark)]
 
 
 def published_sample() -> tuple[Line2D, ...]:
     """Return what stands for all published values in a legend."""
-    return tuple(Line2D([], [], **mark) for mark in _published_marks("o", GREY))
+    return tuple(Line2D([], [], **mark) for mark in _published_marks(GREY))
 
 
-def _published_marks(marker: str, color: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return how a published value is drawn: a ring of the loss's shape, and a cross in it."""
-    size = RING * MARKER_SIZES.get(marker, MARKER_SIZE)
+def _published_marks(color: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return how a published value is drawn: a ring, and a cross in it."""
     both = {"linestyle": "", "markeredgecolor": color, "markeredgewidth": 0.7, "zorder": 2.5}
-    ring = {"marker": marker, "markersize": size, "markerfacecolor": "none"}
-    return both | ring, both | {"marker": "x", "markersize": size * 0.42}
+    ring = {"marker": "o", "markersize": RING, "markerfacecolor": "none"}
+    return both | ring, both | {"marker": "x", "markersize": RING * 0.42}
 
 
 def set_level_axis(
-    ax: Axes, curves: pd.DataFrame, marks: Mapping[float, str] = MappingProxyType({})
+    ax: Axes,
+    curves: pd.DataFrame,
+    marks: Mapping[float, str] = MappingProxyType({}),
+    x: X = "level",
 ) -> None:
-    """Say what the levels are, and name each, with its mark where it has one."""
-    levels = np.unique(curves["level"]).tolist()
-    ax.set_xlabel("\n".join(textwrap.wrap(curves["unit"].iloc[0], 40)))
-    names = zip(levels, _tick_labels(levels), strict=True)
+    """Say what the levels are, and name each, with its mark where it has one.
+
+    On a logarithmic axis level 0 stands at the left end, as far from the first as a factor of ten.
+    """
+    unit = plain(str(curves["unit"].iloc[0]))
+    across = ax.figure.bbox.width / ax.figure.dpi / _columns(ax)
+    width = round(11 * across * BASE / page().letters)
+    ax.set_xlabel("\n".join(textwrap.wrap(unit, max(min(width, 40), 12))))
+    levels = np.unique(curves[x].dropna()).tolist()
+    positive = [level for level in levels if level > 0]
+    if page().log_x and positive:
+        ax.set_xscale("symlog", linthresh=positive[0])
+        ax.xaxis.set_minor_locator(NullLocator())
+    if x == "realised":
+        ax.set_xlabel(f"{ax.get_xlabel()}\n(realised)")
+        return
+    at = ax.xaxis.get_transform().transform(np.array(levels))
+    names = zip(levels, _tick_labels(levels, at.tolist()), strict=True)
     ax.set_xticks(levels, [name + marks.get(level, "") for level, name in names])
 
 
-def _tick_labels(levels: Sequence[float]) -> list[str]:
+def _columns(ax: Axes) -> int:
+    """Return how many panels stand beside one another where a panel stands."""
+    spec = ax.get_subplotspec()
+    return spec.get_gridspec().ncols if spec else 1
+
+
+def _tick_labels(levels: Sequence[float], places: Sequence[float]) -> list[str]:
     """Print each level that has room for it beside the one printed before."""
-    room = TICK_ROOM * (levels[-1] - levels[0])
+    room = TICK_ROOM * (places[-1] - places[0])
     printed, last = [], -np.inf
-    for level in levels:
-        fits = level - last >= room
+    for level, place in zip(levels, places, strict=True):
+        fits = place - last >= room
         printed.append(f"{level:g}" if fits else "")
-        last = level if fits else last
+        last = place if fits else last
     return printed
+
+
+def span_of(values: Iterable[float]) -> tuple[float, float]:
+    """Return the ends of what an axis shows: of values, but no less than LEAST_SPAN of them."""
+    finite = [one for one in values if np.isfinite(one)]
+    if not finite:
+        return 0.0, 1.0
+    least, most = min(finite), max(finite)
+    lacks = (LEAST_SPAN * max(abs(least), abs(most)) or 1.0) - (most - least)
+    return (least - lacks / 2, most + lacks / 2) if lacks > 0 else (least, most)
 
 
 def set_value_axis(axis: Axis, percent: bool) -> None:
@@ -236,9 +310,11 @@ def interval_note(bars: str, rows: pd.DataFrame, n: str = "n") -> str:
     """
     first = rows.iloc[0]
     told = intervals_text(rows[n], first["replicates"], bool(first["users"]))
+    if not rows["users"].any():
+        told = told.replace(REPLICATES["training"], SEEDS_ONLY)
     drawn = bool(rows["users"].any()) or rows[n].max() >= LEAST
     note = f"{bars}: {told}" if drawn else told.capitalize()
-    return "\n".join(textwrap.wrap(note, 46))
+    return "\n".join(textwrap.wrap(note, NOTE_WRAP))
 
 
 def rows_height(losses: Sequence[str] | pd.Series[str], lines: float) -> float:
@@ -248,13 +324,21 @@ def rows_height(losses: Sequence[str] | pd.Series[str], lines: float) -> float:
 
 
 def wrapped(losses: Iterable[str]) -> list[str]:
-    """Return the names of losses, over several lines where they are long."""
-    return ["\n".join(textwrap.wrap(loss, LEGEND_WRAP)) for loss in losses]
+    """Return what losses are called, over several lines where that is long."""
+    return ["\n".join(textwrap.wrap(called(loss), LEGEND_WRAP)) for loss in losses]
 
 
 def set_heading(figure: Figure, row: pd.Series[Any], what: str = "") -> None:
     """Say of what data, backbone and perturbation a figure is."""
-    heading = f"{row['dataset']}, {row['backbone']}: {row['perturbation']}{what}"
+    if not page().title:
+        return
+    dataset, backbone, under = (called(str(row[axis])) for axis in PANEL[:3])
+    heading = f"{dataset}, {backbone}: {under}{what}"
     if row.get("selection") == "noisy":
         heading += "; epochs chosen on noisy validation"
-    figure.suptitle("\n".join(textwrap.wrap(heading, round(13 * figure.get_figwidth()))))
+    figure.suptitle("\n".join(textwrap.wrap(heading, characters(figure, 13))))
+
+
+def characters(figure: Figure, on_an_inch: float) -> int:
+    """Return how many characters a line of a figure takes, of letters of BASE points."""
+    return max(round(on_an_inch * figure.get_figwidth() * BASE / page().letters), 12)

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from robustbench_rec.analysis.panels import split_floors
 from robustbench_rec.evaluation.metrics import label
-from robustbench_rec.figures.kind import Drawing, Frames
+from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.marks import OF_LEVEL, OF_LOSS, OF_POINT, draw_note, marks_of
+from robustbench_rec.figures.names import called
+from robustbench_rec.figures.page import scaled
 from robustbench_rec.figures.panel import (
     LEGEND_LINE,
     PANEL_WIDTH,
@@ -32,6 +33,7 @@ from robustbench_rec.figures.panel import (
     published_sample,
     rows_height,
     set_heading,
+    span_of,
     wrapped,
 )
 from robustbench_rec.figures.style import GREY, floor_look, looks
@@ -50,19 +52,29 @@ class Ranking(NamedTuple):
     """A marker a loss, from the lowest row."""
     published: list[Line2D]
     floors: dict[str, Line2D]
-    """The line of each floor, by its name, on whichever axis it stands."""
+    """The line of each floor that the axis reaches, by its name."""
 
 
-def drawings(frames: Frames) -> list[Drawing]:
+def drawings(frames: Frames, _: Asked) -> list[Drawing]:
     """Return a figure for each dataset, trained backbone, perturbation and metric of one level.
 
     Floors go into each figure of their data set and perturbation.
     """
     return [
-        Drawing(key, draw_ranking, (panel, frames.losses, frames.published))
+        Drawing(key, draw_ranking, (panel, frames.losses, frames.published), table_of)
         for key, panel in panels(frames.curves).items()
         if panel["level"].nunique() == 1
     ]
+
+
+def table_of(
+    curves: pd.DataFrame, among: Iterable[str] = (), published: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return what `draw_ranking` draws of its arguments, published values as rows of a `source`."""
+    trained, _ = split_floors(curves)
+    beside = [of_panel(published, rows) for _, rows in trained.groupby("loss", sort=True)]
+    filled = [rows.rename(columns={"value": "mean"}) for rows in beside if len(rows)]
+    return pd.concat([curves, *filled], ignore_index=True)
 
 
 def draw_ranking(
@@ -70,8 +82,8 @@ def draw_ranking(
 ) -> Figure:
     """Draw the losses of a panel of one level as rows, the best on top.
 
-    The axis spans losses and published values, so that small differences show; floors beyond these
-    stand on short ones of their own, across a break.
+    The axis spans losses and published values, and a tenth of the highest at least: less is no
+    difference. Floors beyond it are told below it.
 
     Args:
         curves: as for `draw_curves`, of one level.
@@ -103,14 +115,14 @@ def rank(
         ax = figure.add_subplot()
         losses, marks = _draw_rows(ax, ranked, beside, among)
         ax.set_xlim(*_shown(ranked, pd.concat(beside)))
-        first, lines = _draw_floors(ax, floors)
+        lines = _draw_floors(ax, floors)
         _dress(ax, ranked, floors)
         note = interval_note("Bars", ranked)
-        first.set_title(note, loc="left", color=GREY)
+        ax.set_title(note, loc="left", color=GREY)
         if marks:
             sample: Any = published_sample()
             names = ["published"]
-            figure.legend(handles=[sample], labels=names, loc="outside lower right", frameon=False)
+            figure.legend(handles=[sample], labels=names, loc="outside lower center", frameon=False)
         level = ranked["level"].iloc[0]
         draw_note(figure, ranked)
         set_heading(figure, ranked.iloc[0], f", level {level:g}" if level else "")
@@ -128,7 +140,7 @@ def _draw_rows(
         style = styles[row["loss"]]
         losses.append(draw_row(ax, row, at, style))
         for value in values:
-            marks += draw_published(ax, value, at, "o", style.color)
+            marks += draw_published(ax, value, at, style.color)
     return losses, marks
 
 
@@ -141,67 +153,31 @@ def _dress(ax: Axes, ranked: pd.DataFrame, floors: pd.DataFrame) -> None:
     ax.grid(axis="x", linewidth=0.4, color="0.88")
     ax.set_axisbelow(True)
     notes = [label(ranked["metric"].iloc[0]), *_floors_in_words(floors)]
-    ax.set_xlabel("\n".join(notes), loc="center" if len(ax.figure.axes) == 1 else "right")
+    ax.set_xlabel("\n".join(notes))
 
 
 def _shown(ranked: pd.DataFrame, beside: pd.Series[float]) -> tuple[float, float]:
     """Return the ends of a ranking's axis, a margin around losses and published values."""
     values = [*ranked[["mean", "low", "high"]].to_numpy(dtype=np.float64).ravel(), *beside]
-    least, most = float(np.nanmin(values)), float(np.nanmax(values))
-    room = MARGIN * ((most - least) or abs(most) or 1.0)
+    least, most = span_of(values)
+    room = MARGIN * (most - least)
     return least - room, most + room
 
 
-def _draw_floors(ax: Axes, floors: pd.DataFrame) -> tuple[Axes, dict[str, Line2D]]:
-    """Draw floors across the rows, those beyond `ax` on short axes beside it.
-
-    Returns the leftmost axis, and the line of each floor by its name.
-    """
-    low, high = ax.get_xlim()
-    lines = _draw_floors_across(ax, floors[floors["mean"].between(low, high)])
-    below, above = floors[floors["mean"] < low], floors[floors["mean"] > high]
-    widths = [1] * (not below.empty) + [6] + [1] * (not above.empty)
-    grid = ax.figure.add_gridspec(1, len(widths), width_ratios=widths)
-    at, first = widths.index(6), ax
-    ax.set_subplotspec(grid[at])
-    if not above.empty:
-        last = _add_axis(ax, grid[at + 1])
-        lines |= _draw_floors_alone(last, above)
-        _mark_break(ax, last)
-    if not below.empty:
-        first = _add_axis(ax, grid[0])
-        lines |= _draw_floors_alone(first, below)
-        _mark_break(first, ax)
-    return first, lines
-
-
-def _add_axis(ax: Axes, place: SubplotSpec) -> Axes:
-    return ax.figure.add_subplot(place, sharey=ax)
-
-
-def _draw_floors_alone(ax: Axes, floors: pd.DataFrame) -> dict[str, Line2D]:
-    """Draw floors on an axis that shows nothing else, and return the line of each."""
-    lines = _draw_floors_across(ax, floors)
-    least, most = float(floors["mean"].min()), float(floors["mean"].max())
-    room = 0.6 * ((most - least) or abs(most) or 1.0)
-    ax.set_xlim(least - room, most + room)
-    ax.set_xticks([most], [f"{most:.2g}"])
-    return lines
-
-
-def _draw_floors_across(ax: Axes, floors: pd.DataFrame) -> dict[str, Line2D]:
-    """Draw floors as lines across the rows of losses, and return these by the names of floors.
+def _draw_floors(ax: Axes, floors: pd.DataFrame) -> dict[str, Line2D]:
+    """Draw floors that the axis reaches as lines across the rows of losses, by their names.
 
     The name of the lowest stands left of its line, those of others right of theirs.
     """
-    ordered, lines = floors.sort_values("mean"), {}
+    low, high = ax.get_xlim()
+    ordered, lines = floors[floors["mean"].between(low, high)].sort_values("mean"), {}
     for at, (name, value) in enumerate(zip(ordered["backbone"], ordered["mean"], strict=True)):
         style = floor_look(str(name))
         line = ax.axvline(value, color=style.color, linestyle=style.linestyle, linewidth=0.9)
         line.set_zorder(1)
         lines[str(name)] = line
         ax.annotate(
-            str(name),
+            called(str(name)),
             (value, 1),
             xycoords=("data", "axes fraction"),
             xytext=(1 if at else -1, -1),
@@ -209,22 +185,16 @@ def _draw_floors_across(ax: Axes, floors: pd.DataFrame) -> dict[str, Line2D]:
             rotation=90,
             ha="left" if at else "right",
             va="top",
-            fontsize=6.5,
+            fontsize=scaled(6.5),
             color=style.color,
         )
     return lines
 
 
-def _mark_break(left: Axes, right: Axes) -> None:
-    """Show that `right` goes on further along the axis of `left`."""
-    right.tick_params(axis="y", left=False, labelleft=False)
-    right.spines["left"].set_visible(False)
-    stroke: dict[str, Any] = {"marker": [(-1, -2), (1, 2)], "markersize": 6, "color": "black"}
-    for one, edge in ((left, 1), (right, 0)):
-        one.plot([edge], [0], transform=one.transAxes, clip_on=False, **stroke)
-
-
 def _floors_in_words(floors: pd.DataFrame) -> list[str]:
     """Say what the floors reach."""
-    told = (f"{floor['backbone']} {floor['mean']:.4f}" for _, floor in floors.iterrows())
+    told = (f"{called(floor['backbone'])} {floor['mean']:.4f}" for _, floor in floors.iterrows())
     return textwrap.wrap(f"floors: {', '.join(told)}", 44) if len(floors) else []
+
+
+KIND = Kind("the losses of one level as rows, beside published values", drawings, asked_for=False)

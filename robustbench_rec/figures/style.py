@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from robustbench_rec.figures.page import page
+
 GREY = "0.35"
 SOLID = ""
 LONG = "6 1.6"
@@ -20,6 +22,9 @@ PATTERNS = (SOLID, LONG, DASH, DOT, DASHDOT, DASHDOTDOT)
 FILLS: tuple[Literal["full", "none", "left", "bottom"], ...] = ("full", "none", "left", "bottom")
 SHADES = (0.0, 0.5, 0.25)
 """How far the variants of a loss go from its colour towards black, where no other loss is near."""
+
+VARIANT_MARKERS = ("d", "H", "*", "p", "8")
+"""Markers of the variants of a loss after the first: two shades alone are hard to tell apart."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,23 @@ def _name(label: str) -> str:
     return label.partition("(")[0].strip()
 
 
+def in_order(losses: Iterable[str]) -> list[str]:
+    """Return losses in the order that they have in every figure.
+
+    Those of the page's order first, then as LOOKS has them, then by their labels.
+    """
+    first, known = page().order, [*LOOKS]
+
+    def place(loss: str) -> tuple[int, int, str]:
+        name = _name(loss)
+        wanted = next((at for at, one in enumerate(first) if one in (loss, name)), len(first))
+        return wanted, known.index(name) if name in LOOKS else len(known), loss
+
+    return sorted(set(losses), key=place)
+
+
 def looks(losses: Iterable[str]) -> dict[str, Look]:
-    """Return each loss's look; variants of one differ by shade, pattern and fill of the marker.
+    """Return each loss's look; variants of one differ by shade, pattern and marker.
 
     The first variant, in order of the labels, looks as the loss alone does.
     """
@@ -107,7 +127,8 @@ def looks(losses: Iterable[str]) -> dict[str, Look]:
 def _variant(look: Look, i: int) -> Look:
     pattern = PATTERNS[(PATTERNS.index(look.pattern) + i) % len(PATTERNS)]
     color = _shade(look.color, SHADES[i % len(SHADES)])
-    return replace(look, color=color, pattern=pattern, fill=FILLS[i % len(FILLS)])
+    marker = VARIANT_MARKERS[(i - 1) % len(VARIANT_MARKERS)] if i else look.marker
+    return replace(look, color=color, marker=marker, pattern=pattern, fill=FILLS[i % len(FILLS)])
 
 
 def _shade(color: str, by: float) -> str:

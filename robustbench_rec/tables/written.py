@@ -11,6 +11,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 from tabulate import tabulate
 
+from robustbench_rec.analysis.spreadsheets import in_csv
 from robustbench_rec.errors import visible
 from robustbench_rec.tables.table import ABSENT, Key, Mark, Table
 
@@ -38,8 +39,6 @@ IN_LATEX = str.maketrans(
     }
 )
 IN_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~$&])")
-FORMULA = ("=", "+", "-", "@")
-"""How a text begins that a spreadsheet would compute."""
 LATEX_MARKS: dict[Mark, str] = {"best": "textbf:--rwrap", "second": "underline:--rwrap"}
 HTML_MARKS: dict[Mark, str] = {"best": "font-weight:bold", "second": "text-decoration:underline"}
 MARKDOWN_MARKS: dict[Mark, tuple[str, str]] = {
@@ -220,12 +219,6 @@ def _csv_of(table: Table, row: Key) -> Iterator[str | float]:
         entry = table.entry(row, column)
         text = "" if entry.text == ABSENT else in_csv(entry.text)
         yield text if entry.value is None else entry.value
-
-
-def in_csv(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    told = visible(text)
-    return f"'{told}" if told.lstrip().startswith(FORMULA) else told
 
 
 FORMATS: dict[Format, Callable[[Sequence[Table], str], str]] = {

@@ -236,8 +236,8 @@ def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, checkout, refe
     assert (done.returncode, done.stderr) == (0, "")
     said = done.stdout.splitlines()
     place = Path("reference", "figures")
-    assert said[0] == f"12 files in {place}:"
-    drawn = sorted(place.glob("*.p*"))
+    assert said[0] == f"18 files in {place}:"
+    drawn = sorted(path for path in place.iterdir() if path.name != "drawn.json")
     listed = json.loads((place / "drawn.json").read_text())
     assert list(listed) == [path.name for path in drawn]
     assert {path.name for path in place.iterdir()} == {*listed, "drawn.json"}
@@ -259,20 +259,20 @@ s,movielens-100k,mf,bpr,hidden_positives,share,0.2,0,5,True,0.6,0.8
 MECHANISM = {
     f"movielens-100k-mf-hidden_positives-{kind}.{suffix}"
     for kind in ("mechanism", "mechanism_training")
-    for suffix in ("png", "pdf")
+    for suffix in ("png", "pdf", "csv")
 }
 
 
 def test_figures_show_the_mechanism_where_it_was_measured_and_no_longer_where_not(reference):
     (reference / "diagnostics.csv").write_text(DIAGNOSED)
-    assert told("figures", reference).startswith("16 files in ")
+    assert told("figures", reference).startswith("24 files in ")
     drawn = {path.name for path in (reference / "figures").iterdir()}
     assert drawn >= MECHANISM
     theirs = {"my-mechanism.png", "paper-ndcg_at_20.pdf"}
     for name in theirs:
         (reference / "figures" / name).write_text("of the user")
     (reference / "diagnostics.csv").unlink()
-    assert told("figures", reference).startswith("12 files in ")
+    assert told("figures", reference).startswith("18 files in ")
     left = {path.name for path in (reference / "figures").iterdir()}
     assert left == drawn - MECHANISM | theirs
 
@@ -319,7 +319,7 @@ def test_few_figures_start_no_helper_and_many_do(reference, monkeypatch):
 
     monkeypatch.setattr("robustbench_rec.processes.helper", helper)
     monkeypatch.setattr(
-        "robustbench_rec.figures.files._render", lambda drawing, formats: [b"", b""]
+        "robustbench_rec.figures.files._render", lambda drawing, formats: [b"", b"", b""]
     )
     monkeypatch.setattr(drawing, "available_cores", lambda: 2)
     told("figures", reference)
@@ -393,7 +393,7 @@ def test_the_shell_completes_suites_runs_and_names(monkeypatch, tmp_path):
     }
     assert completed("show", "soft") == {"softmax"}
     assert completed("check", "rating") == {"rating_noise"}
-    for command in ("status", "table", "cite", "rank", "claims", "compare", "merge"):
+    for command in ("status", "figures", "table", "cite", "rank", "claims", "compare", "merge"):
         assert completed(command, "fi") == {"first"}
     assert completed("run", "mine.t") == {"mine.t"}  # a path, which the shell completes itself
 

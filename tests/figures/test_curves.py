@@ -3,9 +3,14 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from panels import SIX, floors, lines, published, world
+from panels import SIX, code, codes, drawings_of, floors, lines, published, world
 
+from robustbench_rec.errors import InputError
 from robustbench_rec.figures.curves import draw_curves, draw_figure, draw_panel
+from robustbench_rec.figures.kind import Asked
+from robustbench_rec.figures.layout import lay_out
+from robustbench_rec.figures.page import Page, drawn_for
+from robustbench_rec.figures.panel import page_style
 from robustbench_rec.figures.style import GREY, LOOKS
 
 
@@ -15,9 +20,8 @@ def test_one_line_a_loss_with_labels_and_intervals():
     assert ax.get_xlabel() == "share of negatives"
     assert ax.get_ylabel() == "NDCG@20"
     assert ax.get_title(loc="left") == "Bars: 95% over 3 splits of this data set"
-    (bars,) = ax.collections
-    colors = [to_rgb(LOOKS[loss].color) for loss in sorted(SIX) for _ in range(4)]
-    assert [tuple(color) for color in bars.get_colors()[:, :3]] == colors
+    colors = [tuple(bars.get_colors()[0][:3]) for bars in ax.collections]
+    assert colors == [to_rgb(LOOKS[loss].color) for loss in sorted(SIX)]
     assert ax.figure.legends
 
 
@@ -42,6 +46,14 @@ def test_a_mix_of_intervals_says_all_of_them():
     assert note == "Bars: 95% over 3 splits of this data set; one replicate, no interval"
 
 
+def test_a_run_without_values_of_users_says_that_seeds_alone_are_behind_its_intervals():
+    seeds = world().assign(replicates="seeds of one split")
+    note = draw_curves(seeds).get_title(loc="left")
+    assert note == "Bars: 95% over 3 seeds only, one split"
+    known = draw_curves(seeds.assign(users=True)).get_title(loc="left").replace("\n", " ")
+    assert known == "Bars: 95% over users and 3 seeds of one split, settings fixed"
+
+
 def test_lines_hold_the_means_and_bars_the_intervals():
     frame = world(("bpr",))
     ax = draw_curves(frame)
@@ -51,15 +63,22 @@ def test_lines_hold_the_means_and_bars_the_intervals():
     np.testing.assert_array_equal(bars, frame[["low", "high"]])
 
 
+def near_floors(names=("popularity", "random")):
+    """Make floors that are so near to the losses that they are drawn."""
+    frame = floors(names)
+    columns = ["mean", "low", "high"]
+    return frame.assign(**(frame[columns] * 8))
+
+
 def draw(frame, values=None, value="mean"):
     """Return what stands on a panel."""
     return draw_panel(Figure().add_subplot(), frame, value, published=values)
 
 
 def test_what_is_drawn_is_returned():
-    both = pd.concat([world(), floors()])
+    both = pd.concat([world(), near_floors()])
     drawn = draw(both)
-    assert [line.get_label() for line in drawn.losses] == sorted(SIX)
+    assert [code(line.get_label()) for line in drawn.losses] == [*SIX]
     assert [line.get_label() for line in drawn.floors] == ["popularity", "random"]
     assert drawn.published == draw(both, value="retention").floors == []
     assert {*drawn.losses, *drawn.floors} == {*drawn.losses[0].axes.get_lines()}
@@ -79,10 +98,9 @@ def test_published_values_are_open_and_larger_in_the_loss_s_look_on_the_left_alo
     assert [line.get_xydata().tolist() for line in drawn] == [
         line.get_xydata().tolist() for line in left.get_lines() if line.get_zorder() == 2.5
     ]
-    rings = {line.get_markeredgecolor(): line for line in drawn if line.get_marker() in "so"}
+    rings = {line.get_markeredgecolor(): line for line in drawn if line.get_marker() == "o"}
     for loss, value in (("bpr", 0.31), ("softmax", 0.32)):
         ours, ring = lines(left)[loss], rings[LOOKS[loss].color]
-        assert ring.get_marker() == ours.get_marker()
         assert ring.get_markerfacecolor() == "none"
         assert ring.get_markersize() > ours.get_markersize()
         assert ring.get_zorder() < ours.get_zorder()
@@ -96,7 +114,7 @@ def test_published_values_are_open_and_larger_in_the_loss_s_look_on_the_left_alo
 def test_the_legend_has_one_entry_for_all_published_values():
     values = published(*((loss, 0.0, 0.3, "a") for loss in SIX))
     (legend,) = draw_figure(world(), published=values).legends
-    assert [text.get_text() for text in legend.get_texts()] == [*SIX, "published"]
+    assert codes(legend.get_texts()) == [*SIX, "published"]
     (alone,) = draw_curves(world(), published=values).figure.legends
     assert [text.get_text() for text in alone.get_texts()][-1] == "published"
 
@@ -129,7 +147,7 @@ def test_what_is_published_of_other_panels_and_losses_is_left_out():
 
 
 def test_floors_are_thin_grey_and_below_the_losses_beside_the_metric_alone():
-    left, right = draw_figure(pd.concat([world(), floors()])).axes
+    left, right = draw_figure(pd.concat([world(), near_floors()])).axes
     assert set(lines(left)) == {*SIX, "popularity", "random"}
     assert set(lines(right)) == set(SIX)
     loss = lines(left)["bpr"]
@@ -142,33 +160,120 @@ def test_floors_are_thin_grey_and_below_the_losses_beside_the_metric_alone():
         assert line.get_zorder() < loss.get_zorder()
         assert line.get_xdata().tolist() == [0, 0.1, 0.2, 0.4]
     drawn = lines(left)["popularity"].get_ydata()
-    np.testing.assert_array_equal(drawn, floors(("popularity",))["mean"])
+    np.testing.assert_array_equal(drawn, near_floors(("popularity",))["mean"])
+    assert [text.get_text() for text in left.texts] == ["popularity", "random"]
 
 
-def test_floors_stand_last_in_the_legend_and_shift_no_loss():
-    high = floors().assign(mean=9.0)
-    figure = draw_figure(pd.concat([high, world()]))
+def test_a_floor_far_from_the_losses_is_told_and_leaves_them_their_axis():
+    figure = draw_figure(pd.concat([floors().assign(mean=9.0), world()]))
+    assert codes(figure.legends[0].get_texts()) == [*SIX]
+    alone = draw_figure(world())
+    assert figure.axes[0].get_ylim() == alone.axes[0].get_ylim()
+    assert figure.get_supxlabel() == "above the axis: popularity, 9;  above the axis: random, 9"
+    assert "toy, MF: " in figure.get_suptitle()
+    low = draw_figure(pd.concat([floors(("random",)), world()]))
+    assert low.get_supxlabel() == "below the axis: random, 0.0298 to 0.031"
+
+
+def test_markers_stand_at_their_level_and_no_interval_behind_one():
+    ax = draw_curves(world())
+    for line in lines(ax).values():
+        assert line.get_xdata().tolist() == [0, 0.1, 0.2, 0.4]
+    ax.figure.draw_without_rendering()
+    markers = ax.transData.transform([(level, 0) for level in (0, 0.1, 0.2, 0.4)])[:, 0]
+    half = 2.6 / 72 * ax.figure.dpi
+    bars = [path.vertices[0, 0] for one in ax.collections for path in moved(one)]
+    assert len(bars) == 24
+    assert all(np.abs(markers - bar).min() > half for bar in bars)
+    assert len({round(bar, 3) for bar in bars}) == 24
+
+
+def moved(bars):
+    return [bars.get_transform().transform_path(path) for path in bars.get_paths()]
+
+
+def test_a_loss_alone_does_not_fill_a_page_with_a_difference_of_a_percent():
+    flat = world(("bpr",)).assign(mean=[0.3, 0.301, 0.302, 0.303], low=np.nan, high=np.nan)
+    low, high = draw_curves(flat).get_ylim()
+    assert high - low > 0.03
+
+
+def test_a_value_can_be_asked_for_and_is_nothing_that_is_not_known():
+    panel = world()
+    for asked, label in (("absolute", "NDCG@20"), ("retention", "NDCG@20 relative to level 0")):
+        (drawing,) = drawings_of(panel, asked=Asked(asked))
+        (ax,) = drawing.draw(*drawing.arguments).axes
+        assert ax.get_ylabel() == label
+    assert drawings_of(panel, asked=Asked("excess")) == []  # no popularity was run
+
+
+def test_ranks_are_places_by_the_mean_and_none_where_a_loss_has_no_value():
+    panel = world(("bpr", "ccl"))
+    panel.loc[(panel["loss"] == "ccl") & (panel["level"] == 0.4), "mean"] = np.nan
+    (drawing,) = drawings_of(panel, asked=Asked("rank"))
+    (ax,) = drawing.draw(*drawing.arguments).axes
+    assert lines(ax)["bpr"].get_ydata().tolist()[1:3] == [1, 1]
+    assert np.isnan(lines(ax)["bpr"].get_ydata()[3])
+    assert ax.get_ylabel() == "rank by NDCG@20\namong 2 losses"
+    assert "no rank at level 0.4" in ax.figure.get_supxlabel()
+    assert drawing.table(*drawing.arguments)["rank"].tolist()[1:3] == [1, 1]
+
+
+def test_realised_levels_are_drawn_where_they_are_known():
+    panel = world(("bpr",)).assign(realised=[0.0, 0.09, 0.17, 0.3])
+    (drawing,) = drawings_of(panel, asked=Asked(x="realised"))
+    ax = drawing.draw(*drawing.arguments).axes[0]
+    assert lines(ax)["bpr"].get_xdata().tolist() == [0.0, 0.09, 0.17, 0.3]
+    assert ax.get_xlabel() == "share of negatives\n(realised)"
+    with pytest.raises(InputError, match=r"--x realised: what was realised of .* is not known"):
+        drawings_of(panel.assign(realised=np.nan), asked=Asked(x="realised"))
+
+
+def test_the_table_beside_a_figure_holds_what_is_drawn():
+    values = published(("bpr", 0.0, 0.31, "a"), ("other", 0.0, 0.5, "a"))
+    both = pd.concat([world(), floors()])
+    (drawing,) = drawings_of(both, published=values)
+    table = drawing.table(*drawing.arguments)
+    assert len(table) == len(both) + 1
+    (row,) = table[table["source"].notna()].to_dict("records")
+    assert (row["loss"], row["level"], row["mean"]) == ("bpr", 0.0, 0.31)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_narrow_page_has_panels_below_each_other_and_everything_on_it(n):
+    with drawn_for(Page(width=3.3, font_size=8)):
+        figure = draw_figure(world(tuple(LOOKS)), values=("mean", "retention")[:n])
+        with page_style():
+            lay_out(figure)
+    assert figure.get_figwidth() == 3.3
+    assert len({ax.get_position().x0 for ax in figure.axes}) == 1
     (legend,) = figure.legends
-    names = [text.get_text() for text in legend.get_texts()]
-    assert names == [*SIX, "popularity", "random"]
-    for loss, line in lines(draw_figure(world()).axes[0]).items():
-        beside = lines(figure.axes[0])[loss]
-        np.testing.assert_array_equal(line.get_xydata(), beside.get_xydata())
-    assert "toy, mf: " in figure.get_suptitle()
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert box.y1 <= figure.axes[-1].xaxis.label.get_window_extent().y0 + 1
+
+
+def test_a_page_may_have_no_title_and_levels_on_a_logarithmic_axis():
+    with drawn_for(Page(title=False, log_x=True)):
+        figure = draw_figure(world())
+    assert figure.get_suptitle() == ""
+    assert figure.axes[0].get_xscale() == "symlog"
+    places = figure.axes[0].xaxis.get_transform().transform(np.array([0, 0.1, 0.2, 0.4]))
+    assert np.diff(places)[1] == pytest.approx(np.diff(places)[2])
 
 
 def test_a_floor_of_a_plugin_is_grey_too():
-    ax = draw_curves(pd.concat([world(), floors(("my_floor",))]))
+    ax = draw_curves(pd.concat([world(), near_floors(("my_floor",))]))
     assert lines(ax)["my_floor"].get_color() == GREY
 
 
-def test_a_figure_has_two_panels_one_legend_in_the_order_of_the_ends():
+def test_a_figure_has_two_panels_one_legend_in_the_order_of_every_figure():
     figure = draw_figure(world())
     assert len(figure.axes) == 2
     assert not any(ax.get_legend() for ax in figure.axes)
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == list(SIX)
-    assert "toy, mf: negative_contamination(pool=own)" in figure.get_suptitle()
+    assert codes(legend.get_texts()) == list(SIX)
+    assert "toy, MF: false negatives (own positives)" in figure.get_suptitle()
     reference = [line for line in figure.axes[1].get_lines() if set(line.get_ydata()) == {1}]
     assert len(reference) == 1
 

@@ -72,7 +72,7 @@ def test_a_user_s_file_in_the_place_of_a_figure_is_refused_before_anything_is_re
 
 
 def test_a_folder_of_an_earlier_version_loses_nothing_but_figures_of_the_same_names(tmp_path):
-    ours = rendered(by_stem([Drawing(("toy",), Figure, ())]))
+    ours = rendered(by_stem([Drawing(("toy",), Figure, ())]), ("png", "pdf"))
     for name, content in ours.items():
         (tmp_path / name).write_bytes(content)
         (tmp_path / f"old-{name}").write_bytes(content)
@@ -205,3 +205,11 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "figures").touch()
     with pytest.raises(InputError, match="figures: cannot be written"):
         replace_drawn(tmp_path / "figures", {})
+
+
+def test_what_is_kept_stays_in_the_list_and_in_the_folder(folder):
+    replace_drawn(folder, {RECALL: b"r"}, keep=True)
+    assert contents(folder) == {NDCG: b"old", RECALL: b"r"}
+    assert names_in_list(folder) == sorted([NDCG, RECALL])
+    replace_drawn(folder, {RECALL: b"r"})
+    assert contents(folder) == {RECALL: b"r"}

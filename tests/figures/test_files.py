@@ -10,6 +10,8 @@ from robustbench_rec.figures.files import by_stem, file_stems, save_all
 from robustbench_rec.figures.kind import Drawing
 from robustbench_rec.processes import helper
 
+ENDINGS = ("png", "pdf", "csv")
+
 
 def test_published_values_reach_the_files(tmp_path):
     frame = pd.concat([world(), world(metric="recall@20")])
@@ -54,7 +56,7 @@ def test_files_are_written_twice_alike(tmp_path):
     first = save_all(drawings_of(frame), tmp_path / "a" / "b")
     again = save_all(drawings_of(frame.sample(frac=1, random_state=0)), tmp_path / "c")
     stem = "toy-mf-negative_contamination_pool_own"
-    names = [f"{stem}-{m}_at_20.{kind}" for m in ("coverage", "ndcg") for kind in ("png", "pdf")]
+    names = [f"{stem}-{m}_at_20.{kind}" for m in ("coverage", "ndcg") for kind in ENDINGS]
     assert [path.name for path in first] == names
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     assert first[0].read_bytes().startswith(b"\x89PNG")

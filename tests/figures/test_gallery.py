@@ -18,8 +18,12 @@ from matplotlib.figure import Figure
 from robustbench_rec import figures
 from robustbench_rec.errors import InputError
 from robustbench_rec.figures import files, gallery
-from robustbench_rec.figures.kind import Drawing
+from robustbench_rec.figures.kind import Asked, Drawing
+from robustbench_rec.figures.kinds import KINDS
 from robustbench_rec.records.run import read_run
+
+REUSED = {"robustbench_rec.figures.curves"}
+"""What small multiples are made of."""
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def run(tmp_path, checkout):
 def toy(name="toy", metric="ndcg@20"):
     """Make a kind of one empty figure for each data set of a run."""
 
-    def drawings(frames):
+    def drawings(frames, _):
         datasets = frames.curves["dataset"].unique()
         return [Drawing((dataset, name, metric), Figure, ()) for dataset in datasets]
 
@@ -45,8 +49,10 @@ def present(run):
 
 def test_a_new_kind_is_drawn_and_listed_and_goes_when_its_kind_goes(run):
     names = gallery.redraw(run, kinds=(toy(), toy("other")))
-    toys = ["movielens-100k-toy-ndcg_at_20.png", "movielens-100k-toy-ndcg_at_20.pdf"]
-    others = ["movielens-100k-other-ndcg_at_20.png", "movielens-100k-other-ndcg_at_20.pdf"]
+    toys, others = (
+        [f"movielens-100k-{kind}-ndcg_at_20.{ending}" for ending in ("png", "pdf", "csv")]
+        for kind in ("toy", "other")
+    )
     assert names == [*others, *toys]
     assert present(run) == {*names, "drawn.json"}
     listed = json.loads((run.folder / "figures" / "drawn.json").read_text())
@@ -64,13 +70,13 @@ def counted_kind(drawn, value=0.0):
 
     frame = pd.DataFrame({"value": [0.1 + 0.2, value]})
     drawing = Drawing(("toy",), draw, (frame,))
-    return SimpleNamespace(drawings=lambda frames: [drawing])
+    return SimpleNamespace(drawings=lambda *_: [drawing])
 
 
 def test_figures_are_drawn_anew_when_their_data_changed_whatever_clocks_say(run):
     drawn = []
     names = gallery.redraw(run, kinds=(counted_kind(drawn),), only_changed=True)
-    assert len(names) == 2
+    assert len(names) == 3
     for path in (run.folder / "figures").iterdir():
         os.utime(path, (0, 0))  # long before the results
     assert gallery.redraw(run, kinds=(counted_kind(drawn),), only_changed=True) == []
@@ -88,11 +94,13 @@ def test_figures_are_drawn_anew_when_their_data_changed_whatever_clocks_say(run)
 
 def test_what_a_figure_of_ours_shows_is_told_by_a_digest_that_is_the_same_each_time(run):
     def digests(kinds):
-        drawings = [drawing for kind in kinds for drawing in kind.drawings(gallery.frames_of(run))]
+        drawings = [
+            drawing for kind in kinds for drawing in kind.drawings(gallery.frames_of(run), Asked())
+        ]
         return [files.digest_of(drawing) for drawing in drawings]
 
-    once = digests(gallery.KINDS)
-    assert digests(gallery.KINDS) == once
+    once = digests(KINDS.values())
+    assert digests(KINDS.values()) == once
     assert len(set(once)) == len(once) > 3
 
 
@@ -103,6 +111,7 @@ def test_a_stale_figure_of_any_metric_goes_and_a_user_s_of_any_name_stays(run):
     gallery.redraw(run, kinds=(toy(metric="ndcg@20"),))
     assert present(run) == {
         "drawn.json",
+        "movielens-100k-toy-ndcg_at_20.csv",
         "movielens-100k-toy-ndcg_at_20.pdf",
         "movielens-100k-toy-ndcg_at_20.png",
         "paper-ndcg_at_20.pdf",
@@ -132,7 +141,7 @@ def first_of_each(function, jobs):
 
 def test_equal_results_give_equal_bytes(run):
     def drawn():
-        gallery.redraw(run, starmap=first_of_each, kinds=gallery.KINDS[:1])
+        gallery.redraw(run, starmap=first_of_each, kinds=[KINDS["curves"]])
         return {path.name: path.read_bytes() for path in (run.folder / "figures").iterdir()}
 
     assert drawn() == drawn()
@@ -143,18 +152,18 @@ def test_a_run_with_the_figures_of_an_earlier_version_is_drawn_again_and_loses_n
     copytree(kept, run.folder / "figures")
     before = present(run)
     names = gallery.redraw(run, starmap=first_of_each)
-    assert present(run) == {*before, "drawn.json"}
-    assert {*names} == before
-    gallery.redraw(run, starmap=first_of_each, kinds=gallery.KINDS[:1])
-    assert {name for name in before if "mechanism" not in name} | {"drawn.json"} == present(run)
+    assert present(run) == {*names, "drawn.json"}
+    assert {name for name in names if not name.endswith(".csv")} == before
+    gallery.redraw(run, starmap=first_of_each, kinds=[KINDS["curves"]])
+    assert {name for name in names if "mechanism" not in name} | {"drawn.json"} == present(run)
 
 
 def test_every_module_that_says_what_it_draws_is_in_the_list_and_knows_no_other_kind():
     found = {f"{figures.__name__}.{one.name}" for one in pkgutil.iter_modules(figures.__path__)}
     modules = {name: import_module(name) for name in found}
-    kinds = {name for name, module in modules.items() if hasattr(module, "drawings")}
-    assert kinds == {kind.__name__ for kind in gallery.KINDS}
-    for kind in gallery.KINDS:
-        tree = ast.parse(Path(kind.__file__).read_text(encoding="utf-8"))
+    kinds = {name: module for name, module in modules.items() if hasattr(module, "KIND")}
+    assert {id(module.KIND) for module in kinds.values()} == {*map(id, KINDS.values())}
+    for module in kinds.values():
+        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
         known = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert not known & (kinds | {files.__name__, gallery.__name__})
+        assert not known & ({files.__name__, gallery.__name__, *kinds} - REUSED)

@@ -54,7 +54,7 @@ def test_a_figure_of_two_files_is_laid_out_once_and_drawn_twice(calls, tmp_path)
 @pytest.mark.parametrize("frame", [world(), TINY], ids=["plain", "tiny"])
 def test_a_png_is_what_matplotlib_draws_by_itself(tmp_path, frame):
     (drawing,) = drawings_of(frame)
-    png, _ = files.save_all([drawing], tmp_path)
+    png, *_ = files.save_all([drawing], tmp_path)
     assert png.read_bytes() == plain_png(drawing)
 
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from panels import drawings_of
+from panels import code, codes, drawings_of
 from scipy import stats
 
 from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.figures import mechanism
 from robustbench_rec.figures.files import by_stem, save_all
-from robustbench_rec.figures.kind import Frames
+from robustbench_rec.figures.kind import Asked, Frames
 from robustbench_rec.figures.mechanism import (
     BY_LEVEL,
     EVEN,
@@ -52,7 +52,7 @@ def measured(losses=LOSSES, replicates=3, perturbation="noise", slope=1.0):
 
 def drawings(diagnostics):
     """Return the figures of diagnostics, as of a run of nothing else."""
-    return mechanism.drawings(Frames(pd.DataFrame(columns=["loss"]), diagnostics))
+    return mechanism.drawings(Frames(pd.DataFrame(columns=["loss"]), diagnostics), Asked())
 
 
 def best(frame):
@@ -60,7 +60,7 @@ def best(frame):
 
 
 def lines(ax):
-    return {line.get_label(): line for line in ax.get_lines()}
+    return {code(line.get_label()): line for line in ax.get_lines()}
 
 
 def titles(figure):
@@ -68,8 +68,9 @@ def titles(figure):
 
 
 def legend(figure):
-    (only,) = figure.legends
-    return [text.get_text() for text in only.get_texts()]
+    """Return the losses in a figure's legend, and what is in that of its first panel."""
+    own = figure.axes[0].get_legend()
+    return [codes(one.get_texts()) for one in (*figure.legends, *([own] if own else []))]
 
 
 def test_by_level_shows_the_best_epochs_and_what_even_weights_would_give():
@@ -83,7 +84,7 @@ def test_by_level_shows_the_best_epochs_and_what_even_weights_would_give():
     ]
     for ax in figure.axes[1:]:
         assert set(lines(ax)) == set(LOSSES)
-    assert legend(figure) == ["softmax", "ccl", "bpr", "even weights"]
+    assert legend(figure) == [["bpr", "softmax", "ccl"], ["even weights"]]
     assert "Bars: 95% over 3 replicates." in figure.get_supxlabel()
 
 
@@ -106,7 +107,7 @@ def test_along_training_shows_level_0_and_the_highest_with_a_marker_at_each_best
     band = figure.axes[0].collections[0].get_paths()[0].vertices
     ends = [mean + side * HALF for mean in (0.121, 0.141, 0.161) for side in (-1, 1)]
     assert sorted({*band[:, 1].round(6)}) == pytest.approx(ends, abs=1e-6)
-    assert legend(figure) == ["softmax", "ccl", "bpr", "even weights"]
+    assert legend(figure) == [["bpr", "softmax", "ccl"], ["even weights"]]
 
 
 def test_a_loss_looks_as_in_the_other_figures():
@@ -116,7 +117,7 @@ def test_a_loss_looks_as_in_the_other_figures():
                 assert lines(ax)[loss].get_color() == LOOKS[loss].color
                 assert lines(ax)[loss].get_marker() == LOOKS[loss].marker
     alone = draw_by_level(best(measured(("bpr(a=2)",))), among=("bpr(a=1)", "bpr(a=2)"))
-    assert lines(alone.axes[0])["bpr(a=2)"].get_fillstyle() == "none"
+    assert lines(alone.axes[0])["BPR (a=2)"].get_fillstyle() == "none"
 
 
 def test_axes_start_at_zero_and_hold_everything():
@@ -168,15 +169,19 @@ def test_a_perturbation_that_training_does_not_see_has_one_level_of_training_alo
 def test_where_training_is_one_the_losses_are_rows():
     figure = draw_by_loss(best(measured(slope=0.0)).query("level == 0"))
     on_false, *others = (lines(ax) for ax in figure.axes)
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [*LOSSES][::-1]
-    for at, loss in enumerate([*LOSSES][::-1]):
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
+        "CCL",
+        "Softmax (SL)",
+        "BPR",
+    ]
+    for at, loss in enumerate(["ccl", "softmax", "bpr"]):
         mean = (LOSSES.index(loss) + 1) / 10 + 0.04 + 0.001
         for panel in (on_false, *others):
             assert panel[loss].get_xdata() == pytest.approx([mean])
             assert list(panel[loss].get_ydata()) == [at]
             assert panel[loss].get_color() == LOOKS[loss].color
     assert on_false["even weights"].get_xdata() == pytest.approx([0.05, 0.05])
-    assert legend(figure) == ["even weights"]
+    assert legend(figure) == [["even weights"]]
     spans = [path.vertices[:, 0] for path in figure.axes[2].collections[0].get_paths()]
     assert spans[0] == pytest.approx([0.141 - HALF, 0.141 + HALF])
     assert "Bars: 95% over 3 replicates." in figure.get_supxlabel()
@@ -206,7 +211,7 @@ def test_a_panel_without_known_false_negatives_still_draws():
     frame = measured()
     frame = frame[~frame["diagnostic"].isin((EVEN, "false_negative_share"))]
     for drawing in drawings(frame):
-        assert legend(drawing.draw(*drawing.arguments))[:3] == ["softmax", "ccl", "bpr"]
+        assert legend(drawing.draw(*drawing.arguments)) == [["bpr", "softmax", "ccl"]]
 
 
 def test_files_are_the_same_with_a_helper_and_stand_in_order(tmp_path):
@@ -216,7 +221,7 @@ def test_files_are_the_same_with_a_helper_and_stand_in_order(tmp_path):
     assert [path.name for path in alone] == [
         f"{STEM}-{kind}.{suffix}"
         for kind in ("mechanism", "mechanism_training", "ndcg_at_20")
-        for suffix in ("png", "pdf")
+        for suffix in ("png", "pdf", "csv")
     ]
     shuffled = measured().sample(frac=1, random_state=0)
     with helper("robustbench_rec.figures.mechanism") as other:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from robustbench_rec.analysis.spreadsheets import in_csv
 from robustbench_rec.tables.table import ABSENT, NOTHING, Entry, Table, number
-from robustbench_rec.tables.written import FORMATS, in_csv, in_latex, written
+from robustbench_rec.tables.written import FORMATS, in_latex, written
 
 HOSTILE = (
     r"a_b & c% $d$ #e {f} ~g ^h \input{/etc/passwd}",

@@ -1,0 +1,150 @@
+"""Heat maps: losses against perturbations, a panel for each data set and backbone."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.evaluation.metrics import label
+from robustbench_rec.figures.curves import ASKED, with_ranks
+from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
+from robustbench_rec.figures.marks import OF_LEVEL, OF_POINT, draw_note, marks_of
+from robustbench_rec.figures.names import called
+from robustbench_rec.figures.page import page, scaled
+from robustbench_rec.figures.panel import Value, new_figure, page_style, wrapped
+from robustbench_rec.figures.style import in_order
+
+CELL, ROW, EDGES = 0.85, 0.28, 1.6
+"""Inches of a column and of a row of a panel, and of what stands beside them."""
+COLOURS = "cividis"
+"""Alike to all eyes, and ordered in grey."""
+SAYS: dict[Value, str] = {
+    "mean": "{}",
+    "retention": "{}: share of the clean value",
+    "excess": "{}: share of the clean lead over popularity",
+    "rank": "rank by {}",
+}
+
+
+def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
+    """Return a figure for each metric of which any value is known above level 0."""
+    value = ASKED[asked.value or "retention"]
+    trained, _ = split_floors(frames.curves)
+    hardest = at_hardest(trained, value)
+    return [
+        Drawing(("heatmap", str(metric)), draw_heatmap, (rows, value))
+        for metric, rows in hardest.groupby("metric", sort=True)
+        if rows[value].notna().any()
+    ]
+
+
+def at_hardest(trained: pd.DataFrame, value: Value) -> pd.DataFrame:
+    """Return the rows of the hardest level of each perturbation on each data set and backbone."""
+    place = ["dataset", "backbone", "perturbation", "metric"]
+    most = trained.groupby(place)["level"].transform("max")
+    rows = trained[(trained["level"] == most) & (most > 0)]
+    if value != "rank" or rows.empty:
+        return rows
+    return pd.concat([with_ranks(panel) for _, panel in rows.groupby(place, sort=True)])
+
+
+def draw_heatmap(rows: pd.DataFrame, value: Value = "retention") -> Figure:
+    """Draw what losses keep under each perturbation at its hardest level.
+
+    A cell without a value is left empty; a dagger marks one to be read with care.
+
+    Args:
+        rows: of `degradation.curves` of one metric, one for each loss, perturbation, data set and
+            backbone; with `rank`, as `at_hardest` makes it, where that is the value.
+        value: what a cell shows.
+
+    """
+    places = list(rows.groupby(["dataset", "backbone"], sort=True))
+    losses = in_order(rows["loss"])
+    widest = max(panel["perturbation"].nunique() for _, panel in places)
+    across = max(1, min(len(places), int(7.2 / (CELL * widest))))
+    down = -(-len(places) // across)
+    with page_style():
+        width, height = EDGES + across * CELL * widest, down * (ROW * len(losses) + 1.1)
+        figure = new_figure(width, height)
+        grid = figure.subplots(down, across, squeeze=False, sharey=True)
+        axes: list[Axes] = grid.ravel().tolist()
+        for ax in axes[len(places) :]:
+            ax.remove()
+        shown = axes[: len(places)]
+        ends = float(rows[value].min()), float(rows[value].max())
+        for ax, ((dataset, backbone), panel) in zip(shown, places, strict=True):
+            _draw_panel(ax, panel, losses, value, ends)
+            ax.set_title(f"{called(str(dataset))}, {called(str(backbone))}", loc="left")
+        empty = ["empty: no value"] if _lacks(places, losses, value) else []
+        says = f"{SAYS[value].format(label(str(rows['metric'].iloc[0])))}, at the hardest level"
+        draw_note(figure, rows, [says, *empty], OF_POINT | OF_LEVEL)
+        if page().title:
+            figure.suptitle("Losses under perturbations")
+    return figure
+
+
+def _lacks(
+    places: list[tuple[tuple[object, ...], pd.DataFrame]], losses: list[str], value: Value
+) -> bool:
+    """Say whether any cell has no value."""
+    return any(
+        panel[value].notna().sum() < len(losses) * panel["perturbation"].nunique()
+        for _, panel in places
+    )
+
+
+def _draw_panel(
+    ax: Axes, panel: pd.DataFrame, losses: list[str], value: Value, ends: tuple[float, float]
+) -> None:
+    """Draw one panel, by seaborn, which takes long to import and is needed nowhere else."""
+    from seaborn import heatmap
+
+    table = panel.pivot(index="loss", columns="perturbation", values=value).reindex(losses)
+    flags = panel.pivot(index="loss", columns="perturbation", values="flags").reindex(losses)
+    texts = [
+        [_text(value, held, flag) for held, flag in zip(*both, strict=True)]
+        for both in zip(table.to_numpy().tolist(), flags.to_numpy().tolist(), strict=True)
+    ]
+    levels = panel.groupby("perturbation")["level"].max()
+    names = [
+        "\n".join([*textwrap.wrap(called(one), 13), f"at {levels[one]:g}"]) for one in table.columns
+    ]
+    heatmap(
+        table.astype(float),
+        ax=ax,
+        annot=pd.DataFrame(texts),
+        fmt="",
+        cmap=COLOURS if value != "rank" else f"{COLOURS}_r",
+        vmin=ends[0],
+        vmax=ends[1],
+        cbar=False,
+        xticklabels=names,
+        yticklabels=wrapped(losses),
+        linewidths=0.6,
+        annot_kws={"size": scaled(7.5)},
+    )
+    ax.set(xlabel="", ylabel="")
+    ax.tick_params(axis="both", length=0)
+    ax.tick_params(axis="x", rotation=0)
+    ax.tick_params(axis="y", rotation=0)
+
+
+def _text(value: Value, held: float, flags: object) -> str:
+    """Return what stands in a cell."""
+    if pd.isna(held):
+        return ""
+    share = value in ("retention", "excess")
+    text = f"{held:.0%}" if share else f"{held:g}" if value == "rank" else f"{held:.3f}"
+    return text + marks_of(str(flags), OF_POINT | OF_LEVEL)
+
+
+KIND = Kind(
+    "losses against perturbations at their hardest level, a panel a data set and backbone",
+    drawings,
+    takes=frozenset({"value"}),
+)

@@ -1,0 +1,232 @@
+"""Options: what a user may ask of the figures of a run, checked before anything is drawn."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+
+from robustbench_rec.analysis.asked import labels_asked
+from robustbench_rec.components.labels import meant, one_meant
+from robustbench_rec.errors import InputError, nearest, one_line
+from robustbench_rec.experiment.shown import names_in, shown_in
+from robustbench_rec.figures.files import FORMATS, SAVE, Format
+from robustbench_rec.figures.kind import PLAIN_PAGE, Asked
+from robustbench_rec.figures.page import Page
+from robustbench_rec.records.run import Run
+
+WIDTHS = {
+    "acm-column": 3.33,
+    "acm-text": 7.0,
+    "ieee-column": 3.5,
+    "ieee-text": 7.16,
+    "icml-column": 3.25,
+    "icml-text": 6.75,
+    "aaai-column": 3.3,
+    "aaai-text": 7.0,
+    "acl-column": 3.03,
+    "acl-text": 6.3,
+    "neurips": 5.5,
+    "iclr": 5.5,
+    "lncs": 4.8,
+}
+"""Inches of a column, or of the text, of what venues print."""
+LEAST_WIDTH, MOST_WIDTH = 2.0, 30.0
+LEAST_LETTERS, MOST_LETTERS = 4.0, 40.0
+LARGEST_STYLE = 1 << 20
+REFUSED = ("text.usetex", "text.latex.preamble", "pgf.preamble", "svg.hashsalt", "backend")
+"""Settings of a style file that would need other programs, or make files differ each time."""
+NOTHING = Asked()
+AXES = ("dataset", "backbone", "perturbation", "loss")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of the figures of a run.
+
+    Attributes:
+        kinds: their names; those that are drawn unasked if none.
+        only: axis -> labels to show, or as much of each as tells it apart; all where there is none.
+            The axes are those of a cell, and `metric`.
+        asked: of the kinds.
+        formats: of files.
+        page: that figures are drawn for.
+        folder: where files go; `figures` in the run's own if None.
+
+    """
+
+    kinds: tuple[str, ...] = ()
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    asked: Asked = NOTHING
+    formats: tuple[Format, ...] = FORMATS
+    page: Page = PLAIN_PAGE
+    folder: Path | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is left out, so that the folder holds these figures and no others."""
+        return not self.kinds and not self.only and not self.asked.given
+
+
+def labels_shown(run: Run, only: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the labels on each axis that is asked of, and the metrics.
+
+    Raises:
+        InputError: something is asked for that was not run, or not measured.
+
+    """
+    held = {axis: [str(one) for one in run.results[axis].unique()] for axis in AXES if axis in only}
+    found = {
+        axis: [label for one in only[axis] for label in labels_asked(axis, one, labels, run)]
+        for axis, labels in held.items()
+    }
+    for metric in only.get("metric", ()):
+        if metric not in run.manifest.metrics:
+            known = run.manifest.metrics
+            raise InputError(
+                f"no metric {metric!r} here{nearest(metric, known)} (known: {', '.join(known)})"
+            )
+        found.setdefault("metric", []).append(metric)
+    return found
+
+
+def shown_of(frame: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return the rows of some labels; floors stay, whatever loss and backbone are asked for."""
+    floors = frame["loss"].eq("untrained")
+    for axis, wanted in labels.items():
+        if axis in frame:
+            shown = frame[axis].isin(list(wanted))
+            frame = frame[shown | floors if axis in ("loss", "backbone") else shown]
+            floors = floors.loc[frame.index]
+    return frame
+
+
+def width_of(text: str) -> float:
+    """Return the inches that a width means: a preset, or a number.
+
+    Raises:
+        InputError: it is neither, or no width that a figure can have.
+
+    """
+    if text in WIDTHS:
+        return WIDTHS[text]
+    try:
+        width = float(text)
+    except ValueError:
+        known = ", ".join(WIDTHS)
+        raise InputError(
+            f"--width {text!r}{nearest(text, WIDTHS)} is no width; give inches, or one of {known}"
+        ) from None
+    return _within("--width", width, LEAST_WIDTH, MOST_WIDTH, "inches")
+
+
+def letters_of(size: float) -> float:
+    """Return a size of letters; InputError where no figure can have it."""
+    return _within("--font-size", size, LEAST_LETTERS, MOST_LETTERS, "points")
+
+
+def _within(option: str, value: float, least: float, most: float, unit: str) -> float:
+    if not (math.isfinite(value) and least <= value <= most):
+        raise InputError(f"{option} is {value:g}; it must lie in [{least:g}, {most:g}] {unit}")
+    return value
+
+
+def formats_of(text: str) -> tuple[Format, ...]:
+    """Return the formats in a list with commas; InputError where one is not known."""
+    names = [one.strip().lower() for one in text.split(",")]
+    known = {str(one): one for one in SAVE}
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"--format: {name!r} is no format{nearest(name, known)} (known: {', '.join(known)})"
+            )
+    return (*dict.fromkeys(known[name] for name in names), "csv")
+
+
+def style_of(path: Path) -> tuple[tuple[str, Any], ...]:
+    """Return the settings of a style file of matplotlib, lines of `setting: value`.
+
+    Raises:
+        InputError: it cannot be read, or has a setting or a value that matplotlib does not know.
+
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST_STYLE:
+            raise OSError("no file of settings" if path.exists() else "no such file")
+        path.read_text(encoding="utf-8")
+        with _refused(path):
+            held = mpl.rc_params_from_file(path, fail_on_error=True, use_default_template=False)
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, SyntaxError, RuntimeError) as error:
+        told = getattr(error, "strerror", None) or one_line(error).partition(": ")[2] or error
+        raise InputError(
+            f"--style {path}: {told}; a style file of matplotlib has lines `setting: value`"
+        ) from None
+    for name in held:
+        if name.startswith(REFUSED):
+            raise InputError(f"--style {path}: {name} is not for a style file here; leave it out")
+    return tuple((name, held[name]) for name in sorted(held))
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Raise as InputError what matplotlib only logs of a file, such as a setting it does not know.
+
+    Its text names the file and the line.
+    """
+    told: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("matplotlib")
+    held = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = held
+    if told:
+        line = re.sub(r"\s+", " ", told[0].replace(str(path), "")).strip()
+        raise InputError(f"--style {path}: {line.partition(' You probably')[0]}")
+
+
+def page_of(run: Run, **asked: Any) -> Page:
+    """Return the page of a run: what is asked of it, and what the run's suite says."""
+    text, short = run.manifest.suite_text, run.manifest.short
+    shown = shown_in(text)
+    names = [
+        (short(axis, label), name)
+        for axis, written, name in names_in(text)
+        for label in _the_one(run, axis, written)
+    ]
+    order = [short("loss", label) for one in shown.order for label in _meant(run, "loss", one)]
+    limits = [(metric, ends[0], ends[1]) for metric, ends in shown.limits.items()]
+    return Page(**asked, names=tuple(names), order=tuple(order), limits=tuple(limits))
+
+
+def hidden_of(run: Run) -> frozenset[str]:
+    """Return the labels of the losses that a run's suite hides."""
+    hide = shown_in(run.manifest.suite_text).hide
+    return frozenset(label for one in hide for label in _meant(run, "loss", one))
+
+
+def _meant(run: Run, axis: str, written: str) -> list[str]:
+    """Return the labels that a text in the suite may mean."""
+    return meant(written, {spec: label for label, spec in run.manifest.specs.get(axis, {}).items()})
+
+
+def _the_one(run: Run, axis: str, written: str) -> list[str]:
+    """Return the label that a table of the suite stands for, where that is clear."""
+    specs = {spec: label for label, spec in run.manifest.specs.get(axis, {}).items()}
+    found = one_meant(written, specs)
+    return list(found) if len(found) == 1 else []

@@ -1,0 +1,132 @@
+"""Standings: losses from most to least robust, and which of them cannot be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from robustbench_rec.analysis.ranking import rank
+from robustbench_rec.errors import InputError
+from robustbench_rec.evaluation.metrics import label
+from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
+from robustbench_rec.figures.marks import EVERY, draw_note, marks_of
+from robustbench_rec.figures.panel import (
+    LEGEND_LINE,
+    PANEL,
+    PANEL_WIDTH,
+    draw_row,
+    new_figure,
+    page_style,
+    rows_height,
+    set_heading,
+    set_value_axis,
+    span_of,
+    wrapped,
+)
+from robustbench_rec.figures.style import GREY, looks
+
+BY = {"absolute": "value", "retention": "retention", "excess": "excess", None: "kept"}
+"""What is asked for -> the measure that ranks by it."""
+SAYS = {
+    "value": "{} at the hardest level",
+    "retention": "{} at the hardest level relative to level 0",
+    "excess": "{} at the hardest level: share of the clean lead over popularity",
+    "kept": "{}: mean retention up to the hardest level",
+}
+GROUP, APART = 1.04, 0.035
+"""Where the first group stands, and how far the next, as shares of the axis."""
+
+
+def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
+    """Return a figure for each data set, backbone, perturbation and metric that can be ranked."""
+    run, by = frames.known(), BY[None if asked.value == "rank" else asked.value]
+    found = []
+    for metric in dict.fromkeys(frames.curves["metric"]):
+        try:
+            table = rank(run, by, metric=str(metric))
+        except InputError:  # nothing to rank in this metric
+            continue
+        loss = frames.labels.get("loss", {})
+        renamed = frames.shown(table.dropna(subset=["score"]))
+        renamed["beaten_by"] = renamed["beaten_by"].map(
+            lambda beaten, loss=loss: tuple(loss.get(one, one) for one in beaten)
+        )
+        found += [
+            Drawing((*map(str, key), "standing"), draw_standing, (rows, frames.losses))
+            for key, rows in renamed.groupby(PANEL, sort=True)
+        ]
+    return found
+
+
+def draw_standing(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
+    """Draw the score of each loss with its interval, the most robust on top.
+
+    Losses that a bar on the right spans are not separable: none of them beats another.
+
+    Args:
+        rows: of `ranking.rank` of one panel, in its order.
+        among: as for `curves.draw_curves`.
+
+    """
+    rows = rows.assign(flags=rows["flags"].fillna(""))
+    ranked = rows.iloc[::-1].rename(columns={"score": "mean"})
+    styles = looks([*ranked["loss"], *among])
+    first = rows.iloc[0]
+    with page_style():
+        figure = new_figure(PANEL_WIDTH, rows_height(ranked["loss"], 1.3) + 6 * LEGEND_LINE)
+        ax = figure.add_subplot()
+        for at, row in enumerate(ranked.to_dict("records")):
+            draw_row(ax, row, at, styles[row["loss"]])
+        marks = [marks_of(flags, EVERY) for flags in ranked["flags"]]
+        ax.set_yticks(range(len(ranked)), map(str.__add__, wrapped(ranked["loss"]), marks))
+        ax.margins(y=0.7 / len(ranked))
+        ends = ranked[["mean", "low", "high"]].to_numpy(dtype=float).ravel()
+        low, high = span_of(ends)
+        ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+        set_value_axis(ax.xaxis, percent=first["by"] != "value")
+        ax.set_xlabel(SAYS[first["by"]].format(label(first["metric"])))
+        groups = not_separable(ranked)
+        _draw_groups(ax, groups)
+        called_by = str(first["interval"]).partition(" settings")[0].rstrip(",")
+        ax.set_title(f"Bars: {called_by}", loc="left", color=GREY)
+        spans = ["a bar on the right spans losses of which none beats another"] if groups else []
+        tests = f"p adjusted by Holm over {first['family']} pairs"
+        draw_note(figure, rows, [*spans, tests])
+        set_heading(figure, first)
+    return figure
+
+
+def not_separable(ranked: pd.DataFrame) -> list[tuple[int, int]]:
+    """Return the first and the last row of each run of losses of which none beats another."""
+    losses = ranked["loss"].tolist()
+    beaten = dict(zip(losses, ranked["beaten_by"], strict=True))
+    runs: list[tuple[int, int]] = []
+    for start in range(len(losses)):
+        end = start
+        while end + 1 < len(losses) and all(
+            losses[end + 1] not in beaten[one] and one not in beaten[losses[end + 1]]
+            for one in losses[start : end + 1]
+        ):
+            end += 1
+        if end > start and (not runs or end > runs[-1][1]):
+            runs.append((start, end))
+    return runs
+
+
+def _draw_groups(ax: Axes, groups: list[tuple[int, int]]) -> None:
+    """Draw a bar for each group, on the right of the axis, those that overlap side by side."""
+    line: dict[str, Any] = {"color": GREY, "linewidth": 2.2, "clip_on": False}
+    for at, (start, end) in enumerate(groups):
+        x = GROUP + APART * (at % 3)
+        ax.plot([x, x], [start - 0.25, end + 0.25], transform=ax.get_yaxis_transform(), **line)
+
+
+KIND = Kind(
+    "losses from most to least robust, and which cannot be told apart",
+    drawings,
+    takes=frozenset({"value"}),
+)
