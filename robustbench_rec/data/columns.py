@@ -43,6 +43,9 @@ PLACEHOLDERS = {
 LONGEST = 1000
 """Characters that an id may have."""
 
+SEQUENCE = "_seq"
+"""How RecBole's types of lists end, as in `item_id:token_seq`."""
+
 OFF = "none"
 """The name of a column that is not to be read."""
 
@@ -73,6 +76,13 @@ class Columns:
                 raise InputError(
                     f"{where}: {one} and {two} are both the column {header[found[one]]!r}; "
                     f"name another with {one}_column or {two}_column"
+                )
+        for role, at in found.items():
+            name = header[at].strip()
+            if name.endswith(SEQUENCE):
+                raise InputError(
+                    f"{where}: {role} is the column {name!r}, whose values are lists; "
+                    "write one pair a line"
                 )
         return found
 
@@ -282,6 +292,8 @@ def _fault_of(text: str) -> str:
         return "is blank"
     if BREAK.search(text):
         return "holds a newline or NUL; see quotes"
+    if "\t" in text:
+        return "holds a tab; write one separator throughout"
     if BYTE_ORDER.search(text):
         return MARKED
     if unseen := UNSEEN.search(text):

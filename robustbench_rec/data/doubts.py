@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from robustbench_rec.components.dataset import Raw, Table
 from robustbench_rec.errors import InputError
 
 ROLES = ("user", "item")
+THOUSANDS = re.compile(r"\d{1,3}([, ]\d{3})+")
+"""A number whose digits stand in groups; a blank of any width is one here."""
 HANDFUL, ROWS = 5, 50
 """Items of every user, at most, and users, at least, where these may be numbers of rows."""
 ALIKE = 0.1
@@ -148,9 +151,12 @@ def _alike(ids: set[str], role: str) -> Iterator[str]:
 def _spelling(id: str) -> str | int | Decimal:
     """Return an id without case and forms of letters, or the number that it is; exact, any form.
 
-    Numbers are 12, 012, +12, 12.0, 1.2e1, 1_2, and those in digits of other scripts.
+    Numbers are 12, 012, +12, 12.0, 1.2e1, 1_2, 1,012, and those in digits of other scripts; quotes
+    around an id do not count.
     """
-    plain = unicodedata.normalize("NFKC", id).casefold()
+    plain = unicodedata.normalize("NFKC", id).casefold().strip("'\"` ")
+    if THOUSANDS.fullmatch(plain):
+        plain = re.sub("[, ]", "", plain)
     if plain.isdecimal():
         return int(plain)
     try:

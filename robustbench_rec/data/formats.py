@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -46,8 +47,11 @@ LIST_COLUMNS = {
 }
 
 
-HELD = ("valid", "test", "val", "validation", "dev")
-"""Parts that a training part must stand beside; of other names than the first two it is told."""
+HELD = {
+    *("valid", "validation", "validate", "vali", "val", "dev", "test"),
+    *("eval", "evaluation", "tune", "tuning", "holdout", "heldout"),
+}
+"""Words in the names of held-out parts, of which only `valid` and `test` are read."""
 WIDTH_OF_MOVIELENS = 4
 """Numbers on a line: user, item, rating and timestamp."""
 LOOKED_AT = 1000
@@ -104,8 +108,9 @@ def _refuse_beside(source: Source, log: str, tables: Sequence[str]) -> None:
 
 
 def _is_held_out(name: str) -> bool:
-    name = name.lower()
-    return any(name.endswith(f".{part}.inter") or name.startswith(f"{part}.") for part in HELD)
+    """Say whether one of the words in a file's name is that of a held-out part."""
+    stem = name.lower().rpartition(".")[0]
+    return any(word.rstrip("0123456789") in HELD for word in re.split(r"[\W_]+", stem))
 
 
 def _is_table(name: str) -> bool:

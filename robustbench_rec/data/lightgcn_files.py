@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -78,17 +78,23 @@ def refuse_mixed(source: Source, names: Sequence[str]) -> None:
     """
     train, *others = names
     with source.open(train) as stream:
-        if repeated_user(stream) is None:
+        if repeated_user(_lines(stream)) is None:
             return
     for name in others:
         with source.open(name) as stream:
-            long = next((row for row, line in enumerate(stream) if len(line.split()) > 2), None)
+            found = enumerate(_lines(stream))
+            long = next((row for row, line in found if len(line.split()) > 2), None)
         if long is not None:
             raise Rows(source.where(name), "line", 1).fault(
                 long,
                 f"more than a user and an item, while {source.where(train)} has one pair a line; "
                 f"{AS_COLUMNS}",
             )
+
+
+def _lines(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a stream, whatever ends them."""
+    return (line for part in stream for line in part.splitlines())
 
 
 def _refuse_interactions(lines: Sequence[bytes], rows: Rows) -> None:

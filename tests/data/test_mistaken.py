@@ -114,3 +114,50 @@ def test_rating_noise_is_of_the_past_where_the_test_is_the_future(tmp_path):
     noisy = perturb(PERTURBATIONS["rating_noise"](level=1.0), split, rng_for(0))
     assert 0 < len(split.low_rated) < int((frame["rating"] < 3).sum())
     assert noisy.train.timestamps.max() < split.test.timestamps.min()
+
+
+@pytest.mark.parametrize(
+    "beside", ["eval.csv", "vali.csv", "valid_1.csv", "val-set.csv", "test2.csv", "train_valid.csv"]
+)
+def test_a_held_out_part_of_another_name_is_told(tmp_path, beside):
+    for name in ("train.csv", "test.csv", beside):
+        written(tmp_path, name, [("user", "item"), *PAIRS[name == "test.csv" :: 2]])
+    with pytest.raises(InputError, match=f"holds {beside} beside train.csv, of another name"):
+        load_dataset("own", tmp_path, path=str(tmp_path))
+
+
+def test_tables_of_other_words_beside_the_parts_do_not_stop_them(tmp_path):
+    for at, name in enumerate(("train.csv", "test.csv", "attested.csv", "movies.csv")):
+        written(tmp_path, name, [("user", "item"), *PAIRS[at % 2 :: 2]])
+    assert load_dataset("own", tmp_path, path=str(tmp_path)).n_users == 20
+
+
+def test_a_column_of_lists_is_no_item(tmp_path):
+    written(
+        tmp_path, "own.inter", [("user_id:token", "item_id:token_seq"), (1, "1 2"), (2, "3")], "\t"
+    )
+    with pytest.raises(InputError, match="item_id:token_seq', whose values are lists; write one"):
+        load_dataset("own", tmp_path)
+
+
+def test_a_tab_within_an_id_is_another_separator(tmp_path):
+    written(tmp_path, "log.csv", [("user", "item"), *PAIRS, ('"7\t8"', 3)])
+    with pytest.raises(InputError, match=f"line {len(PAIRS) + 2}: user id .* holds a tab"):
+        load_dataset("log", tmp_path)
+
+
+@pytest.mark.parametrize("way", ["'{}'", '"""{}"""', "{:,}"])
+def test_quotes_and_groups_of_digits_are_another_spelling(tmp_path, way):
+    rows = [(1000 + user, 2000 + item) for user, item in PAIRS]
+    told = [(f'"{way.format(u)}"' if "," in way else way.format(u), i + 40) for u, i in rows[:60]]
+    written(tmp_path, "log.csv", [("user", "item"), *rows, *told])
+    with pytest.warns(UserWarning, match="users are written like another but for"):
+        load_dataset("log", tmp_path)
+
+
+def test_triples_beside_pairs_are_seen_whatever_ends_a_line(tmp_path):
+    pairs = "\r".join(f"{user} {item}" for user, item in PAIRS)
+    (tmp_path / "train.txt").write_bytes(pairs.encode())
+    (tmp_path / "test.txt").write_bytes(b"1 30 77\r2 30 77\r")
+    with pytest.raises(InputError, match="more than a user and an item"):
+        load_dataset("own", tmp_path, path=str(tmp_path), format="lightgcn")
