@@ -110,6 +110,8 @@ def test_the_commands_are_those_that_are_documented():
         "compare",
         "status",
         "data",
+        "new",
+        "check",
     }
 
 

@@ -105,7 +105,7 @@ def test_a_loss_of_one_s_own_meets_the_contract(tmp_path, suite):
         [sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
-    assert "10 passed" in done.stdout
+    assert "7 passed, 1 skipped" in done.stdout
 
 
 @pytest.mark.parametrize("named_by", ["the suite", "the command"])

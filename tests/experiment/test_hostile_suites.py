@@ -124,10 +124,12 @@ def test_what_is_no_file_is_not_read(tmp_path):
     loop.symlink_to(loop)
     device.symlink_to("/dev/zero")
     (tmp_path / "folder.toml").mkdir()
-    for path in (fifo, device, tmp_path / "folder.toml"):
+    with pytest.raises(InputError, match=r"is a file of the system .* give a file of yours"):
+        load_suite(str(device))
+    for path in (fifo, tmp_path / "folder.toml"):
         with pytest.raises(InputError, match="is no file; give a suite's name or a"):
             load_suite(path)
-    with pytest.raises(InputError, match="symbolic links"):
+    with pytest.raises(InputError, match="[Ss]ymlink loop|symbolic links"):
         load_suite(loop)
     (tmp_path / "large.toml").write_bytes(b"#" * (LARGEST_FILE + 1))
     with pytest.raises(InputError, match="larger than 1 MiB"):

@@ -329,7 +329,7 @@ def test_figures_are_drawn_at_the_end_and_once(tmp_path, in_process):
     names = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
     kinds = ("mechanism", "mechanism_training", "ndcg_at_20", "recall_at_20")
     stem = "synthetic-mf-hidden_positives"
-    files = [f"{stem}-{kind}.{s}" for kind in kinds for s in ("pdf", "png")]
+    files = [f"{stem}-{kind}.{s}" for kind in kinds for s in ("csv", "pdf", "png")]
     assert names == ["drawn.json", *files]
     again = in_process("run", suite, "--out", "out")
     assert "figures: out/figures" in again.stdout
