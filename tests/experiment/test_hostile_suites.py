@@ -129,7 +129,7 @@ def test_what_is_no_file_is_not_read(tmp_path):
     for path in (fifo, tmp_path / "folder.toml"):
         with pytest.raises(InputError, match="is no file; give a suite's name or a"):
             load_suite(path)
-    with pytest.raises(InputError, match="[Ss]ymlink loop|symbolic links"):
+    with pytest.raises(InputError, match=r"[Ss]ymlink loop|symbolic links"):
         load_suite(loop)
     (tmp_path / "large.toml").write_bytes(b"#" * (LARGEST_FILE + 1))
     with pytest.raises(InputError, match="larger than 1 MiB"):
