@@ -20,7 +20,7 @@ from robustbench_rec.analysis.panels import KEY, PANEL, Panel, panels_of
 from robustbench_rec.analysis.points import of_suite
 from robustbench_rec.analysis.verdicts import REGION, judged
 from robustbench_rec.errors import InputError
-from robustbench_rec.records.merge import check_data, check_suites
+from robustbench_rec.records.merge import refuse_other_data, refuse_other_suites
 from robustbench_rec.records.run import Run
 
 CONTRAST = [
@@ -101,8 +101,8 @@ def contrasts_of_runs(run: Run, other: Run, region: float = REGION) -> pd.DataFr
     """
     if not 0 <= region <= 1:
         raise InputError(f"region is {region:g}; it must be a share, in [0, 1]")
-    check_suites(other, run, ("seed", "averaging", "replicates_vary"))
-    check_data([other, run])
+    refuse_other_suites(other, run, ("seed", "averaging", "replicates_vary"))
+    refuse_other_data([other, run])
     theirs = {tuple(panel.names[name] for name in KEY): panel for panel in panels_of(other)}
     found = list(
         _once(

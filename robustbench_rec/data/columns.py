@@ -277,9 +277,8 @@ def _refuse_placeholders(
 ) -> None:
     """Raise InputError at a word for nothing, such as None, among ids that are numbers."""
     words = [code for code, text in enumerate(texts) if text.lower() in PLACEHOLDERS]
-    if not words or len(words) == len(texts):
-        return
-    if all(WHOLE_NUMBER.fullmatch(one) for at, one in enumerate(texts) if at not in set(words)):
+    others = (text for text in texts if text.lower() not in PLACEHOLDERS)
+    if words and len(words) < len(texts) and all(map(WHOLE_NUMBER.fullmatch, others)):
         raise rows.fault(
             positions[np.argmax(codes == words[0])],
             f"{role} id {texts[words[0]]!r} among numbers stands for none; "

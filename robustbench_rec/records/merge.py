@@ -95,11 +95,11 @@ def _check(runs: Sequence[Run]) -> None:
         ):
             if one != other:
                 raise InputError(f"{run.folder} is {what} {other!r}, {first.folder} {what} {one!r}")
-        check_suites(first, run)
-    check_data(runs)
+        refuse_other_suites(first, run)
+    refuse_other_data(runs)
 
 
-def check_suites(first: Run, run: Run, same: Iterable[str] = SAME) -> None:
+def refuse_other_suites(first: Run, run: Run, same: Iterable[str] = SAME) -> None:
     """Raise InputError unless the suites of two runs say the same of some keys."""
     texts = [_suite_of(one) for one in (first, run)]
     for key in same:
@@ -120,7 +120,7 @@ def _suite_of(run: Run) -> dict[str, Any]:
         raise InputError(f"{path}: suite_text is no TOML ({error}); restore the file") from None
 
 
-def check_data(runs: Sequence[Run]) -> None:
+def refuse_other_data(runs: Sequence[Run]) -> None:
     """Raise InputError where a data set is not the same in all runs."""
     seen: dict[str, tuple[str, Path]] = {}
     for run in runs:
