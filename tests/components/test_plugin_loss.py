@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import WORLD
 
 HINGE = '''
 """A hinge at a margin that each user learns."""
@@ -57,31 +58,22 @@ class TestLearnedHinge(LossContract):
     loss = LOSSES["learned_hinge"](margin=2.0)
 """
 
-SUITE = """
+SUITE = (
+    """
 name = "tiny"
 floors = []
 training = { epochs = 3, batch_size = 64, lr = 1e-2, eval_every = 1 }
-
-[[dataset]]
-name = "synthetic"
-n_users = 60
-n_items = 50
-positives = 20
-
-[[backbone]]
-name = "mf"
-dim = 4
-
+"""
+    + WORLD
+    + """
 [[loss]]
 name = "learned_hinge"
-
-[[loss]]
-name = "bpr"
 
 [[perturbation]]
 name = "hidden_positives"
 level = [0, 0.3]
 """
+)
 
 
 @pytest.fixture

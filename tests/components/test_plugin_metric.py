@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
 
@@ -43,29 +44,20 @@ class TestMine(MetricContract):
     metric = METRICS["mine"]
 """
 
-SUITE = """
+SUITE = (
+    """
 name = "tiny"
 floors = ["popularity"]
 metrics = ["ndcg@20", "recall@10"]
 training = { epochs = 2, batch_size = 64, lr = 1e-2, eval_every = 1 }
-
-[[dataset]]
-name = "synthetic"
-n_users = 60
-n_items = 50
-positives = 20
-
-[[backbone]]
-name = "mf"
-dim = 4
-
-[[loss]]
-name = "bpr"
-
+"""
+    + WORLD
+    + """
 [[perturbation]]
 name = "hidden_positives"
 level = [0, 0.3]
 """
+)
 ASKED = 'plugins = ["mine.py"]\n' + SUITE.replace('"recall@10"', '"recall@10", "mine@10"')
 OUT = ("--out", "out", "--jobs", 1, "--no-figures")
 

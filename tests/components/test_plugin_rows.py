@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import WORLD
 
 from robustbench_rec.compiling import code_folder
 
@@ -18,32 +19,23 @@ from robustbench_rec.testing import LossContract
 class TestCompiledHinge(LossContract):
     loss = LOSSES["compiled_hinge"](n_negatives=8)
 """
-SUITE = """
+SUITE = (
+    """
 name = "tiny"
 floors = []
 plugins = ["compiled_hinge.py"]
 training = { epochs = 3, batch_size = 64, lr = 1e-2, eval_every = 1 }
-
-[[dataset]]
-name = "synthetic"
-n_users = 60
-n_items = 50
-positives = 20
-
-[[backbone]]
-name = "mf"
-dim = 4
-
+"""
+    + WORLD
+    + """
 [[loss]]
 name = "compiled_hinge"
-
-[[loss]]
-name = "bpr"
 
 [[perturbation]]
 name = "hidden_positives"
 level = [0, 0.3]
 """
+)
 
 
 @pytest.fixture
