@@ -25,7 +25,7 @@ from robustbench_rec.figures.panel import (
 )
 from robustbench_rec.figures.style import in_order
 
-LEAST, HEIGHT = 2.1, 2.5
+LEAST, HEIGHT = 2.1, 2.9
 """Inches of a panel: the least width, and the height."""
 
 
@@ -72,16 +72,22 @@ def draw_multiples(
             ax.remove()
         lines: dict[str, Line2D] = {}
         told: list[str] = []
-        for ax, panel in zip(axes, shown, strict=False):
+        bars: dict[str, None] = {}
+        for at, (ax, panel) in enumerate(zip(axes, shown, strict=False)):
             drawn = draw_panel(ax, panel, value, among, x=x)
             first = panel.iloc[0]
             place = f"{called(first['dataset'])}, {called(first['backbone'])}"
-            ax.set_title(f"{place}\n{ax.get_title(loc='left')}", loc="left")
+            bars[" ".join(ax.get_title(loc="left").split())] = None
+            ax.set_title(place, loc="left")
+            if at % across:
+                ax.set_ylabel("")
+            if at + across < len(shown):
+                ax.set_xlabel("")
             told += [f"{place}: {one}" for one in drawn.told]
             losses = in_order(split_floors(panel)[0]["loss"])
             lines |= dict(zip(losses, drawn.losses, strict=True))
         draw_legend(figure, [lines[loss] for loss in in_order(lines)])
-        draw_note(figure, curves, told)
+        draw_note(figure, curves, [*filter(None, bars), *told])
         if page().title:
             figure.suptitle(called(str(shown[0]["perturbation"].iloc[0])))
     return figure

@@ -48,17 +48,24 @@ def drawings(frames: Frames, _: Asked) -> list[Drawing]:
 
 
 def _courses(run: Run) -> Iterator[dict[str, Any]]:
-    """Yield a row for each evaluation of each cell at the ends of its levels."""
+    """Yield a row for each evaluation of each cell at the ends of its levels.
+
+    Levels that share a training, as those of the test do, have it once, at the lowest.
+    """
     done = {id: record for id, record in run.records.items() if record.status == "done"}
     levels: dict[tuple[str, str, str], set[float]] = {}
     for id in done:
         cell = run.manifest.cells[id]
         levels.setdefault((cell.dataset, cell.backbone, cell.perturbation), set()).add(cell.level)
-    for id, record in done.items():
-        cell = run.manifest.cells[id]
+    met = set()
+    for id in sorted(done, key=lambda id: run.manifest.cells[id].level):
+        cell, record = run.manifest.cells[id], done[id]
         its = levels[cell.dataset, cell.backbone, cell.perturbation]
         if cell.loss == UNTRAINED or cell.level not in (min(its), max(its)):
             continue
+        if (training := (cell.perturbation, cell.training or id)) in met:
+            continue
+        met.add(training)
         place = {axis: getattr(cell, axis) for axis in (*FIGURE, "loss", "level", "replicate")}
         for epoch, value in record.history:
             yield place | {"epoch": epoch, "value": value}

@@ -23,6 +23,7 @@ from robustbench_rec.figures.severity import draw_severity
 from robustbench_rec.figures.standing import draw_standing, not_separable
 from robustbench_rec.figures.training import draw_training
 from robustbench_rec.figures.users import draw_users
+from robustbench_rec.records.manifest import PlannedCell
 
 HOSTILE = [
     *("<b>&amp;", "$x_1$", "../../etc", "_hidden", "a\nb\x1b[2J", r"\textbf{", "%d {0}", "=1+1")
@@ -138,14 +139,28 @@ def test_small_multiples_share_a_legend_and_say_what_each_is_of():
     both = pd.concat([world(), world(("bpr",)).assign(dataset="other")])
     (drawing,) = drawings_of(both, kinds=["multiples"])
     figure = drawing.draw(*drawing.arguments)
-    assert [ax.get_title(loc="left").partition("\n")[0] for ax in figure.axes] == [
-        "other, MF",
-        "toy, MF",
-    ]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["other, MF", "toy, MF"]
+    assert [bool(ax.get_ylabel()) for ax in figure.axes] == [True, False]
+    assert sum(text.get_text().count("Bars: ") for text in figure.texts) == 1
     assert codes(figure.legends[0].get_texts()) == [*SIX]
     assert set(lines(figure.axes[0])) == {"bpr"}
     assert drawings_of(world(), kinds=["multiples"]) == []
     assert len(draw_multiples(both, value="mean").axes) == 2
+
+
+def test_levels_that_share_a_training_have_it_once():
+    called = {"dataset": "toy", "backbone": "mf", "loss": "bpr", "replicate": 0}
+    planned = [("a", "noise", 0.0, "t"), ("b", "noise", 0.5, "u"), ("c", "shift", 2.0, "t")]
+    planned.append(("d", "shift", 0.0, "t"))
+    cells = {
+        id: PlannedCell(**called, perturbation=name, level=level, training=training)
+        for id, name, level, training in planned
+    }
+    done = SimpleNamespace(status="done", history=[(5, 0.1), (10, 0.2)])
+    run = SimpleNamespace(manifest=SimpleNamespace(cells=cells), records=dict.fromkeys(cells, done))
+    rows = pd.DataFrame(training._courses(run))
+    found = rows.groupby("perturbation")["level"].unique().map(list).to_dict()
+    assert found == {"noise": [0.0, 0.5], "shift": [0.0]}
 
 
 def test_training_ends_where_the_first_replicate_did():
