@@ -108,7 +108,8 @@ class MetricContract:
             found = self.ranks(weighted=weighted)
             part = rng_for(0, "parts").integers(3, size=found.user.size)
             parts = [self.value(found.finding(part == one), 10) for one in range(3)]
-            _require_equal(np.sum(parts, axis=0), self.value(found, 10), "the parts and the whole")
+            whole = self.value(found, 10)
+            _require_equal(np.sum(parts, axis=0), whole, "the parts and the whole", 1e-9, 1e-12)
 
     def test_a_test_item_adds_in_proportion_to_its_weight(self) -> None:
         """Where it is `additive`, an item of twice the weight adds twice as much."""
@@ -122,12 +123,23 @@ class MetricContract:
             added = [self.value(weighed.finding(alone), 10) for weighed in (one, two)]
             weights = [weighed.sum(weighed.weights * alone) for weighed in (one, two)]
             where = f"item {place} of each user, by its weight in one weighting and in another"
-            _require_equal(added[0] * weights[1], added[1] * weights[0], where)
+            _require_equal(added[0] * weights[1], added[1] * weights[0], where, 1e-9)
 
 
-def _require_equal(one: FloatArray, other: FloatArray, of: str) -> None:
-    """Raise ClauseError with the first user for whom two values differ."""
-    if at := first_where(np.isclose(one, other, rtol=1e-9, atol=1e-12)):
+def _require_equal(
+    one: FloatArray, other: FloatArray, of: str, share: float = 0.0, least: float = 0.0
+) -> None:
+    """Raise ClauseError with the first user for whom two values differ.
+
+    Args:
+        one: (U,).
+        other: (U,).
+        of: what they are of.
+        share: of the second, by which sums in another order may differ.
+        least: what they may differ by in any case.
+
+    """
+    if at := first_where(np.isclose(one, other, rtol=share, atol=least)):
         raise ClauseError(f"user {at[0]} has {one[at]:.6g} and {other[at]:.6g}: {of}")
 
 
