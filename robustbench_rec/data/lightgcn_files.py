@@ -11,12 +11,17 @@ import numpy as np
 from robustbench_rec.components.dataset import Table
 from robustbench_rec.data.columns import MARKED, Reading, Rows, table_of
 from robustbench_rec.data.source import Source
+from robustbench_rec.data.tables import LARGEST_RATING
 from robustbench_rec.errors import InputError
 from robustbench_rec.interactions import IntArray
 
 WHOLE_NUMBER = re.compile(rb"-?[0-9]+")
 INT64 = np.iinfo(np.int64)
 BOM = codecs.BOM_UTF8
+LEAST = 20
+"""Lines from which on what they have in common tells something."""
+MOST_STARS = 10
+"""The best rating that lines of numbers alone are taken to hold."""
 
 AS_COLUMNS = (
     'set format = "movielens" for user, item, rating and perhaps time, or format = "delimited" and '
@@ -46,6 +51,7 @@ def read_lightgcn(source: Source, name: str, how: Reading) -> Table:
     rows = Rows(where, "line", 1)
     _refuse_interactions(lines, rows)
     ids = [_numbers(line, row, rows) for row, line in enumerate(lines)]
+    _refuse_rated(ids, rows)
     lengths = np.array([max(line.size - 1, 0) for line in ids])
     users = np.repeat([line[0] if line.size else 0 for line in ids], lengths)
     items = np.concatenate([line[1:] for line in ids])
@@ -110,6 +116,22 @@ def _refuse_interactions(lines: Sequence[bytes], rows: Rows) -> None:
         f"interaction a line, not like a user and its items; {AS_COLUMNS}; "
         "for lists, put all items of a user on one line",
     )
+
+
+def _refuse_rated(ids: Sequence[IntArray], rows: Rows) -> None:
+    """Refuse lines that all end in a rating or a time, though each user stands on one alone."""
+    lines = [line for line in ids if line.size]
+    if len(lines) < LEAST or {line.size for line in lines} not in ({3}, {4}):
+        return
+    items, third = np.array(lines)[:, 1:3].T
+    as_rating = third.min() >= 0 and third.max() <= MOST_STARS < np.unique(items).size
+    as_time = items.max() < LARGEST_RATING < third.min()
+    if as_rating or as_time:
+        raise rows.fault(
+            0,
+            f"{third[0]} and what stands in its place on every other line look like "
+            f"{'ratings' if as_rating else 'times'}, not like items; {AS_COLUMNS}",
+        )
 
 
 def _numbers(line: bytes, row: int, rows: Rows) -> IntArray:

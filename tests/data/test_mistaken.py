@@ -161,3 +161,18 @@ def test_triples_beside_pairs_are_seen_whatever_ends_a_line(tmp_path):
     (tmp_path / "test.txt").write_bytes(b"1 30 77\r2 30 77\r")
     with pytest.raises(InputError, match="more than a user and an item"):
         load_dataset("own", tmp_path, path=str(tmp_path), format="lightgcn")
+
+
+@pytest.mark.parametrize("rest", [(4,), (978_300_000,), (4, 978_300_000)])
+def test_one_rated_line_a_user_beside_lists_is_no_list(tmp_path, rest):
+    written(tmp_path, "train.txt", [(u, *range(u, u + 3 + u % 4)) for u in range(1, 30)], " ")
+    written(tmp_path, "test.txt", [(u, u + 9, *rest) for u in range(1, 30)], " ")
+    what = "ratings" if rest[0] == 4 else "times"
+    with pytest.raises(InputError, match=rf"test\.txt, line 1: {rest[0]} and .* look like {what}"):
+        load_dataset("own", tmp_path, path=str(tmp_path))
+
+
+def test_two_items_a_user_are_a_list(tmp_path):
+    written(tmp_path, "train.txt", [(u, *range(u, u + 3 + u % 4)) for u in range(1, 30)], " ")
+    written(tmp_path, "test.txt", [(u, u + 9, u + 11) for u in range(1, 30)], " ")
+    assert len(load_dataset("own", tmp_path, path=str(tmp_path)).test) == 58
