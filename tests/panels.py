@@ -5,9 +5,9 @@ from itertools import chain
 import pandas as pd
 
 from robustbench_rec.analysis.degradation import curves
+from robustbench_rec.analysis.names import NAMES
 from robustbench_rec.figures.kind import Asked, Frames
 from robustbench_rec.figures.kinds import kinds_of
-from robustbench_rec.figures.names import NAMES
 from robustbench_rec.records.frames import COLUMNS
 
 SIX = ("bpr", "bce", "mse", "softmax", "ccl", "drrl")

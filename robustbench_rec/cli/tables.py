@@ -25,6 +25,12 @@ from robustbench_rec.errors import InputError
     help="CSV has numbers in full, without marks; its caption goes to the error stream.",
 )
 @click.option("--metric", help="robustness: name@k; k: a name.  [default: the suite's first]")
+@click.option(
+    "--level",
+    type=float,
+    multiple=True,
+    help="robustness: show this level beside level 0; repeatable.  [default: all levels]",
+)
 @click.option("--ours", metavar="LOSS", help="main, k: the loss whose improvement is shown.")
 @click.option("--out", type=FOLDER, metavar="FILE", help="Write to FILE rather than print.")
 @click.option(
@@ -34,7 +40,13 @@ from robustbench_rec.errors import InputError
 )
 @PLUGINS
 def table(
-    run: str, kind: str | None, form: Any, out: Path | None, plugins: tuple[str, ...], **asked: Any
+    run: str,
+    kind: str | None,
+    form: Any,
+    level: tuple[float, ...],
+    out: Path | None,
+    plugins: tuple[str, ...],
+    **asked: Any,
 ) -> None:
     """Print a table of RUN for a paper; without KIND, list the kinds.
 
@@ -57,7 +69,7 @@ def table(
     if kind is None:
         print_table((name, one.about) for name, one in KINDS.items())
         return
-    tables = kind_of(kind).of(held, Asked(**asked), kind)
+    tables = kind_of(kind).of(held, Asked(level=level or None, **asked), kind)
     text = written(tables, form, f"{held.manifest.suite}-{kind}")
     if form == "csv":
         for one in tables:

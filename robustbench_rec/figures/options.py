@@ -15,9 +15,10 @@ import matplotlib as mpl
 import pandas as pd
 
 from robustbench_rec.analysis.asked import labels_asked
-from robustbench_rec.components.labels import meant, one_meant
+from robustbench_rec.analysis.names import given_names
+from robustbench_rec.components.labels import meant
 from robustbench_rec.errors import InputError, nearest, one_line
-from robustbench_rec.experiment.shown import names_in, shown_in
+from robustbench_rec.experiment.shown import shown_in
 from robustbench_rec.figures.files import FORMATS, SAVE, Format
 from robustbench_rec.figures.kind import PLAIN_PAGE, Asked
 from robustbench_rec.figures.page import Page
@@ -202,15 +203,11 @@ def _refused(path: Path) -> Iterator[None]:
 
 def page_of(run: Run, **asked: Any) -> Page:
     """Return the page of a run: what is asked of it, and what the run's suite says."""
-    text, short = run.manifest.suite_text, run.manifest.short
-    shown = shown_in(text)
-    names = [
-        (short(axis, label), name)
-        for axis, written, name in names_in(text)
-        for label in _the_one(run, axis, written)
-    ]
-    order = [short("loss", label) for one in shown.order for label in _meant(run, "loss", one)]
+    shown = shown_in(run.manifest.suite_text)
+    losses = [label for one in shown.order for label in _meant(run, "loss", one)]
+    order = [run.manifest.short("loss", label) for label in losses]
     limits = [(metric, ends[0], ends[1]) for metric, ends in shown.limits.items()]
+    names = given_names(run).items()
     return Page(**asked, names=tuple(names), order=tuple(order), limits=tuple(limits))
 
 
@@ -223,10 +220,3 @@ def hidden_of(run: Run) -> frozenset[str]:
 def _meant(run: Run, axis: str, written: str) -> list[str]:
     """Return the labels that a text in the suite may mean."""
     return meant(written, {spec: label for label, spec in run.manifest.specs.get(axis, {}).items()})
-
-
-def _the_one(run: Run, axis: str, written: str) -> list[str]:
-    """Return the label that a table of the suite stands for, where that is clear."""
-    specs = {spec: label for label, spec in run.manifest.specs.get(axis, {}).items()}
-    found = one_meant(written, specs)
-    return list(found) if len(found) == 1 else []

@@ -70,10 +70,10 @@ def clean_table(
     rows = _rows(standing, held, places, compared)
     entries = [entry for row in rows.values() for entry in row.values()]
     most = max(len(one.replicates) for one in held.values())
-    short = standing.short("loss", compared.ours) if compared.ours else ""
+    shown = standing.called("loss", compared.ours) if compared.ours else ""
     notes = [
         f"Clean data (level 0), {over_replicates(most)}.",
-        *compared.notes(short),
+        *compared.notes(shown),
         *_absent(standing, datasets, here),
         *legend(entries),
         *standing.notes(),
@@ -156,6 +156,6 @@ def _rows(
 
 
 def _absent(standing: Standing, datasets: Sequence[str], here: Sequence[str]) -> Iterator[str]:
-    absent = [standing.short("dataset", name) for name in datasets if name not in here]
+    absent = [standing.called("dataset", name) for name in datasets if name not in here]
     if absent:
         yield f"Nothing is finished on {', '.join(absent)}."

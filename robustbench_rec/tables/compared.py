@@ -9,7 +9,7 @@ from functools import cached_property
 from robustbench_rec.analysis.estimate import Estimate, Values, estimates
 from robustbench_rec.analysis.verdicts import holm, p_different
 from robustbench_rec.errors import counted
-from robustbench_rec.tables.table import Entry, Key, Mark, number
+from robustbench_rec.tables.table import Ends, Entry, Key, Mark, number
 
 FEWER = "†"
 FEWER_NOTE = f"{FEWER}: over fewer replicates than another loss of its block, and not ranked."
@@ -23,10 +23,11 @@ Place = tuple[str, Key]
 
 @dataclass(frozen=True)
 class Height:
-    """What a loss reached, and over how many replicates."""
+    """What a loss reached, over how many replicates, and the ends of an interval to show."""
 
     value: float
     replicates: int
+    ends: Ends | None = None
 
 
 def ranked(heights: Mapping[str, Height]) -> list[str]:
@@ -56,7 +57,7 @@ def marked(
     marks = dict(zip(best, MARKS, strict=False)) if has_best and len(order) > 1 else {}
     found = {}
     for loss, one in heights.items():
-        entry = number(one.value, digits)
+        entry = number(one.value, digits, one.ends)
         if loss in order:
             found[loss] = replace(entry, mark=marks.get(_rounded(one), ""))
         else:

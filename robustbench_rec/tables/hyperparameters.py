@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from robustbench_rec.components.labels import UNTRAINED
@@ -33,16 +33,14 @@ def tables(run: Run, asked: Asked) -> Sequence[Table]:
     rows |= dict(_given(standing))
     if not rows:
         raise InputError(f"{run.folder}: no loss is trained here, so there are no settings")
-    return [Table(f"{run.manifest.suite}: settings", HEAD, COLUMNS, rows, [*_notes(standing)])]
+    names = {_loss(standing.short, one): _loss(standing.called, one) for one in run.studies}
+    title = f"{run.manifest.suite}: settings"
+    return [Table(title, HEAD, COLUMNS, rows, [*_notes(standing)], names=names)]
 
 
 def _tuned(standing: Standing, study: StudyState) -> Iterator[tuple[Key, dict[Key, Entry]]]:
     """Yield a row for each setting that was searched."""
-    loss = standing.short("loss", study.loss)
-    if study.perturbation:
-        under = standing.short("perturbation", study.perturbation)
-        loss = f"{loss} under {under} {study.level:g}"
-    loss += "" if study.split == "own" else f", {study.split}"
+    loss = _loss(standing.short, study)
     where = standing.short("dataset", study.dataset), standing.short("backbone", study.backbone)
     searched = study.space or _tried(study)
     for name in searched or {ABSENT: []}:
@@ -54,6 +52,14 @@ def _tuned(standing: Standing, study: StudyState) -> Iterator[tuple[Key, dict[Ke
                 ("at an edge",): Entry(_edge(study, name)),
             },
         )
+
+
+def _loss(name: Callable[[str, str], str], study: StudyState) -> str:
+    """Return a loss, and what its study is of beside it; `name` names a component of an axis."""
+    loss = name("loss", study.loss)
+    if study.perturbation:
+        loss += f" under {name('perturbation', study.perturbation)} {study.level:g}"
+    return loss if study.split == "own" else f"{loss}, {study.split}"
 
 
 def _given(standing: Standing) -> Iterator[tuple[Key, dict[Key, Entry]]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.records.run import Run
+from robustbench_rec.tables.standing import Standing
 from robustbench_rec.tables.table import Table
 
 
@@ -17,12 +18,14 @@ class Asked:
 
     Attributes:
         metric: `name@k`, or for `k` the name alone.
+        level: those of a perturbation that are shown, beside 0.
         ours: the loss whose improvement is shown, its label or as much of it as tells it apart.
         data_dir: where data sets lie.
 
     """
 
     metric: str | None = None
+    level: tuple[float, ...] | None = None
     ours: str | None = None
     data_dir: Path | None = None
 
@@ -57,4 +60,6 @@ class Kind:
                 raise InputError(
                     f"{option} means nothing for table {name}; it takes {takes or 'no such option'}"
                 )
-        return self.tables(run, asked)
+        names = Standing(run).names
+        tables = self.tables(run, asked)
+        return [replace(table, names=names | dict(table.names)) for table in tables]

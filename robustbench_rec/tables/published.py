@@ -30,14 +30,14 @@ def tables(run: Run, asked: Asked) -> Sequence[Table]:
         key = (*_where(standing, row), standing.short("loss", row["loss"]))
         source = f"[{sources.index(row['source']) + 1}]"
         rows.setdefault((*key, source), {}).update(_entries(row))
-    blocks = list(dict.fromkeys(key[:3] for key in rows))
-    rows = dict(sorted(rows.items(), key=lambda row: blocks.index(row[0][:3])))
+    blocks = list(dict.fromkeys(key[:4] for key in rows))
+    rows = dict(sorted(rows.items(), key=lambda row: blocks.index(row[0][:4])))
     columns = [
         (label(metric), part)
         for metric in dict.fromkeys(row["metric"] for row in values)
         for part in ("published", "ours", "difference")
     ]
-    head = ("dataset", "backbone", "data", "loss", "source")
+    head = ("dataset", "backbone", "perturbation", "level", "loss", "source")
     entries = [rows[key].get(column, Entry("")) for key in rows for column in columns]
     notes = [
         *_notes(values),
@@ -49,12 +49,11 @@ def tables(run: Run, asked: Asked) -> Sequence[Table]:
 
 
 def _where(standing: Standing, row: Mapping[str, Any]) -> Key:
-    clean = not row["perturbation"]
-    under = standing.short("perturbation", row["perturbation"])
     return (
         standing.short("dataset", row["dataset"]),
         standing.short("backbone", row["backbone"]),
-        "clean" if clean else f"{under} {row['level']:g}",
+        standing.short("perturbation", row["perturbation"]) or "clean",
+        f"{row['level'] or 0:g}",
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -41,8 +42,8 @@ def tables(run: Run, asked: Asked) -> Sequence[Table]:
     """
     standing = Standing(run)
     metric = _metric(standing, asked.metric)
-    frame = standing.results[standing.results["metric"] == metric]
-    found = curves(frame)
+    found = _curves(standing, metric)
+    found = found[_shown(found["level"], asked.level)]
     perturbations = [
         name
         for name in dict.fromkeys(one.perturbation for one in standing.planned)
@@ -54,6 +55,30 @@ def tables(run: Run, asked: Asked) -> Sequence[Table]:
             "to show; see table main"
         )
     return [_table(standing, found, name, metric) for name in perturbations]
+
+
+def _curves(standing: Standing, metric: str) -> pd.DataFrame:
+    """Return the curves in a metric; single users are known in those that the suite names."""
+    run, frame = standing.run, standing.results
+    found = curves(run if metric in run.manifest.metrics else frame[frame["metric"] == metric])
+    return found[found["metric"] == metric]
+
+
+def _shown(levels: pd.Series[float], asked: tuple[float, ...] | None) -> pd.Series[bool]:
+    """Say of each level whether it is shown: all of them, or level 0 and those that are asked for.
+
+    Raises:
+        InputError: a level that is asked for was not run.
+
+    """
+    if not asked:
+        return levels.notna()
+    known = sorted(set(levels))
+    for level in asked:
+        if level not in known:
+            told = ", ".join(f"{one:g}" for one in known)
+            raise InputError(f"--level {level:g}: not a level of this run (its levels: {told})")
+    return levels.isin({0.0, *asked})
 
 
 def _metric(standing: Standing, asked: str | None) -> str:
@@ -72,18 +97,20 @@ def _table(standing: Standing, found: pd.DataFrame, perturbation: str, metric: s
     """Return the table of a perturbation."""
     its = found[found["perturbation"] == perturbation]
     rows = _rows(standing, perturbation, set(its["dataset"]))
-    columns = _columns(sorted(set(its["level"])), label(metric))
+    levels = sorted(set(its["level"]))
+    columns = _columns(levels, label(metric))
     blocks = _blocks(its, columns)
     entries: dict[Key, dict[Key, Entry]] = {}
     for dataset, backbone, loss in rows:
-        key = standing.short("dataset", dataset), *standing.row(backbone, loss)
-        entries[key] = {
-            column: marked(heights, is_per_user(metric), DIGITS[part])[loss]
-            if loss in (heights := blocks.get((dataset, backbone, column), {}))
-            else standing.missing(dataset, backbone, loss, level, perturbation)
-            for column, (level, part) in columns.items()
-        }
-    called = standing.short("perturbation", perturbation)
+        row = entries[standing.short("dataset", dataset), *standing.row(backbone, loss)] = {}
+        for column, (level, part) in columns.items():
+            heights = blocks.get((dataset, backbone, column), {})
+            if loss in heights:
+                entry = marked(heights, is_per_user(metric), DIGITS[part])[loss]
+                row[column] = entry if level == levels[-1] else replace(entry, interval="")
+            else:
+                row[column] = standing.missing(dataset, backbone, loss, level, perturbation)
+    called = standing.called("perturbation", perturbation)
     notes = [
         *_levels(its),
         *_marks(blocks.values(), is_per_user(metric)),
@@ -91,13 +118,27 @@ def _table(standing: Standing, found: pd.DataFrame, perturbation: str, metric: s
         *legend([entry for row in entries.values() for entry in row.values()]),
         *standing.notes(),
     ]
-    return Table(
+    table = Table(
         f"{standing.run.manifest.suite}: {label(metric)} under {called}",
         ("dataset", "backbone", "loss"),
         list(columns),
         entries,
         notes,
-        {"perturbation": called, "metric": metric},
+        {"perturbation": standing.short("perturbation", perturbation), "metric": metric},
+    )
+    return (
+        table if len({row[0] for row in rows}) > 1 else _on_one_dataset(table, standing, rows[0][0])
+    )
+
+
+def _on_one_dataset(table: Table, standing: Standing, dataset: str) -> Table:
+    """Return a table that names its only data set in the title, and not in each row."""
+    return replace(
+        table,
+        title=f"{table.title} on {standing.called('dataset', dataset)}",
+        head=table.head[1:],
+        rows={key[1:]: row for key, row in table.rows.items()},
+        of={**table.of, "dataset": standing.short("dataset", dataset)},
     )
 
 
@@ -131,10 +172,17 @@ def _blocks(its: pd.DataFrame, columns: Mapping[Key, tuple[float, Part]]) -> Blo
     for column, (level, part) in columns.items():
         for row in rows:
             if row["level"] == level and row[part] == row[part]:
-                height = Height(row[part], row["n" if part == "mean" else "pairs"])
+                height = _height(row, part)
                 place = row["dataset"], row["backbone"], column
                 found.setdefault(place, {})[row["loss"]] = height
     return found
+
+
+def _height(row: Mapping[Hashable, Any], part: Part) -> Height:
+    """Return what a row of `degradation.curves` holds; of retention with its interval."""
+    if part == "mean":
+        return Height(row["mean"], row["n"])
+    return Height(row["retention"], row["pairs"], (row["retention_low"], row["retention_high"]))
 
 
 def _levels(its: pd.DataFrame) -> Iterator[str]:
@@ -144,6 +192,10 @@ def _levels(its: pd.DataFrame) -> Iterator[str]:
     yield f"Values: {over_replicates(int(its['n'].max()))}."
     if (its["level"] == 0).any():
         yield "Retained: the share of the loss's own value at level 0, within replicates."
+        above = its[(its["level"] > 0) & its["retention_low"].notna()]
+        if len(above):
+            interval = above["paired_interval"].iloc[0].replace("95%", "95% interval", 1)
+            yield f"In brackets, at the hardest level: {interval}."
     else:
         yield "Level 0 was not run, so nothing is known of what is retained."
 
@@ -163,11 +215,11 @@ def _apart(standing: Standing, perturbation: str) -> Iterator[str]:
     """Yield which losses have no part in it."""
     for loss, under in standing.run.manifest.not_applicable:
         if under == perturbation:
-            yield f"{standing.short('loss', loss)} draws no negatives, so it has no cells here."
+            yield f"{standing.called('loss', loss)} draws no negatives, so it has no cells here."
 
 
 KIND = Kind(
     "the metric at each level of each perturbation, and the share that is retained",
     tables,
-    frozenset({"metric"}),
+    frozenset({"metric", "level"}),
 )

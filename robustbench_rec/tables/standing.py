@@ -7,8 +7,9 @@ from functools import cached_property
 
 import pandas as pd
 
+from robustbench_rec.analysis.names import given_names, named
 from robustbench_rec.analysis.points import measured
-from robustbench_rec.components.labels import UNTRAINED
+from robustbench_rec.components.labels import AXES, UNTRAINED
 from robustbench_rec.errors import InputError, counted
 from robustbench_rec.records.manifest import PlannedCell, Summary
 from robustbench_rec.records.record import FLAGS
@@ -51,8 +52,22 @@ class Standing:
         return tuple(self.run.manifest.cells.values())
 
     def short(self, axis: str, name: str) -> str:
-        """Return what a table calls a component."""
+        """Return the part of a key that stands for a component."""
         return self.run.manifest.short(axis, name)
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Part of a key that stands for a component -> its name in print."""
+        given = given_names(self.run)
+        labels = {self.short(axis, getattr(one, axis)) for one in self.planned for axis in AXES} - {
+            UNTRAINED
+        }
+        return {label: named(label, given) for label in sorted(labels)}
+
+    def called(self, axis: str, name: str) -> str:
+        """Return the name of a component in print."""
+        short = self.short(axis, name)
+        return self.names.get(short, short)
 
     def row(self, backbone: str, loss: str) -> tuple[str, str]:
         """Return the block and the row of a backbone and a loss; floors have a block of theirs."""

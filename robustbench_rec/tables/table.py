@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal
 
 Key = tuple[str, ...]
 Mark = Literal["", "best", "second"]
+Ends = tuple[float, float]
 ABSENT = "–"
 """What stands where there is no value."""
 
@@ -20,22 +22,36 @@ class Entry:
         text: as it is printed, without any markup.
         value: the number in full, which CSV has in the place of the text; None where there is none.
         mark: whether it is the best or the second of what it is held against.
+        ends: the ends of the value's interval in full, for CSV; None where there is no interval.
+        interval: the interval as it is printed beside the text, without a mark.
 
     """
 
     text: str
     value: float | None = None
     mark: Mark = ""
+    ends: Ends | None = None
+    interval: str = ""
 
 
 NOTHING = Entry(ABSENT)
 
 
-def number(value: float | None, digits: int = 4) -> Entry:
-    """Return a number with so many digits behind the point; `NOTHING` where it is not known."""
+def number(value: float | None, digits: int = 4, ends: Ends | None = None) -> Entry:
+    """Return a number with so many digits behind the point; `NOTHING` where it is not known.
+
+    Args:
+        value: the number.
+        digits: behind the point, of the ends too.
+        ends: of its interval; NaN where it has none.
+
+    """
     if value is None or value != value:
         return NOTHING
-    return Entry(f"{value:.{digits}f}", value)
+    if ends is None or not all(map(isfinite, ends)):
+        return Entry(f"{value:.{digits}f}", value)
+    low, high = (f"{end:.{digits}f}" for end in ends)
+    return Entry(f"{value:.{digits}f}", value, ends=ends, interval=f"[{low}, {high}]")
 
 
 def whole(value: float) -> Entry:
@@ -55,6 +71,7 @@ class Table:
         rows: key of a row -> key of a column -> what stands there; elsewhere there is nothing.
         notes: sentences that belong to it, each with its full stop.
         of: what is the same in all of it, name -> value; CSV says it in columns.
+        names: part of a key -> what is printed in its place; CSV keeps the part itself.
 
     """
 
@@ -64,11 +81,16 @@ class Table:
     rows: Mapping[Key, Mapping[Key, Entry]]
     notes: Sequence[str] = ()
     of: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def caption(self) -> str:
         """The title and the notes, as one paragraph."""
         return " ".join([f"{self.title}.", *self.notes])
+
+    def called(self, key: Key) -> Key:
+        """Return a key as it is printed."""
+        return tuple(self.names.get(part, part) for part in key)
 
     def entry(self, row: Key, column: Key) -> Entry:
         """Return what stands in a row and a column."""

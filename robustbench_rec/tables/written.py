@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from robustbench_rec.analysis.spreadsheets import in_csv
 from robustbench_rec.errors import visible
-from robustbench_rec.tables.table import ABSENT, Key, Mark, Table
+from robustbench_rec.tables.table import ABSENT, Entry, Key, Mark, Table
 
 Format = Literal["latex", "markdown", "csv", "html"]
 Escape = Callable[[str], str]
@@ -39,14 +39,29 @@ IN_LATEX = str.maketrans(
     }
 )
 IN_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~$&])")
-LATEX_MARKS: dict[Mark, str] = {"best": "textbf:--rwrap", "second": "underline:--rwrap"}
-HTML_MARKS: dict[Mark, str] = {"best": "font-weight:bold", "second": "text-decoration:underline"}
-MARKDOWN_MARKS: dict[Mark, tuple[str, str]] = {
+Around = dict[Mark | Literal["interval"], tuple[str, str]]
+"""What stands before and behind an entry that has a mark, and an interval."""
+LATEX: Around = {
+    "": ("", ""),
+    "best": (r"\textbf{", "}"),
+    "second": (r"\underline{", "}"),
+    "interval": (r" {\scriptsize ", "}"),
+}
+HTML: Around = {
+    "": ("", ""),
+    "best": ("<b>", "</b>"),
+    "second": ("<u>", "</u>"),
+    "interval": (" <small>", "</small>"),
+}
+MARKDOWN: Around = {
     "": ("", ""),
     "best": ("**", "**"),
     "second": ("<u>", "</u>"),
+    "interval": (" ", ""),
 }
-PREAMBLE = "% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}"
+PREAMBLE = r"% needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}"
+LINE = 80
+"""Characters of a table that a line of a page has room for; a wider one shrinks to the line."""
 
 
 def written(tables: Sequence[Table], format: Format, name: str) -> str:
@@ -73,7 +88,7 @@ def _safe(name: str) -> str:
 
 
 def _latex_of(table: Table, label: str) -> str:
-    text = _styled(table, in_latex, LATEX_MARKS).to_latex(
+    text = _styled(table, in_latex, LATEX).to_latex(
         hrules=True,
         position="t",
         position_float="centering",
@@ -88,7 +103,22 @@ def _latex_of(table: Table, label: str) -> str:
         ("\\midrule\n" if begins and at else "") + line
         for at, (line, begins) in enumerate(zip(lines, _begins_block(table), strict=False))
     ]
-    return head + middle + "".join([*ruled, *lines[len(ruled) :]])
+    text = head + middle + "".join([*ruled, *lines[len(ruled) :]])
+    return _shrunk(text) if _width(table) > LINE else text
+
+
+def _shrunk(text: str) -> str:
+    """Return a table of LaTeX that is no wider than the line."""
+    begin, end = r"\begin{tabular}", r"\end{tabular}"
+    shrink = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
+    return text.replace(begin, f"{shrink}{begin}").replace(end, f"{end}}}")
+
+
+def _width(table: Table) -> int:
+    """Return how many characters the longest texts of a table's columns have together."""
+    rows = [*_texts(table), [*table.head, *(table.called(key)[-1] for key in table.columns)]]
+    longest = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return sum(width + 2 for width in longest)
 
 
 def in_latex(text: str) -> str:
@@ -98,7 +128,7 @@ def in_latex(text: str) -> str:
 
 def _html(tables: Sequence[Table], name: str) -> str:
     pieces = [
-        _styled(table, in_html, HTML_MARKS)
+        _styled(table, in_html, HTML)
         .set_caption(in_html(table.caption))
         .set_uuid(f"{_safe(name)}-{at}")
         .to_html()
@@ -112,19 +142,28 @@ def in_html(text: str) -> str:
     return html.escape(visible(text))
 
 
-def _styled(table: Table, escape: Escape, marks: dict[Mark, str]) -> Styler:
+def _styled(table: Table, escape: Escape, around: Around) -> Styler:
     """Return a table as pandas styles it, all of its texts escaped."""
     columns = [("",) * (_depth(table) - 1) + (name,) for name in table.head]
-    columns += [("",) * (_depth(table) - len(key)) + key for key in table.columns]
+    columns += [("",) * (_depth(table) - len(key)) + table.called(key) for key in table.columns]
     escaped = [tuple(map(escape, key)) for key in columns]
     index = pd.MultiIndex.from_tuples(escaped) if _depth(table) > 1 else [key[0] for key in escaped]
-    frame = pd.DataFrame([[escape(one) for one in row] for row in _texts(table)], columns=index)
-    styles = frame.copy()
-    for at, row in enumerate(table.rows):
-        css = [marks.get(table.entry(row, column).mark, "") for column in table.columns]
-        styles.iloc[at] = [*[""] * len(table.head), *css]
-    style = Styler(frame, uuid_len=0, cell_ids=False).apply(lambda _: styles, axis=None)
-    return style.hide(axis="index")
+    frame = pd.DataFrame(list(_rows(table, escape, around)), columns=index)
+    return Styler(frame, uuid_len=0, cell_ids=False).hide(axis="index")
+
+
+def _rows(table: Table, escape: Escape, around: Around) -> Iterator[list[str]]:
+    """Yield the rows as they are printed, with marks and intervals."""
+    for key, texts in zip(table.rows, _texts(table), strict=True):
+        heads, values = texts[: len(key)], [table.entry(key, column) for column in table.columns]
+        yield [*map(escape, heads), *(_marked(entry, escape, around) for entry in values)]
+
+
+def _marked(entry: Entry, escape: Escape, around: Around) -> str:
+    left, right = around[entry.mark]
+    text = f"{left}{escape(entry.text)}{right}"
+    before, behind = around["interval"]
+    return f"{text}{before}{escape(entry.interval)}{behind}" if entry.interval else text
 
 
 def _depth(table: Table) -> int:
@@ -132,7 +171,7 @@ def _depth(table: Table) -> int:
 
 
 def _texts(table: Table) -> Iterator[list[str]]:
-    """Yield the rows as they are printed: what a row's key shares with the one before is blank."""
+    """Yield the texts of the rows; what a row's key shares with the key before it is blank."""
     before: Key = ()
     for key in table.rows:
         shared = next(
@@ -141,10 +180,14 @@ def _texts(table: Table) -> Iterator[list[str]]:
         )
         yield [
             *[""] * shared,
-            *key[shared:],
-            *(table.entry(key, column).text for column in table.columns),
+            *table.called(key[shared:]),
+            *(_plain(table.entry(key, column)) for column in table.columns),
         ]
         before = key
+
+
+def _plain(entry: Entry) -> str:
+    return f"{entry.text} {entry.interval}".rstrip()
 
 
 def _sides(table: Table) -> list[str]:
@@ -169,19 +212,9 @@ def _markdown(tables: Sequence[Table], name: str) -> str:
 
 
 def _markdown_of(table: Table) -> str:
-    head = [*table.head, *(_joined(key) for key in table.columns)]
-    rows = []
-    for key, texts in zip(table.rows, _texts(table), strict=True):
-        entries = [table.entry(key, column) for column in table.columns]
-        ends = [*[("", "")] * len(key), *(MARKDOWN_MARKS[entry.mark] for entry in entries)]
-        rows.append(
-            [
-                f"{left}{in_markdown(text)}{right}"
-                for text, (left, right) in zip(texts, ends, strict=True)
-            ]
-        )
+    head = [*table.head, *(_joined(table.called(key)) for key in table.columns)]
     body = tabulate(
-        rows,
+        list(_rows(table, in_markdown, MARKDOWN)),
         headers=[in_markdown(one) for one in head],
         tablefmt="pipe",
         disable_numparse=True,
@@ -207,11 +240,22 @@ def _csv(tables: Sequence[Table], name: str) -> str:
                 [*map(in_csv, (*table.of.values(), *key)), *(_csv_of(table, key))]
                 for key in table.rows
             ],
-            columns=[in_csv(one) for one in (*table.of, *table.head, *map(_joined, table.columns))],
+            columns=[in_csv(one) for one in (*table.of, *table.head, *_csv_columns(table))],
         )
         for table in tables
     ]
     return pd.concat(frames).to_csv(index=False, lineterminator="\n")
+
+
+def _csv_columns(table: Table) -> Iterator[str]:
+    for column in table.columns:
+        yield _joined(column)
+        if _has_intervals(table, column):
+            yield from (f"{_joined(column)} {end}" for end in ("low", "high"))
+
+
+def _has_intervals(table: Table, column: Key) -> bool:
+    return any(table.entry(row, column).ends for row in table.rows)
 
 
 def _csv_of(table: Table, row: Key) -> Iterator[str | float]:
@@ -219,6 +263,8 @@ def _csv_of(table: Table, row: Key) -> Iterator[str | float]:
         entry = table.entry(row, column)
         text = "" if entry.text == ABSENT else in_csv(entry.text)
         yield text if entry.value is None else entry.value
+        if _has_intervals(table, column):
+            yield from entry.ends or ("", "")
 
 
 FORMATS: dict[Format, Callable[[Sequence[Table], str], str]] = {

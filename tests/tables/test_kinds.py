@@ -10,6 +10,7 @@ from tables_by_hand import marks, run_of, texts
 
 from robustbench_rec import InputError, load_dataset
 from robustbench_rec.analysis.contrasts import contrasts
+from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.experiment.study import StudyOutcome, TriedSettings
 from robustbench_rec.records.run import compact, read_run
 from robustbench_rec.records.run_folder import RunFolder
@@ -109,7 +110,7 @@ def test_main_holds_a_loss_of_ours_against_the_best_rival(tmp_path):
     run = run_of(tmp_path, grid(levels={0.0: 1.0}, replicates=1))
     table = one(run, "main", ours="bpr")
     assert texts(table)["mf Improvement"] == ["-33.3%"]
-    assert "Improvement: of bpr over the best other loss." in table.notes
+    assert "Improvement: of BPR over the best other loss." in table.notes
     assert refused(run, "main", ours="brp").startswith("loss 'brp' was not run; did you mean 'bpr'")
 
 
@@ -198,11 +199,44 @@ def test_robustness_has_value_and_retention_at_each_level(tmp_path):
         ("level 1", "NDCG@20"),
         ("level 1", "retained"),
     ]
-    assert texts(table)["toy mf bpr"] == ["0.2000", "0.1600", "0.800", "0.1000", "0.500"]
-    assert marks(table)["toy mf softmax"] == ["best"] * 5
-    assert table.of == {"perturbation": "noise", "metric": "ndcg@20"}
+    assert texts(table)["mf bpr"] == ["0.2000", "0.1600", "0.800", "0.1000", "0.500"]
+    assert marks(table)["mf softmax"] == ["best"] * 5
+    assert table.of == {"perturbation": "noise", "metric": "ndcg@20", "dataset": "toy"}
+    assert table.title.endswith(": NDCG@20 under noise on toy")
     assert "Values: one replicate." in table.notes
     assert "Levels: share." in table.notes
+
+
+def test_robustness_tells_the_interval_of_what_is_retained(tmp_path):
+    run = run_of(tmp_path, grid(), users=True)
+    table = one(run, "robustness")
+    found = curves(run).set_index(["loss", "level"]).loc[("bpr", 0.5)]
+    entry, hardest = (table.entry(("mf", "bpr"), (f"level {at:g}", "retained")) for at in (0.5, 1))
+    assert entry.ends == (found["retention_low"], found["retention_high"])
+    assert hardest.interval == f"[{hardest.ends[0]:.3f}, {hardest.ends[1]:.3f}]"
+    assert "In brackets, at the hardest level: 95% interval over " in table.caption
+    assert entry.interval == table.entry(("mf", "bpr"), ("level 1", "NDCG@20")).interval == ""
+    single = one(run_of(tmp_path / "one", grid(replicates=1)), "robustness")
+    assert "In brackets" not in single.caption
+
+
+def test_robustness_of_some_levels(tmp_path):
+    run = run_of(tmp_path, grid(replicates=1))
+    shown = one(run, "robustness", level=(1.0,)).columns
+    assert [column[0] for column in shown] == ["level 0", "level 1", "level 1"]
+    assert refused(run, "robustness", level=(0.7,)) == (
+        "--level 0.7: not a level of this run (its levels: 0, 0.5, 1)"
+    )
+
+
+def test_components_have_their_printed_names_and_those_that_the_suite_gives(tmp_path):
+    suite = '[[loss]]\nname = "ccl"\nlabel = "Ours & theirs"\n[[dataset]]\nname = "toy"\n'
+    named = {"loss": {"ccl": "ccl(margin=0.9)"}}
+    run = run_of(tmp_path, grid(replicates=1), suite_text=suite, specs=named)
+    text = written([one(run, "main")], "latex", "x")
+    assert "MF & BPR &" in text
+    assert " & Ours \\& theirs &" in text
+    assert "\nmf,ccl,0.1" in written([one(run, "main")], "csv", "x")
 
 
 def test_robustness_has_a_table_a_perturbation(tmp_path):
@@ -210,9 +244,17 @@ def test_robustness_has_a_table_a_perturbation(tmp_path):
     apart = {cell: {"perturbation": "shift"} for cell in values if cell[0] == "ccl"}
     shown = made(run_of(tmp_path, values, elsewhere=apart), "robustness")
     assert [table.of["perturbation"] for table in shown] == ["noise", "shift"]
-    assert texts(shown[1]).keys() == {"toy mf ccl"}
+    assert texts(shown[1]).keys() == {"mf ccl"}
     head = written(shown, "csv", "x").splitlines()[0].split(",")
     assert head[:5] == ["perturbation", "metric", "dataset", "backbone", "loss"]
+
+
+def test_robustness_on_two_data_sets_names_them_in_its_rows(tmp_path):
+    values = grid(replicates=1)
+    apart = {cell: {"dataset": "other"} for cell in values if cell[0] == "ccl"}
+    table = one(run_of(tmp_path, values, elsewhere=apart), "robustness")
+    assert texts(table).keys() == {"toy mf bpr", "toy mf softmax", "other mf ccl"}
+    assert table.head == ("dataset", "backbone", "loss")
 
 
 def test_robustness_without_level_0_knows_no_retention(tmp_path):
@@ -236,9 +278,9 @@ def test_robustness_names_what_takes_no_part_and_what_failed(tmp_path):
         tmp_path, values, elsewhere=apart, not_applicable=(("ccl", "noise"), ("x", "noise"))
     )
     table = made(run, "robustness")[0]
-    assert texts(table)["toy mf ccl"] == ["n/a"] * 5
-    assert texts(table)["toy mf softmax"][3:] == ["failed"] * 2
-    assert "ccl draws no negatives, so it has no cells here." in table.notes
+    assert texts(table)["mf ccl"] == ["n/a"] * 5
+    assert texts(table)["mf softmax"][3:] == ["failed"] * 2
+    assert "CCL draws no negatives, so it has no cells here." in table.notes
     assert "x draws no negatives, so it has no cells here." in table.notes
 
 
@@ -393,10 +435,11 @@ def test_studies_of_one_loss_are_told_apart(tmp_path):
     run = run_of(tmp_path, grid({"bpr": 0.2}, {0.0: 1.0}, 1), studies=studies)
     for id in studies:
         RunFolder(run.folder).write_tuning(StudyOutcome(id=id, **CHOSEN))
-    rows = one(read_run(run.folder, runs.NoWarning()), "hyperparameters").rows
-    losses = dict.fromkeys(row[2] for row in rows)
+    table = one(read_run(run.folder, runs.NoWarning()), "hyperparameters")
+    losses = dict.fromkeys(row[2] for row in table.rows)
     assert [*losses] == ["bpr", "bpr, replicate 0", "bpr, replicate 1", "bpr under noise 0.5"]
-    assert len(rows) == 4 * 3
+    assert table.called(tuple(losses))[1:] == tuple(f"BPR{one[3:]}" for one in losses)[1:]
+    assert len(table.rows) == 4 * 3
 
 
 def test_nothing_tuned_is_told(tmp_path):
@@ -472,10 +515,10 @@ def test_time_of_tables_alone_is_that_of_trials_or_none(tmp_path, checkout):
 
 def test_published_values_stand_beside_ours(checkout):
     table = one(read_run(checkout / "results" / "reference" / "psl-electronic"), "published")
-    row = texts(table)["amazon2014-electronic mf clean sl_at_k [2]"]
+    row = texts(table)["amazon2014-electronic mf clean 0 sl_at_k [2]"]
     assert row == ["0.0901", "0.0904", "+0.4%", "0.0590", "0.0592", "+0.4%"]
     assert "[2] Yang et al., SL@K, KDD 2025." in table.notes
-    assert texts(table)["amazon2014-electronic xsimgcl clean bpr [1]"][1:3] == [ABSENT] * 2
+    assert texts(table)["amazon2014-electronic xsimgcl clean 0 bpr [1]"][1:3] == [ABSENT] * 2
 
 
 def test_published_values_off_a_figure_and_beyond_tolerance_are_told(checkout):
@@ -483,7 +526,7 @@ def test_published_values_off_a_figure_and_beyond_tolerance_are_told(checkout):
     name = "amazon2014-electronic mf negative_contamination 0.05 softmax [1]"
     assert texts(table)[name] == ["~0.0403", "0.0381", "-5.3%!"]
     assert {"!: beyond it.", "~: read off a figure."} <= set(table.notes)
-    blocks = [row[:3] for row in table.rows]
+    blocks = [row[:4] for row in table.rows]
     assert blocks == sorted(blocks, key=blocks.index)
 
 

@@ -76,6 +76,7 @@ def check_latex(text):
         *("begin", "end", "centering", "caption", "label", "toprule", "midrule", "bottomrule"),
         *("multicolumn", "textbf", "underline", "textbackslash", "textasciitilde"),
         *("textasciicircum", "textless", "textgreater", "textbar", "textdagger", "leq", "times"),
+        *("scriptsize", "resizebox", "ifdim", "width", "linewidth", "else", "fi"),
     }
     for body in re.findall(r"\\begin{tabular}{([lr]*)}\n(.*?)\\end{tabular}", rest, re.DOTALL):
         sides, lines = body[0], body[1].splitlines()
@@ -89,15 +90,17 @@ def check_latex(text):
 
 
 def compiled(text, where):
-    """Compile a text where a TeX is at hand."""
+    """Compile a text where a TeX is at hand; return what it says, None where there is none."""
     engine = next(filter(shutil.which, ("tectonic", "pdflatex", "lualatex", "xelatex")), None)
     if engine is None:
-        return
-    preamble = "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}"
+        return None
+    preamble = "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs,graphicx}"
     (where / "t.tex").write_text(f"{preamble}\\begin{{document}}\n{text}\\end{{document}}\n")
     options = [] if engine == "tectonic" else ["-interaction=nonstopmode", "-halt-on-error"]
     done = subprocess.run([engine, *options, "t.tex"], cwd=where, capture_output=True, timeout=120)
-    assert done.returncode == 0, done.stdout.decode()[-2000:]
+    log = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, log[-2000:]
+    return log
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -194,12 +197,12 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
-        self.inside = tag == "td"
-        if self.inside:
+        if tag == "td":
+            self.inside = True
             self.cells.append("")
 
     def handle_endtag(self, tag):
-        self.inside = False
+        self.inside = self.inside and tag != "td"
 
     def handle_data(self, data):
         if self.inside:
@@ -213,7 +216,7 @@ def test_html_of_any_names_says_the_names_and_nothing_else(names):
     text = written([asked], "html", "<x>")
     assert text.isascii()
     page = Reader(text)
-    assert page.tags <= {"style", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+    assert page.tags <= {"style", "table", "caption", "thead", "tbody", "tr", "th", "td", "b", "u"}
     cells = [plain(one) for one in page.cells]
     rows = [cells[at : at + 4] for at in range(0, len(cells), 4)]
     for key, row in zip(asked.rows, rows, strict=True):
@@ -223,8 +226,7 @@ def test_html_of_any_names_says_the_names_and_nothing_else(names):
 
 def test_html_marks_the_best_and_the_second():
     text = written([table("a", "b"), table("a", "b")], "html", "x")
-    assert "#T_x-1_row0_col2 {\n  font-weight: bold;\n}" in text
-    assert "#T_x-2_row1_col2 {\n  text-decoration: underline;\n}" in text
+    assert text.count("><b>0.5000*</b><") == text.count("><u>0.4000</u><") == 2
 
 
 # CSV
@@ -241,6 +243,45 @@ def test_csv_has_numbers_in_full_and_no_formula(names):
         assert len(row) == 5
         assert not any(one.lstrip().startswith(("=", "+", "-", "@")) for one in row)
     assert [row[3] for row in rows] == ["0.5", "0.4", ""]
+
+
+INTERVAL = Table(
+    "t",
+    ("loss",),
+    [("kept",)],
+    {("a",): {("kept",): number(0.5, 2, (0.25, 0.75))}, ("b",): {("kept",): number(1.0, 2)}},
+    names={"a": "A_1", "kept": "left"},
+)
+
+
+@pytest.mark.parametrize(
+    ("form", "row"),
+    [
+        ("latex", "A\\_1 & 0.50 {\\scriptsize {[}0.25, 0.75]} \\\\\nb & 1.00 \\\\"),
+        ("markdown", "| A\\_1   | 0.50 \\[0.25, 0.75\\] |\n| b      |                1.00 |"),
+        ("html", ">0.50 <small>[0.25, 0.75]</small></td>"),
+        ("csv", "loss,kept,kept low,kept high\na,0.5,0.25,0.75\nb,1.0,,\n"),
+    ],
+)
+def test_intervals_stand_beside_values_and_names_are_printed(form, row):
+    text = written([INTERVAL], form, "x")
+    assert row in text
+    assert ("A" in text and "left" in text) == (form != "csv")
+
+
+def test_an_interval_that_is_not_known_is_not_printed():
+    assert number(0.5, 2, (float("nan"), 0.75)) == number(0.5, 2)
+
+
+@pytest.mark.parametrize(("columns", "shrinks"), [(2, False), (12, True)])
+def test_a_table_wider_than_a_line_shrinks_to_it(tmp_path, columns, shrinks):
+    keys = [(f"level {at}", "value") for at in range(columns)]
+    wide = Table("t", ("loss",), keys, {("a",): {key: number(0.5, 4) for key in keys}})
+    text = written([wide], "latex", "x")
+    check_latex(text)
+    assert ("resizebox" in text) == shrinks
+    log = compiled(text, tmp_path)
+    assert not log or "Overfull" not in log
 
 
 def test_csv_joins_tables_of_several_columns():

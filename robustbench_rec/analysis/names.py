@@ -1,0 +1,96 @@
+"""Names that people use for components, in figures and tables, instead of those of the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from robustbench_rec.components.labels import one_meant
+from robustbench_rec.experiment.shown import names_in
+from robustbench_rec.records.run import Run
+
+NAMES = {
+    "bpr": "BPR",
+    "bce": "BCE",
+    "mse": "MSE",
+    "softmax": "Softmax (SL)",
+    "ccl": "CCL",
+    "drrl": "DrRL",
+    "bsl": "BSL",
+    "psl": "PSL",
+    "sl_at_k": "SL@K",
+    "advinfonce": "AdvInfoNCE",
+    "llpauc": "LLPAUC",
+    "gbce": "gBCE",
+    "directau": "DirectAU",
+    "t_ce": "T-CE",
+    "r_ce": "R-CE",
+    "mf": "MF",
+    "lightgcn": "LightGCN",
+    "xsimgcl": "XSimGCL",
+    "simplex": "SimpleX",
+    "negative_contamination": "false negatives",
+    "hidden_positives": "hidden positives",
+    "false_positives": "false positives",
+    "popularity_shift": "popularity shift",
+    "clean": "clean data",
+    "movielens-100k": "MovieLens-100K",
+    "movielens-1m": "MovieLens-1M",
+    "amazon2014-beauty": "Amazon Beauty (2014)",
+    "amazon2014-health": "Amazon Health (2014)",
+    "amazon2014-electronic": "Amazon Electronic (2014)",
+    "amazon2014-electronic-popularity": "Amazon Electronic (2014, popularity)",
+}
+"""Name in the code -> what people say."""
+SETTINGS = {"pool=own": "own positives", "pool=held_out": "held-out positives"}
+"""Setting in the code -> what people say."""
+
+
+NOT_GIVEN: Mapping[str, str] = MappingProxyType({})
+
+
+def named(label: str, given: Mapping[str, str] = NOT_GIVEN) -> str:
+    """Return the name that people use for a component.
+
+    `psl(activation=relu)` is PSL (relu), `softmax(tau=0.1)` is Softmax (SL, tau=0.1): a setting
+    that is a word stands alone, a number beside the setting's name. A name that is not known here
+    stays as it is.
+
+    Args:
+        label: of the component, short or in full.
+        given: label, or its name alone -> the name that the user gave it, which counts first.
+
+    """
+    if label in given:
+        return given[label]
+    name, _, inside = label.partition("(")
+    said = given.get(name) or NAMES.get(name, name)
+    settings = [_said(one) for one in inside.removesuffix(")").split(", ") if one]
+    if not settings:
+        return said
+    head, _, within = said.removesuffix(")").partition(" (")
+    return f"{head} ({', '.join([*filter(None, [within]), *settings])})"
+
+
+def _said(setting: str) -> str:
+    key, _, value = setting.partition("=")
+    is_word = re.fullmatch(r"[A-Za-z][\w -]*", value) and value not in ("True", "False", "None")
+    return SETTINGS.get(setting) or (value if is_word else f"{key}={value}")
+
+
+def given_names(run: Run) -> dict[str, str]:
+    """Return short label -> the `label` that the suite of a run gives the component."""
+    short = run.manifest.short
+    return {
+        short(axis, label): name
+        for axis, written, name in names_in(run.manifest.suite_text)
+        for label in _the_one(run, axis, written)
+    }
+
+
+def _the_one(run: Run, axis: str, written: str) -> list[str]:
+    """Return the label that a table of the suite stands for, where that is clear."""
+    specs = {spec: label for label, spec in run.manifest.specs.get(axis, {}).items()}
+    found = one_meant(written, specs)
+    return list(found) if len(found) == 1 else []
