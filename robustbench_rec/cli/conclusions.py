@@ -13,6 +13,7 @@ from robustbench_rec.analysis.panels import LISTS
 from robustbench_rec.analysis.ranking import SHOWN, told
 from robustbench_rec.analysis.two_way import LEAST
 from robustbench_rec.cli.output import GAP, aligned, flags_told
+from robustbench_rec.errors import counted
 from robustbench_rec.tables.table import Entry, Key, Table
 
 Lines = list[tuple[str, ...]]
@@ -89,8 +90,9 @@ def _ranking_notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
     shown = dict.fromkeys((rows[0]["by"], *_measures_beside(rows)))
     for measure in (MEASURES[name] for name in shown):
         yield f"{measure.name}: {measure.says}; rewards {measure.rewards}; hides {measure.hides}"
+    family = counted(rows[0]["family"], "pair")
     yield (
-        f"{TOP}: in the top group: no other loss beats it; a family of {rows[0]['family']} pairs, "
+        f"{TOP}: in the top group: no other loss beats it; a family of {family}, "
         "p adjusted by Holm, 5%"
     )
     yield from _intervals([row for row in rows if row["place"] is not None])

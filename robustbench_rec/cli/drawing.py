@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from robustbench_rec.cli.options import FOLDER, RUN, opened
+from robustbench_rec.cli.options import FOLDER, RUN, to_conclude_from
 from robustbench_rec.errors import InputError
 from robustbench_rec.running.compute import available_cores
 
@@ -86,7 +86,7 @@ def figures(run: str, **asked: Any) -> None:
     if "list" in asked["kinds"]:
         _list_kinds()
         return
-    held = opened(run)
+    held = to_conclude_from(run)
     draw(held, _options(held, **asked))
 
 

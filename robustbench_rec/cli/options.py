@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_rec.cli.completion import RUNS_HERE
-from robustbench_rec.cli.output import Warned
-from robustbench_rec.errors import InputError, nearest
+from robustbench_rec.cli.output import Warned, warn
+from robustbench_rec.errors import InputError, counted, nearest
 from robustbench_rec.records import RUNS
 
 if TYPE_CHECKING:
@@ -65,3 +65,24 @@ def opened(run: str) -> Run:
     from robustbench_rec.records.run import read_run
 
     return read_run(run_folder(run), Warned())
+
+
+def older(run: Run) -> str:
+    """Say so where cells are of another protocol than today's; else ""."""
+    from robustbench_rec.training.config import PROTOCOL
+
+    old = ", ".join(sorted(run.manifest.protocols - {PROTOCOL}))
+    return (
+        f"of protocol {old}, not of today's {PROTOCOL}: cells mean another thing now" if old else ""
+    )
+
+
+def to_conclude_from(run: str) -> Run:
+    """Return a run, and warn where its cells are of another protocol, or some are missing."""
+    held = opened(run)
+    if old := older(held):
+        warn(f"{held.folder}: {old}")
+    if lacking := held.summary.left + len(held.summary.failed):
+        told = f"{held.summary.done} of {held.summary.cells} cells are done"
+        warn(f"{held.folder}: {told}; what is concluded lacks {counted(lacking, 'cell')}")
+    return held

@@ -12,7 +12,15 @@ import click
 
 from robustbench_rec.cli.completion import RUNS_HERE
 from robustbench_rec.cli.drawing import draw
-from robustbench_rec.cli.options import AS_JSON, FOLDER, RUN, opened, run_folder
+from robustbench_rec.cli.options import (
+    AS_JSON,
+    FOLDER,
+    RUN,
+    older,
+    opened,
+    run_folder,
+    to_conclude_from,
+)
 from robustbench_rec.cli.output import (
     Warned,
     by_versions,
@@ -22,12 +30,10 @@ from robustbench_rec.cli.output import (
     say_cautions,
     say_few,
     say_tuned,
-    warn,
 )
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import InputError, counted
 from robustbench_rec.processes import without_gc
-from robustbench_rec.training.config import PROTOCOL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +66,7 @@ def status(run: str, verbose: bool, as_json: bool) -> None:
         f"suite {held.suite}: {held.done} of {held.cells} cells done, "
         f"{len(held.failed)} failed, {held.left} left, {spent}"
     )
-    if old := _older(read):
+    if old := older(read):
         say(old)
     if held.cells < held.suite_cells:
         say(f"a part: the whole suite has {held.suite_cells} cells")
@@ -77,25 +83,6 @@ def status(run: str, verbose: bool, as_json: bool) -> None:
 def _part(part: Part) -> str:
     started = part.started.replace("T", " ")[:16]
     return f"of these {counted(len(part.cells), 'cell')}: {part.command} ({started})"
-
-
-def _older(run: Run) -> str:
-    """Say so where cells are of another protocol than today's; else ""."""
-    old = ", ".join(sorted(run.manifest.protocols - {PROTOCOL}))
-    return (
-        f"of protocol {old}, not of today's {PROTOCOL}: cells mean another thing now" if old else ""
-    )
-
-
-def to_conclude_from(run: str) -> Run:
-    """Return a run, and warn where its cells are of another protocol, or some are missing."""
-    held = opened(run)
-    if old := _older(held):
-        warn(f"{held.folder}: {old}")
-    if lacking := held.summary.left + len(held.summary.failed):
-        told = f"{held.summary.done} of {held.summary.cells} cells are done"
-        warn(f"{held.folder}: {told}; what is concluded lacks {counted(lacking, 'cell')}")
-    return held
 
 
 @click.command()

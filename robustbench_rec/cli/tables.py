@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from robustbench_rec.cli.options import FOLDER, PLUGINS, RUN, opened
+from robustbench_rec.cli.options import FOLDER, PLUGINS, RUN, opened, to_conclude_from
 from robustbench_rec.cli.output import print_table
-from robustbench_rec.cli.results import to_conclude_from
 from robustbench_rec.errors import InputError
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.marks import OF_LEVEL, OF_POINT, draw_note, marks_of
 from robustbench_rec.figures.names import called
 from robustbench_rec.figures.page import page, scaled
-from robustbench_rec.figures.panel import Value, new_figure, page_style, wrapped
+from robustbench_rec.figures.panel import Value, new_figure, page_style, span_of, wrapped
 from robustbench_rec.figures.style import in_order
 
 CELL, ROW, EDGES = 0.85, 0.28, 1.6
@@ -35,8 +36,9 @@ def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
     value = ASKED[asked.value or "retention"]
     trained, _ = split_floors(frames.curves)
     hardest = at_hardest(trained, value)
+    losses = trained.groupby("metric")["loss"].unique()
     return [
-        Drawing(("heatmap", str(metric)), draw_heatmap, (rows, value))
+        Drawing(("heatmap", str(metric)), draw_heatmap, (rows, value, tuple(losses[metric])))
         for metric, rows in hardest.groupby("metric", sort=True)
         if rows[value].notna().any()
     ]
@@ -52,7 +54,9 @@ def at_hardest(trained: pd.DataFrame, value: Value) -> pd.DataFrame:
     return pd.concat([with_ranks(panel) for _, panel in rows.groupby(place, sort=True)])
 
 
-def draw_heatmap(rows: pd.DataFrame, value: Value = "retention") -> Figure:
+def draw_heatmap(
+    rows: pd.DataFrame, value: Value = "retention", losses: Sequence[str] = ()
+) -> Figure:
     """Draw what losses keep under each perturbation at its hardest level.
 
     A cell without a value is left empty; a dagger marks one to be read with care.
@@ -61,10 +65,11 @@ def draw_heatmap(rows: pd.DataFrame, value: Value = "retention") -> Figure:
         rows: of `degradation.curves` of one metric, one for each loss, perturbation, data set and
             backbone; with `rank`, as `at_hardest` makes it, where that is the value.
         value: what a cell shows.
+        losses: those that have a row, whether or not `rows` has them; those of `rows` if none.
 
     """
     places = list(rows.groupby(["dataset", "backbone"], sort=True))
-    losses = in_order(rows["loss"])
+    losses = in_order(losses or rows["loss"])
     widest = max(panel["perturbation"].nunique() for _, panel in places)
     across = max(1, min(len(places), int(7.2 / (CELL * widest))))
     down = -(-len(places) // across)
@@ -76,7 +81,7 @@ def draw_heatmap(rows: pd.DataFrame, value: Value = "retention") -> Figure:
         for ax in axes[len(places) :]:
             ax.remove()
         shown = axes[: len(places)]
-        ends = float(rows[value].min()), float(rows[value].max())
+        ends = span_of(rows[value])
         for ax, ((dataset, backbone), panel) in zip(shown, places, strict=True):
             _draw_panel(ax, panel, losses, value, ends)
             ax.set_title(f"{called(str(dataset))}, {called(str(backbone))}", loc="left")

@@ -8,6 +8,7 @@ from shutil import copytree, ignore_patterns
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from tables_by_hand import run_of
 
 from robustbench_rec.cli.main import main
 from robustbench_rec.figures.gallery import frames_of
@@ -161,6 +162,33 @@ def test_a_run_without_values_of_users_says_so(run, tmp_path):
     bare = copytree(run, tmp_path / "bare")
     (bare / "users.npz").unlink()
     assert "keeps no values of single users" in refused(bare, "--kind", "users")
+
+
+def test_a_run_that_goes_on_is_drawn_as_far_as_it_is(tmp_path):
+    values = {
+        (loss, level, replicate): value * (1 - level / 2) + replicate / 100
+        for loss, value in {"bpr": 0.2, "softmax": 0.3, "ccl": 0.1, "mse": 0.2}.items()
+        for level in (0.0, 0.5, 1.0)
+        for replicate in range(2)
+    }
+    failed = {cell for cell in values if cell[0] == "mse" or cell[:2] == ("ccl", 1.0)}
+    hostile = "Ours_{\\\\x} $y$ & 100%"
+    going = run_of(
+        tmp_path / "run",
+        {cell: None if cell in failed else value for cell, value in values.items()},
+        to_come=[("bce", level, 0) for level in (0.0, 0.5)],
+        suite_text=f'[[loss]]\nname = "softmax"\nlabel = "{hostile}"\n',
+        specs={"loss": {"softmax": "softmax(tau=0.1)"}},
+    )
+    words = ["figures", str(going.folder), "--kind", "curves", "--kind", "heatmap"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert "16 of 26 cells are done; what is concluded lacks 10 cells" in done.stderr
+    of = going.folder / "figures"
+    curves = pd.read_csv(of / "toy-mf-noise-ndcg_at_20.csv").groupby("loss")["level"].max()
+    assert curves.to_dict() == {"bpr": 1.0, "softmax": 1.0, "ccl": 0.5}
+    assert {*pd.read_csv(of / "heatmap-ndcg_at_20.csv")["loss"]} == {"bpr", "softmax"}
+    assert all((of / f"heatmap-ndcg_at_20.{form}").stat().st_size for form in ("png", "pdf"))
 
 
 def test_what_the_suite_says_of_figures_holds_for_all_of_them(run, tmp_path):

@@ -47,6 +47,18 @@ def results(losses=("bpr", "ccl"), replicates=4):
     )
 
 
+def test_a_heat_map_has_a_row_of_a_loss_without_a_value_and_no_contrast_of_a_hair():
+    found = world(("bpr", "bce", "ccl")).set_index("loss")
+    found.loc[["bpr", "bce"], "retention"] = [0.601, 0.6, 0.602, 0.603] * 2
+    rows = at_hardest(found.drop("ccl").reset_index(), "retention")
+    figure = draw_heatmap(rows, "retention", ("bpr", "bce", "ccl"))
+    (ax,) = figure.axes
+    assert codes(ax.get_yticklabels()) == ["bpr", "bce", "ccl"]
+    assert any("empty: no value" in text.get_text() for text in figure.texts)
+    low, high = ax.collections[0].get_clim()
+    assert high - low == pytest.approx(0.0603)  # a tenth of the largest: alike to the eye
+
+
 def test_a_heat_map_prints_what_each_loss_keeps_at_the_hardest_level():
     other = world(("bpr",), perturbation="other")
     rows = at_hardest(pd.concat([world(("bpr", "ccl")), other]), "retention")
