@@ -209,9 +209,20 @@ def draw_figure(
             draw_panel(ax, curves, value, among, published, x)
             for ax, value in zip(axes, shown, strict=True)
         ]
+        drawn[0].told[:0] = _said_once(axes)
         _finish(figure, curves, drawn)
         set_heading(figure, first)
     return figure
+
+
+def _said_once(axes: Sequence[Axes]) -> list[str]:
+    """Take the note on intervals off panels that have the same, and return it, to stand below."""
+    notes = {" ".join(ax.get_title(loc="left").split()) for ax in axes}
+    if len(axes) < 2 or len(notes) > 1:
+        return []
+    for ax in axes:
+        ax.set_title("", loc="left")
+    return [*notes]
 
 
 def draw_panel(
@@ -353,7 +364,7 @@ def _dress(ax: Axes, curves: pd.DataFrame, value: Value, x: X) -> None:
         set_value_axis(ax.yaxis, percent=value in ("retention", "excess"))
     says = {
         "mean": metric,
-        "retention": f"{metric} relative to level 0",
+        "retention": f"{metric} relative\nto level 0",
         "excess": f"{metric}: share of the lead\nover popularity that is left",
         "rank": f"rank by {metric}\namong {curves['loss'].nunique()} losses",
     }
