@@ -1,12 +1,11 @@
 """A metric of one's own: one file, its contract, and a suite run, extended and mended."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from plugins import clauses
 from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
@@ -32,17 +31,6 @@ class Mine(Metric):
         top = found.top(k)
         return top.sum(top.weights / top.ranks)
 '''
-
-CONTRACT = """
-from robustbench_rec import METRICS
-from robustbench_rec.components.registry import load_plugins
-from robustbench_rec.testing import MetricContract
-
-load_plugins(["mine.py"])
-
-class TestMine(MetricContract):
-    metric = METRICS["mine"]
-"""
 
 SUITE = (
     """
@@ -81,23 +69,18 @@ def records(folder: Path) -> dict[str, dict]:
 
 def test_it_meets_the_contract(tmp_path, write):
     write()
-    (tmp_path / "test_mine.py").write_text(CONTRACT)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout
-    assert "7 passed" in done.stdout
+    assert [clause.holds for clause in clauses(tmp_path / "mine.py")] == [True] * 7
 
 
-def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, command):
-    first = command("run", write(suite=SUITE), *OUT)
+def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, command, in_process):
+    first = in_process("run", write(suite=SUITE), *OUT)
     assert first.returncode == 0, first.stderr
     before = records(tmp_path / "out")
     assert not any("mine" in metric for one in before.values() for metric in one["metrics"])
 
     suite = write()
     line = "metric mine@10 is new or changed: 2 floors are ranked again, 2 cells run again\n"
-    assert line in command("run", suite, *OUT, "--dry-run").stdout
+    assert line in in_process("run", suite, *OUT, "--dry-run").stdout
     added = command("run", suite, *OUT)
     assert added.returncode == 0, added.stderr
     assert line in added.stdout
@@ -114,12 +97,12 @@ def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, command):
     frame = read_run(tmp_path / "out").results
     assert (frame["metric"] == "mine@10").sum() == 4
 
-    again = command("run", suite, *OUT)
+    again = in_process("run", suite, *OUT)
     assert "4 done, 0 to run" in again.stdout
     assert "new or changed" not in again.stdout
 
     write(MINE.replace("top.weights / top.ranks", "2 * top.weights / top.ranks"))
-    mended = command("run", suite, *OUT)
+    mended = in_process("run", suite, *OUT)
     assert mended.returncode == 0, mended.stderr
     assert line in mended.stdout
     for id, record in records(tmp_path / "out").items():
@@ -130,22 +113,22 @@ def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, command):
             "return top", commented
         )
     )
-    assert "4 done, 0 to run" in command("run", suite, *OUT).stdout
+    assert "4 done, 0 to run" in in_process("run", suite, *OUT).stdout
 
 
-def test_what_reads_the_run_does_without_the_plugin(tmp_path, write, command):
-    assert command("run", write(), *OUT).returncode == 0
+def test_what_reads_the_run_does_without_the_plugin(tmp_path, write, in_process):
+    assert in_process("run", write(), *OUT).returncode == 0
     (tmp_path / "mine.py").unlink()
     for words in (["status"], ["figures"]):
-        done = command(*words, "out")
+        done = in_process(*words, "out")
         assert done.returncode == 0, done.stderr
     assert any("mine" in path.name for path in (tmp_path / "out" / "figures").iterdir())
 
 
-def test_a_broken_one_that_nobody_asks_for_harms_nobody(write, command):
+def test_a_broken_one_that_nobody_asks_for_harms_nobody(write, in_process):
     broken = MINE.replace("return top.sum(top.weights / top.ranks)", "return 1 / 0")
     suite = write(broken, 'plugins = ["mine.py"]\n' + SUITE)
-    done = command("run", suite, *OUT)
+    done = in_process("run", suite, *OUT)
     assert done.returncode == 0, done.stderr
 
 
@@ -169,24 +152,26 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_what_goes_wrong_in_it_is_one_line_before_anything_runs(tmp_path, write, command, case):
-    assert command("run", write(suite=SUITE), *OUT).returncode == 0
+def test_what_goes_wrong_in_it_is_one_line_before_anything_runs(tmp_path, write, in_process, case):
+    assert in_process("run", write(suite=SUITE), *OUT).returncode == 0
     kept = records(tmp_path / "out")
     old, new, reason = BROKEN[case]
     assert MINE.count(old) == 1
-    done = command("run", write(MINE.replace(old, new)), *OUT)
+    done = in_process("run", write(MINE.replace(old, new)), *OUT)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert reason in line
     assert records(tmp_path / "out") == kept
 
 
-def test_what_goes_wrong_on_the_data_alone_fails_the_cells_with_one_line(tmp_path, write, command):
+def test_what_goes_wrong_on_the_data_alone_fails_the_cells_with_one_line(
+    tmp_path, write, in_process
+):
     old, new = (
         "top.weights / top.ranks)",
         "top.weights / (top.ranks if top.n_users < 6 else {}[k]))",
     )
-    done = command("run", write(MINE.replace(old, new)), *OUT)
+    done = in_process("run", write(MINE.replace(old, new)), *OUT)
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
     assert "4 failed" in done.stdout
@@ -216,10 +201,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_metric_that_cannot_be_is_one_line_before_anything_runs(tmp_path, write, command, case):
+def test_a_metric_that_cannot_be_is_one_line_before_anything_runs(
+    tmp_path, write, in_process, case
+):
     (old, new), says = REFUSED[case]
     assert MINE.count(old) == 1
-    done = command("run", write(MINE.replace(old, new)), *OUT)
+    done = in_process("run", write(MINE.replace(old, new)), *OUT)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert says.replace("'mine.py'", repr(str(tmp_path / "mine.py"))) in line
