@@ -391,7 +391,7 @@ def test_the_manifest_tells_what_was_run(tmp_path, in_process):
     manifest = RunFolder(tmp_path / "out").manifest()
     assert manifest.suite_text == suite.read_text()
     assert manifest.command.startswith("robustbench-rec run")
-    assert {"numpy", "torch", "python", "robustbench_rec"} <= manifest.versions.keys()
+    assert {"numpy", "torch", "pandas", "scipy", "python", "robustbench_rec"} <= manifest.versions.keys()
     assert manifest.protocol == (PROTOCOL,)
     assert list(manifest.specs["loss"]) == ["bpr"]
     (name,) = manifest.data
