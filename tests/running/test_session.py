@@ -391,7 +391,8 @@ def test_the_manifest_tells_what_was_run(tmp_path, in_process):
     manifest = RunFolder(tmp_path / "out").manifest()
     assert manifest.suite_text == suite.read_text()
     assert manifest.command.startswith("robustbench-rec run")
-    assert {"numpy", "torch", "pandas", "scipy", "python", "robustbench_rec"} <= manifest.versions.keys()
+    known = manifest.versions.keys()
+    assert {"numpy", "torch", "pandas", "scipy", "python", "robustbench_rec"} <= known
     assert manifest.protocol == (PROTOCOL,)
     assert list(manifest.specs["loss"]) == ["bpr"]
     (name,) = manifest.data
