@@ -54,6 +54,14 @@ class Loky:
             )
         return self._executor
 
+    def end_worker(self, process: int) -> bool:
+        """Kill a process of ours; loky then ends the others too, and starts new ones."""
+        workers = {} if self._executor is None else dict(self._executor._processes)
+        if process not in workers:
+            return False
+        workers[process].kill()
+        return True
+
     def close(self) -> None:
         """Kill the processes."""
         if self._executor is not None:
