@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
+from contextlib import suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -56,10 +58,10 @@ class Loky:
 
     def end_worker(self, process: int) -> bool:
         """Kill a process of ours; loky then ends the others too, and starts new ones."""
-        workers = {} if self._executor is None else dict(self._executor._processes)
-        if process not in workers:
+        if self._executor is None or process not in dict(self._executor._processes):
             return False
-        workers[process].kill()
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(process, signal.SIGKILL)
         return True
 
     def close(self) -> None:
