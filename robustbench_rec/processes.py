@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import io
 import os
@@ -21,6 +22,10 @@ Result = TypeVar("Result")
 SERVE = (
     "import sys; sys.path[:] = sys.argv[1:]; from robustbench_rec.processes import serve; serve()"
 )
+
+
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2): the signal that a process gets when its parent ends."""
 
 
 SAFELY = {"PYTHONSAFEPATH": "1"}
@@ -107,8 +112,13 @@ def same_folder() -> Iterator[None]:
 
 
 def start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end when it is gone, however it went."""
+    """Leave Ctrl-C to the parent, and end when it is gone, however it went.
+
+    On Linux the kernel ends us, even where C code holds the interpreter and no thread of ours runs.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

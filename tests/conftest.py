@@ -10,13 +10,9 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # before numba: threads.MOST, o
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/compiled"))
 
 import numba
-import plugins
 import pytest
 import threads
-from click.testing import CliRunner
-from commands import command_line
-
-from robustbench_rec.cli.main import main
+from commands import command_line, run_here
 
 numba.set_num_threads(1)
 
@@ -62,18 +58,7 @@ def command(tmp_path):
 def in_process(tmp_path, monkeypatch):
     """Return a function as `command` does, that runs in this process, trainings too."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        words = [str(word) for word in arguments]
-        words += ["--engine", "serial"] if words[0] == "run" else []
-        monkeypatch.setattr("sys.argv", ["robustbench-rec", *words])
-        with plugins.forgotten():
-            done = CliRunner().invoke(main, words)
-        if done.exception and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
-
-    return run
+    return run_here
 
 
 @pytest.fixture(scope="session")

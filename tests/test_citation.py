@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from robustbench_rec import __version__
 from robustbench_rec.tables.bibliography import known
 
 
@@ -22,7 +23,7 @@ def test_the_citation_file_says_what_the_project_says(checkout, citation):
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert values(citation, "cff-version") == ["1.2.0"]
     assert len(values(citation, "message")) == 1
-    assert values(citation, "version") == [project["version"]]
+    assert values(citation, "version") == [__version__]
     assert values(citation, "license") == [project["license"]]
     assert values(citation, "name") == [author["name"] for author in project["authors"]]
     assert values(citation, "title")[0] == f"{project['name']}: {project['description']}"

@@ -24,7 +24,7 @@ BASE = {
     "loss": ["softmax", 'psl"\nactivation = "relu', "drrl", "mse"],
     "perturbation": ["negative_contamination"],
 }
-"""What a fragment of a suite is tried in: axis -> the components of a suite, but those it has itself."""
+"""What a fragment of a suite is tried in: axis -> the components of a suite, but its own."""
 
 
 def blocks(page: Path, language: str = "") -> list[str]:
@@ -43,7 +43,7 @@ COMMANDS = [
     for page in PAGES
     if page.name != "tutorial.md"
     for block in blocks(page)
-    for line in block.splitlines()
+    for line in block.replace("\\\n", "").splitlines()
     if line.startswith("robustbench-rec ")
 ]
 

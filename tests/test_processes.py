@@ -105,3 +105,22 @@ def test_no_helper_outlives_its_parent(tmp_path, sign, when):
     parent.send_signal(sign)
     assert parent.communicate(timeout=SECONDS) == ("", "")
     wait_for_the_end_of(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is of Linux alone")
+def test_a_worker_in_code_that_lets_no_thread_run_ends_with_its_parent(tmp_path):
+    worker = (
+        "import ctypes, sys; from robustbench_rec.processes import start_worker; "
+        "start_worker(int(sys.argv[1])); print('ready', flush=True); "
+        "ctypes.PyDLL(None).sleep(600)"
+    )
+    parent = python(
+        "import os, subprocess, sys, time; "
+        f"p = subprocess.Popen([sys.executable, '-c', {worker!r}, str(os.getpid())], "
+        "stdout=subprocess.PIPE); p.stdout.readline(); print(p.pid, flush=True); time.sleep(600)",
+        tmp_path,
+    )
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    wait_for_the_end_of(pid)

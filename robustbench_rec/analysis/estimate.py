@@ -70,7 +70,7 @@ class Estimate:
         """Over users and replicates."""
         return variance(self.influence)
 
-    @property
+    @cached_property
     def interval(self) -> Interval:
         """The 95% interval."""
         return self.variance.interval(self.value)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from robustbench_rec.records.run import Run
 
 GOES_ON = "what is finished is kept: the same command, without --force, goes on"
+FAILED_CELLS = 3
+"""The exit status of `run` and `status` where cells failed."""
 
 
 class _Folder(click.Path):

@@ -14,6 +14,7 @@ from robustbench_rec.cli.completion import RUNS_HERE
 from robustbench_rec.cli.drawing import draw
 from robustbench_rec.cli.options import (
     AS_JSON,
+    FAILED_CELLS,
     FOLDER,
     RUN,
     older,
@@ -26,6 +27,7 @@ from robustbench_rec.cli.output import (
     by_versions,
     comparison,
     duration,
+    print_table,
     say,
     say_cautions,
     say_few,
@@ -38,7 +40,7 @@ from robustbench_rec.processes import without_gc
 if TYPE_CHECKING:
     import pandas as pd
 
-    from robustbench_rec.records.manifest import Part
+    from robustbench_rec.records.manifest import Part, Summary
     from robustbench_rec.records.run import Run
 
 FEW = 8
@@ -54,12 +56,15 @@ BY = "value, retention, excess, kept, excess_kept, relative_error, jaccard or rb
 def status(run: str, verbose: bool, as_json: bool) -> None:
     """Say how RUN stands: cells done, failed with reasons, left, and the time.
 
-    Of parts, failed cells and tuned losses the first few are listed; --verbose lists all.
+    Of parts, failed cells and tuned losses the first few are listed. --verbose lists all, with the
+    calls that led to each failure, and the time and memory of each loss. The exit status is 3 where
+    cells failed.
     """
     read = opened(run)
     held = read.summary
     if as_json:
         click.echo(json.dumps(held.model_dump(), indent=1))
+        _end(held)
         return
     spent = "tables alone" if held.seconds is None else f"{duration(held.seconds)} of training"
     say(
@@ -76,8 +81,40 @@ def status(run: str, verbose: bool, as_json: bool) -> None:
         say(f"computed by several versions: {'; '.join(by_versions(held.computed))}")
     told = (f"failed: {title}: {error}" for title, error in held.failed.values())
     say_few(told, "failed cell", most)
+    if verbose:
+        _say_traces(read)
     say_tuned(read, most)
     say_cautions(read)
+    if verbose:
+        _say_time(read)
+    _end(held)
+
+
+def _say_traces(run: Run) -> None:
+    """Say by which calls each cell failed, where the record tells."""
+    for id, (title, _) in run.summary.failed.items():
+        record = run.records.get(id)
+        if record is not None and record.trace:
+            say(f"{title}, by these calls:")
+            for line in record.trace.splitlines():
+                say(f"  {line}")
+
+
+def _say_time(run: Run) -> None:
+    """Say what trainings took, by data set, backbone and loss, where records tell."""
+    from robustbench_rec.tables.kind import Asked
+    from robustbench_rec.tables.kinds import KINDS
+
+    if any(one.status == "done" and one.history for one in run.records.values()):
+        (table,) = KINDS["time"].of(run, Asked(), "time")
+        rows = [(*key, *(table.entry(key, at).text for at in table.columns)) for key in table.rows]
+        print_table([(*table.head, *(" ".join(at) for at in table.columns)), *rows])
+
+
+def _end(held: Summary) -> None:
+    """Leave with the status that says whether cells failed."""
+    if held.failed:
+        sys.exit(FAILED_CELLS)
 
 
 def _part(part: Part) -> str:

@@ -14,7 +14,7 @@ import click
 
 from robustbench_rec.cli.completion import SUITES
 from robustbench_rec.cli.drawing import draw
-from robustbench_rec.cli.options import DATA_DIR, FOLDER, GOES_ON, PLUGINS
+from robustbench_rec.cli.options import DATA_DIR, FAILED_CELLS, FOLDER, GOES_ON, PLUGINS
 from robustbench_rec.cli.output import (
     Warned,
     by_versions,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from robustbench_rec.running.pool import Status
     from robustbench_rec.running.session import Session
 
-FAILED_CELLS = 3
 TERMINATED = 143
 
 
@@ -73,6 +72,19 @@ TERMINATED = 143
     show_default=True,
     help="What runs the trainings: processes of this machine, or one after the other in this one.",
 )
+@click.option(
+    "--cell-timeout",
+    type=float,
+    metavar="SECONDS",
+    help="End a training that takes longer, with the tests of its cells; these fail, and the "
+    "others go on.",
+)
+@click.option(
+    "--max-failures",
+    type=float,
+    metavar="SHARE",
+    help="Stop when more than this share of the cells has failed, such as 0.1.",
+)
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/runs/SUITE]")
 @DATA_DIR
 @click.option(
@@ -92,6 +104,8 @@ def run(
     threads: int,
     device: str,
     engine: str,
+    cell_timeout: float | None,
+    max_failures: float | None,
     out: Path | None,
     data_dir: Path | None,
     only: tuple[str, ...],
@@ -119,6 +133,8 @@ def run(
             threads=threads,
             device=device,
             engine=engine,
+            cell_timeout=cell_timeout,
+            max_failures=max_failures,
             plugins=plugins,
             events=events,
             command=shlex.join(["robustbench-rec", *sys.argv[1:]]),
@@ -286,6 +302,11 @@ def _say_end(run: Run, status: Status) -> None:
     say_cautions(run)
     failed = f", {len(status.failed)} failed" if status.failed else ""
     done = counted(status.finished, "cell")
+    if status.left:
+        warn(
+            f"stopped with {counted(status.left, 'cell')} to run: more failed than --max-failures "
+            "allows; the same command goes on"
+        )
     click.echo(f"{done} done{failed}: {folder / 'results.csv'}")
     if (folder / "figures").is_dir() and not status.done:
         click.echo(f"figures: {folder / 'figures'}")

@@ -203,7 +203,7 @@ def draw_figure(
     rows = len(shown) if is_narrow(width) else 1
     with page_style():
         figure = new_figure(width, rows * HEIGHT)
-        axes = figure.subplots(rows, len(shown) // rows, squeeze=False).ravel()
+        axes = figure.subplots(rows, len(shown) // rows, squeeze=False).ravel().tolist()
         drawn = [
             draw_panel(ax, curves, value, among, published, x)
             for ax, value in zip(axes, shown, strict=True)

@@ -77,7 +77,7 @@ class _Outcome(Kept):
         seed, replicate: of the suite, of the cell; a trial's replicate is "tuning".
         replicates_vary, selection: what the replicate keys, and which validation chose the epoch.
         error: one line, where it failed; `error_type`, the name of the exception, which decides on
-            a retry; and `trace`, where it was raised.
+            a retry; and `trace`, the calls that led to it.
         best_epoch, history: the selected epoch, and (epoch, validation NDCG@20).
         seconds: of the load (0 where the worker held the data already), the perturbation and the
             fit, and, within the fit, of its validation and diagnostics.
@@ -311,10 +311,14 @@ def _described(cell: Cell) -> dict[str, Any]:
     }
 
 
+FRAMES = 20
+"""Calls that a record of a failure keeps, the innermost."""
+
+
 def _reason(error: BaseException) -> dict[str, str]:
     """Say why something failed, and where it was raised."""
     raised = (error.__cause__ or error).__traceback__
-    where = traceback.format_tb(raised)[-1].strip() if raised else ""
+    where = "".join(traceback.format_tb(raised, limit=-FRAMES)).rstrip() if raised else ""
     told = f"{one_line(error)}{_spot(raised)}"
     return {"error": told, "error_type": type(error).__name__, "trace": where}
 

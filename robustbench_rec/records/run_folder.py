@@ -10,7 +10,7 @@
     RUN/diagnostics.csv    how the losses weighed negatives, one row an evaluation
     RUN/users.npz          the suite's metrics of each user
     RUN/set-aside/         what could not be read, kept for a look
-    RUN/started/           trainings in flight, and their last epoch
+    RUN/started/           trainings in flight, with their last epoch and their process
 
 A record exists whole or not at all: it is written beside its place, synced, and renamed. It holds
 a checksum of its own text, so that what changed afterwards is told from what was measured. The
@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -70,6 +70,15 @@ from robustbench_rec.training.config import PROTOCOL
 
 Written = TypeVar("Written", Record, Trial, StudyOutcome)
 Kind = TypeVar("Kind", Manifest, Record, Trial, StudyOutcome)
+
+
+class InFlight(NamedTuple):
+    """How far a training in flight is."""
+
+    epoch: int
+    """The last that was evaluated; 0 before there is one."""
+    worker: int
+    """The process that trains; 0 where it is not told, or not yet."""
 
 
 class RunFolder:
@@ -452,29 +461,28 @@ class RunFolder:
 
     def mark_started(self, training: str) -> None:
         """Say that a training is in flight; none fails because that cannot be told."""
-        self._mark(training, "")
+        self.mark_epoch(training, 0)
 
     def mark_epoch(self, training: str, epoch: int) -> None:
-        """Say how far a training in flight is."""
-        self._mark(training, str(epoch))
-
-    def _mark(self, training: str, text: str) -> None:
+        """Say how far a training in flight in this process is."""
         path = self.started / training
         with suppress(OSError):
             if path.is_file() or not path.exists():
-                path.write_text(text, encoding="ascii")
+                path.write_text(f"{epoch} {os.getpid()}", encoding="ascii")
 
     def mark_ended(self, training: str) -> None:
         """Say that it is not any more."""
         with suppress(OSError):
             (self.started / training).unlink()
 
-    def in_flight(self) -> dict[str, int]:
-        """Return the trainings that were started and have not ended, and the epoch of each."""
+    def in_flight(self) -> dict[str, InFlight]:
+        """Return the trainings that were started and have not ended, and how far each is."""
         found = {}
         for path in marks(self.started):
             with suppress(OSError, ValueError):  # it has just ended, or is no mark
-                found[path.name] = int(path.read_text(encoding="ascii") or 0)
+                words = path.read_text(encoding="ascii").split()
+                epoch, worker, *_ = (int(word) for word in [*words, "0", "0"])
+                found[path.name] = InFlight(epoch, worker)
         return found
 
     def studies_so_far(self, manifest: Manifest, events: Events) -> list[StudyState]:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 from robustbench_rec.components.labels import spec_once
@@ -14,6 +15,7 @@ from robustbench_rec.experiment.study import Study
 from robustbench_rec.records.manifest import Manifest, PlannedCell, PlannedStudy
 from robustbench_rec.records.record import versions
 from robustbench_rec.running.plan import Plan
+from robustbench_rec.running.source import commit
 from robustbench_rec.training.config import PROTOCOL
 
 Labels = Mapping[str, Mapping[str, str]]
@@ -40,7 +42,7 @@ def manifest_of(plan: Plan, command: str = "") -> Manifest:
         replicates=len(suite.replicates),
         replicates_vary=suite.replicates_vary,
         selection=suite.selection,
-        versions=versions(),
+        versions=_versions(),
         platform=f"{platform.system()} {platform.machine()}",
         data=(held.data if held else {}) | dict(plan.fingerprints),
         plugins=suite.plugins,
@@ -57,6 +59,12 @@ def manifest_of(plan: Plan, command: str = "") -> Manifest:
         cells=_cells(plan, held.cells if held else {}, labels),
         not_applicable=tuple(plan.not_applicable),
     )
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of all that results may follow from, and the commit where it is known."""
+    libraries = {name: version(name) for name in ("pandas", "scipy")}
+    return versions() | libraries | ({"commit": commit()} if commit() else {})
 
 
 def _cells(plan: Plan, before: Mapping[str, PlannedCell], labels: Labels) -> dict[str, PlannedCell]:

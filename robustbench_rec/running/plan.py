@@ -116,7 +116,7 @@ class Plan:
 
     @cached_property
     def again(self) -> tuple[tuple[str, ...], int, int]:
-        """Why finished cells run again: the metrics, the number of baselines, and of other cells."""
+        """Reasons to rerun finished cells: the metrics, and the numbers of baselines and others."""
         names = {metric for metrics in self.outdated.values() for metric in metrics}
         baselines = [not cell.backbone.learns for cell in self.cells if cell.id in self.outdated]
         asked = tuple(metric for metric in self.suite.metrics if metric in names)

@@ -20,6 +20,7 @@ from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running.compute import Compute
 from robustbench_rec.running.engines import Engine
 from robustbench_rec.running.plan import Plan
+from robustbench_rec.running.watch import Watch
 
 DEATHS = 3
 """A training whose worker died so often has failed."""
@@ -47,6 +48,23 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What ends a training, or the run.
+
+    Attributes:
+        seconds: that a training may take, with the tests of its cells; None for any.
+        failures: the share of a run's cells that may fail before it stops; None for any.
+
+    """
+
+    seconds: float | None = None
+    failures: float | None = None
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
 class Workplace:
     """Where the jobs of a run are done.
 
@@ -57,6 +75,7 @@ class Workplace:
         compute: what each worker has.
         engine: what calls workers.
         events: who hears how it goes.
+        limits: what ends a training, or the run.
 
     """
 
@@ -66,6 +85,7 @@ class Workplace:
     compute: Compute
     engine: Engine
     events: Events
+    limits: Limits = NO_LIMITS
 
 
 @dataclass
@@ -120,7 +140,8 @@ class Pool:
     """Runs jobs again and again until none is left.
 
     When a worker dies, its engine gives up all calls. Then every job that had started and not ended
-    is charged one death and retried alone, so that only the guilty one fails in the end.
+    is charged one death and retried alone, so that only the guilty one fails in the end. A job that
+    takes too long fails at once; those in flight beside it run again, and are not charged.
 
     Args:
         place: engine, results folder and events.
@@ -139,11 +160,13 @@ class Pool:
         give_up: Callable[[Job, Exception], Any],
     ) -> None:
         self.engine, self.folder, self.events = place.engine, place.folder, place.events
+        self.limits, self.watch = place.limits, Watch(place.limits.seconds)
         self.status, self.take_up, self.give_up = status, take_up, give_up
         self.left: dict[str, Job] = {}
         self.waiting: deque[Job] = deque()
         self.deaths: Counter[str] = Counter()
         self.told: set[str] = set()
+        self.overdue: set[str] = set()
         self.unexplained = 0
 
     def add(self, job: Job) -> None:
@@ -153,20 +176,26 @@ class Pool:
             self.waiting.append(job)
 
     def run(self) -> None:
-        """Run until nothing is left; KeyboardInterrupt and errors of workers pass through."""
-        while self.left:
+        """Run until nothing is left, or too much has failed.
+
+        KeyboardInterrupt and errors of workers pass through.
+        """
+        while self.left and not self._has_failed_too_often():
             trusted = [job for job in self.left.values() if not self.deaths[job.id]]
             self.waiting = deque(trusted or [next(iter(self.left.values()))])
             try:
                 self._drain()
             except BrokenExecutor:
-                self._charge_deaths()
+                if self.overdue:
+                    self._end_overdue()
+                else:
+                    self._charge_deaths()
 
     def _drain(self) -> None:
         """Keep two jobs a worker submitted; waiting on thousands would cost more."""
         futures: dict[Future[Any], Job] = {}
         workers = self.engine.n_workers
-        while futures or self.waiting:
+        while (futures or self.waiting) and not self._has_failed_too_often():
             while self.waiting and len(futures) < 2 * workers:
                 job = self.waiting.popleft()
                 futures[self.engine.submit(_overheard, job.function, *job.args)] = job
@@ -187,11 +216,37 @@ class Pool:
                 self.events.warning(f"{job.title}: {line}")
 
     def _look_inside(self) -> None:
-        """Take up how far the running jobs are."""
-        epochs = self.folder.in_flight()
-        running = [(self.left[id], at) for id, at in epochs.items() if id in self.left]
+        """Take up how far the running jobs are, and end those that take too long."""
+        marks = {id: mark for id, mark in self.folder.in_flight().items() if id in self.left}
+        running = [(self.left[id], mark.epoch) for id, mark in marks.items()]
         self.status.epochs = tuple((at, job.epochs) for job, at in running)
         self.status.under_way = sum(at / job.epochs * job.cost for job, at in running)
+        now = time.monotonic()
+        self.watch.look(marks, now)
+        for id, waited, usual in self.watch.slowed(now):
+            self.events.warning(
+                f"{self.left[id].title}: no evaluation for {waited:.0f} s, where one took "
+                f"{usual:.2g} s; is the machine busy or out of memory?"
+            )
+        for id in self.watch.overdue(now):
+            if id not in self.overdue and self.engine.end_worker(marks[id].worker):
+                self.overdue.add(id)
+
+    def _end_overdue(self) -> None:
+        """Fail the jobs whose workers were ended; what was in flight beside them runs again."""
+        for id in self.folder.in_flight().keys() & self.left.keys():
+            self.folder.mark_ended(id)
+        for id in self.overdue & self.left.keys():
+            error = TimeoutError(f"took longer than {self.limits.seconds:g} s, and was ended")
+            self._end(self.left[id], self.give_up(self.left[id], error))
+        self.overdue.clear()
+
+    def _has_failed_too_often(self) -> bool:
+        """Say whether so much has failed that the rest is left; of trials, some always do."""
+        most = self.limits.failures
+        if most is None or self.status.counting != "cells":
+            return False
+        return len(self.status.failed) > most * self.status.total
 
     def _end(self, job: Job, result: Any) -> None:
         del self.left[job.id]

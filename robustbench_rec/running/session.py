@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from robustbench_rec.running.compute import COMPUTE, Compute, find_device, worke
 from robustbench_rec.running.engines import Engine, engine_module
 from robustbench_rec.running.manifest import manifest_of
 from robustbench_rec.running.plan import Plan, check_data, make_plan
-from robustbench_rec.running.pool import Status, Workplace
+from robustbench_rec.running.pool import NO_LIMITS, Limits, Status, Workplace
 
 
 def run(suite: str | Path | Suite, out: Path | str | None = None, **options: Any) -> Run:
@@ -38,7 +39,7 @@ def run(suite: str | Path | Suite, out: Path | str | None = None, **options: Any
         suite: its name, the path of its .toml file, or the suite itself.
         out: the results folder; `results/runs/SUITE` if None.
         options: the other arguments of `open_session`: data_dir, only, force, jobs, threads,
-            device, engine, plugins, events.
+            device, engine, cell_timeout, max_failures, plugins, events.
 
     Returns:
         What `read_run` returns of the folder.
@@ -62,6 +63,8 @@ def open_session(
     threads: int = 1,
     device: str = "cpu",
     engine: str = "loky",
+    cell_timeout: float | None = None,
+    max_failures: float | None = None,
     plugins: Sequence[str] = (),
     events: Events = TOLD_AS_WARNINGS,
     command: str = "",
@@ -80,6 +83,9 @@ def open_session(
         device: "cpu", "auto", "cuda" or "cuda:1".
         engine: "loky", processes of this machine, or "serial", one training after the other in
             this process.
+        cell_timeout: seconds that a training may take, with the tests of its cells; one that takes
+            longer is ended, and its cells fail. It needs an engine of processes.
+        max_failures: the share of the cells, from 0 to 1, that may fail before the run stops.
         plugins: files or modules that register components of yours, besides those of the suite.
         events: hears of the plan, of progress and of warnings.
         command: what the user typed, for the manifest.
@@ -92,6 +98,7 @@ def open_session(
     for name, path in (("--out", out), ("--data-dir", data_dir)):
         if path == "":
             raise InputError(f"{name} is empty; give a folder, or leave {name} out")
+    limits = _limits(cell_timeout, max_failures, engine)
     compute = Compute(threads, find_device(device))
     n_workers = workers_for(jobs, compute, engine_module(engine).MOST_WORKERS, events)
     where = Path(data_dir) if data_dir is not None else default_data_dir()
@@ -105,9 +112,29 @@ def open_session(
         compute=compute,
         jobs=n_workers,
         engine=engine,
+        limits=limits,
         command=command,
         events=events,
     )
+
+
+def _limits(cell_timeout: float | None, max_failures: float | None, engine: str) -> Limits:
+    """Return the limits that are asked for.
+
+    Raises:
+        InputError: one is out of bounds, or the engine cannot end a training.
+
+    """
+    if cell_timeout is not None and not 0 < cell_timeout < inf:
+        raise InputError(f"--cell-timeout is {cell_timeout:g}; it must be above 0 seconds")
+    if max_failures is not None and not 0 <= max_failures <= 1:
+        raise InputError(f"--max-failures is {max_failures:g}; it must lie in [0, 1], a share")
+    if cell_timeout is not None and engine == "serial":
+        raise InputError(
+            "--cell-timeout needs a process that can be ended, and --engine serial has none; "
+            "leave out the one or the other"
+        )
+    return Limits(cell_timeout, max_failures)
 
 
 def _loaded(suite: str | Path | Suite, data_dir: Path, plugins: Sequence[str]) -> Suite:
@@ -132,6 +159,7 @@ class Session:
     compute: Compute = COMPUTE
     jobs: int = 1
     engine: str = "loky"
+    limits: Limits = NO_LIMITS
     command: str = ""
     events: Events = field(default=TOLD_AS_WARNINGS)
 
@@ -204,4 +232,5 @@ class Session:
             self.compute,
             engine,
             self.events,
+            self.limits,
         )

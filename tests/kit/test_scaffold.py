@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from commands import run_here
 
 from robustbench_rec import InputError
 from robustbench_rec.cli.main import main
@@ -26,16 +27,16 @@ def words(kind: str, lines: int = 40) -> str:
     return code
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_written_passes_its_test_and_its_check(kind):
-    said = CliRunner().invoke(main, ["new", kind, f"my_{kind}"])
-    assert said.exit_code == 0, said.output
-    assert f"robustbench-rec check my_{kind}.py" in said.output
-    assert f"My{kind.capitalize()}" in words(kind)
-    asked = CliRunner().invoke(main, ["check", f"my_{kind}.py"])
-    assert asked.exit_code == 0, asked.output
-    assert ", 0 do not" in asked.output
-    tested = [sys.executable, "-m", "pytest", "-q", f"test_my_{kind}.py"]
+def test_what_is_written_passes_its_test_and_its_check():
+    for kind in KINDS:
+        said = CliRunner().invoke(main, ["new", kind, f"my_{kind}"])
+        assert said.exit_code == 0, said.output
+        assert f"robustbench-rec check my_{kind}.py" in said.output
+        assert f"My{kind.capitalize()}" in words(kind)
+        asked = run_here("check", f"my_{kind}.py")
+        assert asked.returncode == 0, asked.stdout
+        assert ", 0 do not" in asked.stdout
+    tested = [sys.executable, "-m", "pytest", "-q", *(f"test_my_{kind}.py" for kind in KINDS)]
     done = subprocess.run(tested, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -54,8 +55,7 @@ def test_a_suite_of_a_new_perturbation_runs_to_a_figure():
     new("perturbation", "first_noise", Path())
     short = Path("first_noise.toml").read_text().replace("epochs = 40", "epochs = 2")
     Path("first_noise.toml").write_text(short.replace("replicates = 3", "replicates = 1"))
-    command = ["robustbench_rec", "run", "first_noise.toml", "--engine", "serial"]
-    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
+    done = run_here("run", "first_noise.toml")
     assert done.returncode == 0, done.stderr
     drawn = {path.name for path in Path("results/runs/first_noise/figures").glob("*.png")}
     assert "synthetic-mf-first_noise-ndcg_at_20.png" in drawn

@@ -1,10 +1,12 @@
 """Ownership: nothing in somebody's folder is replaced or removed."""
 
+import os
+
 import pytest
 import runs
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.records.run_folder import InFlight, RunFolder
 
 A, B, F, G, H = (two * 10 for two in ("a1", "b1", "f1", "f2", "f3"))
 """Ids are 20 hexadecimal digits."""
@@ -102,7 +104,7 @@ def test_a_mark_that_is_none_stops_nothing(tmp_path):
             folder.mark_started(training)
             folder.mark_epoch(training, 3)
         (folder.started / H).write_text("soon")
-        assert folder.in_flight() == {G: 3}
+        assert folder.in_flight() == {G: InFlight(3, os.getpid())}
         for training in (F, G):
             folder.mark_ended(training)
 

@@ -1,5 +1,6 @@
 import gc
 import json
+import os
 import shutil
 from functools import reduce
 from operator import getitem
@@ -18,7 +19,7 @@ from robustbench_rec.records.manifest import FORMAT, Manifest, PlannedCell
 from robustbench_rec.records.old_forms import manifest_of_today, record_of_today
 from robustbench_rec.records.record import Record, Trial
 from robustbench_rec.records.run import Run, compact, read_run
-from robustbench_rec.records.run_folder import RunFolder, parsed
+from robustbench_rec.records.run_folder import InFlight, RunFolder, parsed
 from robustbench_rec.records.users import gathered
 
 NO_WARNING = runs.NoWarning()
@@ -436,11 +437,18 @@ def test_what_an_interrupted_run_left_half_written_is_swept(folder):
         assert folder.in_flight() == {}
 
 
+@pytest.mark.parametrize(("text", "mark"), [("", (0, 0)), ("5", (5, 0)), ("5 12 x", None)])
+def test_a_mark_that_is_half_written_or_none_of_ours_tells_what_it_can(folder, text, mark):
+    folder.mark_started(F9)
+    (folder.started / F9).write_text(text)
+    assert folder.in_flight().get(F9) == mark
+
+
 def test_a_training_in_flight_tells_how_far_it_is(folder):
     folder.mark_started(F9)
-    assert folder.in_flight() == {F9: 0}
+    assert folder.in_flight() == {F9: InFlight(0, os.getpid())}
     folder.mark_epoch(F9, 15)
-    assert folder.in_flight() == {F9: 15}
+    assert folder.in_flight() == {F9: InFlight(15, os.getpid())}
     folder.mark_ended(F9)
     assert folder.in_flight() == {}
     shutil.rmtree(folder.started)

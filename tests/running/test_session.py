@@ -1,5 +1,6 @@
-"""Whole runs in processes of their own: resuming, killing, refusing, and equal bits."""
+"""Whole runs: resuming, killing, refusing, and equal bits."""
 
+import functools
 import json
 import os
 import signal
@@ -13,11 +14,11 @@ import pandas as pd
 import pytest
 import runs
 import torch
-from commands import command_line
+from commands import command_line, run_here
 from tiny import WORLD
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.experiment.suite_file import load_suite
+from robustbench_rec.experiment.suite_file import load_suite, shipped
 from robustbench_rec.records.merge import CELL, merge
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
@@ -28,34 +29,81 @@ from robustbench_rec.running.session import Session, run
 from robustbench_rec.training.config import PROTOCOL
 
 SECONDS = 600
+HELD = """
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from robustbench_rec import PERTURBATIONS, Perturbation
 
+@PERTURBATIONS.add("held")
+@dataclass(frozen=True)
+class Held(Perturbation):
+    "Changes nothing; the first to find the file `hold` waits until it is gone."
+    unit = "nothing"
 
-SMOKE = Path(__file__).parents[2] / "suites" / "smoke.toml"
-LONG_SMOKE = (
-    SMOKE.read_text().replace("n_users = 400", "n_users = 200").replace(", patience = 3", "")
+    def apply(self, split, rng):
+        holding = Path(__file__).with_name("holding")
+        try:
+            Path(__file__).with_name("hold").rename(holding)
+        except FileNotFoundError:
+            return split
+        while holding.exists():
+            time.sleep(0.01)
+        return split
+"""
+HOLDING = (
+    """
+name = "holding"
+plugins = ["held.py"]
+baselines = []
+replicates = 2
+training = { epochs = 10, batch_size = 64, eval_every = 2 }
+"""
+    + WORLD
+    + """
+[[loss]]
+name = "softmax"
+n_negatives = 32
+"""
+    + "".join(
+        f'[[perturbation]]\nname = "{name}"\nlevel = [0.0, 0.3]\n'
+        for name in ("held", "negative_contamination", "hidden_positives")
+    )
 )
-"""The suite `smoke`, long enough to be in the middle of."""
+"""A suite that is in its middle for as long as one of its cells is held."""
+CELLS = 2 * 2 * 3 * 2
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> pd.DataFrame:
-    """Return the frame of `smoke`, run by two workers and left alone."""
+    """Return the frame of the suite, run by one worker and left alone."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = subprocess.run(smoke(folder), capture_output=True, text=True, timeout=SECONDS)
+    done = subprocess.run(words(folder, 1), capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
-    return read_run(folder).results
+    return read_run(folder / "out").results
 
 
-def smoke(folder: Path, *arguments: object) -> list[str]:
-    suite = folder.with_name(f"{folder.name}.toml")
-    suite.write_text(LONG_SMOKE)
-    return command_line("run", suite, "--out", folder, "--no-figures", *arguments)
+def words(folder: Path, jobs: int) -> list[str]:
+    """Write the suite, and return the command that runs it."""
+    (folder / "held.py").write_text(HELD)
+    (folder / "holding.toml").write_text(HOLDING)
+    told = ("--out", folder / "out", "--no-figures", "--jobs", jobs)
+    return command_line("run", folder / "holding.toml", *told)
 
 
-def start(folder: Path, *arguments: object) -> subprocess.Popen:
-    return subprocess.Popen(
-        smoke(folder, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that starts the suite with a cell held: it is in its middle for sure."""
+    (tmp_path / "hold").touch()
+
+    def started(jobs: int) -> subprocess.Popen:
+        run = subprocess.Popen(
+            words(tmp_path, jobs), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        wait_for((tmp_path / "holding").exists, "a cell that is held")
+        return run
+
+    return started
 
 
 def wait_for(condition, what: str):
@@ -95,67 +143,60 @@ def is_alive(pid: int) -> bool:
 
 def finish(folder: Path, expected: pd.DataFrame) -> None:
     """Give the same command again, and compare with the undisturbed run, bit for bit."""
-    again = subprocess.run(smoke(folder), capture_output=True, text=True, timeout=SECONDS)
+    (folder / "holding").unlink(missing_ok=True)
+    out = folder / "out"
+    again = run_here("run", folder / "holding.toml", "--out", out, "--no-figures")
     assert again.returncode == 0, again.stderr
-    pd.testing.assert_frame_equal(read_run(folder).results, expected, check_exact=True)
-    assert (folder / "results.csv").read_text() == expected.to_csv(index=False)
+    pd.testing.assert_frame_equal(read_run(out).results, expected, check_exact=True)
+    assert (out / "results.csv").read_text() == expected.to_csv(index=False)
     assert not list(folder.rglob("*.part"))
 
 
-def test_results_do_not_depend_on_the_number_of_jobs(tmp_path, undisturbed):
-    done = subprocess.run(smoke(tmp_path, "--jobs", 1), capture_output=True, timeout=SECONDS)
-    assert done.returncode == 0
-    pd.testing.assert_frame_equal(read_run(tmp_path).results, undisturbed, check_exact=True)
-
-
-def test_kill_9_of_the_parent_loses_at_most_the_cells_in_flight(tmp_path, undisturbed):
-    run = start(tmp_path)
-    wait_for(lambda: len(records(tmp_path)) >= 3, "three records")
+@pytest.mark.slow
+def test_kill_9_of_the_parent_loses_at_most_the_cells_in_flight(tmp_path, start, undisturbed):
+    run, out = start(2), tmp_path / "out"
+    wait_for(lambda: len(records(out)) >= 3, "three records")
     workers = children(run.pid)
     assert len(workers) == 2
     run.kill()
     run.communicate()
     wait_for(lambda: not any(map(is_alive, workers)), "the orphans' end")
-    before = {path: path.stat().st_mtime_ns for path in records(tmp_path)}
-    assert 3 <= len(before) < 36
+    before = {path: path.stat().st_mtime_ns for path in records(out)}
+    assert 3 <= len(before) < CELLS
     finish(tmp_path, undisturbed)
     kept = [path for path, written in before.items() if path.stat().st_mtime_ns == written]
     assert len(kept) == len(before)
 
 
-def test_kill_9_of_a_worker_is_survived_within_the_run(tmp_path, undisturbed):
-    run = start(tmp_path)
-    wait_for(lambda: len(records(tmp_path)) >= 3, "three records")
+@pytest.mark.slow
+def test_kill_9_of_a_worker_is_survived_and_two_come_to_what_one_does(tmp_path, start, undisturbed):
+    run, out = start(2), tmp_path / "out"
+    wait_for(lambda: len(records(out)) >= 3, "three records")
     os.kill(children(run.pid)[0], signal.SIGKILL)
+    (tmp_path / "holding").unlink()
     _, errors = run.communicate(timeout=SECONDS)
     assert run.returncode == 0, errors
-    pd.testing.assert_frame_equal(read_run(tmp_path).results, undisturbed, check_exact=True)
+    pd.testing.assert_frame_equal(read_run(out).results, undisturbed, check_exact=True)
     finish(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupt_ends_the_workers_and_the_same_command_goes_on(
-    tmp_path, undisturbed, sent, status
+def test_an_interrupt_ends_the_worker_and_the_same_command_goes_on(
+    tmp_path, start, undisturbed, sent, status
 ):
-    run = start(tmp_path)
-    wait_for(lambda: records(tmp_path), "a record")
+    run, out = start(1), tmp_path / "out"
     workers = children(run.pid)
+    second = run_here("run", tmp_path / "holding.toml", "--out", out, "--no-figures")
+    assert second.returncode == 2
+    assert f"another run is writing here (process {run.pid})" in second.stderr
     run.send_signal(sent)
     _, errors = run.communicate(timeout=SECONDS)
     assert run.returncode == status
     assert "Traceback" not in errors
+    assert workers
     assert not any(map(is_alive, workers))
     finish(tmp_path, undisturbed)
-
-
-def test_a_second_runner_on_the_same_folder_is_refused(tmp_path):
-    first = start(tmp_path)
-    wait_for(lambda: records(tmp_path), "a record")
-    second = subprocess.run(smoke(tmp_path), capture_output=True, text=True, timeout=SECONDS)
-    assert second.returncode == 2
-    assert f"another run is writing here (process {first.pid})" in second.stderr
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=SECONDS)
 
 
 DEADLY = """
@@ -194,6 +235,7 @@ def write_suite(folder: Path, head: str = "", tail: str = "") -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_cell_that_keeps_killing_its_worker_fails_alone(tmp_path, command):
     (tmp_path / "deadly.py").write_text(DEADLY)
     tail = '[[perturbation]]\nname = "deadly"\nlevel = [0.0, 0.5]'
@@ -206,7 +248,7 @@ def test_a_cell_that_keeps_killing_its_worker_fails_alone(tmp_path, command):
     assert "4 of 5 cells done, 1 failed, 0 left" in told.stdout
 
 
-def test_a_failed_cell_is_tried_again_and_the_others_are_not(tmp_path, command):
+def test_a_failed_cell_is_tried_again_and_the_others_are_not(tmp_path, in_process):
     plugin = tmp_path / "moody.py"
     text = DEADLY.replace("deadly", "moody")
     text = text.replace("os.kill(os.getpid(), signal.SIGKILL)", "return self.mood(split)")
@@ -214,19 +256,19 @@ def test_a_failed_cell_is_tried_again_and_the_others_are_not(tmp_path, command):
     plugin.write_text(text)
     tail = '[[perturbation]]\nname = "moody"\nlevel = [0.0, 0.5]'
     suite = write_suite(tmp_path, 'plugins = ["moody.py"]', tail)
-    first = command("run", suite, "--no-figures", "--out", "out")
+    first = in_process("run", suite, "--no-figures", "--out", "out")
     assert first.returncode == 3
     assert "RuntimeError: not today" in first.stderr
     # Mended code is another experiment: the digest of the plugin is part of the cell.
     plugin.write_text(text.replace("raise RuntimeError('not today')", "return split"))
-    second = command("run", suite, "--no-figures", "--out", "out")
+    second = in_process("run", suite, "--no-figures", "--out", "out")
     assert second.returncode == 0, second.stderr
     assert "3 done, 2 to run" in second.stdout
 
 
-def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, command):
+def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, in_process):
     suite = write_suite(tmp_path)
-    assert command("run", suite, "--no-figures", "--out", "out").returncode == 0
+    assert in_process("run", suite, "--no-figures", "--out", "out").returncode == 0
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     code = (
         "import sys; from robustbench_rec.cli.main import main; "
@@ -391,26 +433,12 @@ def test_the_manifest_tells_what_was_run(tmp_path, in_process):
     manifest = RunFolder(tmp_path / "out").manifest()
     assert manifest.suite_text == suite.read_text()
     assert manifest.command.startswith("robustbench-rec run")
-    assert {"numpy", "torch", "python", "robustbench_rec"} <= manifest.versions.keys()
+    known = manifest.versions.keys()
+    assert {"numpy", "torch", "pandas", "scipy", "python", "robustbench_rec"} <= known
     assert manifest.protocol == (PROTOCOL,)
     assert list(manifest.specs["loss"]) == ["bpr"]
     (name,) = manifest.data
     assert name.startswith("synthetic(")
-
-
-def test_a_module_in_the_current_folder_is_not_run_by_workers(tmp_path, command):
-    (tmp_path / "uuid.py").write_text("raise SystemExit('foreign code ran')")
-    suite = write_suite(tmp_path)
-    environment = os.environ | {"PYTHONSAFEPATH": "1"}
-    done = subprocess.run(
-        command_line("run", suite, "--out", "out"),
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 COUNTING = """
@@ -430,24 +458,28 @@ class Counting(Perturbation):
         return split
 
     def realised(self, clean, perturbed):
-        given = {{name: float(os.environ[name]) for name in {names}}}
+        given = {{name: float(os.environ.get(name, 0)) for name in {names}}}
         libraries = {{"torch": torch, "numba": numba}}
         return given | {{name: one.get_num_threads() for name, one in libraries.items()}}
 """
 
 
-@pytest.fixture
-def on_threads(tmp_path, command):
-    """Return a function that runs a suite on one worker of some threads: its records by id."""
-    (tmp_path / "counting.py").write_text(COUNTING.format(names=THREAD_VARIABLES))
+@pytest.fixture(scope="module")
+def on_threads(tmp_path_factory):
+    """Return a function that runs a suite once on some threads: its records by id."""
+    folder = tmp_path_factory.mktemp("threads")
+    (folder / "counting.py").write_text(COUNTING.format(names=THREAD_VARIABLES))
     tail = '[[perturbation]]\nname = "counting"\nlevel = [0.0]'
-    suite = write_suite(tmp_path, 'plugins = ["counting.py"]', tail)
+    suite = write_suite(folder, 'plugins = ["counting.py"]', tail)
 
-    def run(threads: int, out: str = "out") -> dict[str, dict]:
-        asked = ("--jobs", 1, "--threads-per-job", threads)
-        done = command("run", suite, "--no-figures", "--out", out, *asked)
+    @functools.cache
+    def run(threads: int, engine: str = "loky") -> dict[str, dict]:
+        out = folder / f"{engine}-{threads}"
+        words = command_line("run", suite, "--no-figures", "--out", out, "--engine", engine)
+        words += ["--jobs", "1", "--threads-per-job", str(threads)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
         assert done.returncode == 0, done.stderr
-        held = [json.loads(path.read_text()) for path in records(tmp_path / out)]
+        held = [json.loads(path.read_text()) for path in records(out)]
         return {record["id"]: record for record in held}
 
     return run
@@ -458,6 +490,7 @@ NEEDS_TWO_CORES = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, pytest.param(2, marks=NEEDS_TWO_CORES)])
 def test_threads_reach_the_libraries_and_the_records(on_threads, threads):
     ran = on_threads(threads).values()
@@ -466,15 +499,17 @@ def test_threads_reach_the_libraries_and_the_records(on_threads, threads):
     assert told == dict.fromkeys((*THREAD_VARIABLES, "torch", "numba"), threads)
 
 
+@pytest.mark.slow
 @NEEDS_TWO_CORES
 def test_equal_threads_give_equal_bits_and_cells_do_not_depend_on_them(on_threads):
-    first, second, single = on_threads(2, "first"), on_threads(2, "second"), on_threads(1, "single")
+    first, second, single = on_threads(2), on_threads(2, "serial"), on_threads(1)
     assert first.keys() == second.keys() == single.keys()
     for id, record in first.items():
         for part in ("metrics", "history", "best_epoch"):
             assert record[part] == second[id][part]
 
 
+@pytest.mark.slow
 def test_records_tell_where_the_seconds_went(on_threads):
     for record in on_threads(1).values():
         parts = {"load", "perturbation", "fit", "evaluation"}
@@ -493,7 +528,7 @@ def test_a_number_of_threads_that_torch_does_not_take_is_refused(monkeypatch):
 
 
 def test_a_run_tells_how_far_its_trainings_are(tmp_path):
-    text = SMOKE.read_text().replace("replicates = 2", "replicates = 1")
+    text = shipped()["smoke"].replace("replicates = 2", "replicates = 1")
     (tmp_path / "long.toml").write_text(text.replace("epochs = 40", "epochs = 300"))
     only = [("loss", "bpr"), ("perturbation", "hidden_positives"), ("level", "0")]
     heard = Costs()
@@ -520,21 +555,21 @@ class Workers(runs.Heard):
         self.seen[status.counting].update(children(os.getpid()))
 
 
-def test_the_workers_that_tuned_run_the_cells_too(tmp_path):
+def test_the_worker_that_tuned_runs_the_cells_too(tmp_path):
     tail = '[[loss]]\nname = "mse"\ntune = { lr = [1e-3, 1e-2] }\n[tune]\ntrials = 2'
     heard = Workers()
     suite = write_suite(tmp_path, tail=tail)
-    done = run(suite, tmp_path / "out", data_dir=tmp_path, jobs=2, events=heard)
+    done = run(suite, tmp_path / "out", data_dir=tmp_path, jobs=1, events=heard)
     assert (len(done.trials), done.summary.left) == (2, 0)
     assert heard.seen["trials"] == heard.seen["cells"]
-    assert len(heard.seen["cells"]) == 2
+    assert len(heard.seen["cells"]) == 1
 
 
 def test_both_engines_give_the_same_bits_and_leave_the_libraries_as_they_were(tmp_path):
     before = torch.get_num_threads(), numba.get_num_threads(), torch.get_deterministic_debug_mode()
     suite = write_suite(tmp_path, "replicates = 2")
     for engine in engine_names():
-        run(suite, tmp_path / engine, data_dir=tmp_path, engine=engine)
+        run(suite, tmp_path / engine, data_dir=tmp_path, engine=engine, jobs=1)
     after = torch.get_num_threads(), numba.get_num_threads(), torch.get_deterministic_debug_mode()
     assert after == before
     serial, loky = (read_run(tmp_path / engine) for engine in ("serial", "loky"))

@@ -29,6 +29,9 @@ class Engine(Protocol):
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Call a function, now or when a worker is free."""
 
+    def end_worker(self, process: int) -> bool:
+        """End a worker at once, so that its call raises `BrokenExecutor`; False if it is none."""
+
     def close(self) -> None:
         """End all workers at once, whatever they do."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
+from contextlib import suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -53,6 +55,14 @@ class Loky:
                 env=self._environment,
             )
         return self._executor
+
+    def end_worker(self, process: int) -> bool:
+        """Kill a process of ours; loky then ends the others too, and starts new ones."""
+        if self._executor is None or process not in dict(self._executor._processes):
+            return False
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(process, signal.SIGKILL)
+        return True
 
     def close(self) -> None:
         """Kill the processes."""

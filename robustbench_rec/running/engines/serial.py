@@ -37,6 +37,10 @@ class Serial:
             future.set_exception(error)
         return future
 
+    def end_worker(self, process: int) -> bool:
+        """Return False: the only worker is this process, which waits for its call to end."""
+        return False
+
     def close(self) -> None:
         """Give torch and the compiled code back the threads that they had."""
         if self._libraries is not None:

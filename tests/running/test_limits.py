@@ -1,0 +1,115 @@
+"""Limits: a training that never ends, and a run in which too much fails."""
+
+import pytest
+from tiny import WORLD
+
+from robustbench_rec.errors import InputError
+from robustbench_rec.records.run import read_run
+from robustbench_rec.running.session import open_session
+
+ENDLESS = """
+import ctypes
+import time
+from dataclasses import dataclass
+
+from robustbench_rec import LOSSES, Loss
+
+
+@LOSSES.add("endless")
+@dataclass(frozen=True, kw_only=True)
+class Endless(Loss):
+    '''Never ends, and lets no thread of its process run.'''
+
+    source = "a test"
+
+    def __call__(self, batch):
+        ctypes.PyDLL(None).sleep(600)
+
+
+@LOSSES.add("breaks")
+@dataclass(frozen=True, kw_only=True)
+class Breaks(Loss):
+    '''Fails.'''
+
+    source = "a test"
+
+    def __call__(self, batch):
+        raise ValueError("it breaks")
+"""
+SUITE = (
+    """
+name = "limited"
+plugins = ["endless.py"]
+replicates_vary = "training"
+training = { epochs = 2, batch_size = 512 }
+"""
+    + WORLD
+)
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """Return a function that writes a suite of some more losses."""
+
+    def written(*losses: str, replicates: int = 1) -> str:
+        (tmp_path / "endless.py").write_text(ENDLESS)
+        path = tmp_path / "limited.toml"
+        more = "".join(f'[[loss]]\nname = "{loss}"\n' for loss in losses)
+        path.write_text(f"replicates = {replicates}\n{SUITE}{more}")
+        return str(path)
+
+    return written
+
+
+@pytest.mark.slow
+def test_a_training_that_never_ends_fails_by_name_and_the_others_are_done(suite, tmp_path, command):
+    arguments = ("--out", "out", "--no-figures", "--jobs", 2, "--cell-timeout", 12)
+    done = command("run", suite("endless", "mse"), *arguments)
+    assert done.returncode == 3, done.stderr
+    run = read_run(tmp_path / "out")
+    assert {error for _, error in run.summary.failed.values()} == {
+        "TimeoutError: took longer than 12 s, and was ended"
+    }
+    assert len(run.summary.failed) == 1
+    assert run.summary.done == 2 + 2  # losses and baselines
+    told = command("status", "out", "--verbose")
+    assert told.returncode == 3
+    assert "endless" in told.stdout
+    assert "seconds an epoch" in told.stdout
+
+
+def test_a_run_stops_where_more_fails_than_is_allowed(suite, tmp_path, in_process):
+    many = ("--out", "out", "--no-figures", "--max-failures", 0.1)
+    done = in_process("run", suite("breaks", replicates=12), *many)
+    assert done.returncode == 3
+    assert "more failed than --max-failures allows" in done.stderr
+    run = read_run(tmp_path / "out")
+    assert len(run.summary.failed) == 5  # the first beyond a tenth of 48
+    assert run.summary.left > 0
+    told = in_process("status", "out", "--verbose")
+    assert told.returncode == 3
+    assert "by these calls:" in told.stdout
+    assert "endless.py" in told.stdout
+    again = in_process("run", suite("breaks", replicates=12), *many[:3], "--max-failures", 1)
+    assert again.returncode == 3
+    assert read_run(tmp_path / "out").summary.left == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"cell_timeout": 0}, "--cell-timeout is 0; it must be above 0 seconds"),
+        ({"cell_timeout": float("nan")}, "--cell-timeout is nan; it must be above 0 seconds"),
+        ({"max_failures": 2}, "--max-failures is 2; it must lie in [0, 1], a share"),
+        ({"max_failures": float("nan")}, "--max-failures is nan; it must lie in [0, 1], a share"),
+        (
+            {"cell_timeout": 5, "engine": "serial"},
+            "--cell-timeout needs a process that can be ended, and --engine serial has none; "
+            "leave out the one or the other",
+        ),
+    ],
+)
+def test_limits_that_mean_nothing_are_refused(asked, told):
+    with pytest.raises(InputError) as caught:
+        open_session("smoke", **asked)
+    assert str(caught.value) == told
