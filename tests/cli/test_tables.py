@@ -79,7 +79,7 @@ def test_out_is_refused_where_it_would_harm_or_cannot_be(kept, tmp_path):
     manifest = kept / "manifest.json"
     before = manifest.read_bytes()
     assert refused("table", kept, "main", "--out", manifest) == (
-        f"--out {manifest} lies in the run's own folder; write the table elsewhere"
+        f"--out {manifest} is inside the run's folder; give another path"
     )
     assert manifest.read_bytes() == before
     assert "cannot be written" in refused("table", kept, "main", "--out", tmp_path)
