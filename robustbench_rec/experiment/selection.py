@@ -1,4 +1,4 @@
-"""Selections: the part of a suite that `--only` names."""
+"""Selections: the cells of a suite that `--only` selects."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.suite import Suite
 
 Only = Iterable[tuple[str, str]] | Mapping[str, Any]
-"""The part of a suite that is asked for; see `pairs_of`."""
+"""A selection from a suite; see `pairs_of`."""
 NUMBERS = ("level", "replicate")
 SELECTABLE = (*AXES, *NUMBERS)
-"""What `--only` restricts."""
+"""The axes of `--only`."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which cells of a suite are kept. Baselines stay, whatever the loss and the backbone.
+    """The selected cells of a suite. Baselines are always selected.
 
     Attributes:
-        suite: whose cells these are.
-        names: axis -> the labels or numbers that are kept; an axis that is missing keeps all.
+        suite: the suite.
+        names: axis -> the selected labels or numbers; a missing axis selects all.
 
     """
 
@@ -35,14 +35,14 @@ class Selection:
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
-        """The data sets that are kept."""
+        """The selected data sets."""
         labels, names = self.suite.labels["dataset"], self.names.get("dataset")
         return tuple(
             one for one in self.suite.datasets if names is None or labels[spec_once(one)] in names
         )
 
     def of(self, cells: Iterable[Cell]) -> tuple[Cell, ...]:
-        """Return the cells that are kept, in their order."""
+        """Return the selected cells, in order."""
         if not self.names:
             return tuple(cells)
         labels = self.suite.labels
@@ -56,7 +56,7 @@ class Selection:
 
 
 def pairs_of(only: Only) -> tuple[tuple[str, str], ...]:
-    """Return what is selected as (axis, name) pairs.
+    """Return a selection as (axis, name) pairs.
 
     Args:
         only: pairs, or axis -> a name or a list of names.
@@ -79,15 +79,15 @@ def pairs_of(only: Only) -> tuple[tuple[str, str], ...]:
 
 
 def select(suite: Suite, only: Iterable[tuple[str, str]] = ()) -> Selection:
-    """Return the part of a suite that names on its axes mean.
+    """Return the selection of a suite by names on its axes.
 
     Args:
-        suite: the whole.
-        only: (axis, name) of what to keep, as in [("dataset", "synthetic"), ("replicate", "0")];
-            several of one axis are all kept.
+        suite: the whole suite.
+        only: (axis, name) to keep, as in [("dataset", "synthetic"), ("replicate", "0")]; several
+            names of one axis are all kept.
 
     Raises:
-        InputError: an axis or a name that the suite does not have, with the nearest.
+        InputError: the suite does not have an axis or a name; the message suggests the nearest.
 
     """
     names: dict[str, set[str]] = {}
@@ -115,7 +115,7 @@ def _meant(suite: Suite, axis: str, name: str) -> list[str]:
 
 
 def _known(suite: Suite, axis: str) -> list[str]:
-    """Return what can be named on an axis: not baselines, which cannot be left out."""
+    """Return the selectable names on an axis, without baselines, which are always selected."""
     if axis == "level":
         return list(dict.fromkeys(_number(one.level) for one in suite.perturbations))
     if axis == "replicate":
@@ -135,5 +135,5 @@ def _numbered(name: str, known: Iterable[str]) -> list[str]:
 
 
 def _number(value: float) -> str:
-    """Print a level or replicate, in as many digits as tell any two apart."""
+    """Print a level or replicate with enough digits to distinguish any two."""
     return f"{value:.12g}"
