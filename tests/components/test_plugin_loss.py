@@ -133,14 +133,14 @@ BROKEN = {
         "torch.full((n_users,), float('nan'),",
         "FloatingPointError: what learned_hinge(margin=0.1, margin_lr=0.01, n_negatives=1, "
         "score=dot) learns beside the model became infinite or not a number in epoch 1; "
-        "try a lower rate of it",
+        "try a lower rate for it",
     ),
     "a part that becomes infinite": (
         "2 * (-margins).exp()",
         "-1e30 * margins**3",
         "FloatingPointError: what learned_hinge(margin=0.1, margin_lr=0.01, n_negatives=1, "
         "score=dot) learns beside the model became infinite or not a number in epoch 1; "
-        "try a lower rate of it",
+        "try a lower rate for it",
     ),
     "a part that cannot be learned": (
         "loss.margin, requires_grad=True)",
