@@ -396,7 +396,7 @@ def test_a_part_that_is_not_finite_is_named_with_the_epoch(when, value):
     mover.optimizer.lr = value
     with pytest.raises(
         FloatingPointError,
-        match=r"^what Pulled\(.*\) learns beside the model became .* in epoch 1; try a lower rate",
+        match=r"^the learned part of Pulled\(.*\) became .* in epoch 1; try a lower rate",
     ):
         trainer.run_epoch(1)
 
