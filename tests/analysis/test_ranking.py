@@ -61,9 +61,9 @@ def test_who_beats_whom_is_what_paired_t_tests_of_scipy_and_holm_of_statsmodels_
     raw = [stats.ttest_rel(table[one], table[other]).pvalue for one, other in pairs]
     sure = multipletests(raw, method="holm")[0]
     beaten = {loss: set() for loss in falls}
-    for (one, other), told_apart in zip(pairs, sure, strict=True):
+    for (one, other), distinct_labels in zip(pairs, sure, strict=True):
         worse, better = sorted((one, other), key=lambda loss: table[loss].mean())
-        beaten[worse] |= {better} if told_apart else set()
+        beaten[worse] |= {better} if distinct_labels else set()
     found = rank(rows, by="value").set_index("loss")["beaten_by"].map(set)
     assert found.to_dict() == beaten
     assert 0 < sum(sure) < len(pairs)
