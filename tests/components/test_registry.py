@@ -28,7 +28,7 @@ def test_a_name_is_held_once_and_well_formed():
     class Mine(Loss):
         pass
 
-    with pytest.raises(ValueError, match=r"loss 'mine' is .*Mine already"):
+    with pytest.raises(ValueError, match=r"loss 'mine' is already taken by .*Mine"):
 
         @registry.add("mine")
         @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def test_the_digest_of_code_does_not_follow_imports(tmp_path):
 def test_a_plugin_cannot_take_a_name_of_ours(tmp_path):
     path = tmp_path / "thief.py"
     path.write_text(PLUGIN.replace("mine-once", "hidden_positives"))
-    with pytest.raises(InputError, match=r"perturbation 'hidden_positives' is .* already"):
+    with pytest.raises(InputError, match=r"perturbation 'hidden_positives' is already taken by "):
         load_plugins([str(path)])
     # In a fresh process the plugin comes before anybody has looked ours up.
     code = (

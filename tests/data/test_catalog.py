@@ -77,7 +77,7 @@ def test_its_plain_form_resolves_to_the_same(tmp_path, data_dir, table):
             r"and no data of yours in .*looked for movielens-10k, as a folder or with .*`path`",
         ),
         ({"name": "mine", "kcore": 3}, r"mine has no setting 'kcore'; did you mean 'k_core'\?"),
-        ({"name": "mine", "label": "other"}, r"mine has the label 'other'; leave it out"),
+        ({"name": "mine", "label": "other"}, r"mine has the label 'other'; delete it"),
         ({"name": "mine", "format": "xls"}, r"mine\.format is 'xls'"),
         ({"name": "mine\n", "path": "mine.csv"}, r"data set name 'mine\\n' must match"),
         ({"name": "../mine"}, r"data set name '\.\./mine' must match"),

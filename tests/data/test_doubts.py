@@ -46,7 +46,7 @@ def split_before(folder: Path, users, items, test_users, test_items) -> Path:
 def test_users_of_the_test_that_training_lacks_are_refused(tmp_path, users, way):
     other = list(map(WAYS[way], users))
     path = split_before(tmp_path, users, ITEMS, other, ITEMS)
-    with pytest.raises(InputError, match=r"test\.csv: none of its 8 users stands in") as caught:
+    with pytest.raises(InputError, match=r"test\.csv: none of its 8 users is in") as caught:
         load_dataset("own", tmp_path, path=str(path))
     assert f"such as {other[2]!r}, while that has {users[2]!r};" in str(caught.value)
 
@@ -54,7 +54,7 @@ def test_users_of_the_test_that_training_lacks_are_refused(tmp_path, users, way)
 def test_items_alone_are_refused_too(tmp_path):
     path = split_before(tmp_path, USERS, ITEMS, USERS, [item.upper() for item in ITEMS])
     says = (
-        r"test\.csv: none of its 1 items stands in .*train\.csv, such as 'B2', while that has 'b2'"
+        r"test\.csv: none of its 1 items is in .*train\.csv, such as 'B2', while that has 'b2'"
     )
     with pytest.raises(InputError, match=says):
         load_dataset("own", tmp_path, path=str(path))
@@ -160,6 +160,6 @@ def test_a_validation_part_counts_as_a_test_does():
     pairs = Table(np.arange(5), np.arange(5))
     other = Table(np.arange(5) + 10, np.arange(5))
     with pytest.raises(
-        InputError, match=r"a part: none of its 5 users stands in the training part"
+        InputError, match=r"a part: none of its 5 users is in the training part"
     ):
         refuse_strangers(Raw(pairs, valid=other, test=pairs))

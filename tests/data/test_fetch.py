@@ -84,7 +84,7 @@ def test_what_is_there_is_not_fetched_again(tmp_path, monkeypatch):
     (tmp_path / "movielens-100k.zip").touch()
     said = []
     assert fetch("movielens-100k", tmp_path, said.append) == tmp_path / "movielens-100k.zip"
-    assert "there already" in said[0]
+    assert "already present" in said[0]
 
 
 def test_offline_says_what_was_tried_and_what_to_do(index, tmp_path):

@@ -630,12 +630,12 @@ def test_lists_of_ids_come_from_the_folder_of_the_parts(tmp_path):
             ["train.txt", "test.txt", "test.txt.gz"],
             r"test\.txt and test\.txt\.gz; keep one test part",
         ),
-        (["train.txt", "test.txt", "valid.csv"], r"holds valid\.csv beside train\.txt, of another"),
+        (["train.txt", "test.txt", "valid.csv"], r"holds valid\.csv beside train\.txt, with another"),
         (
             ["train.txt", "test.txt", "val.txt"],
             r"holds val\.txt beside train\.txt, with another name",
         ),
-        (["train.txt", "test.txt", "Valid.txt"], r"holds Valid\.txt beside train\.txt, of another"),
+        (["train.txt", "test.txt", "Valid.txt"], r"holds Valid\.txt beside train\.txt, with another"),
         (
             ["a.train.inter", "a.test.inter", "b.test.inter"],
             r"holds b\.test\.inter beside a\.train",
@@ -819,7 +819,7 @@ def test_columns_that_no_setting_needs_do_not_stop_a_file(tmp_path):
     assert pairs(table) == {(1, 2), (1, 3)}
     assert table.ratings is table.timestamps is None
     for role, says in (("rating", "no rating"), ("timestamp", "timestamp 'never' is not a number")):
-        with pytest.raises(InputError, match=rf'line 2: {says}.*{role}_column = "none" leaves'):
+        with pytest.raises(InputError, match=rf'line 2: {says}.*{role}_column = "none" ignores'):
             read_all(tmp_path, how=replace(PLAIN, needed=frozenset({role})))
 
 

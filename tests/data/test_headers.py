@@ -76,7 +76,7 @@ def test_a_header_in_one_part_or_packed_or_of_recbole(tmp_path):
         read_all(packed)
     frame = pd.DataFrame({"user": ["1", "user"], "item": ["2", "item"]})
     frame.to_parquet(tmp_path / "log.parquet")
-    with pytest.raises(InputError, match=r"row 2: 'user' and 'item' look .*; take the row out"):
+    with pytest.raises(InputError, match=r"row 2: 'user' and 'item' look .*; delete the row"):
         read_all(tmp_path / "log.parquet")
 
 

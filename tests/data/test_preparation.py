@@ -169,7 +169,7 @@ def test_the_filters_of_a_catalogued_data_set_do_not_apply_to_what_came_filtered
         k_core: int = 2
 
     assert prepare(SPLIT, Rated(resplit=True), 0).n_users == 20  # it has no ratings
-    with pytest.raises(InputError, match="has no ratings, so min_rating=4 cannot apply"):
+    with pytest.raises(InputError, match="has no ratings, so min_rating=4 does not apply"):
         prepare(SPLIT, Rated(resplit=True, min_rating=4.0), 0)
 
 

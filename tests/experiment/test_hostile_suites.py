@@ -95,7 +95,7 @@ def refused(tmp_path):
         (
             'name = "bpr"',
             'name = "bpr"\n[[loss]]\nname = "bpr"',
-            "[[loss]] bpr(n_negatives=1, score=dot) stands twice",
+            "[[loss]] bpr(n_negatives=1, score=dot) is given twice",
         ),
         ("seed = 3", ".".join(["a"] * 50_000) + " = 3", ": not TOML of a suite: line 3 has a key"),
         ("seed = 3", "a" * 500_000 + " = 3", ":3: unknown key 'aaaa"),

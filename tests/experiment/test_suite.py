@@ -702,8 +702,8 @@ def test_what_is_required_is_named_and_no_line_is_made_up(tmp_path, kind):
 @pytest.mark.parametrize(
     ("old", "says"),
     [
-        ('[[loss]]\nname = "bpr"\n', "[[loss]] bpr(n_negatives=1, score=dot) stands twice"),
-        ("init_std = 0.1\n", "[[backbone]] mf(init_std=0.1, dim=4) stands twice"),
+        ('[[loss]]\nname = "bpr"\n', "[[loss]] bpr(n_negatives=1, score=dot) is given twice"),
+        ("init_std = 0.1\n", "[[backbone]] mf(init_std=0.1, dim=4) is given twice"),
     ],
 )
 def test_what_stands_twice_is_refused(tmp_path, old, says):
@@ -714,7 +714,7 @@ def test_what_stands_twice_is_refused(tmp_path, old, says):
 
 def test_a_level_that_stands_twice_is_refused(tmp_path):
     message = refused(tmp_path, ("level = [0.0, 0.5]", "level = [0, 0.5, 0.5]"))
-    assert message.endswith("[[perturbation]] hidden_positives(level=0.5) stands twice")
+    assert message.endswith("[[perturbation]] hidden_positives(level=0.5) is given twice")
 
 
 @pytest.mark.parametrize(
@@ -797,7 +797,7 @@ def test_baselines_are_ranked_once_whatever_the_losses(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("baselines = []", 'baselines = ["mf"]'), "baselines holds 'mf', which is trained"),
+        (("baselines = []", 'baselines = ["mf"]'), "baselines has 'mf', which is trained"),
         (("baselines = []", 'baselines = ["populrity"]'), "did you mean 'popularity'?"),
         (("baselines = []", "floors = []"), "unknown key 'floors'; did you mean 'baselines'?"),
         (('name = "mf"\ndim = 4\ninit_std = 0.1', 'name = "random"'), "random trains nothing"),

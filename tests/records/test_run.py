@@ -586,7 +586,7 @@ def test_a_manifest_of_an_unknown_format_is_refused_on_one_line(folder):
     path = folder.folder / "manifest.json"
     held = json.loads(path.read_text())
     path.write_text(json.dumps(held | {"format": 7}))
-    with pytest.raises(InputError, match=r"manifest.json: it is of format 7; .*reads formats 1 to"):
+    with pytest.raises(InputError, match=r"manifest.json: it is of format 7, .*reads formats 1 to"):
         read_run(folder.folder)
     with pytest.raises(InputError, match="it is of format 7"):
         folder.refuse_to_replace("s")  # a run must not write over it
@@ -751,7 +751,7 @@ def test_the_tables_of_an_earlier_protocol_are_not_run_over(folder):
 @pytest.mark.parametrize("name", ["results.csv", "diagnostics.csv", "tuning.csv"])
 def test_a_table_that_no_run_wrote_is_the_user_s(tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(InputError, match=f"holds {name}, which no run wrote.*another folder"):
+    with pytest.raises(InputError, match=f"holds {name}, which no run wrote.*new or empty folder"):
         RunFolder(tmp_path).refuse_to_replace("s")
 
 
