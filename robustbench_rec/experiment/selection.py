@@ -1,11 +1,13 @@
-"""Selections: the part of a suite that `--only` names."""
+"""Selections: the part of a suite that `--only` names, and shares of it for several machines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.labels import AXES, meant, nearest_label, spec_once
@@ -20,6 +22,52 @@ SELECTABLE = (*AXES, *NUMBERS)
 """What `--only` restricts."""
 
 
+class Shard(NamedTuple):
+    """One of several shares of a suite, of which each cell is in one.
+
+    What a loss makes of a replicate, at all levels of all perturbations, is in one share, as lists
+    are held against those of level 0. So shares are equal within one such curve, where these take
+    as long.
+    """
+
+    at: int
+    """From 1."""
+    of: int
+
+    @classmethod
+    def parsed(cls, text: str) -> Shard:
+        """Read "3/16".
+
+        Raises:
+            InputError: it is no such text, or there is no such share.
+
+        """
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        at, of = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= at <= of:
+            raise InputError(
+                f"--shard is {text!r}; it must be K/N with K from 1 to N, as in 3/16: the third of "
+                "16 shares"
+            )
+        return cls(at, of)
+
+    def keeps(self, suite: Suite) -> Callable[[Cell], bool]:
+        """Return what says of a cell of a suite whether it is of this share."""
+        losses = [(spec_once(backbone), entry.text) for backbone, entry in suite.trainings]
+        datasets = map(spec_once, suite.datasets)
+        curves = product(datasets, losses, suite.replicates)
+        share: dict[tuple[object, ...], int] = {
+            curve: at % self.of + 1 for at, curve in enumerate(curves)
+        }
+
+        def kept(cell: Cell) -> bool:
+            specs = cell.specs
+            loss = specs["backbone"], specs["loss"]
+            return share[specs["dataset"], loss, cell.replicate] == self.at
+
+        return kept
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which cells of a suite are kept. Floors stay, whatever the loss and the backbone.
@@ -27,11 +75,18 @@ class Selection:
     Attributes:
         suite: whose cells these are.
         names: axis -> the labels or numbers that are kept; an axis that is missing keeps all.
+        shard: of these, the share that is kept; None for all.
 
     """
 
     suite: Suite
     names: Mapping[str, frozenset[str]]
+    shard: Shard | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every cell of the suite is kept."""
+        return not self.names and self.shard is None
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
@@ -43,10 +98,9 @@ class Selection:
 
     def of(self, cells: Iterable[Cell]) -> tuple[Cell, ...]:
         """Return the cells that are kept, in their order."""
-        if not self.names:
-            return tuple(cells)
         labels = self.suite.labels
-        return tuple(cell for cell in cells if self._keeps(cell, labels))
+        kept = cells if not self.names else (one for one in cells if self._keeps(one, labels))
+        return tuple(kept if self.shard is None else filter(self.shard.keeps(self.suite), kept))
 
     def _keeps(self, cell: Cell, labels: Mapping[str, Mapping[str, str]]) -> bool:
         called = {axis: labels[axis][spec] for axis, spec in cell.specs.items()}
@@ -78,13 +132,16 @@ def pairs_of(only: Only) -> tuple[tuple[str, str], ...]:
     )
 
 
-def select(suite: Suite, only: Iterable[tuple[str, str]] = ()) -> Selection:
+def select(
+    suite: Suite, only: Iterable[tuple[str, str]] = (), shard: Shard | None = None
+) -> Selection:
     """Return the part of a suite that names on its axes mean.
 
     Args:
         suite: the whole.
         only: (axis, name) of what to keep, as in [("dataset", "synthetic"), ("replicate", "0")];
             several of one axis are all kept.
+        shard: the share of these that is kept.
 
     Raises:
         InputError: an axis or a name that the suite does not have, with the nearest.
@@ -93,7 +150,7 @@ def select(suite: Suite, only: Iterable[tuple[str, str]] = ()) -> Selection:
     names: dict[str, set[str]] = {}
     for axis, name in only:
         names.setdefault(axis, set()).update(_meant(suite, axis, name))
-    return Selection(suite, {axis: frozenset(found) for axis, found in names.items()})
+    return Selection(suite, {axis: frozenset(found) for axis, found in names.items()}, shard)
 
 
 def _meant(suite: Suite, axis: str, name: str) -> list[str]:

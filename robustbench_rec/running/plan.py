@@ -26,7 +26,7 @@ from robustbench_rec.evaluation.metrics import (
 )
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.search_space import Entry
-from robustbench_rec.experiment.selection import select
+from robustbench_rec.experiment.selection import Shard, select
 from robustbench_rec.experiment.study import Study, StudyOutcome, study_of
 from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.interactions import Split
@@ -48,7 +48,7 @@ class Plan:
 
     Attributes:
         suite: what was asked.
-        cells: of the suite, less what `only` leaves out; in stable order.
+        cells: of the suite, less what `only` and `shard` leave out; in stable order.
         all_cells: of the whole suite, as far as its data are here.
         fingerprints: data set -> digest of its content.
         done: ids that are recorded and need not run.
@@ -199,6 +199,7 @@ def make_plan(
     force: bool = False,
     events: Events = TOLD_AS_WARNINGS,
     retry: bool = True,
+    shard: Shard | None = None,
 ) -> Plan:
     """Find out what is to be run.
 
@@ -210,18 +211,19 @@ def make_plan(
         force: whether to run again what is done.
         events: hears of corrupt records.
         retry: as `Plan.retry`; no longer once they were.
+        shard: the share to keep of what `only` keeps.
 
     Raises:
         InputError: missing data, or `only` names what the suite does not have.
 
     """
-    selected = select(suite, only)
+    selected = select(suite, only, shard)
     prints = {dataset: dataset.fingerprint(data_dir) for dataset in selected.datasets}
     outcomes = _Outcomes(suite, folder, events)
     cells = selected.of(suite.cells(prints, outcomes.choose))
     studies = outcomes.of(cells)
     here = _fingerprints(suite.datasets, data_dir) if only else prints
-    every = tuple(suite.cells(here, outcomes.choose)) if only else cells
+    every = cells if selected.is_whole else tuple(suite.cells(here, outcomes.choose))
     records = folder.read_records({cell.id: cell for cell in cells}, events, folder.is_locked)
     ended = {id: record for id, record in records.items() if record.status == "done"}
     if folder.is_locked:
