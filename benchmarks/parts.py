@@ -62,7 +62,7 @@ def _spent(split: Split, loss: str, n_negatives: int, times: int) -> dict[str, f
     steps = -(-len(split.train) // B) * EVERY
     seldom = {
         "evaluation": partial(evaluate, model.users, model.items, split.valid, split.seen, [20]),
-        "probe": partial(one.mechanism, model),
+        "probe": partial(one.diagnostics, model),
     }
     often = parts_of(one, batch) | {"step": partial(one.step, 1, batch)}
     ms = {name: spent.cpu for name, spent in best({**often, **seldom}, times).items()}

@@ -16,6 +16,8 @@ LONGEST = 1000
 KEPT_END = 200
 CLOSE = 200
 """Characters of a name beyond which nothing is near it."""
+RENAMED = {"floors": "baselines", "mechanism": "diagnostics"}
+"""Names of earlier versions -> their names today, for the question that `nearest` asks."""
 
 
 class InputError(ValueError):
@@ -63,7 +65,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the closest known name, or nothing."""
     if len(name) > CLOSE:
         return ""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    choices = list(known)
+    if RENAMED.get(name) in choices:
+        return f"; did you mean {RENAMED[name]!r}?"
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -1,4 +1,4 @@
-"""Curves, floors and published values made by hand, and what is drawn of them."""
+"""Curves, baselines and published values made by hand, and what is drawn of them."""
 
 from itertools import chain
 
@@ -29,8 +29,8 @@ def world(losses=SIX, replicates=3, metric="ndcg@20", perturbation=PERTURBATION)
     return curves(pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
-def floors(names=("popularity", "random"), **options):
-    """Make curves of floors: 0.1 x (i + 1) of what the i-th loss has."""
+def baselines(names=("popularity", "random"), **options):
+    """Make curves of baselines: 0.1 x (i + 1) of what the i-th loss has."""
     frame = world(names, **options).assign(backbone=lambda rows: rows["loss"], loss="untrained")
     columns = ["mean", "low", "high"]
     return frame.assign(**(frame[columns] / 10))

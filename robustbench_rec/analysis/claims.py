@@ -101,7 +101,9 @@ def claims(run: Run) -> pd.DataFrame:
         told = f"{run.folder}: suite {manifest.suite!r} makes no claim"
         raise InputError(f"{told}; {HOW_TO_ADD}")
     metric = manifest.metrics[0]
-    panels = [one for one in panels_of(run) if not one.is_floor and one.names["metric"] == metric]
+    panels = [
+        one for one in panels_of(run) if not one.is_baseline and one.names["metric"] == metric
+    ]
     asked = any(claim.kind == "uses-less" for claim in manifest.claims)
     panels += _of_negatives(run) if asked else []
     cases = [case for claim in manifest.claims for case in _cases(claim, run, panels)]

@@ -70,7 +70,7 @@ def contrasts(results: Run | pd.DataFrame, against: str, region: float = REGION)
     """
     if not 0 <= region <= 1:
         raise InputError(f"region is {region:g}; it must be a share, in [0, 1]")
-    panels = [panel for panel in panels_of(results) if not panel.is_floor]
+    panels = [panel for panel in panels_of(results) if not panel.is_baseline]
     losses = list(dict.fromkeys(loss for panel in panels for loss in panel.losses))
     loss = label_asked("loss", against, losses, results)
     found = list(_once(one for panel in panels for one in _of_panel(panel, loss)))
@@ -108,7 +108,7 @@ def contrasts_of_runs(run: Run, other: Run, region: float = REGION) -> pd.DataFr
         _once(
             one
             for panel in panels_of(run)
-            if (its := theirs.get(tuple(panel.names[name] for name in KEY))) and not its.is_floor
+            if (its := theirs.get(tuple(panel.names[name] for name in KEY))) and not its.is_baseline
             for one in _of_panels(panel, its)
         )
     )

@@ -118,7 +118,7 @@ def _selection(frame: pd.DataFrame, perturbations: pd.Series[str]) -> NDArray[np
 
 
 def areas(results: Run | pd.DataFrame) -> pd.DataFrame:
-    """Rank losses by the area under their retention curves; floors are left out.
+    """Rank losses by the area under their retention curves; baselines are left out.
 
     area = integral of retention over level (trapezoids) / (highest - lowest level): 1 where
     nothing is lost, the mean retention over the levels in general.
@@ -138,7 +138,7 @@ def areas(results: Run | pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for panel in panels_of(results):
-        for loss, curve in panel.curves.items() if not panel.is_floor else ():
+        for loss, curve in panel.curves.items() if not panel.is_baseline else ():
             row = panel.names | {"loss": loss, "levels": len(curve.values)}
             several = len(panel.levels) > 1
             area = measured(MEASURES["kept"], [curve], panel.levels) if several else None

@@ -35,7 +35,7 @@ def improvements(results: Run | pd.DataFrame, against: str) -> pd.DataFrame:
         InputError: `against` is none of the losses, or may mean several; as `degradation.curves`.
 
     """
-    panels = [panel for panel in panels_of(results) if not panel.is_floor]
+    panels = [panel for panel in panels_of(results) if not panel.is_baseline]
     losses = list(dict.fromkeys(loss for panel in panels for loss in panel.losses))
     reference = label_asked("loss", against, losses, results)
     rows: list[dict[str, Any]] = []

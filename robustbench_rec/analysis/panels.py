@@ -18,8 +18,8 @@ PANEL = ["dataset", "backbone", "perturbation", "unit", "metric"]
 """What a panel holds constant."""
 KEY = [name for name in PANEL if name != "unit"]
 """What tells panels apart; the unit hangs on the perturbation, and may be missing."""
-BASELINE, RANDOM = "popularity", "random"
-"""The floor above which a lead is counted, and the one that has nothing to lose."""
+POPULARITY, RANDOM = "popularity", "random"
+"""The baseline above which a lead is counted, and the one that has nothing to lose."""
 LISTS = ("jaccard", "rbo")
 """How far lists agree with those of level 0: metrics of that name, of whichever k."""
 Points = dict[tuple[str, ...], dict[str, dict[float, Values]]]
@@ -31,7 +31,7 @@ class Panel:
 
     Attributes:
         names: of `PANEL`.
-        curves: of each loss; of a floor's panel, its alone.
+        curves: of each loss; of a baseline's panel, its alone.
 
     """
 
@@ -49,13 +49,13 @@ class Panel:
         return tuple(sorted({level for one in self.curves.values() for level in one.values}))
 
     @property
-    def is_floor(self) -> bool:
+    def is_baseline(self) -> bool:
         """Whether it is of what trains nothing."""
         return self.losses == [UNTRAINED]
 
 
 def panels_of(results: Run | pd.DataFrame) -> list[Panel]:
-    """Return the panels of results, those of floors too, in the order of the results.
+    """Return the panels of results, those of baselines too, in the order of the results.
 
     Args:
         results: as `degradation.curves` takes them.
@@ -73,8 +73,8 @@ def panels_of(results: Run | pd.DataFrame) -> list[Panel]:
     for dataset, backbone, perturbation, metric in order:
         losses = panels.get((dataset, backbone, perturbation, metric), {})
         baseline, random = (
-            panels.get((dataset, floor, perturbation, metric), {}).get(UNTRAINED, {})
-            for floor in (BASELINE, RANDOM)
+            panels.get((dataset, name, perturbation, metric), {}).get(UNTRAINED, {})
+            for name in (POPULARITY, RANDOM)
         )
         jaccard, rbo = (its.get((dataset, backbone, perturbation), {}) for its in lists)
         curves = {
@@ -108,11 +108,11 @@ def _of_lists(results: Run | pd.DataFrame, name: str) -> Points:
     return {key[:-1]: its for key, its in _by_panel(points(rows)).items()} if len(rows) else {}
 
 
-def split_floors(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of trained losses, and those of floors, of any frame with a `loss`.
+def split_baselines(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of trained losses, and those of baselines, of any frame with a `loss`.
 
-    A floor is a backbone that trains nothing, such as popularity. It stands beside every backbone
-    of its data set and perturbation, as what a loss has to be better than.
+    A baseline is a backbone that trains nothing, such as popularity. It is beside every backbone of
+    its data set and perturbation: a loss should be better than a baseline.
     """
-    floors = frame["loss"] == UNTRAINED
-    return frame[~floors], frame[floors]
+    baselines = frame["loss"] == UNTRAINED
+    return frame[~baselines], frame[baselines]

@@ -135,7 +135,7 @@ def _beside(panel: Panel, reference: str) -> Panel:
 def _is_ranked(panel: Panel, metric: str) -> bool:
     levels = panel.levels
     several = len(levels) > 1 and levels[0] == 0
-    return several and not panel.is_floor and panel.names["metric"] == metric
+    return several and not panel.is_baseline and panel.names["metric"] == metric
 
 
 def _beaten(

@@ -83,7 +83,7 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     """Show NAME, of anything that `list` lists: settings, units, defaults, source.
 
     It may be a label, as tables print it, such as psl(activation=relu), or the path of a suite. A
-    name may be of several things, as of a suite and a loss, or of a floor and a metric: all are
+    name may be of several things, as of a suite and a loss, or of a baseline and a metric: all are
     shown, in JSON as a list, of one too.
     """
     from robustbench_rec.components.registry import load_plugins

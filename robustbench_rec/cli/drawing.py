@@ -37,7 +37,7 @@ def _shown(axis: str, example: str) -> Callable[[Any], Any]:
     "kinds",
     multiple=True,
     metavar="KIND",
-    help="Draw figures of this kind, see `--kind list`.  [default: curves, ranking, mechanism]",
+    help="Draw figures of this kind, see `--kind list`.  [default: curves, ranking, diagnostics]",
 )
 @_shown("dataset", "movielens-100k")
 @_shown("backbone", "mf")
@@ -167,7 +167,7 @@ def draw(run: Run, options: Options | None = None, only_changed: bool = False) -
     if names:
         click.echo(f"{len(names)} files in {target}:")
     elif not list(target.glob(f"*{shown}")):
-        click.echo("no figure: floors alone are done")
+        click.echo("no figure: baselines alone are done")
     for name in names:
         if name.endswith(shown):
             click.echo(f"  {target / name}")

@@ -280,7 +280,7 @@ def say_cautions(run: Run) -> None:
     for row in _worst(held.below_random):
         warn(
             f"{short('loss', row.loss)} on {short('dataset', row.dataset)} "
-            f"{short('backbone', row.backbone)} ends below the random floor under "
+            f"{short('backbone', row.backbone)} ends below the random baseline under "
             f"{short('perturbation', row.perturbation)} level {row.level:g}: "
             f"{row.metric} {row.value:.4f} against {row.random:.4f}"
         )
@@ -321,6 +321,6 @@ def _capped(run: Run) -> str:
         )
     total = sum(row.capped for row in run.summary.capped)
     return (
-        f"{counted(total, 'training')} best within the last tenth of the epochs allowed "
+        f"{counted(total, 'training')} best in the last tenth of the allowed epochs "
         f"({'; '.join(told)}): they may have had more to learn; allow more epochs, or another lr"
     )

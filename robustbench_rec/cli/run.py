@@ -298,12 +298,14 @@ def _say_other_versions(others: Sequence[Computed]) -> None:
     click.echo(f"{held} by other versions than today's, and kept, --force reruns all: {told}")
 
 
-def _outdated(metrics: Sequence[str], floors: int, trained: int) -> str:
+def _outdated(metrics: Sequence[str], baselines: int, trained: int) -> str:
     """Say why cells that were done are run again."""
     named = f"metric {metrics[0]} is" if len(metrics) == 1 else f"metrics {', '.join(metrics)} are"
-    ranked = f"{counted(floors, 'floor')} {'is' if floors == 1 else 'are'} ranked again"
+    ranked = f"{counted(baselines, 'baseline')} {'is' if baselines == 1 else 'are'} ranked again"
     run = f"{counted(trained, 'cell')} {'runs' if trained == 1 else 'run'} again"
-    return f"{named} new or changed: {', '.join([ranked] * bool(floors) + [run] * bool(trained))}"
+    return (
+        f"{named} new or changed: {', '.join([ranked] * bool(baselines) + [run] * bool(trained))}"
+    )
 
 
 def _say_end(run: Run, status: Status) -> None:

@@ -21,7 +21,7 @@ class Backbone(Component):
     dim: int = setting(64, "size of an embedding", at_least=1)
 
     learns: ClassVar[bool] = True
-    """Whether there is anything to train; False makes it a floor, evaluated as built."""
+    """Whether there is anything to train; False makes it a baseline, evaluated as built."""
 
     def build(self, train: Interactions, generator: torch.Generator) -> nn.Module:
         """Return a module whose call, without arguments, gives the embeddings.

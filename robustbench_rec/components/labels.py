@@ -19,7 +19,7 @@ from robustbench_rec.errors import nearest
 AXES = ("dataset", "backbone", "loss", "perturbation")
 """What a cell has a label on."""
 UNTRAINED = "untrained"
-"""The loss of a floor: the name of what trains nothing."""
+"""The loss of a baseline: the name of what trains nothing."""
 
 
 @lru_cache(maxsize=4096)

@@ -244,7 +244,7 @@ class Loss(Component):
     score: Literal["cosine", "dot"] = setting("dot", "similarity of user and item embedding")
 
     learns: ClassVar[bool] = True
-    """Whether it trains anything; False is no loss to choose, but the name of one for a floor."""
+    """Whether it trains anything; False only for the loss of baselines, which nobody can choose."""
 
     @property
     def draws_negatives(self) -> bool:

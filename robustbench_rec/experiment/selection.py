@@ -70,7 +70,7 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which cells of a suite are kept. Floors stay, whatever the loss and the backbone.
+    """Which cells of a suite are kept. Baselines stay, whatever the loss and the backbone.
 
     Attributes:
         suite: whose cells these are.
@@ -172,7 +172,7 @@ def _meant(suite: Suite, axis: str, name: str) -> list[str]:
 
 
 def _known(suite: Suite, axis: str) -> list[str]:
-    """Return what can be named on an axis: not floors, which cannot be left out."""
+    """Return what can be named on an axis: not baselines, which cannot be left out."""
     if axis == "level":
         return list(dict.fromkeys(_number(one.level) for one in suite.perturbations))
     if axis == "replicate":

@@ -34,7 +34,7 @@ class Suite:
         averaging: over users who have a test item, or over all users, the others counting 0.
         datasets, backbones, perturbations: the axes; a perturbation stands once a level.
         losses: each with how it is trained, and what of it is tuned.
-        floors: backbones that train nothing, ranked under every perturbation, whatever the losses.
+        baselines: backbones that train nothing, evaluated under every perturbation.
         plugins: files and modules that were imported for it.
         text: the file, word for word.
         tune: how losses are tuned.
@@ -55,7 +55,7 @@ class Suite:
     backbones: tuple[Backbone, ...]
     losses: tuple[Entry, ...]
     perturbations: tuple[Perturbation, ...]
-    floors: tuple[Backbone, ...]
+    baselines: tuple[Backbone, ...]
     plugins: tuple[str, ...]
     text: str
     tune: Tuning
@@ -89,9 +89,9 @@ class Suite:
 
     @property
     def trainings(self) -> list[tuple[Backbone, Entry]]:
-        """What is trained, and by what: each backbone by each loss, then the floors."""
+        """What is trained, and by what: each backbone by each loss, then the baselines."""
         nothing = Entry(LOSSES[UNTRAINED](), TrainConfig())
-        return [*product(self.backbones, self.losses), *product(self.floors, [nothing])]
+        return [*product(self.backbones, self.losses), *product(self.baselines, [nothing])]
 
     @property
     def labels(self) -> dict[str, dict[str, str]]:
@@ -99,7 +99,9 @@ class Suite:
         losses = {entry.text: entry.label for _, entry in self.trainings}
         return {
             "dataset": {spec_once(one): label_of(one) for one in self.datasets},
-            "backbone": {spec_once(one): label_of(one) for one in [*self.backbones, *self.floors]},
+            "backbone": {
+                spec_once(one): label_of(one) for one in [*self.backbones, *self.baselines]
+            },
             "loss": told_apart(losses),
             "perturbation": {
                 spec_once(one, without="level"): label_of(one, without=["level"])
@@ -152,7 +154,7 @@ class Suite:
 def takes_part(entry: Entry, perturbation: Perturbation) -> bool:
     """Say whether a perturbation can reach a loss: contaminated negatives need negatives.
 
-    A floor is ranked under every perturbation, as what losses have to be better than.
+    A baseline is ranked under every perturbation, as what losses have to be better than.
     """
     loss = entry.loss
     return not loss.learns or loss.draws_negatives or perturbation.acts_through != "negatives"

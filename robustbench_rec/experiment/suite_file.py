@@ -57,7 +57,7 @@ class _File(BaseModel):
     selection: Selection = "clean"
     metrics: list[str] = Field(default=["ndcg@20", "recall@20"], min_length=1)
     averaging: Averaging = "test-users"
-    floors: list[str] = ["popularity", "random"]
+    baselines: list[str] = ["popularity", "random"]
     plugins: list[str] = []
     training: Table = {}
     tune: Table = {}
@@ -266,8 +266,8 @@ class _Reader:
             make(TrainConfig, file.training, "training")
         with placed("tune"):
             tune: Tuning = make(Tuning, file.tune, "tune")
-        with placed("floors"):
-            floors = _floors(file.floors)
+        with placed("baselines"):
+            baselines = _baselines(file.baselines)
         suite = Suite(
             name=file.name,
             about=file.about,
@@ -281,7 +281,7 @@ class _Reader:
             backbones=self._axis("backbone", _backbone),
             losses=self._axis("loss", self._loss),
             perturbations=self._axis("perturbation", _levels),
-            floors=floors,
+            baselines=baselines,
             plugins=tuple(plugins) + own,
             text=self.text,
             tune=tune,
@@ -335,7 +335,7 @@ class _Reader:
                 entry = Entry(loss, make(TrainConfig, shared | own, "training"))
         if not entry.loss.learns:
             name = entry.loss.name
-            message = f"{name} is no loss; name what trains nothing in floors = [...]"
+            message = f"{name} is no loss; name what trains nothing in baselines = [...]"
             raise InputError(message, ("name",))
         return [entry]
 
@@ -380,18 +380,18 @@ def _backbone(table: Table) -> list[Backbone]:
     """Build a backbone that learns."""
     backbone = BACKBONES.build(table)
     if not backbone.learns:
-        message = f"{backbone.name} trains nothing; name it in floors = [...] instead"
+        message = f"{backbone.name} trains nothing; name it in baselines = [...] instead"
         raise InputError(message, ("name",))
     return [backbone]
 
 
-def _floors(names: Iterable[str]) -> tuple[Backbone, ...]:
+def _baselines(names: Iterable[str]) -> tuple[Backbone, ...]:
     """Build backbones that do not learn, as they are by default."""
     built = tuple(BACKBONES.build({"name": name}) for name in dict.fromkeys(names))
     for one in built:
         if one.learns:
             known = ", ".join(name for name in BACKBONES if not BACKBONES[name].learns)
-            raise InputError(f"floors holds {one.name!r}, which is trained (floors: {known})")
+            raise InputError(f"baselines holds {one.name!r}, which is trained (baselines: {known})")
     return built
 
 

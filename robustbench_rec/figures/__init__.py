@@ -1,1 +1,1 @@
-"""From frames to figures."""
+"""Figures: draw the results of a run."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.analysis.panels import split_baselines
 from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import is_per_user, label
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
@@ -42,14 +42,14 @@ from robustbench_rec.figures.panel import (
     set_value_axis,
     span_of,
 )
-from robustbench_rec.figures.style import GREY, Look, floor_look, in_order, looks
+from robustbench_rec.figures.style import GREY, Look, baseline_look, in_order, looks
 
-FLOOR: dict[str, Any] = {"linewidth": 0.8, "markersize": 2.6, "zorder": 1.6}
-"""How floors differ from losses."""
+BASELINE: dict[str, Any] = {"linewidth": 0.8, "markersize": 2.6, "zorder": 1.6}
+"""Style of baselines, where it differs from losses."""
 FAR = 0.25
-"""How far below or above the losses a floor is drawn, as a share of what these span."""
+"""Largest distance of a drawn baseline from the losses, as a share of the losses' range."""
 JOINED: dict[str, Any] = {"linestyle": (0, (1, 2.5)), "linewidth": 0.7, "zorder": 1.5}
-"""How published values of one source are joined over levels."""
+"""Style of the line through published values of one source."""
 ASKED: dict[str, Value] = {
     "absolute": "mean",
     "retention": "retention",
@@ -59,20 +59,20 @@ ASKED: dict[str, Value] = {
 
 
 class Drawn(NamedTuple):
-    """What stands on a panel of curves, for its legend, and what is said of what does not."""
+    """The lines of a panel of curves, for its legend, and notes on what the panel leaves out."""
 
     losses: list[Line2D]
-    """A line a loss, in the order of `style.in_order`."""
-    floors: list[Line2D]
+    """A line for each loss, in the order of `style.in_order`."""
+    baselines: list[Line2D]
     published: list[Line2D]
-    """The marks of published values, and the lines that join them."""
+    """The markers of published values, and the lines through them."""
     told: list[str]
 
 
 def drawings(frames: Frames, asked: Asked = Asked()) -> list[Drawing]:  # noqa: B008  # frozen
-    """Return a figure for each dataset, trained backbone, perturbation and metric of many levels.
+    """Return a figure for each panel (dataset, backbone, perturbation, metric) of many levels.
 
-    Floors go into each figure of their data set and perturbation.
+    Each figure shows the baselines of its data set and perturbation.
     """
     values = (ASKED[asked.value],) if asked.value else ()
     return [
@@ -89,18 +89,18 @@ def drawings(frames: Frames, asked: Asked = Asked()) -> list[Drawing]:  # noqa: 
 
 def _is_known(panel: pd.DataFrame, values: Sequence[Value]) -> bool:
     """Say whether a panel has any value to draw; a metric of lists has no retention."""
-    trained, _ = split_floors(panel)
+    trained, _ = split_baselines(panel)
     return all(value == "rank" or trained[value].notna().any() for value in values)
 
 
 def _with_x(panel: pd.DataFrame, x: X) -> pd.DataFrame:
-    """Return the panel; InputError where it is to be drawn over what is not known of it."""
-    trained, _ = split_floors(panel)
+    """Return the panel; InputError if `x` is "realised" and the realised levels are not known."""
+    trained, _ = split_baselines(panel)
     if x == "realised" and trained["realised"].isna().any():
         first = trained.iloc[0]
         raise InputError(
-            f"--x realised: what was realised of {first['perturbation']} on {first['dataset']} is "
-            "not known; use --x level, or leave it out by --perturbation or --dataset"
+            f"--x realised: {first['perturbation']} on {first['dataset']} has no known "
+            "realised levels; use --x level, or leave it out by --perturbation or --dataset"
         )
     return panel
 
@@ -112,9 +112,9 @@ def table_of(
     values: Sequence[Value] = (),
     x: X = "level",
 ) -> pd.DataFrame:
-    """Return what `draw_figure` draws of its arguments, published values as rows of a `source`."""
-    trained, floors = split_floors(curves)
-    shown = [with_ranks(trained), floors] if "rank" in values else [trained, floors]
+    """Return the rows that `draw_figure` draws; published values are rows with a `source`."""
+    trained, baselines = split_baselines(curves)
+    shown = [with_ranks(trained), baselines] if "rank" in values else [trained, baselines]
     beside = [of_panel(published, rows) for _, rows in trained.groupby("loss", sort=True)]
     filled = [rows.rename(columns={"value": "mean"}) for rows in beside if len(rows)]
     return pd.concat([rows for rows in [*shown, *filled] if len(rows)], ignore_index=True)
@@ -123,7 +123,7 @@ def table_of(
 def with_ranks(curves: pd.DataFrame) -> pd.DataFrame:
     """Add `rank`, the place of each loss by its mean at a level, 1 for the highest.
 
-    At a level where a loss has no value nobody has a rank: without it the others would seem better.
+    Where one loss has no value at a level, no loss has a rank there: the others would look better.
     """
     n = curves["loss"].nunique()
     whole = curves.groupby("level")["mean"].transform("count") == n
@@ -141,25 +141,25 @@ def draw_curves(
 ) -> Axes:
     """Draw a line for each loss over level, with its interval.
 
-    Markers stand at their level, intervals beside them, so that these can be read where they
-    overlap. The title says what the intervals are, and over how many replicates. Daggers mark
-    points and levels that are flagged in the results; see `marks`.
+    Markers are at their level and intervals beside them, so that overlapping intervals stay
+    readable. The title names the intervals and the number of replicates. Daggers mark points and
+    levels that are flagged in the results; see `marks`.
 
     Args:
         curves: rows of `degradation.curves` of one dataset, backbone, perturbation and metric.
-            Floors may stand among them: they are thin grey lines beside the metric itself, where
-            they are near the losses, and told below the figure where they are not.
-        ax: where to draw; the legend, and the note on marks, are then the caller's. Without it on
-            a figure of its own, which is `.figure` of what is returned, with both.
-        value: the metric itself; what is retained of its level 0, or of the lead over popularity,
-            with a line at 100%; or the rank by it.
-        among: all losses that figures beside this one show, so that variants of a loss look
-            alike in all of them.
+            Baselines are thin grey lines on the panel of the metric itself if they are near the
+            losses; otherwise a note below the figure gives their values.
+        ax: where to draw; the caller then adds the legend and the note on marks. If None, a new
+            figure with both is made: `.figure` of the result.
+        value: the metric itself; its retention relative to level 0, or the retained lead over
+            popularity, with a line at 100%; or the rank by the metric.
+        among: all losses of the related figures, so that a variant of a loss looks the same in
+            all of them.
         published: values to draw beside the metric itself, as open markers, those of one source
             joined over levels: columns `dataset, backbone, perturbation, metric, loss, level,
             value, source`, under the averaging of `curves`. Rows of other panels and of losses
             that `curves` lacks are left out.
-        x: levels as they were asked for, or as they were realised on average.
+        x: the requested levels, or the mean realised levels.
 
     Raises:
         ValueError: no rows, or rows of more than one panel.
@@ -182,21 +182,20 @@ def draw_figure(
     values: Sequence[Value] = (),
     x: X = "level",
 ) -> Figure:
-    """Draw a metric against level, and beside it what is retained of level 0.
+    """Draw a metric against level, and its retention relative to level 0 beside it.
 
-    A metric of whole lists, such as coverage, has the first panel only, and so has a run without
-    level 0.
+    A metric of whole lists, such as coverage, and a run without level 0 have the first panel only.
 
     Args:
         curves: as for `draw_curves`.
         among: as for `draw_curves`.
         published: as for `draw_curves`.
-        values: what panels show, as for `draw_curves`; these two, if none.
+        values: the `value` of each panel, as for `draw_curves`; the two above if empty.
         x: as for `draw_curves`.
 
     """
     check_one_panel(curves)
-    trained, _ = split_floors(curves)
+    trained, _ = split_baselines(curves)
     first, among = trained.iloc[0], list(among)
     retained = is_per_user(first["metric"]) and trained["retention"].notna().any()
     shown = values or (("mean", "retention") if retained else ("mean",))
@@ -216,7 +215,7 @@ def draw_figure(
 
 
 def _said_once(axes: Sequence[Axes]) -> list[str]:
-    """Take the note on intervals off panels that have the same, and return it, to stand below."""
+    """Remove the note on intervals that all panels share, and return it for below the figure."""
     notes = {" ".join(ax.get_title(loc="left").split()) for ax in axes}
     if len(axes) < 2 or len(notes) > 1:
         return []
@@ -233,7 +232,7 @@ def draw_panel(
     published: pd.DataFrame | None = None,
     x: X = "level",
 ) -> Drawn:
-    """Draw what `draw_curves` does, without a legend, and return what a legend is made of.
+    """Draw as `draw_curves` does, without a legend; return the entries of a legend.
 
     Args:
         ax: where to draw.
@@ -248,7 +247,7 @@ def draw_panel(
 
     """
     check_one_panel(curves)
-    trained, floors = split_floors(curves)
+    trained, baselines = split_baselines(curves)
     trained = trained.sort_values("level")
     if value == "rank":
         trained = with_ranks(trained)
@@ -263,7 +262,7 @@ def draw_panel(
         if value == "mean" and x == "level":
             drawn.published.extend(_draw_sources(ax, of_panel(published, rows), styles[loss]))
     if value == "mean":
-        drawn.floors.extend(_draw_floors(ax, floors, trained, x, drawn.told))
+        drawn.baselines.extend(_draw_baselines(ax, baselines, trained, x, drawn.told))
     _limit(ax, trained, value)
     draw_marks(ax, trained, value, styles, x)
     _dress(ax, trained, value, x)
@@ -271,21 +270,21 @@ def draw_panel(
 
 
 def _finish(figure: Figure, curves: pd.DataFrame, drawn: Sequence[Drawn]) -> None:
-    """Add what stands around panels: the legend, and what is to be said."""
+    """Add the legend, the heading and the notes."""
     first = drawn[0]
     draw_legend(figure, first.losses, published=any(one.published for one in drawn))
     draw_note(figure, curves, [told for one in drawn for told in one.told])
 
 
 def _unranked(trained: pd.DataFrame) -> list[str]:
-    """Say at which levels there are no ranks."""
+    """Name the levels without ranks."""
     lacking = trained.groupby("level")["rank"].apply(lambda ranks: ranks.isna().any())
     levels = ", ".join(f"{level:g}" for level in lacking[lacking].index)
     return [f"no rank at level {levels}, where a loss has no value"] if levels else []
 
 
 def _limit(ax: Axes, trained: pd.DataFrame, value: Value) -> None:
-    """Keep an axis from making a page of next to nothing, and to what the page asks for."""
+    """Keep an axis from magnifying tiny differences, and apply the limits of the page."""
     given = {metric: ends for metric, *ends in page().limits}
     metric = trained["metric"].iloc[0]
     if value == "mean" and metric in given:
@@ -299,28 +298,32 @@ def _limit(ax: Axes, trained: pd.DataFrame, value: Value) -> None:
         ax.autoscale_view(scalex=False)
 
 
-def _draw_floors(
-    ax: Axes, floors: pd.DataFrame, trained: pd.DataFrame, x: X, told: list[str]
+def _draw_baselines(
+    ax: Axes, baselines: pd.DataFrame, trained: pd.DataFrame, x: X, told: list[str]
 ) -> list[Line2D]:
-    """Draw what trains nothing behind the losses, thin and grey, and return its lines.
+    """Draw the baselines behind the losses, thin and grey, and return their lines.
 
-    One far from the losses would press these together: it is told instead.
+    A baseline far from the losses would squeeze them: its value goes into `told` instead.
     """
     least, most = span_of(trained[["mean", "low", "high"]].to_numpy(dtype=np.float64).ravel())
     room, lines = FAR * (most - least), []
-    for name, rows in floors.groupby("backbone", sort=True):
+    for name, rows in baselines.groupby("backbone", sort=True):
         ordered = rows.sort_values("level")
         low, high = float(ordered["mean"].min()), float(ordered["mean"].max())
         if low < least - room or high > most + room:
             where = "below" if low < least - room else "above"
             told.append(f"{where} the axis: {called(str(name))}, {_range(low, high)}")
             continue
-        style = floor_look(str(name))
+        style = baseline_look(str(name))
         places = ordered["level" if ordered[x].isna().any() else x]
-        bars = {"color": style.color, "linewidth": FLOOR["linewidth"], "zorder": FLOOR["zorder"]}
+        bars = {
+            "color": style.color,
+            "linewidth": BASELINE["linewidth"],
+            "zorder": BASELINE["zorder"],
+        }
         ax.vlines(places, ordered["low"], ordered["high"], **bars)
-        lines += ax.plot(places, ordered["mean"], **line_style(style, called(str(name))) | FLOOR)
-        _name_floor(ax, lines[-1])
+        lines += ax.plot(places, ordered["mean"], **line_style(style, called(str(name))) | BASELINE)
+        _name_baseline(ax, lines[-1])
     return lines
 
 
@@ -329,8 +332,8 @@ def _range(low: float, high: float) -> str:
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
-def _name_floor(ax: Axes, line: Line2D) -> None:
-    """Say at the left end of a floor's line what it is: it stands on this panel alone."""
+def _name_baseline(ax: Axes, line: Line2D) -> None:
+    """Write the name at the left end of a baseline's line, which is not in the legend."""
     ax.annotate(
         str(line.get_label()),
         (np.asarray(line.get_xdata())[0], np.asarray(line.get_ydata())[0]),
@@ -345,7 +348,7 @@ def _name_floor(ax: Axes, line: Line2D) -> None:
 
 
 def _draw_sources(ax: Axes, rows: pd.DataFrame, style: Look) -> list[Line2D]:
-    """Draw published values of one loss, joined where they are of one source; return all lines."""
+    """Draw published values of one loss, joined within a source; return all lines."""
     lines = []
     for _, part in rows.groupby("source", sort=False):
         ordered = part.sort_values("level")
@@ -365,7 +368,7 @@ def _dress(ax: Axes, curves: pd.DataFrame, value: Value, x: X) -> None:
     says = {
         "mean": metric,
         "retention": f"{metric} relative\nto level 0",
-        "excess": f"{metric}: share of the lead\nover popularity that is left",
+        "excess": f"{metric}: retained share of\nthe lead over popularity",
         "rank": f"rank by {metric}\namong {curves['loss'].nunique()} losses",
     }
     ax.set_ylabel(says[value])
@@ -377,7 +380,7 @@ def _dress(ax: Axes, curves: pd.DataFrame, value: Value, x: X) -> None:
 
 
 KIND = Kind(
-    "a metric against level, a line a loss, beside what is retained",
+    "a metric against level, a line for each loss, beside its retention",
     drawings,
     takes=frozenset({"value", "x"}),
     asked_for=False,

@@ -1,14 +1,13 @@
-"""drawn.json: the list of the files that we drew into a run's figures/, and the replacing of these.
+"""drawn.json: the list of the files that we drew into a run's figures/, and their replacement.
 
-    RUN/figures/drawn.json    name of each file -> digests of what it shows and of itself, sorted
+    RUN/figures/drawn.json    file name -> digests of the data it shows and of its bytes, sorted
 
-A file is drawn again where what it is to show has another digest, or where it was damaged, whatever
-the clocks say. The lists that earlier versions left hold names alone, or names and one digest.
+A file is redrawn if the digest of its data differs or its bytes are damaged; modification times do
+not matter. Lists of earlier versions hold names alone, or names and one digest.
 
-Only a file of this list is ever deleted or overwritten. A folder without a list, as still earlier
-versions left it, loses nothing: a figure is overwritten there if its name is one that we draw now
-and its content says that it is ours (PNG or PDF of matplotlib, a PDF without a date); all other
-files, old figures of ours among them, stay.
+Only files of this list are ever deleted or overwritten. In a folder without a list (written by a
+still earlier version) a figure is overwritten only if we draw its name now and its content is ours
+(PNG or PDF of matplotlib, a PDF without a date); all other files stay, old figures of ours too.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from robustbench_rec.records.files import contents, digest
 
 LIST = "drawn.json"
 OURS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,123}\.(png|pdf|svg|csv)")
-"""Names that we give; what else a list may hold, such as "../x", is never touched."""
+"""File names of ours; any other name in a list, such as "../x", is never touched."""
 
 
 def listed(folder: Path) -> dict[str, str] | None:
-    """Return the files that we drew into a folder, name -> digest; None where there is no list.
+    """Return the files that we drew into a folder, name -> digest; None if there is no list.
 
-    The digest is "" where it is not known what a file shows.
+    The digest is "" if the data of a file are not known.
 
     Raises:
         InputError: the list cannot be read.
@@ -42,7 +41,7 @@ def listed(folder: Path) -> dict[str, str] | None:
 
 
 class _Digests(NamedTuple):
-    """What tells a figure from others: what it shows, and its bytes; "" where that is not known."""
+    """Digests of a figure: of the data it shows, and of its bytes; "" if not known."""
 
     shown: str = ""
     content: str = ""
@@ -53,7 +52,7 @@ def _held(folder: Path) -> dict[str, _Digests] | None:
     path = folder / LIST
     try:
         if path.exists() and not path.is_file():
-            raise ValueError("it is no file")
+            raise ValueError("not a file")
         held = json.loads(path.read_text(encoding="utf-8"))
         names = dict.fromkeys(held, "") if isinstance(held, list) else held
         if not isinstance(names, dict):
@@ -65,23 +64,23 @@ def _held(folder: Path) -> dict[str, _Digests] | None:
         return None
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}); it lists the figures that "
-            "were drawn here; delete it, and old figures stay"
+            f"{path}: cannot be read ({' '.join(str(error).split())}); it lists the figures drawn "
+            "here; delete it (old figures stay)"
         ) from None
     return {name: told for name, told in digests.items() if OURS.fullmatch(name)}
 
 
 def _digests(told: Any) -> _Digests:
-    """Return what a list says of a file, in the form of any version."""
+    """Return the digests of a file from a list of any version."""
     return _Digests(*told) if isinstance(told, list) else _Digests(told)
 
 
 def refuse_others(folder: Path, names: Iterable[str]) -> None:
-    """Raise InputError where a file that we did not draw has a name that we are to write.
+    """Raise InputError if a file that we did not draw has a name that we want to write.
 
     Args:
-        folder: of the figures; it may be missing.
-        names: of the files to write.
+        folder: the folder of the figures; it may be missing.
+        names: the names of the files to write.
 
     """
     drawn = listed(folder)
@@ -93,13 +92,14 @@ def refuse_others(folder: Path, names: Iterable[str]) -> None:
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise InputError(
-            f"{others[0]}{more}: not drawn by robustbench-rec, and a figure of this run has that "
-            "name; move or rename it"
+            f"{others[0]}{more}: not drawn by robustbench-rec, but a figure of this run has the "
+            "same "
+            "name; move it"
         )
 
 
 def _is_ours(path: Path) -> bool:
-    """Say whether a file is a figure as every version of ours wrote it."""
+    """Say whether a file is a figure as any version of ours wrote it."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -112,14 +112,14 @@ def _is_ours(path: Path) -> bool:
 
 
 def unchanged(folder: Path, shown: Mapping[str, str]) -> frozenset[str]:
-    """Return the names of the files that are there, whole, and show what they are to show.
+    """Return the names of the files that exist, are undamaged and show the right data.
 
     Args:
-        folder: of the figures; it may be missing.
-        shown: name of each file that is to be there -> digest of what it is to show.
+        folder: the folder of the figures; it may be missing.
+        shown: name of each wanted file -> digest of the data it must show.
 
     Raises:
-        InputError: the list of what was drawn cannot be read.
+        InputError: drawn.json cannot be read.
 
     """
     held = _held(folder) or {}
@@ -131,7 +131,7 @@ def unchanged(folder: Path, shown: Mapping[str, str]) -> frozenset[str]:
 
 
 def _digest_of(path: Path) -> str | None:
-    """Return the digest of a file; None where there is none that can be read."""
+    """Return the digest of a file; None if it cannot be read."""
     try:
         return digest(contents(path))
     except OSError:
@@ -144,20 +144,20 @@ def replace_drawn(
     shown: Mapping[str, str] | None = None,
     keep: bool = False,
 ) -> None:
-    """Write files, and delete what we drew into the folder before and is not to be there.
+    """Write files, and delete the files that we drew before and that are no longer wanted.
 
-    Stopped at any moment, it leaves a list of all that is ours, old and new, and each file whole;
-    of those that were to be written the list does not say what they show.
+    If interrupted, every file is whole and the list names all files of ours, old and new; the files
+    that were being written have no digest in it.
 
     Args:
-        folder: of the figures; made where it is missing.
-        files: the content of each that is to be written, by its name.
-        shown: name of each file that is to be there -> digest of what it shows; `files`, of which
-            that is not known, if None.
-        keep: whether what we drew before stays, where it is not of `shown`.
+        folder: the folder of the figures; made if missing.
+        files: name of each file to write -> its content.
+        shown: name of each wanted file -> digest of its data; the names of `files`, without
+            digests, if None.
+        keep: whether files that we drew before and that are not in `shown` stay.
 
     Raises:
-        InputError: a user's file has such a name, the list is damaged, or nothing can be written.
+        InputError: a user's file has the same name, the list is damaged, or writing failed.
 
     """
     refuse_others(folder, files)
@@ -185,7 +185,7 @@ def _write_list(folder: Path, names: Mapping[str, _Digests]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write beside and rename: at every moment the old file or the new one is there, whole."""
+    """Write to a temporary file and rename: at every moment the old or the new file is whole."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Files: figures drawn into bytes, under names that tell them apart."""
+"""Files: render figures to bytes, under unique file names."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from robustbench_rec.processes import without_gc
 
 Format = Literal["png", "pdf", "svg", "csv"]
 FORMATS: tuple[Format, ...] = ("png", "pdf", "csv")
-"""A CSV is the table of exactly what a figure shows."""
+"""A CSV holds exactly the data that a figure shows."""
 SORTED = ("dataset", "backbone", "perturbation", "metric", "loss", "level", "epoch", "source")
-"""What rows of a table are sorted by, as far as it has that."""
+"""Columns that rows of a table are sorted by, if it has them."""
 STEM = 120
-"""Longest file name, without its suffix."""
+"""Length of the longest file name, without its suffix."""
 SAVE: dict[Format, dict[str, Any]] = {
     "png": {"pil_kwargs": {"compress_level": 3}},  # twice as fast as 6, and 3% larger
     "pdf": {"metadata": {"CreationDate": None}},
     "svg": {"metadata": {"Date": None}},
 }
 Starmap = Callable[..., Iterable[Any]]
-"""Calls a function with each of several tuples of arguments, perhaps in processes beside this one,
-and returns the results in order; like `itertools.starmap`."""
+"""Calls a function with each tuple of arguments, perhaps in other processes; returns the results in
+order, as `itertools.starmap` does."""
 
 
 def save_all(
@@ -50,11 +50,10 @@ def save_all(
     """Draw and save figures.
 
     Args:
-        drawings: no two of one key.
+        drawings: the figures; each key once.
         folder: where STEM.png (200 dpi), STEM.pdf and STEM.csv go, STEM made of a drawing's key;
-            made where it is missing. Files of those names are replaced; equal data give equal
-            bytes.
-        formats: of files; most of the time goes into the fonts of a PDF.
+            made if missing. Files of those names are replaced; equal data give equal bytes.
+        formats: the file formats; the fonts of a PDF take most of the time.
         starmap: see `Starmap`.
 
     Returns:
@@ -69,7 +68,7 @@ def save_all(
 
 
 def by_stem(drawings: Iterable[Drawing]) -> dict[str, Drawing]:
-    """Return drawings by the names of their files, without suffix; sorted by these."""
+    """Return drawings by the stems of their file names, sorted."""
     keyed: dict[tuple[str, ...], Drawing] = {}
     for drawing in drawings:
         assert drawing.key not in keyed, f"two figures are called {drawing.key}"
@@ -88,14 +87,14 @@ def rendered(
     formats: Sequence[Format] = FORMATS,
     starmap: Starmap = starmap,
 ) -> dict[str, bytes]:
-    """Draw figures, and return the content of each file by its name, in the order of the stems.
+    """Draw figures, and return file name -> content, in the order of the stems.
 
-    Nothing is written: whoever stops it midway leaves no file half done.
+    Nothing is written, so an interruption leaves no incomplete file.
 
     Args:
-        drawings: by their stems. Sorted, large and small ones alternate, so that either half takes
-            as long.
-        formats: of files.
+        drawings: stem -> figure. In sorted order large and small figures alternate, so that both
+            halves take equally long.
+        formats: the file formats.
         starmap: see `Starmap`.
 
     """
@@ -105,20 +104,20 @@ def rendered(
 
 
 def digest_of(drawing: Drawing) -> str:
-    """Return what tells what a drawing shows from what any other does."""
+    """Return the digest of the data that a drawing shows."""
     shown = (f"{drawing.draw.__module__}.{drawing.draw.__qualname__}", drawing.key)
     told = [repr(shown), repr(drawing.page), *map(_told, drawing.arguments)]
     return hashlib.sha256("\0".join(told).encode()).hexdigest()[:32]
 
 
 def _told(argument: Any) -> str:
-    """Print what is drawn, to the last digit."""
+    """Print the data of a drawing, to the last digit."""
     return argument.to_csv() if isinstance(argument, pd.DataFrame) else repr(argument)
 
 
 @contextmanager
 def collected_after() -> Iterator[None]:
-    """Look for garbage once a figure is drawn, and not meanwhile, when there is none."""
+    """Run the garbage collector after a figure is drawn, not during drawing."""
     with without_gc():
         yield
     gc.collect(0)
@@ -126,7 +125,7 @@ def collected_after() -> Iterator[None]:
 
 @collected_after()
 def _render(drawing: Drawing, formats: Sequence[Format]) -> list[bytes]:
-    """Return the content of a file of each format; the layout is computed once, for all."""
+    """Return the content of a file of each format; the layout is computed once for all."""
     with drawn_for(drawing.page):
         figure = drawing.draw(*drawing.arguments)
         with page_style(), cut_once():
@@ -140,7 +139,7 @@ def _render(drawing: Drawing, formats: Sequence[Format]) -> list[bytes]:
 
 
 def _written(table: pd.DataFrame) -> bytes:
-    """Return a table as a file, sorted, that no spreadsheet takes for formulas."""
+    """Return a table as a CSV file, sorted, in which no spreadsheet reads a formula."""
     held = table.sort_values([name for name in SORTED if name in table], ignore_index=True)
     texts = held.select_dtypes(exclude=["number", "bool"]).columns
     told = {
@@ -156,9 +155,9 @@ def _saved(figure: Figure, format: Format) -> bytes:
 
 
 def file_stems(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """Return a file name without suffix for each key, made of letters, digits, "_", "." and "-".
+    """Return a stem for each key, made of letters, digits, "_", "." and "-".
 
-    "ndcg@20" becomes "ndcg_at_20". A name that is long, or that two keys would share, ends in a
+    "ndcg@20" becomes "ndcg_at_20". A stem that is long, or that two keys would share, ends with a
     digest of its key.
     """
     plain = {key: "-".join(_safe(part) for part in key) for key in keys}

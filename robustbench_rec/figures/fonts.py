@@ -1,7 +1,7 @@
-"""Fonts of PDFs: the glyphs of a figure, cut from what nearly every figure uses of a font.
+"""Fonts of PDFs: a figure's glyphs, cut from a small font of the glyphs that most figures use.
 
-Matplotlib cuts them from the whole font, its tables for the layout of text included. These take
-ten times as long as the glyphs, and serve nobody: a PDF says itself where each glyph stands.
+Matplotlib cuts glyphs from the whole font, including its tables for text layout. These tables take
+ten times as long as the glyphs and are not needed: a PDF holds the position of each glyph.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from fontTools.ttLib import TTFont
 from matplotlib.backends import _backend_pdf_ps as backend
 
 COMMON = (*range(0x20, 0x7F), *range(0xFB00, 0xFB05))
-"""Characters that are cut once for all figures: ASCII, and ligatures of f, i and l."""
+"""Characters cut once for all figures: ASCII, and ligatures of f, i and l."""
 DROPPED = ("GDEF", "GPOS", "GSUB", "MATH", "kern", "FFTM")
-"""Tables for the layout of text, and one that says when the font was made."""
+"""Tables for the layout of text, and the table with the date of the font."""
 REPLACED = "get_glyphs_subset"
 """The private function of matplotlib that `cut_once` replaces."""
 
 
 class Cut(NamedTuple):
-    """Some glyphs of a font; it stands for matplotlib's SubsetResults, of the same fields."""
+    """Some glyphs of a font, with the fields of matplotlib's SubsetResults."""
 
     font: TTFont
     glyph_index_map: dict[int, int]
@@ -35,10 +35,10 @@ class Cut(NamedTuple):
 
 @contextmanager
 def cut_once() -> Iterator[None]:
-    """Have PDFs take glyphs from `cut` inside a `with`.
+    """Make PDFs take glyphs from `cut` inside a `with`.
 
-    Bytes depend on the font and on the glyphs used, never on what was drawn before. Where
-    matplotlib's own function is not as we know it, files are drawn by that, more slowly.
+    Bytes depend on the font and on the glyphs used, not on earlier figures. If matplotlib's own
+    function has another signature than expected, it stays in use, which is slower.
     """
     plain = getattr(backend, REPLACED, None)
     if not is_known(plain):
@@ -52,7 +52,7 @@ def cut_once() -> Iterator[None]:
 
 
 def is_known(function: Any) -> bool:
-    """Say whether a function takes and returns what `cut` does."""
+    """Say whether a function has the parameters and the result of `cut`."""
     fields = getattr(getattr(backend, "SubsetResults", None), "_fields", None)
     return callable(function) and fields == Cut._fields and _takes(function) == _takes(cut)
 
@@ -63,7 +63,7 @@ def _takes(function: Callable[..., Any]) -> list[str]:
 
 @contextmanager
 def cut(fontfile: Any, glyphs: Iterable[int]) -> Iterator[Cut]:
-    """Yield a font of these glyphs alone, and what they need.
+    """Yield a font of these glyphs alone, with everything they need.
 
     Args:
         fontfile: a path, with a `face_index` where the file holds several fonts.
@@ -83,7 +83,7 @@ def cut(fontfile: Any, glyphs: Iterable[int]) -> Iterator[Cut]:
 
 @lru_cache
 def _common(fontfile: Any) -> tuple[bytes, dict[int, int]]:
-    """Return a font file of the glyphs of COMMON, and where these are in it."""
+    """Return a font file of the glyphs of COMMON, and their indices in it."""
     font, places = _cut(str(fontfile), fontfile.face_index, unicodes=COMMON)
     content = BytesIO()
     with font:
@@ -92,7 +92,7 @@ def _common(fontfile: Any) -> tuple[bytes, dict[int, int]]:
 
 
 def _cut(file: str | BytesIO, face: int = 0, **glyphs: Iterable[int]) -> Cut:
-    """Return some glyphs of a font file, as `Subsetter.populate` takes them."""
+    """Return some glyphs of a font file, selected as by `Subsetter.populate`."""
     options = subset.Options(font_number=face)
     options.drop_tables += DROPPED
     font = subset.load_font(file, options)

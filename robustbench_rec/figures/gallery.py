@@ -1,4 +1,4 @@
-"""The gallery: every figure of a run, drawn anew from its results."""
+"""The gallery: all figures of a run, drawn from its results."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def redraw(
     kinds: Sequence[Kind] | None = None,
     only_changed: bool = False,
 ) -> list[str]:
-    """Draw the figures of a run, then replace those that were drawn before; see `drawn`.
+    """Draw the figures of a run, then replace the figures that were drawn before; see `drawn`.
 
     Args:
-        run: whose figures go into the folder `figures` of its own, or where the options say.
+        run: the run; figures go into its folder `figures`, or into the folder of the options.
         starmap: see `files.Starmap`.
-        options: what is drawn, and how. Where these leave anything out, figures that were drawn
-            before and are not drawn now stay.
-        kinds: of figures; those of the options if None.
-        only_changed: whether to leave out figures that are there and show the same data.
+        options: which figures are drawn, and how. If they select a part, earlier figures that are
+            not drawn now stay.
+        kinds: the kinds of figures; the kinds of the options if None.
+        only_changed: whether to skip figures that exist and show the same data.
 
     Returns:
-        The names of the files that were drawn, sorted; none where floors alone are done.
+        The names of the files that were drawn, sorted; none if only baselines are finished.
 
     Raises:
-        InputError: there is no finished cell, nothing of what is asked was run, or the folder
-            cannot be written; or a file that we did not draw has the name of a figure, or the list
-            of what we drew is damaged.
+        InputError: there is no finished cell, none of the selected cells was run, the folder
+            cannot be written, a file that we did not draw has the name of a figure, or drawn.json
+            is damaged.
 
     """
     chosen = kinds_of(options.kinds, options.asked) if kinds is None else kinds
@@ -50,7 +50,7 @@ def redraw(
     drawings = by_stem(drawings_of(run, chosen, options))
     if not drawings and not options.is_plain:
         needs = "; ".join(dict.fromkeys(kind.needs for kind in chosen if kind.needs))
-        raise InputError(f"{run.folder}: nothing of what is asked can be drawn; that needs {needs}")
+        raise InputError(f"{run.folder}: no figure of these kinds can be drawn; they need {needs}")
     names = file_names(drawings, options.formats)
     refuse_others(target, names)  # before the slow part
     of = {stem: digest_of(drawing) for stem, drawing in drawings.items()}
@@ -67,7 +67,7 @@ def redraw(
 
 
 def drawings_of(run: Run, kinds: Sequence[Kind], options: Options = PLAIN) -> list[Drawing]:
-    """Return the figures of a run, each for the page of the options."""
+    """Return the figures of a run, on the page of the options."""
     frames = frames_of(run, options)
     asked = options.asked
     found = [drawing for kind in kinds for drawing in kind.drawings(frames, asked)]
@@ -75,10 +75,10 @@ def drawings_of(run: Run, kinds: Sequence[Kind], options: Options = PLAIN) -> li
 
 
 def frames_of(run: Run, options: Options = PLAIN) -> Frames:
-    """Return what of a run is drawn, in the metrics that its suite names, with short labels.
+    """Return the data to draw of a run, in the metrics of its suite, with short labels.
 
     Raises:
-        InputError: there is no finished cell, or nothing of what is asked was run.
+        InputError: there is no finished cell, or none of the selected cells was run.
 
     """
     results = run.results[run.results["metric"].isin(run.manifest.metrics)]

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.analysis.panels import split_baselines
 from robustbench_rec.evaluation.metrics import label
 from robustbench_rec.figures.curves import ASKED, with_ranks
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
@@ -20,9 +20,9 @@ from robustbench_rec.figures.panel import Value, new_figure, page_style, span_of
 from robustbench_rec.figures.style import in_order
 
 CELL, ROW, EDGES = 0.85, 0.28, 1.6
-"""Inches of a column and of a row of a panel, and of what stands beside them."""
+"""Inches of a column and of a row of a panel, and of the space around them."""
 COLOURS = "cividis"
-"""Alike to all eyes, and ordered in grey."""
+"""A colour map for colour-blind readers, ordered also in grey."""
 SAYS: dict[Value, str] = {
     "mean": "{}",
     "retention": "{}: share of the clean value",
@@ -32,9 +32,9 @@ SAYS: dict[Value, str] = {
 
 
 def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
-    """Return a figure for each metric of which any value is known above level 0."""
+    """Return a figure for each metric that has any value above level 0."""
     value = ASKED[asked.value or "retention"]
-    trained, _ = split_floors(frames.curves)
+    trained, _ = split_baselines(frames.curves)
     hardest = at_hardest(trained, value)
     losses = trained.groupby("metric")["loss"].unique()
     return [
@@ -45,7 +45,7 @@ def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
 
 
 def at_hardest(trained: pd.DataFrame, value: Value) -> pd.DataFrame:
-    """Return the rows of the hardest level of each perturbation on each data set and backbone."""
+    """Return the rows at the hardest level of each perturbation, by data set and backbone."""
     place = ["dataset", "backbone", "perturbation", "metric"]
     most = trained.groupby(place)["level"].transform("max")
     rows = trained[(trained["level"] == most) & (most > 0)]
@@ -57,9 +57,9 @@ def at_hardest(trained: pd.DataFrame, value: Value) -> pd.DataFrame:
 def draw_heatmap(
     rows: pd.DataFrame, value: Value = "retention", losses: Sequence[str] = ()
 ) -> Figure:
-    """Draw what losses keep under each perturbation at its hardest level.
+    """Draw the retention of losses under each perturbation at its hardest level.
 
-    A cell without a value is left empty; a dagger marks one to be read with care.
+    A cell without a value is empty; a dagger marks a value that needs caution.
 
     Args:
         rows: of `degradation.curves` of one metric, one for each loss, perturbation, data set and
@@ -106,7 +106,7 @@ def _lacks(
 def _draw_panel(
     ax: Axes, panel: pd.DataFrame, losses: list[str], value: Value, ends: tuple[float, float]
 ) -> None:
-    """Draw one panel, by seaborn, which takes long to import and is needed nowhere else."""
+    """Draw one panel with seaborn, imported here because its import is slow."""
     from seaborn import heatmap
 
     table = panel.pivot(index="loss", columns="perturbation", values=value).reindex(losses)
@@ -140,7 +140,7 @@ def _draw_panel(
 
 
 def _text(value: Value, held: float, flags: object) -> str:
-    """Return what stands in a cell."""
+    """Return the text of a cell."""
     if pd.isna(held):
         return ""
     share = value in ("retention", "excess")
@@ -149,7 +149,7 @@ def _text(value: Value, held: float, flags: object) -> str:
 
 
 KIND = Kind(
-    "losses against perturbations at their hardest level, a panel a data set and backbone",
+    "losses against perturbations at their hardest level, by data set and backbone",
     drawings,
     takes=frozenset({"value"}),
 )

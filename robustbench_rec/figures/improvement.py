@@ -1,4 +1,4 @@
-"""Improvement: how much better than a chosen loss the others are, against level."""
+"""Improvement: how much better than a chosen loss the other losses are, against level."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
     """Return a figure for each dataset, backbone, perturbation and metric of many levels.
 
     Raises:
-        InputError: it is not said which loss the others are held against, or that was not run.
+        InputError: no reference loss is given, or it was not run.
 
     """
     if asked.against is None:
-        raise InputError("figure improvement needs a loss to hold others against: --against LOSS")
+        raise InputError("figure improvement needs a reference loss: --against LOSS")
     table = improvements(frames.known(), asked.against)
     reference = table["against"].iloc[0]
     shown = frames.shown(table).assign(against=frames.labels["loss"].get(reference, reference))
@@ -56,7 +56,7 @@ def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
 
 
 def draw_improvement(rows: pd.DataFrame, among: Iterable[str] = (), x: X = "level") -> Figure:
-    """Draw how much better than one loss the others are, a line a loss, with its interval.
+    """Draw the improvement of each loss over one loss, a line a loss, with its interval.
 
     Args:
         rows: of `improvement.improvements` of one panel.
@@ -86,7 +86,7 @@ def draw_improvement(rows: pd.DataFrame, among: Iterable[str] = (), x: X = "leve
 
 
 KIND = Kind(
-    "how much better than --against LOSS the others are, against level",
+    "improvement of each loss over --against LOSS, against level",
     drawings,
     takes=frozenset({"against", "x"}),
 )

@@ -1,4 +1,4 @@
-"""A kind of figure: one module with a `KIND`, which `kinds` has in its list."""
+"""A kind of figure: one module with a `KIND`, which is listed in `kinds`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.analysis.panels import split_baselines
 from robustbench_rec.errors import InputError
 from robustbench_rec.figures.page import Page
 from robustbench_rec.records.run import Run
@@ -24,11 +24,11 @@ class Frames:
     """The frames of one run that figures are drawn from.
 
     Args:
-        curves: as `degradation.curves` returns them, floors among them.
-        diagnostics: as `Run.diagnostics` returns them; None where nothing was measured.
+        curves: as `degradation.curves` returns them, baselines among them.
+        diagnostics: as `Run.diagnostics` returns them; None if there are none.
         published: values to draw beside ours, of any panels; see `curves.draw_curves`.
-        run: what all of it is of, for kinds that need more; its labels are the full ones.
-        labels: axis -> full label of `run` -> the label here, of what is shown.
+        run: the run of these frames, for kinds that need more; it has full labels.
+        labels: axis -> full label in `run` -> label in these frames; only of the rows shown.
 
     """
 
@@ -40,42 +40,42 @@ class Frames:
 
     @cached_property
     def losses(self) -> list[str]:
-        """All losses that any figure shows, sorted; variants of one look alike in all figures."""
-        trained, _ = split_floors(self.curves)
+        """All losses of all figures, sorted; a variant looks the same in all figures."""
+        trained, _ = split_baselines(self.curves)
         measured = () if self.diagnostics is None else self.diagnostics["loss"].unique()
         return sorted({*trained["loss"].unique(), *measured, *self.labels.get("loss", {}).values()})
 
     def shown(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of a frame of `run` that figures show, with the labels that they have."""
+        """Return the rows of a frame of `run` that figures show, with the labels of the figures."""
         renamed = frame.replace({axis: to for axis, to in self.labels.items() if axis in frame})
         keys = [key for key in SHOWN if key in frame]
         held = pd.MultiIndex.from_frame(self.curves[keys].drop_duplicates())
         return renamed[pd.MultiIndex.from_frame(renamed[keys]).isin(held)]
 
     def known(self) -> Run:
-        """Return the run; InputError where the frames were made without one."""
+        """Return the run; InputError if the frames were made without a run."""
         if self.run is None:
-            raise InputError("this kind of figure is drawn of a run, not of frames alone")
+            raise InputError("this kind of figure needs a run, not only frames")
         return self.run
 
 
 SHOWN = ["dataset", "backbone", "perturbation", "loss", "metric"]
-"""What filters are of."""
+"""Axes of filters."""
 
 
 def first(*arguments: Any) -> pd.DataFrame:
-    """Return the first frame among the arguments of a figure, where that is what it shows."""
+    """Return the first frame among the arguments of a figure, if the figure shows that frame."""
     frames = [one for one in arguments if isinstance(one, pd.DataFrame)]
     return frames[0] if frames else pd.DataFrame()
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that is still to be drawn, by `draw(*arguments)`, perhaps in another process.
+    """A figure that is not drawn yet: `draw(*arguments)` draws it, perhaps in another process.
 
-    `key` names it, and nothing else in the run: the parts of its file name, such as data set,
-    backbone, perturbation and metric. `table(*arguments)` is what it shows, as a frame; `page` is
-    what it is drawn for.
+    `key` is unique in the run and holds the parts of the file name, such as data set, backbone,
+    perturbation and metric. `table(*arguments)` returns the data shown as a frame; `page` is the
+    page it is drawn for.
     """
 
     key: tuple[str, ...]
@@ -87,12 +87,12 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user may ask of kinds, beside what all of them show.
+    """The options of kinds of figures, beside the options common to all kinds.
 
     Attributes:
-        value: what is drawn of a metric; each kind has one of its own if None.
-        x: levels as they were asked for, or as they were realised.
-        against: the label of the loss that others are held against.
+        value: the value drawn of a metric; the default of the kind if None.
+        x: the requested or the realised levels.
+        against: the label of the reference loss.
 
     """
 
@@ -102,7 +102,7 @@ class Asked:
 
     @property
     def given(self) -> frozenset[str]:
-        """The names of what was asked."""
+        """The names of the options that were given."""
         plain = Asked()
         return frozenset(name for name in vars(self) if getattr(self, name) != getattr(plain, name))
 
@@ -112,16 +112,16 @@ class Kind:
     """A kind of figure.
 
     Attributes:
-        about: one line that says what it shows.
+        about: one line on its content.
         drawings: returns the figures of this kind that a run has.
-        takes: which of `Asked` it looks at.
-        needs: of a run, to have any figure.
-        asked_for: whether it is drawn only where it is asked for.
+        takes: the fields of `Asked` that it uses.
+        needs: the data that a run must have for any figure of this kind.
+        asked_for: whether it is drawn only on request.
 
     """
 
     about: str
     drawings: Callable[[Frames, Asked], Iterable[Drawing]]
     takes: frozenset[str] = frozenset()
-    needs: str = "a perturbation of several levels, level 0 among them"
+    needs: str = "a perturbation of several levels, including level 0"
     asked_for: bool = True

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.figures import (
     curves,
+    diagnostics,
     heatmap,
     improvement,
-    mechanism,
     multiples,
     rankings,
     severity,
@@ -23,7 +23,7 @@ from robustbench_rec.figures.kind import Asked, Kind
 KINDS: dict[str, Kind] = {
     "curves": curves.KIND,
     "ranking": rankings.KIND,
-    "mechanism": mechanism.KIND,
+    "diagnostics": diagnostics.KIND,
     "heatmap": heatmap.KIND,
     "standing": standing.KIND,
     "improvement": improvement.KIND,
@@ -33,16 +33,16 @@ KINDS: dict[str, Kind] = {
     "multiples": multiples.KIND,
     "training": training.KIND,
 }
-"""A new kind is a new module here."""
+"""Add a new kind as a module here."""
 
 
 def kinds_of(names: Sequence[str], asked: Asked) -> list[Kind]:
-    """Return the kinds of some names; without names, those that are drawn unasked.
+    """Return the kinds of these names; without names, the kinds that are drawn by default.
 
-    Of these, only kinds that look at all that is asked.
+    By default, only the kinds that use all options given are drawn.
 
     Raises:
-        InputError: there is no such kind, or something is asked that means nothing to one.
+        InputError: there is no such kind, or a kind does not use an option that was given.
 
     """
     for name in names:
@@ -54,7 +54,7 @@ def kinds_of(names: Sequence[str], asked: Asked) -> list[Kind]:
         if lost := sorted(asked.given - KINDS[name].takes):
             takes = ", ".join(f"--{one}" for one in sorted(KINDS[name].takes))
             raise InputError(
-                f"--{lost[0]} means nothing for figure {name}; it takes {takes or 'no such option'}"
+                f"--{lost[0]} does not apply to figure {name}; it takes {takes or 'no such option'}"
             )
     if names:
         return [KINDS[name] for name in dict.fromkeys(names)]

@@ -1,7 +1,7 @@
-"""Layout: the places of all that stands in a figure, found once for all of its files.
+"""Layout: compute the positions in a figure once for all of its file formats.
 
-Matplotlib finds them again at each draw: where labels and titles go follows from the boxes of all
-tick labels, and measuring these takes as long as drawing does.
+Matplotlib computes positions again at each draw: the places of labels and titles depend on the
+boxes of all tick labels, and measuring these boxes takes as long as drawing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 
 def lay_out(figure: Figure) -> None:
-    """Place all that stands in a figure that is drawn to its end; a file saved later keeps it."""
+    """Fix the layout of a finished figure, so that later saves reuse it."""
     FigureCanvasAgg(figure)  # measures each text once, for the layout and for a PNG
     for ax in figure.axes:
         _keep_title(ax)
@@ -27,14 +27,14 @@ def lay_out(figure: Figure) -> None:
 
 
 def _keep_title(ax: Axes) -> None:
-    """Leave a title at the left on top of its axes, where nothing else can stand."""
+    """Keep a left title on top of its axes, where nothing else can be."""
     title = ax.get_title(loc="left")
     if title and ax.xaxis.get_ticks_position() == "bottom" and not _offset(ax.yaxis):
         ax.set_title(title, loc="left", y=1.0)
 
 
 def _keep_label(axis: Axis) -> None:
-    """Leave a label where it is beside its axis, and measure no tick label again."""
+    """Keep a label beside its axis, without measuring tick labels again."""
     axis.get_tightbbox()  # moves the label
     if not _offset(axis):
         place = axis.label.get_transform().transform(axis.label.get_position())
@@ -44,7 +44,7 @@ def _keep_label(axis: Axis) -> None:
 
 
 def _offset(axis: Axis) -> str:
-    """Return what matplotlib writes at the end of an axis of tiny or very close values, or ""."""
+    """Return the offset text that matplotlib writes at the end of an axis, or ""."""
     formatter = axis.get_major_formatter()
     formatter.format_ticks(axis.get_majorticklocs().tolist())
     return formatter.get_offset()

@@ -1,4 +1,4 @@
-"""The legend of figures: which lines it lists, in which order, and where it stands."""
+"""The legend of figures: its lines, their order, and its position."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ENTRY = 1.45
 def draw_legend(figure: Figure, lines: Sequence[Line2D], published: bool = False) -> None:
     """List lines by their labels, beside the panels or, on a narrow page, below them.
 
-    Many make the figure higher.
+    A long legend makes the figure higher.
 
     Args:
-        figure: where to.
-        lines: in the order of the list.
-        published: whether published values are drawn; they get one entry for all.
+        figure: the figure.
+        lines: the lines, in order.
+        published: whether published values are drawn; one entry stands for all of them.
 
     """
     handles: list[Any] = [*lines]

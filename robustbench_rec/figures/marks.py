@@ -1,4 +1,4 @@
-"""Marks: the daggers beside points, levels and losses to be read with care, and what they say."""
+"""Marks: daggers beside points, levels and losses that need caution, and their meaning."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from robustbench_rec.figures.style import GREY, Look
 OF_POINT = {"capped": "\N{DAGGER}"}
 OF_LEVEL = {"not_reached": "\N{DOUBLE DAGGER}", "few_users": "\N{SECTION SIGN}"}
 OF_LOSS = {AT_EDGE: "\N{PILCROW SIGN}"}
-"""Flag -> its mark. What data cause is the same for every loss, and marks their level; what tuning
-left open holds for a loss at all levels, and marks its name."""
+"""Flag -> its mark. A flag caused by data is the same for every loss and marks the level; a flag of
+tuning holds for a loss at all levels and marks its name."""
 CHARACTERS = 15
-"""Of a note, on an inch of the figure's width."""
+"""Characters of a note on an inch of the figure's width."""
 HALO = [withStroke(linewidth=1.6, foreground="white")]
-"""Around a mark, which may stand on the curve of another loss."""
+"""A white edge around a mark, which may be on the curve of another loss."""
 
 
 EVERY = OF_POINT | OF_LEVEL | OF_LOSS
@@ -37,13 +37,13 @@ def draw_note(
     also: Iterable[str] = (),
     marks: Mapping[str, str] = EVERY,
 ) -> None:
-    """Say below the panels what the marks mean that stand among some curves, and more.
+    """Write below the panels the meaning of the marks of some curves, and further notes.
 
     Args:
-        figure: where to.
-        curves: with `flags`.
-        also: what else to say.
-        marks: those that the figure has.
+        figure: the figure.
+        curves: the curves, with `flags`.
+        also: further notes.
+        marks: the marks of the figure.
 
     """
     held = {flag for flags in curves["flags"].unique() for flag in flags.split()}
@@ -52,7 +52,7 @@ def draw_note(
 
 
 def tell(figure: Figure, note: str) -> None:
-    """Say something below the panels, above the legend where that stands there."""
+    """Write a note below the panels, above the legend if that is there too."""
     if not note:
         return
     lines = "\n".join(textwrap.wrap(note, characters(figure, CHARACTERS)))
@@ -65,12 +65,12 @@ def tell(figure: Figure, note: str) -> None:
 
 
 def named(loss: str, rows: pd.DataFrame) -> str:
-    """Return what a loss is called in a figure, with the marks of its rows of curves."""
+    """Return the name of a loss in a figure, with the marks of its rows of curves."""
     return called(loss) + marks_of(joined(rows["flags"]), OF_LOSS)
 
 
 def marks_of(flags: str, marks: Mapping[str, str]) -> str:
-    """Return the marks of some flags, those of `marks` alone."""
+    """Return the marks of some flags; only those in `marks`."""
     return "".join(mark for flag, mark in marks.items() if flag in flags.split())
 
 
@@ -90,7 +90,7 @@ def draw_marks(
     styles: Mapping[str, Look],
     x: X = "level",
 ) -> None:
-    """Put a mark above each point of losses that has one, in the loss's colour."""
+    """Draw the mark of each marked point above it, in the loss's colour."""
     shown = OF_POINT if x == "level" else OF_POINT | OF_LEVEL
     for row in rows.to_dict("records"):
         mark, y = marks_of(row["flags"], shown), row[value]

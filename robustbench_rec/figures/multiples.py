@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.analysis.panels import split_baselines
 from robustbench_rec.figures.curves import ASKED, draw_panel
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.legend import draw_legend
@@ -34,7 +34,7 @@ def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
     value = ASKED[asked.value or "retention"]
     shared: dict[tuple[str, str], list[pd.DataFrame]] = {}
     for (_, _, perturbation, metric), panel in panels(frames.curves).items():
-        trained, _floors = split_floors(panel)
+        trained, _baselines = split_baselines(panel)
         if panel["level"].nunique() > 1 and (value == "rank" or trained[value].notna().any()):
             shared.setdefault((perturbation, metric), []).append(panel)
     return [
@@ -49,19 +49,19 @@ def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
 def draw_multiples(
     curves: pd.DataFrame, among: Iterable[str] = (), value: Value = "retention", x: X = "level"
 ) -> Figure:
-    """Draw the curves of one perturbation and metric, a panel a data set and backbone.
+    """Draw the curves of one perturbation and metric, a panel for each data set and backbone.
 
-    Panels of one data set stand in a row where the page is wide enough.
+    Panels of one data set share a row if the page is wide enough.
 
     Args:
-        curves: rows of `degradation.curves`, floors among them.
+        curves: rows of `degradation.curves`, with baselines.
         among: as for `curves.draw_curves`.
         value: as for `curves.draw_curves`.
         x: as for `curves.draw_curves`.
 
     """
     shown = list(panels(curves).values())
-    backbones = split_floors(curves)[0]["backbone"].nunique()
+    backbones = split_baselines(curves)[0]["backbone"].nunique()
     fits = max(1, int(((page().width or WIDTH) - scaled(1.4)) / scaled(LEAST)))
     across = backbones if 1 < backbones <= fits else min(fits, len(shown))
     down = -(-len(shown) // across)
@@ -84,7 +84,7 @@ def draw_multiples(
             if at + across < len(shown):
                 ax.set_xlabel("")
             told += [f"{place}: {one}" for one in drawn.told]
-            losses = in_order(split_floors(panel)[0]["loss"])
+            losses = in_order(split_baselines(panel)[0]["loss"])
             lines |= dict(zip(losses, drawn.losses, strict=True))
         draw_legend(figure, [lines[loss] for loss in in_order(lines)])
         draw_note(figure, curves, [*filter(None, bars), *told])

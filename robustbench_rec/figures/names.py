@@ -13,5 +13,5 @@ def called(label: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text that matplotlib draws as it stands: a dollar begins no formula."""
+    """Return a text that matplotlib draws literally: a dollar begins no formula."""
     return visible(text).replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Options: what a user may ask of the figures of a run, checked before anything is drawn."""
+"""Options: the user's options for the figures of a run, checked before anything is drawn."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ WIDTHS = {
     "iclr": 5.5,
     "lncs": 4.8,
 }
-"""Inches of a column, or of the text, of what venues print."""
+"""Inches of a column, or of the full text, in the layouts of venues."""
 LEAST_WIDTH, MOST_WIDTH = 2.0, 30.0
 LEAST_LETTERS, MOST_LETTERS = 4.0, 40.0
 LARGEST_STYLE = 1 << 20
 REFUSED = ("text.usetex", "text.latex.preamble", "pgf.preamble", "svg.hashsalt", "backend")
-"""Settings of a style file that would need other programs, or make files differ each time."""
+"""Settings that would need other programs, or would make files differ each time."""
 NOTHING = Asked()
 AXES = ("dataset", "backbone", "perturbation", "loss")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked of the figures of a run.
+    """The user's options for the figures of a run.
 
     Attributes:
-        kinds: their names; those that are drawn unasked if none.
-        only: axis -> labels to show, or as much of each as tells it apart; all where there is none.
-            The axes are those of a cell, and `metric`.
-        asked: of the kinds.
-        formats: of files.
-        page: that figures are drawn for.
-        folder: where files go; `figures` in the run's own if None.
+        kinds: the names of the kinds; the kinds drawn by default if empty.
+        only: axis -> labels to show, or an unambiguous part of each; all if an axis is missing.
+            The axes are the axes of a cell, and `metric`.
+        asked: the options of the kinds.
+        formats: the file formats.
+        page: the page that figures are drawn for.
+        folder: where files go; `figures` in the run's folder if None.
 
     """
 
@@ -73,15 +73,15 @@ class Options:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is left out, so that the folder holds these figures and no others."""
+        """Whether nothing is left out, so that the folder holds exactly these figures."""
         return not self.kinds and not self.only and not self.asked.given
 
 
 def labels_shown(run: Run, only: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return the labels on each axis that is asked of, and the metrics.
+    """Return the selected labels on each axis that is restricted, and the metrics.
 
     Raises:
-        InputError: something is asked for that was not run, or not measured.
+        InputError: a selected label was not run, or a metric was not measured.
 
     """
     held = {axis: [str(one) for one in run.results[axis].unique()] for axis in AXES if axis in only}
@@ -100,21 +100,21 @@ def labels_shown(run: Run, only: Mapping[str, Sequence[str]]) -> dict[str, list[
 
 
 def shown_of(frame: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Return the rows of some labels; floors stay, whatever loss and backbone are asked for."""
-    floors = frame["loss"].eq("untrained")
+    """Return the rows of some labels; baselines stay, whichever losses are selected."""
+    baselines = frame["loss"].eq("untrained")
     for axis, wanted in labels.items():
         if axis in frame:
             shown = frame[axis].isin(list(wanted))
-            frame = frame[shown | floors if axis in ("loss", "backbone") else shown]
-            floors = floors.loc[frame.index]
+            frame = frame[shown | baselines if axis in ("loss", "backbone") else shown]
+            baselines = baselines.loc[frame.index]
     return frame
 
 
 def width_of(text: str) -> float:
-    """Return the inches that a width means: a preset, or a number.
+    """Return a width in inches, from the name of a preset or a number.
 
     Raises:
-        InputError: it is neither, or no width that a figure can have.
+        InputError: it is neither, or out of range.
 
     """
     if text in WIDTHS:
@@ -124,13 +124,13 @@ def width_of(text: str) -> float:
     except ValueError:
         known = ", ".join(WIDTHS)
         raise InputError(
-            f"--width {text!r}{nearest(text, WIDTHS)} is no width; give inches, or one of {known}"
+            f"--width {text!r}{nearest(text, WIDTHS)} is no width; give inches or one of {known}"
         ) from None
     return _within("--width", width, LEAST_WIDTH, MOST_WIDTH, "inches")
 
 
 def letters_of(size: float) -> float:
-    """Return a size of letters; InputError where no figure can have it."""
+    """Return a font size in points; InputError if it is out of range."""
     return _within("--font-size", size, LEAST_LETTERS, MOST_LETTERS, "points")
 
 
@@ -141,7 +141,7 @@ def _within(option: str, value: float, least: float, most: float, unit: str) -> 
 
 
 def formats_of(text: str) -> tuple[Format, ...]:
-    """Return the formats in a list with commas; InputError where one is not known."""
+    """Return the formats of a comma-separated list; InputError if one is not known."""
     names = [one.strip().lower() for one in text.split(",")]
     known = {str(one): one for one in SAVE}
     for name in names:
@@ -153,10 +153,10 @@ def formats_of(text: str) -> tuple[Format, ...]:
 
 
 def style_of(path: Path) -> tuple[tuple[str, Any], ...]:
-    """Return the settings of a style file of matplotlib, lines of `setting: value`.
+    """Return the settings of a matplotlib style file, lines of `setting: value`.
 
     Raises:
-        InputError: it cannot be read, or has a setting or a value that matplotlib does not know.
+        InputError: it cannot be read, or matplotlib does not know a setting or a value.
 
     """
     try:
@@ -174,15 +174,15 @@ def style_of(path: Path) -> tuple[tuple[str, Any], ...]:
         ) from None
     for name in held:
         if name.startswith(REFUSED):
-            raise InputError(f"--style {path}: {name} is not for a style file here; leave it out")
+            raise InputError(f"--style {path}: {name} cannot be set here; delete it")
     return tuple((name, held[name]) for name in sorted(held))
 
 
 @contextmanager
 def _refused(path: Path) -> Iterator[None]:
-    """Raise as InputError what matplotlib only logs of a file, such as a setting it does not know.
+    """Raise as InputError what matplotlib only logs about a file, such as an unknown setting.
 
-    Its text names the file and the line.
+    The message names the file and the line.
     """
     told: list[str] = []
     handler = logging.Handler(logging.WARNING)
@@ -202,7 +202,7 @@ def _refused(path: Path) -> Iterator[None]:
 
 
 def page_of(run: Run, **asked: Any) -> Page:
-    """Return the page of a run: what is asked of it, and what the run's suite says."""
+    """Return the page of a run, from the user's options and the run's suite."""
     shown = shown_in(run.manifest.suite_text)
     losses = [label for one in shown.order for label in _meant(run, "loss", one)]
     order = [run.manifest.short("loss", label) for label in losses]
@@ -218,5 +218,5 @@ def hidden_of(run: Run) -> frozenset[str]:
 
 
 def _meant(run: Run, axis: str, written: str) -> list[str]:
-    """Return the labels that a text in the suite may mean."""
+    """Return the labels that a text in the suite matches."""
     return meant(written, {spec: label for label, spec in run.manifest.specs.get(axis, {}).items()})

@@ -1,4 +1,4 @@
-"""The page that figures are drawn for: its width, its letters, and what components are called."""
+"""The page that figures are drawn for: its width, its font size, and names of components."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from typing import Any
 
 BASE = 9.0
-"""Points of the letters that sizes are given for."""
+"""Font size in points that all other sizes assume."""
 NARROW = 4.5
-"""Inches below which panels stand one below another, and the legend below them."""
+"""On pages narrower than this (inches), panels are one below another, and the legend below them."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """What holds for all figures of one drawing.
+    """The settings common to all figures of one drawing.
 
     Attributes:
-        width: in inches; each kind has one of its own if None.
-        font_size: of the letters, in points; that of `style`, else BASE, if None.
-        title: whether a figure says above its panels of what it is.
-        log_x: whether levels stand on a logarithmic axis.
-        style: settings of matplotlib, as of a style file.
-        names: (label, what figures call it), in place of the name that people use.
-        order: labels of losses, those that stand first.
+        width: in inches; the default of the kind if None.
+        font_size: in points; the font size of `style`, else BASE, if None.
+        title: whether a figure has a heading above its panels.
+        log_x: whether the axis of levels is logarithmic.
+        style: settings of matplotlib, as in a style file.
+        names: (label, name in figures), in place of the usual name.
+        order: labels of losses that come first.
         limits: (metric, least, most) of the axis of a metric.
 
     """
@@ -41,7 +41,7 @@ class Page:
 
     @property
     def letters(self) -> float:
-        """Points of the letters."""
+        """The font size in points."""
         return float(self.font_size or self.styled.get("font.size") or BASE)
 
     @property
@@ -60,7 +60,7 @@ def page() -> Page:
 
 @contextmanager
 def drawn_for(page: Page) -> Iterator[None]:
-    """Draw for a page what is drawn inside a `with`."""
+    """Draw for a page inside a `with`."""
     token = _PAGE.set(page)
     try:
         yield
@@ -69,5 +69,5 @@ def drawn_for(page: Page) -> Iterator[None]:
 
 
 def scaled(size: float) -> float:
-    """Return a size that is given for letters of BASE points, for those of the page."""
+    """Scale a size given for letters of BASE points to the letters of the page."""
     return size * page().letters / BASE

@@ -1,6 +1,6 @@
-"""Panels: what all kinds of figures share: the page's style, axes, lines and markers.
+"""Panels: the parts that all kinds of figures share: page style, axes, lines and markers.
 
-Figures are made without pyplot: the caller's figures, backend and settings stay as they are.
+Figures are made without pyplot, so that the caller's figures, backend and settings do not change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from robustbench_rec.analysis.intervals import REPLICATES, intervals_text
-from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.analysis.panels import split_baselines
 from robustbench_rec.analysis.two_way import LEAST
 from robustbench_rec.figures.names import called, plain
 from robustbench_rec.figures.page import BASE, NARROW, page, scaled
@@ -32,17 +32,17 @@ from robustbench_rec.figures.style import GREY, Look, in_order
 Value = Literal["mean", "retention", "excess", "rank"]
 X = Literal["level", "realised"]
 PANEL = ["dataset", "backbone", "perturbation", "metric"]
-"""What one panel holds constant, but for floors, which stand beside every backbone."""
+"""Constant within one panel, except the backbone of baselines, which are beside every backbone."""
 WIDTH, PANEL_WIDTH, HEIGHT, LEGEND_LINE = 7.2, 4.6, 2.9, 0.19
-"""Inches: a figure of two panels over the full width of a page, or of one; a line of the legend."""
+"""Inches: a figure of two panels over the full page width, or of one; a line of the legend."""
 LEGEND_WRAP = 22
 """Characters of a line of the legend."""
 SEEDS_ONLY = "seeds only, one split"
-"""What replicates are called where nothing of users is in an interval."""
+"""Name of replicates in intervals without users."""
 NOTE_WRAP = 46
 """Characters of a line above a panel."""
 TICK_ROOM = 0.12
-"""Share of the axis that a printed level needs to itself."""
+"""Share of the axis that a printed level needs."""
 BESIDE, STEP = 3.6, 1.7
 """Points from a marker to the first interval beside it, and from one interval to the next."""
 MARGIN = 0.07
@@ -50,33 +50,33 @@ MARGIN = 0.07
 ROOM = 130.0
 """Points of an axis that intervals may fill to a half."""
 LEAST_SPAN = 0.1
-"""What an axis of values spans at least, as a share of the largest: less is no difference."""
+"""Least span of an axis of values, as a share of the largest: tiny differences must look tiny."""
 MARKER_SIZE = 5.2
 MARKER_SIZES = {"*": 8.5, "P": 7.0, "X": 7.0, "d": 6.5, "p": 6.0}
-"""Points, where equal sizes would not look equal."""
+"""Sizes in points of markers whose default size looks too small or large."""
 RING = 7.8
-"""Points of a published value's ring, which is larger than any marker of ours."""
+"""Points of a published value's ring, larger than any marker of ours."""
 END = 9.0
 """Points of the end of an interval across a row."""
 
 
 def panels(curves: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:
-    """Return the curves of each panel that has a trained loss, by PANEL's values, sorted.
+    """Return the curves of each panel that has a trained loss, by the values of PANEL, sorted.
 
-    Floors stand last in each panel of their data set, perturbation and metric.
+    Baselines come last in each panel of their data set, perturbation and metric.
     """
-    trained, floors = split_floors(curves)
+    trained, baselines = split_baselines(curves)
     shared = [column for column in PANEL if column != "backbone"]
     found = {}
     for key, panel in trained.groupby(PANEL, sort=True):
-        beside = floors[(floors[shared] == panel[shared].iloc[0]).all(axis=1)]
+        beside = baselines[(baselines[shared] == panel[shared].iloc[0]).all(axis=1)]
         found[tuple(str(part) for part in key)] = pd.concat([panel, beside])
     return found
 
 
 def check_one_panel(curves: pd.DataFrame) -> None:
-    """Raise ValueError unless there is a curve, and every one is of one panel."""
-    trained, _ = split_floors(curves)
+    """Raise ValueError unless there is a curve and all curves are of one panel."""
+    trained, _ = split_baselines(curves)
     if trained.empty:
         raise ValueError("there is no curve to draw")
     for column in PANEL:
@@ -86,7 +86,7 @@ def check_one_panel(curves: pd.DataFrame) -> None:
 
 
 def of_panel(published: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the published values of the curve that `rows` are of."""
+    """Return the published values of the curve of `rows`."""
     if published is None or published.empty:
         return pd.DataFrame(columns=["source", "level", "value"])
     first = rows.iloc[0]
@@ -102,7 +102,7 @@ SIZES = {
     "legend.fontsize": 8.5,
     "figure.titlesize": 9.5,
 }
-"""Points of letters, for a page of `page.BASE`."""
+"""Font sizes in points, on a page of `page.BASE`."""
 
 
 LINES = {
@@ -114,7 +114,7 @@ LINES = {
     "svg.hashsalt": "robustbench_rec",
 }
 LAYOUT = {"figure.autolayout": False, "figure.constrained_layout.use": False}
-"""What no style file changes: `new_figure` names its layout."""
+"""Settings that no style file changes: `new_figure` sets the layout."""
 
 
 def page_style() -> AbstractContextManager[None]:
@@ -128,18 +128,18 @@ def page_style() -> AbstractContextManager[None]:
 
 
 def new_figure(width: float, height: float = HEIGHT) -> Figure:
-    """Return an empty figure, in inches: as wide as the page, where that has a width."""
+    """Return an empty figure; sizes in inches; as wide as the page if the page has a width."""
     layout = ConstrainedLayoutEngine(wspace=0.05)
     return Figure(figsize=(page().width or width, scaled(height)), layout=layout)
 
 
 def is_narrow(width: float) -> bool:
-    """Say whether panels stand one below another on the page, where a figure wants a width."""
+    """Say whether the page is too narrow for panels side by side in a figure of this width."""
     return (page().width or width) < min(scaled(NARROW), width)
 
 
 def beside(losses: Iterable[str], n_levels: int) -> dict[str, float]:
-    """Return how many points beside its marker the interval of each loss stands."""
+    """Return the distance in points between the marker and the interval of each loss."""
     names = in_order(losses)
     most = ROOM / 2 / max(n_levels, 1) / 2
     step = min(STEP, max(most - BESIDE, 0.5) / max(len(names) // 2, 1))
@@ -153,7 +153,7 @@ def beside(losses: Iterable[str], n_levels: int) -> dict[str, float]:
 def draw_intervals(
     ax: Axes, curves: pd.DataFrame, value: Value, styles: Mapping[str, Look], x: X = "level"
 ) -> None:
-    """Draw the intervals of all losses of a panel, beside their markers, none behind one."""
+    """Draw the intervals of all losses of a panel beside their markers, none behind a marker."""
     if value == "rank":
         return
     low, high = ("low", "high") if value == "mean" else (f"{value}_low", f"{value}_high")
@@ -178,14 +178,14 @@ def draw_intervals(
 def draw_line(
     ax: Axes, rows: pd.DataFrame, value: Value, style: Look, name: str, x: X = "level"
 ) -> Line2D:
-    """Draw the curve of a loss, its markers at what `x` holds; return its line."""
+    """Draw the curve of a loss with markers at the values of `x`; return its line."""
     places = rows[x].to_numpy(dtype=np.float64)
     (line,) = ax.plot(places, rows[value].to_numpy(), **line_style(style, name))
     return line
 
 
 def line_style(style: Look, name: str) -> dict[str, Any]:
-    """Return how the line of a loss is drawn, and called in the legend."""
+    """Return the line style of a loss, and its name in the legend."""
     return {
         "color": style.color,
         "linestyle": style.linestyle,
@@ -204,7 +204,7 @@ def line_style(style: Look, name: str) -> dict[str, Any]:
 def draw_row(ax: Axes, row: Mapping[Any, Any] | pd.Series[Any], at: float, style: Look) -> Line2D:
     """Draw the mean of a loss as the row `at`, with its interval; return its marker.
 
-    The ends of the interval are higher than the marker, so that it hides none of them.
+    The ends of the interval are higher than the marker, so that the marker does not hide them.
     """
     ax.hlines(at, row["low"], row["high"], color=style.color, linewidth=1.3)
     if np.isfinite([row["low"], row["high"]]).all():
@@ -216,17 +216,17 @@ def draw_row(ax: Axes, row: Mapping[Any, Any] | pd.Series[Any], at: float, style
 
 
 def draw_published(ax: Axes, x: Any, y: Any, color: str) -> list[Line2D]:
-    """Draw published values: a crossed ring, larger than any marker of ours; return their marks."""
+    """Draw published values as crossed rings, larger than our markers; return their artists."""
     return [line for mark in _published_marks(color) for line in ax.plot(x, y, **mark)]
 
 
 def published_sample() -> tuple[Line2D, ...]:
-    """Return what stands for all published values in a legend."""
+    """Return the legend entry of all published values."""
     return tuple(Line2D([], [], **mark) for mark in _published_marks(GREY))
 
 
 def _published_marks(color: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return how a published value is drawn: a ring, and a cross in it."""
+    """Return the style of a published value: a ring, and a cross in it."""
     both = {"linestyle": "", "markeredgecolor": color, "markeredgewidth": 0.7, "zorder": 2.5}
     ring = {"marker": "o", "markersize": RING, "markerfacecolor": "none"}
     return both | ring, both | {"marker": "x", "markersize": RING * 0.42}
@@ -238,9 +238,9 @@ def set_level_axis(
     marks: Mapping[float, str] = MappingProxyType({}),
     x: X = "level",
 ) -> None:
-    """Say what the levels are, and name each, with its mark where it has one.
+    """Label the axis of levels and each level, with its mark if it has one.
 
-    On a logarithmic axis level 0 stands at the left end, as far from the first as a factor of ten.
+    On a logarithmic axis level 0 is at the left end, a factor of ten away from the first level.
     """
     unit = plain(str(curves["unit"].iloc[0]))
     across = ax.figure.bbox.width / ax.figure.dpi / _columns(ax)
@@ -260,13 +260,13 @@ def set_level_axis(
 
 
 def _columns(ax: Axes) -> int:
-    """Return how many panels stand beside one another where a panel stands."""
+    """Return the number of panels in the row of this panel."""
     spec = ax.get_subplotspec()
     return spec.get_gridspec().ncols if spec else 1
 
 
 def _tick_labels(levels: Sequence[float], places: Sequence[float]) -> list[str]:
-    """Print each level that has room for it beside the one printed before."""
+    """Print each level that has room beside the level printed before."""
     room = TICK_ROOM * (places[-1] - places[0])
     printed, last = [], -np.inf
     for level, place in zip(levels, places, strict=True):
@@ -277,7 +277,7 @@ def _tick_labels(levels: Sequence[float], places: Sequence[float]) -> list[str]:
 
 
 def span_of(values: Iterable[float]) -> tuple[float, float]:
-    """Return the ends of what an axis shows: of values, but no less than LEAST_SPAN of them."""
+    """Return the ends of an axis: those of the values, widened to LEAST_SPAN of them if closer."""
     finite = [one for one in values if np.isfinite(one)]
     if not finite:
         return 0.0, 1.0
@@ -287,7 +287,7 @@ def span_of(values: Iterable[float]) -> tuple[float, float]:
 
 
 def set_value_axis(axis: Axis, percent: bool) -> None:
-    """Mark round values, as shares or as they are, with faint lines across."""
+    """Label round values, as percentages or plain numbers, with faint grid lines."""
     axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axis.grid(visible=True, linewidth=0.4, color="0.88")
     axis.axes.set_axisbelow(True)
@@ -300,12 +300,12 @@ def _percent(share: float, _: object) -> str:
 
 
 def interval_note(bars: str, rows: pd.DataFrame, n: str = "n") -> str:
-    """Say in words what the bars of some rows are.
+    """Describe in words the bars of some rows.
 
     Args:
-        bars: what to call them.
+        bars: the name of the bars.
         rows: of `degradation.curves` or `degradation.means`.
-        n: the column that says over how many replicates each is.
+        n: the column with the number of replicates.
 
     """
     first = rows.iloc[0]
@@ -318,18 +318,18 @@ def interval_note(bars: str, rows: pd.DataFrame, n: str = "n") -> str:
 
 
 def rows_height(losses: Sequence[str] | pd.Series[str], lines: float) -> float:
-    """Return the inches that losses take as rows, of so many lines where a name has one alone."""
+    """Return the height in inches of losses as rows; a one-line name takes `lines` lines."""
     longest = max(name.count("\n") for name in wrapped(losses))
     return LEGEND_LINE * (lines + longest / 2) * len(losses)
 
 
 def wrapped(losses: Iterable[str]) -> list[str]:
-    """Return what losses are called, over several lines where that is long."""
+    """Return the names of losses, long names over several lines."""
     return ["\n".join(textwrap.wrap(called(loss), LEGEND_WRAP)) for loss in losses]
 
 
 def set_heading(figure: Figure, row: pd.Series[Any], what: str = "") -> None:
-    """Say of what data, backbone and perturbation a figure is."""
+    """Write the data set, backbone and perturbation of a figure above it."""
     if not page().title:
         return
     dataset, backbone, under = (called(str(row[axis])) for axis in PANEL[:3])
@@ -340,5 +340,5 @@ def set_heading(figure: Figure, row: pd.Series[Any], what: str = "") -> None:
 
 
 def characters(figure: Figure, on_an_inch: float) -> int:
-    """Return how many characters a line of a figure takes, of letters of BASE points."""
+    """Return the number of characters on a line of a figure, in letters of BASE points."""
     return max(round(on_an_inch * figure.get_figwidth() * BASE / page().letters), 12)

@@ -1,4 +1,4 @@
-"""Rankings: the losses of a panel of one level as rows, beside published values and floors."""
+"""Rankings: the losses of a panel of one level as rows, beside published values and baselines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.analysis.panels import split_baselines
 from robustbench_rec.evaluation.metrics import label
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.marks import OF_LEVEL, OF_LOSS, OF_POINT, draw_note, marks_of
@@ -36,29 +36,29 @@ from robustbench_rec.figures.panel import (
     span_of,
     wrapped,
 )
-from robustbench_rec.figures.style import GREY, floor_look, looks
+from robustbench_rec.figures.style import GREY, baseline_look, looks
 
 MARGIN = 0.08
-"""Share of a ranking's axis on either side of what it shows."""
-FLOOR_NAME = 0.65
-"""Inches that the name of a floor takes along its line."""
+"""Margin of a ranking's axis on either side, as a share."""
+BASELINE_NAME = 0.65
+"""Length in inches of a baseline's name along its line."""
 
 
 class Ranking(NamedTuple):
-    """A ranking, and what stands in it."""
+    """A ranking, and its parts."""
 
     figure: Figure
     losses: list[Line2D]
-    """A marker a loss, from the lowest row."""
+    """A marker for each loss, from the lowest row."""
     published: list[Line2D]
-    floors: dict[str, Line2D]
-    """The line of each floor that the axis reaches, by its name."""
+    baselines: dict[str, Line2D]
+    """Name of each baseline within the axis -> its line."""
 
 
 def drawings(frames: Frames, _: Asked) -> list[Drawing]:
     """Return a figure for each dataset, trained backbone, perturbation and metric of one level.
 
-    Floors go into each figure of their data set and perturbation.
+    Each figure shows the baselines of its data set and perturbation.
     """
     return [
         Drawing(key, draw_ranking, (panel, frames.losses, frames.published), table_of)
@@ -70,8 +70,8 @@ def drawings(frames: Frames, _: Asked) -> list[Drawing]:
 def table_of(
     curves: pd.DataFrame, among: Iterable[str] = (), published: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return what `draw_ranking` draws of its arguments, published values as rows of a `source`."""
-    trained, _ = split_floors(curves)
+    """Return the rows that `draw_ranking` draws; published values are rows with a `source`."""
+    trained, _ = split_baselines(curves)
     beside = [of_panel(published, rows) for _, rows in trained.groupby("loss", sort=True)]
     filled = [rows.rename(columns={"value": "mean"}) for rows in beside if len(rows)]
     return pd.concat([curves, *filled], ignore_index=True)
@@ -82,8 +82,8 @@ def draw_ranking(
 ) -> Figure:
     """Draw the losses of a panel of one level as rows, the best on top.
 
-    The axis spans losses and published values, and a tenth of the highest at least: less is no
-    difference. Floors beyond it are told below it.
+    The axis spans losses and published values, and at least a tenth of the highest value, so that a
+    tiny difference looks tiny. Values of baselines beyond the axis are printed below it.
 
     Args:
         curves: as for `draw_curves`, of one level.
@@ -97,7 +97,7 @@ def draw_ranking(
 def rank(
     curves: pd.DataFrame, among: Iterable[str] = (), published: pd.DataFrame | None = None
 ) -> Ranking:
-    """Draw what `draw_ranking` does, and return its lines too.
+    """Draw as `draw_ranking` does, and return the lines too.
 
     Args:
         curves: as for `draw_ranking`.
@@ -106,17 +106,17 @@ def rank(
 
     """
     check_one_panel(curves)
-    trained, floors = split_floors(curves)
+    trained, baselines = split_baselines(curves)
     ranked = trained.sort_values(["mean", "loss"], ascending=[True, False], ignore_index=True)
     beside = [of_panel(published, ranked.iloc[[at]])["value"] for at in range(len(ranked))]
     with page_style():
-        rows = max(rows_height(ranked["loss"], 1.3), FLOOR_NAME)
+        rows = max(rows_height(ranked["loss"], 1.3), BASELINE_NAME)
         figure = new_figure(PANEL_WIDTH, rows + 6 * LEGEND_LINE)
         ax = figure.add_subplot()
         losses, marks = _draw_rows(ax, ranked, beside, among)
         ax.set_xlim(*_shown(ranked, pd.concat(beside)))
-        lines = _draw_floors(ax, floors)
-        _dress(ax, ranked, floors)
+        lines = _draw_baselines(ax, baselines)
+        _dress(ax, ranked, baselines)
         note = interval_note("Bars", ranked)
         ax.set_title(note, loc="left", color=GREY)
         if marks:
@@ -132,7 +132,7 @@ def rank(
 def _draw_rows(
     ax: Axes, ranked: pd.DataFrame, beside: Sequence[pd.Series[float]], among: Iterable[str]
 ) -> tuple[list[Line2D], list[Line2D]]:
-    """Draw a row a loss with published values beside it; return the marks of both."""
+    """Draw a row for each loss with published values beside it; return the artists of both."""
     styles = looks([*ranked["loss"], *among])
     losses, marks = [], []
     for at, values in enumerate(beside):
@@ -144,15 +144,15 @@ def _draw_rows(
     return losses, marks
 
 
-def _dress(ax: Axes, ranked: pd.DataFrame, floors: pd.DataFrame) -> None:
-    """Name rows and values, and say below what the floors reach."""
+def _dress(ax: Axes, ranked: pd.DataFrame, baselines: pd.DataFrame) -> None:
+    """Label rows and values, and print the values of the baselines below."""
     ax.margins(y=0.7 / len(ranked))
     marks = [marks_of(flags, OF_POINT | OF_LEVEL | OF_LOSS) for flags in ranked["flags"]]
     ax.set_yticks(range(len(ranked)), map(str.__add__, wrapped(ranked["loss"]), marks))
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.grid(axis="x", linewidth=0.4, color="0.88")
     ax.set_axisbelow(True)
-    notes = [label(ranked["metric"].iloc[0]), *_floors_in_words(floors)]
+    notes = [label(ranked["metric"].iloc[0]), *_baselines_in_words(baselines)]
     ax.set_xlabel("\n".join(notes))
 
 
@@ -164,15 +164,15 @@ def _shown(ranked: pd.DataFrame, beside: pd.Series[float]) -> tuple[float, float
     return least - room, most + room
 
 
-def _draw_floors(ax: Axes, floors: pd.DataFrame) -> dict[str, Line2D]:
-    """Draw floors that the axis reaches as lines across the rows of losses, by their names.
+def _draw_baselines(ax: Axes, baselines: pd.DataFrame) -> dict[str, Line2D]:
+    """Draw the baselines within the axis as lines across all rows, with their names.
 
-    The name of the lowest stands left of its line, those of others right of theirs.
+    The name of the lowest baseline is left of its line, other names are right of their lines.
     """
     low, high = ax.get_xlim()
-    ordered, lines = floors[floors["mean"].between(low, high)].sort_values("mean"), {}
+    ordered, lines = baselines[baselines["mean"].between(low, high)].sort_values("mean"), {}
     for at, (name, value) in enumerate(zip(ordered["backbone"], ordered["mean"], strict=True)):
-        style = floor_look(str(name))
+        style = baseline_look(str(name))
         line = ax.axvline(value, color=style.color, linestyle=style.linestyle, linewidth=0.9)
         line.set_zorder(1)
         lines[str(name)] = line
@@ -191,10 +191,10 @@ def _draw_floors(ax: Axes, floors: pd.DataFrame) -> dict[str, Line2D]:
     return lines
 
 
-def _floors_in_words(floors: pd.DataFrame) -> list[str]:
-    """Say what the floors reach."""
-    told = (f"{called(floor['backbone'])} {floor['mean']:.4f}" for _, floor in floors.iterrows())
-    return textwrap.wrap(f"floors: {', '.join(told)}", 44) if len(floors) else []
+def _baselines_in_words(baselines: pd.DataFrame) -> list[str]:
+    """Return the values of the baselines in words."""
+    told = (f"{called(row['backbone'])} {row['mean']:.4f}" for _, row in baselines.iterrows())
+    return textwrap.wrap(f"baselines: {', '.join(told)}", 44) if len(baselines) else []
 
 
 KIND = Kind("the losses of one level as rows, beside published values", drawings, asked_for=False)

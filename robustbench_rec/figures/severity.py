@@ -1,4 +1,4 @@
-"""Severity: what perturbations achieved, against what was asked of them."""
+"""Severity: the severity that perturbations achieved, against the requested level."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.analysis.panels import split_baselines
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.legend import draw_legend
 from robustbench_rec.figures.marks import OF_LEVEL, draw_note, marks_of_levels
@@ -25,12 +25,12 @@ from robustbench_rec.figures.panel import (
 from robustbench_rec.figures.style import GREY, in_order, looks
 
 FIGURE = ["dataset", "backbone", "perturbation"]
-"""What one figure holds constant."""
+"""Constant within one figure."""
 
 
 def drawings(frames: Frames, _: Asked) -> list[Drawing]:
-    """Return a figure for each data set, backbone and perturbation of which it is known."""
-    trained, _floors = split_floors(frames.curves)
+    """Return a figure for each data set, backbone and perturbation with known severity."""
+    trained, _baselines = split_baselines(frames.curves)
     known = trained[trained["realised"].notna()]
     once = known.drop_duplicates([*FIGURE, "loss", "level"])
     return [
@@ -41,9 +41,9 @@ def drawings(frames: Frames, _: Asked) -> list[Drawing]:
 
 
 def draw_severity(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
-    """Draw what was realised against what was asked, beside a line where both are equal.
+    """Draw the realised against the requested level, beside a line where both are equal.
 
-    Where all losses meet the same data there is one line; else one a loss.
+    If all losses meet the same data there is one line, otherwise one for each loss.
 
     Args:
         rows: of `degradation.curves` of one data set, backbone and perturbation, one a loss and
@@ -60,7 +60,7 @@ def draw_severity(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
         levels = np.unique(rows["level"])
         ax.plot(levels, levels, color=GREY, linestyle=(0, (4, 2.5)), linewidth=0.9)
         ax.annotate(
-            "as asked",
+            "as requested",
             (levels[-1], levels[-1]),
             xytext=(-4, 0),
             textcoords="offset points",
@@ -84,7 +84,7 @@ def draw_severity(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
 
 
 KIND = Kind(
-    "what perturbations achieved, against what was asked",
+    "the realised severity of perturbations, against the requested level",
     drawings,
-    needs="a perturbation of several levels whose realised severity is known",
+    needs="a perturbation of several levels with known realised severity",
 )

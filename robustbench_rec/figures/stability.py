@@ -1,4 +1,4 @@
-"""Stability: how far lists agree with those of level 0, against level."""
+"""Stability: the agreement of lists with the lists of level 0, against level."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from robustbench_rec.analysis import degradation
-from robustbench_rec.analysis.panels import LISTS, split_floors
+from robustbench_rec.analysis.panels import LISTS, split_baselines
 from robustbench_rec.evaluation.metrics import label
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.legend import draw_legend
@@ -30,16 +30,16 @@ from robustbench_rec.figures.panel import (
 from robustbench_rec.figures.style import GREY, in_order, looks
 
 FIGURE = ["dataset", "backbone", "perturbation"]
-"""What one figure holds constant."""
+"""Constant within one figure."""
 
 
 def drawings(frames: Frames, _: Asked) -> list[Drawing]:
-    """Return a figure for each data set, backbone and perturbation whose lists were kept.
+    """Return a figure for each data set, backbone and perturbation with stored lists.
 
-    A perturbation of the test changes no list, and has none.
+    A perturbation of the test changes no list, so it has no figure.
     """
     results = frames.known().results
-    trained, _floors = split_floors(results)
+    trained, _baselines = split_baselines(results)
     of_lists = trained[trained["metric"].str.startswith(tuple(f"{name}@" for name in LISTS))]
     if of_lists["value"].dropna().empty:
         return []
@@ -53,7 +53,7 @@ def drawings(frames: Frames, _: Asked) -> list[Drawing]:
 
 
 def draw_stability(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
-    """Draw how far lists agree with those of level 0, a panel a measure, a line a loss.
+    """Draw the agreement with the lists of level 0, a panel for each measure, a line for each loss.
 
     Args:
         rows: of `degradation.means` of one data set, backbone and perturbation.
@@ -83,7 +83,7 @@ def draw_stability(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
 
 
 KIND = Kind(
-    "how far lists agree with those of level 0, against level",
+    "agreement of lists with those of level 0, against level",
     drawings,
-    needs="lists that were kept, under a perturbation of training",
+    needs="stored lists, under a perturbation of training",
 )

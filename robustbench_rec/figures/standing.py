@@ -1,4 +1,4 @@
-"""Standings: losses from most to least robust, and which of them cannot be told apart."""
+"""Standings: losses from most to least robust, and groups of losses that do not differ clearly."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from robustbench_rec.figures.panel import (
 from robustbench_rec.figures.style import GREY, looks
 
 BY = {"absolute": "value", "retention": "retention", "excess": "excess", None: "kept"}
-"""What is asked for -> the measure that ranks by it."""
+"""Value of the option -> the measure of the ranking."""
 SAYS = {
     "value": "{} at the hardest level",
     "retention": "{} at the hardest level relative to level 0",
@@ -38,7 +38,7 @@ SAYS = {
     "kept": "{}: mean retention up to the hardest level",
 }
 GROUP, APART = 1.04, 0.035
-"""Where the first group stands, and how far the next, as shares of the axis."""
+"""Position of the first group, and distance to the next, as shares of the axis."""
 
 
 def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
@@ -65,7 +65,7 @@ def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
 def draw_standing(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
     """Draw the score of each loss with its interval, the most robust on top.
 
-    Losses that a bar on the right spans are not separable: none of them beats another.
+    A bar on the right spans losses that are not separable: none of them beats another.
 
     Args:
         rows: of `ranking.rank` of one panel, in its order.
@@ -101,7 +101,7 @@ def draw_standing(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
 
 
 def not_separable(ranked: pd.DataFrame) -> list[tuple[int, int]]:
-    """Return the first and the last row of each run of losses of which none beats another."""
+    """Return the first and last row of each run of losses of which none beats another."""
     losses = ranked["loss"].tolist()
     beaten = dict(zip(losses, ranked["beaten_by"], strict=True))
     runs: list[tuple[int, int]] = []
@@ -126,7 +126,7 @@ def _draw_groups(ax: Axes, groups: list[tuple[int, int]]) -> None:
 
 
 KIND = Kind(
-    "losses from most to least robust, and which cannot be told apart",
+    "losses from most to least robust, with groups that are not separable",
     drawings,
     takes=frozenset({"value"}),
 )

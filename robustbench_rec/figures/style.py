@@ -1,4 +1,4 @@
-"""Looks: how each loss is drawn, the same in every figure and on every machine."""
+"""Looks: the style of each loss, the same in every figure and on every machine."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ DOT = "1.1 1.2"
 DASHDOT = "5 1.3 1.1 1.3"
 DASHDOTDOT = "5 1.3 1.1 1.3 1.1 1.3"
 PATTERNS = (SOLID, LONG, DASH, DOT, DASHDOT, DASHDOTDOT)
-"""Ink and gap in turn, in line widths."""
+"""Ink and gap alternating, in line widths."""
 FILLS: tuple[Literal["full", "none", "left", "bottom"], ...] = ("full", "none", "left", "bottom")
 SHADES = (0.0, 0.5, 0.25)
-"""How far the variants of a loss go from its colour towards black, where no other loss is near."""
+"""Share of black in the colours of variants, where no other loss's colour is close."""
 
 VARIANT_MARKERS = ("d", "H", "*", "p", "8")
-"""Markers of the variants of a loss after the first: two shades alone are hard to tell apart."""
+"""Markers of the variants of a loss after the first: shades alone are hard to distinguish."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a loss is drawn; no two known losses share colour, nor marker and pattern together."""
+    """The style of a loss; no two known losses share a colour, or both marker and pattern."""
 
     color: str
     marker: str
@@ -38,7 +38,7 @@ class Look:
 
     @property
     def linestyle(self) -> tuple[float, tuple[float, ...] | None]:
-        """Matplotlib's form of `pattern`."""
+        """The pattern in matplotlib's form."""
         return (0.0, tuple(float(part) for part in self.pattern.split()) or None)
 
 
@@ -79,16 +79,16 @@ PLUGIN_LOOKS = [
 def look(loss: str) -> Look:
     """Return the look of a loss by its name, the label up to its first "(".
 
-    A loss that is not in LOOKS, such as a plugin's, gets one by a hash of its name: the same on
-    every machine and beside whatever other losses. Two of them may meet in one look.
+    A loss that is not in LOOKS, such as a plugin's, gets a look by a hash of its name: the same on
+    every machine and beside any other losses. Two such losses may have the same look.
     """
     name = _name(loss)
     digest = hashlib.sha256(name.encode()).digest()
     return LOOKS.get(name) or PLUGIN_LOOKS[int.from_bytes(digest[:8], "big") % len(PLUGIN_LOOKS)]
 
 
-def floor_look(backbone: str) -> Look:
-    """Return the look of a backbone that is a floor; grey where it is a plugin's."""
+def baseline_look(backbone: str) -> Look:
+    """Return the look of a baseline; grey for a plugin's."""
     return LOOKS.get(_name(backbone)) or replace(look(backbone), color=GREY)
 
 
@@ -97,9 +97,9 @@ def _name(label: str) -> str:
 
 
 def in_order(losses: Iterable[str]) -> list[str]:
-    """Return losses in the order that they have in every figure.
+    """Return losses in the order of all figures.
 
-    Those of the page's order first, then as LOOKS has them, then by their labels.
+    Losses in the page's order come first, then the order of LOOKS, then labels.
     """
     first, known = page().order, [*LOOKS]
 
@@ -112,9 +112,9 @@ def in_order(losses: Iterable[str]) -> list[str]:
 
 
 def looks(losses: Iterable[str]) -> dict[str, Look]:
-    """Return each loss's look; variants of one differ by shade, pattern and marker.
+    """Return each loss's look; variants of one loss differ by shade, pattern and marker.
 
-    The first variant, in order of the labels, looks as the loss alone does.
+    The first variant, in order of the labels, has the look of the loss itself.
     """
     found: dict[str, Look] = {}
     seen: Counter[str] = Counter()

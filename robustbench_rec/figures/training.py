@@ -32,11 +32,11 @@ from robustbench_rec.figures.style import in_order, looks
 from robustbench_rec.records.run import Run
 
 FIGURE = ["dataset", "backbone", "perturbation"]
-"""What one figure holds constant."""
+"""Constant within one figure."""
 
 
 def drawings(frames: Frames, _: Asked) -> list[Drawing]:
-    """Return a figure for each data set, backbone and perturbation whose records are there."""
+    """Return a figure for each data set, backbone and perturbation whose records exist."""
     rows = pd.DataFrame(_courses(frames.known()))
     if rows.empty:
         return []
@@ -48,9 +48,9 @@ def drawings(frames: Frames, _: Asked) -> list[Drawing]:
 
 
 def _courses(run: Run) -> Iterator[dict[str, Any]]:
-    """Yield a row for each evaluation of each cell at the ends of its levels.
+    """Yield a row for each evaluation of each cell at the lowest and highest level.
 
-    Levels that share a training, as those of the test do, have it once, at the lowest.
+    If levels share a training, as for a perturbation of the test, only the lowest has rows.
     """
     done = {id: record for id, record in run.records.items() if record.status == "done"}
     levels: dict[tuple[str, str, str], set[float]] = {}
@@ -72,7 +72,7 @@ def _courses(run: Run) -> Iterator[dict[str, Any]]:
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Summarise replicates at each epoch that all of a loss reached."""
+    """Summarise replicates at each epoch that all replicates of a loss reached."""
     found = []
     for level, its in rows.groupby("level", sort=True):
         frame = its.drop(columns="level").rename(columns={"epoch": "level"})
@@ -118,7 +118,7 @@ def draw_training(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
 
 
 KIND = Kind(
-    "the validation metric by epoch, at the ends of the levels",
+    "the validation metric by epoch, at the lowest and the highest level",
     drawings,
-    needs="records of its cells, which a run that was compacted and cleared lacks",
+    needs="the records of its cells (cells/), which a compacted run may lack",
 )

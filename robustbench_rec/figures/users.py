@@ -1,4 +1,4 @@
-"""Users: which share of them keeps how much. A mean may hide that few lose all."""
+"""Users: how many users keep how much. A mean may hide that a few users lose everything."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from robustbench_rec.figures.style import GREY, in_order, looks
 from robustbench_rec.records.run import Run
 
 MOST = 2.0
-"""The retention at which the axis ends: whoever keeps more stands beyond it."""
+"""The retention at which the axis ends."""
 
 
 def drawings(frames: Frames, _: Asked) -> list[Drawing]:
-    """Return a figure for each data set, backbone, perturbation and metric, at its hardest level.
+    """Return a figure for each data set, backbone, perturbation and metric, at the hardest level.
 
     Raises:
-        InputError: the run keeps no values of single users.
+        InputError: the run has no values of single users.
 
     """
     run = frames.known()
     rows = list(_rows(run))
     if not rows:
         raise InputError(
-            f"{run.folder}: keeps no values of single users at a level 0 and another one; figure "
+            f"{run.folder}: has no values of single users at level 0 and a higher level; figure "
             "users needs them"
         )
     shown = frames.shown(pd.DataFrame(rows))
@@ -55,7 +55,7 @@ def drawings(frames: Frames, _: Asked) -> list[Drawing]:
 
 
 def _rows(run: Run) -> Iterator[dict[str, object]]:
-    """Yield a row for each value of retention that a user of a loss has at the hardest level."""
+    """Yield a row for each retention that a user of a loss has at the hardest level."""
     for held in run.users.values():
         for metric, values in held.values.items():
             for place, levels in _by_level(run, held.cells.tolist(), values).items():
@@ -72,7 +72,7 @@ def _rows(run: Run) -> Iterator[dict[str, object]]:
 def _by_level(
     run: Run, cells: list[str], values: NDArray[np.float16]
 ) -> dict[tuple[str, ...], dict[float, dict[int, NDArray[np.float64]]]]:
-    """Return the values of users by the labels of a curve, by level and by replicate."""
+    """Return the users' values by the labels of a curve, by level and by replicate."""
     found: dict[tuple[str, ...], dict[float, dict[int, NDArray[np.float64]]]] = {}
     for id, its in zip(cells, values, strict=True):
         cell = run.manifest.cells[str(id)]
@@ -86,9 +86,9 @@ def _by_level(
 def _retained(
     clean: dict[int, NDArray[np.float64]], noisy: dict[int, NDArray[np.float64]]
 ) -> tuple[NDArray[np.float64], int]:
-    """Return what users retain, sorted, and how many have nothing to lose at level 0.
+    """Return the users' retention, sorted, and the number of users with 0 at level 0.
 
-    A user's value is the mean over the replicates that both levels have and that test the user.
+    A user's value is the mean over the replicates that have both levels and test this user.
     """
     shared = sorted(clean.keys() & noisy.keys())
     if not shared:
@@ -102,7 +102,7 @@ def _retained(
 
 
 def draw_users(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
-    """Draw the share of users who retain at most so much, a line a loss.
+    """Draw the share of users with at most a given retention, a line for each loss.
 
     Args:
         rows: of one panel, one for each user of a loss: `retention`, and `users`, the share of
@@ -130,15 +130,15 @@ def draw_users(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
         ax.set_xlabel(
             f"a user's {label(first['metric'])} relative to level 0, at {first['level']:g}"
         )
-        ax.set_ylabel("users who keep at most that")
+        ax.set_ylabel("share of users at or below")
         draw_legend(figure, lines)
         least, most = min(left_out), max(left_out)
         n = f"{least}" if least == most else f"{least} to {most}"
         beyond = float((rows["retention"] > MOST).mean())
         told = f"Users are means over replicates; {n} with nothing at level 0 are left out"
-        tell(figure, f"{told}; {beyond:.0%} stand beyond {MOST:.0%}.")
+        tell(figure, f"{told}; {beyond:.0%} keep more than {MOST:.0%}.")
         set_heading(figure, first)
     return figure
 
 
-KIND = Kind("which share of users keeps how much, at the hardest level", drawings)
+KIND = Kind("the share of users by retention, at the hardest level", drawings)

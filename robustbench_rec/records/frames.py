@@ -57,7 +57,7 @@ NUMBERS = (*WHOLE, "level", "realised", "value", "evaluated", "validation", "sec
 YES_OR_NO = ("best", "chosen")
 """Columns of tables that hold whole numbers, any numbers, True or False."""
 RANDOM = "random"
-"""The floor that every loss should be above."""
+"""The baseline that every loss should be above."""
 DIGITS = 6
 """Significant digits of a diagnostic in diagnostics.csv."""
 
@@ -228,7 +228,7 @@ def first_frame(manifest: Manifest, results: pd.DataFrame) -> pd.DataFrame:
 
 
 def below_random_frame(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return where losses end below the random floor in the mean over replicates.
+    """Return where losses end below the random baseline in the mean over replicates.
 
     Columns: dataset, backbone, loss, perturbation, level, metric, `value`, `random`.
 
@@ -237,8 +237,8 @@ def below_random_frame(rows: pd.DataFrame) -> pd.DataFrame:
 
     """
     place = ["dataset", "perturbation", "level", "metric"]
-    floors = rows[(rows["loss"] == UNTRAINED) & (rows["backbone"] == RANDOM)]
-    random = floors.groupby(place, sort=False)["value"].mean().rename("random").reset_index()
+    baselines = rows[(rows["loss"] == UNTRAINED) & (rows["backbone"] == RANDOM)]
+    random = baselines.groupby(place, sort=False)["value"].mean().rename("random").reset_index()
     trained = rows[rows["loss"] != UNTRAINED]
     means = trained.groupby([*AXES, "level", "metric"], sort=False)["value"].mean().reset_index()
     beside = means.merge(random, on=place, how="inner")

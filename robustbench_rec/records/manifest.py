@@ -190,7 +190,7 @@ class Unreached(Kept):
 
 
 class BelowRandom(Kept):
-    """Where a loss ends below the random floor, in the first metric that the suite has there."""
+    """Where a loss ends below the random baseline, in the first metric that the suite has there."""
 
     dataset: str
     backbone: str
@@ -235,7 +235,7 @@ class Summary(Kept):
         capped: trainings that may have had more to learn.
         unreached: levels that were not achieved.
         few_users: cells whose test has fewer than `record.FEW_USERS` users in effect.
-        below_random: losses that end below the random floor.
+        below_random: losses that end below the random baseline.
         left_out: users who were not trained on under a perturbation, by data set.
         not_applicable: (loss, perturbation) of those without cells, as in the manifest.
         computed: finished cells, by the versions that computed them; none where tables of old are

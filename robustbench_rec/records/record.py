@@ -32,7 +32,7 @@ FEW_USERS = 200
 LEFT_OUT_NAMED = 3
 """Users left out of training whom a record names."""
 FLAGS = {
-    "capped": "best within the last tenth of the epochs allowed",
+    "capped": "best in the last tenth of the allowed epochs",
     "not_reached": f"less than {REACHED:.0%} of the level was achieved",
     "few_users": f"fewer than {FEW_USERS} test users in effect",
 }
@@ -179,7 +179,7 @@ class Record(_Outcome):
             the level.
         drawn: what its replicate drew anew: the split, validation alone, where the test is given or
             of time, or the training alone.
-        capped: whether it was best within the last tenth of the epochs allowed, where it was
+        capped: whether it was best in the last tenth of the allowed epochs, where it was
             evaluated more than once.
         diagnostics: how the loss weighs negatives at the best epoch, see
             `training.diagnostics.DIAGNOSTICS`.

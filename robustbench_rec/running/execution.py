@@ -208,8 +208,8 @@ def _tested(
         realised=_realised(cell.perturbation, done.data.met, made),
         drawn=_drawn(cell, done.redraws_test),
         capped=len(model.history) > 1 and model.best_epoch > (1 - LAST) * cell.training.epochs,
-        diagnostics=dict(model.mechanism).get(model.best_epoch, {}),
-        diagnostics_history=model.mechanism,
+        diagnostics=dict(model.diagnostics).get(model.best_epoch, {}),
+        diagnostics_history=model.diagnostics,
         **kept,
     )
     return record, _beside(ranking, clean, made)

@@ -52,7 +52,7 @@ class Plan:
         all_cells: of the whole suite, as far as its data are here.
         fingerprints: data set -> digest of its content.
         done: ids that are recorded and need not run.
-        seconds: what trainings that are recorded here took in the mean, floors left out, by
+        seconds: what trainings that are recorded here took in the mean, baselines left out, by
             `_kind`.
         studies: of the losses that are tuned, by id; `cells` rest on these.
         outcomes: of those begun; a cell whose study has not ended stands under the first
@@ -116,11 +116,11 @@ class Plan:
 
     @cached_property
     def again(self) -> tuple[tuple[str, ...], int, int]:
-        """Why cells that were done are run again: the metrics, and how many floors and others."""
+        """Reasons to rerun finished cells: the metrics, and the numbers of baselines and others."""
         names = {metric for metrics in self.outdated.values() for metric in metrics}
-        floors = [not cell.backbone.learns for cell in self.cells if cell.id in self.outdated]
+        baselines = [not cell.backbone.learns for cell in self.cells if cell.id in self.outdated]
         asked = tuple(metric for metric in self.suite.metrics if metric in names)
-        return asked, sum(floors), len(floors) - sum(floors)
+        return asked, sum(baselines), len(baselines) - sum(baselines)
 
     @cached_property
     def left_out(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -150,7 +150,7 @@ class Plan:
     def costs(self) -> dict[str, float]:
         """What each training that is left may take: what its like took, or else all took.
 
-        In seconds; where none is recorded, 1 each. Floors take nothing.
+        In seconds; where none is recorded, 1 each. Baselines take nothing.
         """
         usual = fmean(self.seconds.values()) if self.seconds else 1.0
         return {
@@ -259,8 +259,8 @@ def _outdated(
 ) -> dict[str, tuple[str, ...]]:
     """Return the records that lack what is asked for, or have it by other code, and what that is.
 
-    No model is kept, so such a cell is trained again; a floor, which trains nothing, is as good as
-    ranked again. What is not defined for a cell does not count: it would lack that for ever.
+    Models are not kept, so such a cell trains again; a baseline, which trains nothing, is only ranked
+    again. Metrics that are not defined for a cell do not count: it would lack them for ever.
     """
     wanted = {is_weighted: _defined(asked, is_weighted) for is_weighted in (False, True)}
     lacking = {

@@ -1,1 +1,1 @@
-"""Tables: what a paper takes from a run, in LaTeX, Markdown, HTML or CSV."""
+"""Tables: results of a run for a paper, in LaTeX, Markdown, HTML or CSV."""

@@ -1,4 +1,4 @@
-"""The bibliography of a run: what to cite for its suite, and for each component that it used."""
+"""The bibliography of a run: BibTeX entries of its suite and of each component that it used."""
 
 from __future__ import annotations
 
@@ -28,15 +28,14 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 }
 USED_BY = re.compile(r",\n  used_by = \{([^}]*)\}")
 IN_BIBTEX = {"@": r"{\char64}", r"\{": r"\textbraceleft{}", r"\}": r"\textbraceright{}"}
-"""What LaTeX can read, and BibTeX cannot: it counts each brace."""
-HEAD = "% What the run used; a component without an entry has a line here, its source in words."
+"""Escaped braces, which LaTeX reads and BibTeX does not: it counts each brace."""
+HEAD = "% Components of the run; one without an entry has a comment with its source in words."
 
 
 def bibliography(run: Run) -> str:
     """Return the BibTeX of a run: its suite, data sets, backbones, losses and perturbations.
 
-    A component without an entry has a line of comment, with its source in words where that is
-    known.
+    A component without an entry has a comment line, with its source in words if known.
     """
     entries: dict[str, None] = {}
     unknown = []
@@ -52,7 +51,7 @@ def bibliography(run: Run) -> str:
 
 @cache
 def known() -> Mapping[str, tuple[str, ...]]:
-    """Return kind and name of each component with entries -> these."""
+    """Return (kind, name) of each component with entries -> its entries."""
     text = files("robustbench_rec.tables").joinpath(FILE).read_text(encoding="utf-8")
     found: dict[str, tuple[str, ...]] = {}
     for entry in re.findall(r"^@.*?^}$", text, flags=re.DOTALL | re.MULTILINE):
@@ -63,7 +62,7 @@ def known() -> Mapping[str, tuple[str, ...]]:
 
 
 def _used(run: Run) -> Iterator[tuple[str, str]]:
-    """Yield axis and name of each component that a run is of, once each."""
+    """Yield axis and name of each component of a run, once each."""
     cells = run.manifest.cells.values()
     apart = run.manifest.not_applicable
     held = {axis: [getattr(one, axis) for one in cells] for axis in AXES}
@@ -76,14 +75,14 @@ def _used(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _in_words(axis: str, name: str) -> str:
-    """Return the source of a component without an entry."""
+    """Return the source, in words, of a component without an entry."""
     registry = REGISTRIES[axis]
     source = getattr(registry[name], "source", "") if name in registry else ""
     return f"{source} (no entry)" if source else "no source is known"
 
 
 def _of_suite(run: Run) -> str:
-    """Return the entry of this program, and of the suite that was run."""
+    """Return the entry of this program, and of the suite of the run."""
     computed = {one.versions.get("robustbench_rec", "") for one in run.computed}
     versions = sorted(filter(None, computed)) or [
         run.manifest.versions.get("robustbench_rec", __version__)

@@ -18,13 +18,13 @@ from robustbench_rec.tables.standing import Standing, legend, over_replicates
 from robustbench_rec.tables.table import Entry, Key, Table, number
 
 Clean = dict[tuple[str, str, str, str], Values]
-"""(dataset, backbone, loss, metric) -> what was reached on clean data."""
+"""(dataset, backbone, loss, metric) -> result on clean data."""
 IMPROVEMENT = "Improvement"
-"""A row that no loss is called: names are of small letters."""
+"""Name of a row, never equal to a loss: losses have lower-case names."""
 
 
 class CleanRun(Run):
-    """A run of records of which level 0 alone counts, so that users of other cells are not read."""
+    """A run restricted to records of level 0, so that users of other cells are not read."""
 
     def __init__(self, run: Run) -> None:
         self.folder, self.manifest = run.folder, run.manifest
@@ -45,13 +45,13 @@ def clean_table(
     called: Callable[[str], str],
     ours: str | None,
 ) -> Table:
-    """Return a table of what losses reach on clean data, which every perturbation has as level 0.
+    """Return a table of results on clean data, which is level 0 of every perturbation.
 
     Args:
-        standing: of the run.
-        title: of the table.
-        metrics: `name@k`, those of the columns.
-        called: what a column calls a metric.
+        standing: the standing of the run.
+        title: the title of the table.
+        metrics: `name@k`, one or more columns each.
+        called: returns the column heading of a metric.
         ours: the loss whose improvement is shown, as a user names it.
 
     Raises:
@@ -82,13 +82,13 @@ def clean_table(
 
 
 def _clean(standing: Standing, metrics: Sequence[str]) -> Clean:
-    """Return what was reached at level 0, under the perturbation that has most replicates there."""
+    """Return results at level 0, under the perturbation with most replicates there."""
     frame = standing.results
     frame = frame[(frame["level"] == 0) & frame["metric"].isin(metrics)]
     if frame.empty:
         raise InputError(
             f"{standing.run.folder}: no finished cell of level 0 has {' or '.join(metrics)}, so "
-            "there is nothing on clean data; see table robustness"
+            "there are no results on clean data; see table robustness"
         )
     known = [one for one in metrics if one in standing.run.manifest.metrics]
     every = points(frame[~frame["metric"].isin(known)])
@@ -112,7 +112,7 @@ def _ours(standing: Standing, asked: str | None) -> str | None:
 def _columns(
     standing: Standing, held: Clean, places: Mapping[Key, tuple[str, str]]
 ) -> dict[Place, Column]:
-    """Return what trained losses reach, by backbone and column."""
+    """Return results of trained losses, by backbone and column."""
     found = {}
     for backbone in dict.fromkeys(backbone for backbone, loss in standing.pairs):
         losses = [loss for on, loss in standing.pairs if on == backbone and loss != UNTRAINED]
@@ -135,7 +135,7 @@ def _rows(
     places: Mapping[Key, tuple[str, str]],
     compared: Compared,
 ) -> dict[Key, dict[Key, Entry]]:
-    """Return the rows, an improvement below each block that has one."""
+    """Return the rows, with a row of improvement below each block that has one."""
     blocks: dict[str, dict[Key, dict[Key, Entry]]] = {}
     for backbone, loss in standing.pairs:
         block, name = standing.row(backbone, loss)

@@ -1,4 +1,4 @@
-"""Losses side by side: which is best and second in each column, by how much, and how surely."""
+"""Losses side by side: the best and the second of each column, the improvement, and its test."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from robustbench_rec.tables.table import Ends, Entry, Key, Mark, number
 
 FEWER = "†"
 FEWER_NOTE = f"{FEWER}: over fewer replicates than another loss of its block, and not ranked."
-MARKS_NOTE = "Best of a block in bold, second underlined; floors are not ranked."
+MARKS_NOTE = "Best of a block in bold, second underlined; baselines are not ranked."
 NO_MARKS_NOTE = "Nothing is marked: no block has two losses that can be ranked."
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 MARKS: tuple[Mark, Mark] = ("best", "second")
 Place = tuple[str, Key]
-"""A block, and the key of a column."""
+"""Block and key of a column."""
 
 
 @dataclass(frozen=True)
 class Height:
-    """What a loss reached, over how many replicates, and the ends of an interval to show."""
+    """The result of a loss: mean, number of replicates, and the ends of an interval to show."""
 
     value: float
     replicates: int
@@ -33,7 +33,7 @@ class Height:
 def ranked(heights: Mapping[str, Height]) -> list[str]:
     """Return the losses of a block that can be ranked, the best first.
 
-    One over fewer replicates than another met other data, and cannot.
+    A loss with fewer replicates than another one saw other data, so it cannot be ranked.
     """
     known = {loss: one for loss, one in heights.items() if one.value == one.value}
     most = max((one.replicates for one in known.values()), default=0)
@@ -44,12 +44,12 @@ def ranked(heights: Mapping[str, Height]) -> list[str]:
 def marked(
     heights: Mapping[str, Height], has_best: bool = True, digits: int = 4
 ) -> dict[str, Entry]:
-    """Return the entries of a block in one column, the best and the second marked.
+    """Return the entries of a block in one column, with the best and the second marked.
 
     Args:
-        heights: of each loss.
-        has_best: whether more is better; else nothing is marked.
-        digits: behind the point.
+        heights: loss -> its result.
+        has_best: whether more is better; otherwise nothing is marked.
+        digits: digits after the point.
 
     """
     order = ranked(heights)
@@ -67,16 +67,16 @@ def marked(
 
 
 def _rounded(height: Height) -> float:
-    """Return a value without the last bits, in which equal ones differ by how they were made."""
+    """Return a value without its last bits, which may differ between equal results."""
     return round(height.value, 12)
 
 
 @dataclass(frozen=True)
 class Column:
-    """What the losses of one block reach, in one column of a table.
+    """The results of the losses of one block, in one column of a table.
 
     Attributes:
-        values: of each trained loss that has any.
+        values: the values of each trained loss that has any.
         has_best: whether more is better.
 
     """
@@ -94,24 +94,24 @@ class Column:
 
     @cached_property
     def order(self) -> list[str]:
-        """The losses that are ranked, the best first; none where no loss can be the best."""
+        """The losses that are ranked, the best first; empty if no loss can be the best."""
         return ranked(self.heights) if self.has_best else []
 
     @property
     def most(self) -> int:
-        """The replicates that any loss has at most."""
+        """The largest number of replicates of any loss."""
         return max((len(one.replicates) for one in self.values.values()), default=0)
 
     @property
     def lead(self) -> Estimate | None:
-        """What the best has more than the second; None where that cannot be tested."""
+        """The difference between the best and the second loss; None if it cannot be tested."""
         if len(self.order) < 2:
             return None
         best, second = estimates(*(self.values[loss] for loss in self.order[:2]))
         return best - second if best.n_replicates > 1 else None
 
     def improvement(self, ours: str | None) -> float | None:
-        """Return by what share a loss is better than the best other one; None if not known.
+        """Return the relative improvement of a loss over the best other loss; None if not known.
 
         Args:
             ours: the loss; None for the best.
@@ -129,7 +129,7 @@ class Compared:
     """All columns of all blocks of a table.
 
     Args:
-        columns: what stands where.
+        columns: (block, column) -> its results.
         ours: label of the loss whose improvement is shown; None for the best of each column.
 
     """
@@ -140,7 +140,7 @@ class Compared:
 
     @cached_property
     def _adjusted(self) -> dict[Place, float]:
-        """The p value of each lead that could be tested, adjusted by Holm over all of them."""
+        """The p value of each tested lead, adjusted by Holm over all of them."""
         leads = {place: lead for place, one in self.columns.items() if (lead := one.lead)}
         raw = {place: p_different(lead) for place, lead in leads.items()}
         known = {place: p for place, p in raw.items() if p == p}
@@ -148,7 +148,7 @@ class Compared:
 
     @cached_property
     def entries(self) -> dict[Place, dict[str, Entry]]:
-        """What each loss has in each place, with marks and stars."""
+        """The entry of each loss in each place, with marks and stars."""
         found = {place: marked(one.heights, one.has_best) for place, one in self.columns.items()}
         for place, p in self._adjusted.items():
             best = self.columns[place].order[0]
@@ -166,10 +166,10 @@ class Compared:
         return found
 
     def notes(self, ours: str = "") -> Iterator[str]:
-        """Yield what marks, improvements and stars mean.
+        """Yield notes on marks, improvements and stars.
 
         Args:
-            ours: what the table calls the loss whose improvement is shown.
+            ours: the name in the table of the loss whose improvement is shown.
 
         """
         columns = self.columns.values()
@@ -180,14 +180,14 @@ class Compared:
         else:
             yield NO_MARKS_NOTE
         if any(not one.has_best for one in columns):
-            yield "Of coverage and the like, nothing is marked: more is not better."
+            yield "Metrics such as coverage have no marks: more is not better."
         if any(len(ranked(one.heights)) < len(one.heights) for one in columns):
             yield FEWER_NOTE
 
     def _improved(self, ours: str) -> str:
         if any(one.improvement(self.ours) is not None for one in self.columns.values()):
             return f"Improvement: of {ours or 'the best'} over the best other loss."
-        return f"No improvement of {ours or 'the best'}: nothing that it can be held against."
+        return f"No improvement of {ours or 'the best'}: no other loss to compare with."
 
     def _tested(self) -> str:
         if self._adjusted:
@@ -198,5 +198,5 @@ class Compared:
                 f"{counted(len(self._adjusted), 'test')}."
             )
         if max(one.most for one in self.columns.values()) == 1:
-            return "No stars: with one replicate nothing is tested."
+            return "No stars: a test needs more than one replicate."
         return "No stars: too few replicates to test."

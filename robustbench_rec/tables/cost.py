@@ -16,14 +16,14 @@ from robustbench_rec.tables.table import NOTHING, Entry, Key, Table, number, who
 HEAD = ("dataset", "backbone", "loss")
 MIB = 2**20
 BESIDE = ("validation", "diagnostics")
-"""What of the seconds of a fit is no training."""
+"""Parts of the seconds of a fit that are not training."""
 
 
 def tables(run: Run, asked: Asked) -> Sequence[Table]:
-    """Return what trainings took: of records, or where these are gone, of the trials' table.
+    """Return the cost of trainings, from records or, if these are gone, from the table of trials.
 
     Raises:
-        InputError: neither tells.
+        InputError: there are neither records nor trials.
 
     """
     standing = Standing(run)
@@ -45,7 +45,7 @@ def _of_records(standing: Standing, done: Iterable[Record]) -> Table:
     notes = [
         "Means over trainings.",
         "Seconds an epoch: of training alone, without validation and diagnostics.",
-        f"Peak memory: the most that a worker's process had held by then, {_on(every)}.",
+        f"Peak memory: of a worker's process up to the end of the training, {_on(every)}.",
         *legend([entry for row in rows.values() for entry in row.values()]),
         *standing.notes(),
     ]
@@ -54,7 +54,7 @@ def _of_records(standing: Standing, done: Iterable[Record]) -> Table:
 
 
 def _took(trainings: Sequence[Record]) -> dict[Key, Entry]:
-    """Return what some trainings took."""
+    """Return the cost of some trainings."""
     epochs = [one.history[-1][0] if one.history else 0 for one in trainings]
     alone = [
         one.seconds["fit"] - sum(one.seconds.get(name, 0.0) for name in BESIDE) for one in trainings
@@ -71,7 +71,7 @@ def _took(trainings: Sequence[Record]) -> dict[Key, Entry]:
 
 
 def _on(records: Sequence[Record]) -> str:
-    """Say on what it was computed."""
+    """Say on which machine the trainings ran."""
     kinds = dict.fromkeys((one.device, one.threads) for one in records)
     return " or ".join(
         f"on {device or 'an unknown device'} with {counted(threads, 'thread')}"
@@ -80,12 +80,12 @@ def _on(records: Sequence[Record]) -> str:
 
 
 def _of_trials(standing: Standing) -> Table:
-    """Return the table of the trials that chose settings, whose seconds tuning.csv holds."""
+    """Return the table of the trials that chose settings; tuning.csv holds their seconds."""
     run = standing.run
     trials = run.trials.dropna(subset="seconds") if run.manifest.studies else None
     if trials is None or trials.empty:
         raise InputError(
-            f"{run.folder}: no time is recorded: seconds and memory stand in the records (cells/), "
+            f"{run.folder}: no time is recorded: seconds and memory are in the records (cells/), "
             "of which only tables are left; make this table in the folder that the run wrote"
         )
     rows: dict[Key, dict[Key, Entry]] = {}
@@ -99,11 +99,11 @@ def _of_trials(standing: Standing) -> Table:
         }
     notes = [
         "Means over the trials that chose settings, of tuned losses alone.",
-        "Seconds an epoch and peak memory stand in the records, of which only tables are left.",
+        "Seconds per epoch and peak memory need the records, which this run no longer has.",
         *standing.notes(),
     ]
     columns = list(next(iter(rows.values())))
     return Table(f"{run.manifest.suite}: time of trials", HEAD, columns, rows, notes)
 
 
-KIND = Kind("seconds an epoch and a training, epochs, and peak memory of each loss", tables)
+KIND = Kind("seconds per epoch and per training, epochs, and peak memory of each loss", tables)

@@ -15,10 +15,10 @@ from robustbench_rec.tables.table import Table
 
 
 def tables(run: Run, asked: Asked) -> Sequence[Table]:
-    """Return one metric of each loss on clean data, at every K that the run has.
+    """Return one metric of each loss on clean data, at every K of the run.
 
     Raises:
-        InputError: the run has no such metric.
+        InputError: the run does not have the metric.
 
     """
     standing = Standing(run)
@@ -27,14 +27,12 @@ def tables(run: Run, asked: Asked) -> Sequence[Table]:
     wanted = _name(asked.metric or run.manifest.metrics[0])
     if wanted not in names:
         near = nearest(wanted, names)
-        raise InputError(
-            f"metric {wanted!r} was not recorded{near} (these were: {', '.join(names)})"
-        )
+        raise InputError(f"metric {wanted!r} was not recorded{near} (recorded: {', '.join(names)})")
     metrics = sorted((one for one in held if _name(one) == wanted), key=_k)
     symbol = label(metrics[0]).partition("@")[0]
     title = f"{run.manifest.suite}: {symbol} of each loss at several K"
     if len(metrics) == 1:
-        title = f"{run.manifest.suite}: {symbol} of each loss at the one K that was recorded"
+        title = f"{run.manifest.suite}: {symbol} of each loss at the only recorded K"
     return [clean_table(standing, title, metrics, lambda one: f"K = {_k(one)}", asked.ours)]
 
 
@@ -46,4 +44,4 @@ def _k(metric: str) -> int:
     return int(metric.partition("@")[2])
 
 
-KIND = Kind("one metric at every K that was recorded", tables, frozenset({"metric", "ours"}))
+KIND = Kind("one metric at every recorded K", tables, frozenset({"metric", "ours"}))

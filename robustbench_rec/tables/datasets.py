@@ -1,4 +1,4 @@
-"""The table of data sets, which are read anew: a run keeps no counts of them."""
+"""The table of data sets, computed from the data files: a run does not store these counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS: list[Key] = [("users",), ("items",), ("pairs",), ("density",), ("Gini",
 
 
 def tables(run: Run, asked: Asked) -> Sequence[Table]:
-    """Return the sizes of each data set, of which the files are here and are those of the run."""
+    """Return the sizes of each data set whose files are present and are those of the run."""
     standing = Standing(run)
     given = _given(run)
     rows: dict[Key, dict[Key, Entry]] = {}
@@ -38,9 +38,9 @@ def tables(run: Run, asked: Asked) -> Sequence[Table]:
             rows[called,] = dict.fromkeys(COLUMNS, NOTHING)
             unread.append(f"Not read: {called} ({one_line(error).rstrip('.')}).")
     notes = [
-        "Pairs: of training, validation and test together, after filters. Density: their share of "
+        "Pairs: training, validation and test together, after filters. Density: their share of "
         "all pairs of a user and an item.",
-        "Gini: of the pairs of each item; 0 where all have as many.",
+        "Gini: of pairs per item; 0 if all items have equally many.",
         *unread,
         *legend([entry for row in rows.values() for entry in row.values()]),
     ]
@@ -48,12 +48,12 @@ def tables(run: Run, asked: Asked) -> Sequence[Table]:
 
 
 def _given(run: Run) -> dict[str, Any]:
-    """Return the suite file of a run."""
+    """Return the suite file of a run, as a table."""
     try:
         return tomllib.loads(run.manifest.suite_text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(
-            f"{run.folder / 'manifest.json'}: suite_text is no suite ({error}), so its data sets "
+            f"{run.folder / 'manifest.json'}: suite_text is not TOML ({error}), so the data sets "
             "are not known"
         ) from None
 
@@ -62,12 +62,12 @@ def _sizes(run: Run, label: str, given: Mapping[str, Any], data_dir: Path) -> di
     """Return the entries of a data set.
 
     Raises:
-        InputError: it cannot be read, or is not that of the run.
+        InputError: it cannot be read, or differs from the data of the run.
 
     """
     dataset = _dataset(run, label, given, data_dir)
     if dataset.fingerprint(data_dir) not in run.manifest.data.values():
-        raise InputError("the data here are not those of the run, or are read in another way")
+        raise InputError("these data differ from the data of the run, or are read in another way")
     raw = dataset.read(data_dir)
     seed = given.get("seed", 0)
     split = prepare(raw, dataset, seed if isinstance(seed, int) else 0)
@@ -82,7 +82,7 @@ def _sizes(run: Run, label: str, given: Mapping[str, Any], data_dir: Path) -> di
 
 
 def _dataset(run: Run, label: str, given: Mapping[str, Any], data_dir: Path) -> Dataset:
-    """Return the data set that a label stands for."""
+    """Return the data set with a label."""
     wanted = run.manifest.specs.get("dataset", {}).get(label, label)
     entries = given.get("dataset", [])
     named = [one for one in entries if isinstance(one, dict) and one.get("name")]
@@ -93,22 +93,22 @@ def _dataset(run: Run, label: str, given: Mapping[str, Any], data_dir: Path) -> 
         dataset = resolve(table, data_dir, Path.cwd())
         if spec(dataset) == wanted:
             return dataset
-    raise InputError("the suite's file does not tell which data set this is")
+    raise InputError("the suite file of the run does not name this data set")
 
 
 def _counts(split: Split) -> IntArray:
-    """Return how many pairs each item has, (I,)."""
+    """Return the number of pairs of each item, (I,)."""
     return split.seen.item_counts + split.valid.item_counts + split.test.item_counts
 
 
 def gini(counts: IntArray) -> float:
-    """Return sum_i (2 i - n - 1) c_i / (n sum_i c_i), c (n,) ascending; 0 where all are equal."""
+    """Return sum_i (2 i - n - 1) c_i / (n sum_i c_i), c (n,) ascending; 0 if all are equal."""
     n = counts.size
     return float((2 * np.arange(1, n + 1) - n - 1) @ np.sort(counts) / (n * counts.sum()))
 
 
 KIND = Kind(
-    "users, items, pairs, density and Gini of each data set, where its files are",
+    "users, items, pairs, density and Gini of each data set whose files are present",
     tables,
     frozenset({"data_dir"}),
 )

@@ -1,4 +1,4 @@
-"""The table of settings: what was searched, what was chosen, and whether it lies at an edge."""
+"""The table of settings: the values searched, the value chosen, and whether it is at an edge."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from robustbench_rec.tables.table import ABSENT, Entry, Key, Table
 HEAD = ("dataset", "backbone", "loss", "setting")
 COLUMNS: list[Key] = [("searched",), ("chosen",), ("at an edge",)]
 EVERY = "all"
-"""What a loss that is not tuned has the same settings on."""
+"""Axes on which a loss that is not tuned has the same settings."""
 
 
 def tables(run: Run, asked: Asked) -> Sequence[Table]:
-    """Return the settings of each loss: searched and chosen, or as the suite gives them.
+    """Return the settings of each loss: searched and chosen, or given by the suite.
 
     Raises:
-        InputError: nothing was trained.
+        InputError: nothing was trained in this run.
 
     """
     standing = Standing(run)
     rows = dict(row for study in run.studies for row in _tuned(standing, study))
     rows |= dict(_given(standing))
     if not rows:
-        raise InputError(f"{run.folder}: no loss is trained here, so there are no settings")
+        raise InputError(f"{run.folder}: no loss was trained, so there are no settings")
     names = {_loss(standing.short, one): _loss(standing.called, one) for one in run.studies}
     title = f"{run.manifest.suite}: settings"
     return [Table(title, HEAD, COLUMNS, rows, [*_notes(standing)], names=names)]
@@ -55,7 +55,7 @@ def _tuned(standing: Standing, study: StudyState) -> Iterator[tuple[Key, dict[Ke
 
 
 def _loss(name: Callable[[str, str], str], study: StudyState) -> str:
-    """Return a loss, and what its study is of beside it; `name` names a component of an axis."""
+    """Return the loss of a study, with its perturbation and split; `name` prints a component."""
     loss = name("loss", study.loss)
     if study.perturbation:
         loss += f" under {name('perturbation', study.perturbation)} {study.level:g}"
@@ -63,9 +63,9 @@ def _loss(name: Callable[[str, str], str], study: StudyState) -> str:
 
 
 def _given(standing: Standing) -> Iterator[tuple[Key, dict[Key, Entry]]]:
-    """Yield a row for each setting of each loss that is not tuned, but those that all share.
+    """Yield a row for each setting of each loss that is not tuned, except shared settings.
 
-    A loss of which nothing else is known has one row.
+    A loss without other settings has one row.
     """
     tuned = {one.loss for one in standing.run.studies}
     shared = set(_shared(standing))
@@ -78,7 +78,7 @@ def _given(standing: Standing) -> Iterator[tuple[Key, dict[Key, Entry]]]:
 
 
 def _settings(standing: Standing) -> dict[str, list[str]]:
-    """Return label of each trained loss -> its settings, as the manifest has them."""
+    """Return label of each trained loss -> its settings, from the manifest."""
     specs = standing.run.manifest.specs.get("loss", {})
     losses = dict.fromkeys(loss for _, loss in standing.pairs if loss != UNTRAINED)
     inside = {one: specs.get(one, one).partition("(")[2].removesuffix(")") for one in losses}
@@ -86,13 +86,13 @@ def _settings(standing: Standing) -> dict[str, list[str]]:
 
 
 def _shared(standing: Standing) -> list[str]:
-    """Return the settings that all of several losses have alike."""
+    """Return the settings that have the same value for all of several losses."""
     first, *others = _settings(standing).values() or [[]]
     return [part for part in first if others and all(part in other for other in others)]
 
 
 def _tried(study: StudyState) -> dict[str, list[Any]]:
-    """Return the values of each setting that trials had, where the space itself is not known."""
+    """Return the values that trials had for each setting, if the search space is not known."""
     found: dict[str, dict[str, Any]] = {}
     for trial in study.trials:
         for name, value in trial.settings.items():
@@ -117,7 +117,7 @@ def _chosen(study: StudyState, name: str) -> str:
 
 
 def _edge(study: StudyState, name: str) -> str:
-    """Say at which edge of what was searched a setting was chosen; "no" at none."""
+    """Return the edge of the search space at which a setting was chosen; "no" if at none."""
     if study.chosen is None:
         return ABSENT
     found = (edge for edge in study.edges if edge.partition("=")[0] == name)
@@ -129,7 +129,7 @@ def _notes(standing: Standing) -> Iterator[str]:
     if shared := _shared(standing):
         yield f"All losses: {', '.join(shared)}."
     if not standing.run.manifest.specs.get("loss"):
-        yield "What is set by default is not known: the run is of old."
+        yield "Default settings are not known: an earlier version wrote this run."
     if not studies:
         yield "Nothing was tuned."
     else:
@@ -138,8 +138,8 @@ def _notes(standing: Standing) -> Iterator[str]:
         if not any(one.space for one in studies):
             yield "Searched: the values that trials had; the tables do not hold the space itself."
         if any(one.edges for one in studies):
-            yield "Of what was chosen at an edge, the optimum may lie beyond."
+            yield "A value at an edge: the optimum may be beyond it."
     yield from standing.notes()
 
 
-KIND = Kind("what of each loss was searched, what was chosen, and what stands at an edge", tables)
+KIND = Kind("the searched and the chosen settings of each loss, and choices at an edge", tables)

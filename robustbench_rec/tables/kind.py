@@ -1,4 +1,4 @@
-"""A kind of table: one module with a `KIND`, which `kinds` has in its list."""
+"""A kind of table: one module with a `KIND`, which is listed in `kinds`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from robustbench_rec.tables.table import Table
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user may ask of a table, beside its kind; None where nothing was asked.
+    """The user's options for a table, beside its kind; None if not given.
 
     Attributes:
-        metric: `name@k`, or for `k` the name alone.
-        level: those of a perturbation that are shown, beside 0.
-        ours: the loss whose improvement is shown, its label or as much of it as tells it apart.
-        data_dir: where data sets lie.
+        metric: `name@k`; the name alone for the table `k`.
+        level: the levels of a perturbation that are shown, beside 0.
+        ours: the loss whose improvement is shown, its label or an unambiguous part of it.
+        data_dir: the folder of the data sets.
 
     """
 
@@ -35,10 +35,10 @@ class Kind:
     """A kind of table.
 
     Attributes:
-        about: one line that says what it shows.
-        tables: makes it of a run; several where one would not hold what is of several forms. It
-            raises InputError where the run has nothing to show.
-        takes: which of `Asked` it looks at; anything else is refused.
+        about: one line on its content.
+        tables: returns the tables of a run, several if their forms differ. It raises InputError
+            if the run has nothing to show.
+        takes: the fields of `Asked` that it uses; other options are refused.
 
     """
 
@@ -50,7 +50,7 @@ class Kind:
         """Return the tables of a run.
 
         Raises:
-            InputError: the run has nothing to show, or something is asked that means nothing here.
+            InputError: the run has nothing to show, or the table does not take an option given.
 
         """
         for field in fields(Asked):
@@ -58,7 +58,7 @@ class Kind:
                 option = f"--{field.name.replace('_', '-')}"
                 takes = ", ".join(f"--{one.replace('_', '-')}" for one in sorted(self.takes))
                 raise InputError(
-                    f"{option} means nothing for table {name}; it takes {takes or 'no such option'}"
+                    f"{option} does not apply to table {name}; it takes {takes or 'no such option'}"
                 )
         names = Standing(run).names
         tables = self.tables(run, asked)

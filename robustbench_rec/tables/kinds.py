@@ -23,11 +23,11 @@ KINDS: dict[str, Kind] = {
     "time": cost.KIND,
     "published": published.KIND,
 }
-"""A new kind is a new module here."""
+"""Add a new kind as a module here."""
 
 
 def kind_of(name: str) -> Kind:
-    """Return the kind of a name; InputError with the nearest where there is none."""
+    """Return the kind with a name; InputError, with the nearest name, if there is none."""
     if name not in KINDS:
         known = ", ".join(KINDS)
         raise InputError(f"no table named {name!r}{nearest(name, KINDS)} (known: {known})")

@@ -13,14 +13,14 @@ from robustbench_rec.tables.table import Table
 
 
 def tables(run: Run, asked: Asked) -> Sequence[Table]:
-    """Return what each loss reaches on clean data, in the metrics that the suite names."""
+    """Return the results of each loss on clean data, in the metrics of the suite."""
     metrics = run.manifest.metrics
     title = f"{run.manifest.suite}: {' and '.join(map(label, metrics))} of each loss"
     return [clean_table(Standing(run), title, metrics, label, asked.ours)]
 
 
 KIND = Kind(
-    "what each loss reaches on clean data: losses x data sets x metrics, a block a backbone",
+    "results on clean data: losses x data sets x metrics, a block for each backbone",
     tables,
     frozenset({"ours"}),
 )

@@ -14,7 +14,7 @@ from robustbench_rec.tables.table import Entry, Key, Table, number
 
 
 def tables(run: Run, asked: Asked) -> Sequence[Table]:
-    """Return the values that the suite says were published, each beside ours.
+    """Return the published values of the suite, each beside ours.
 
     Raises:
         InputError: the suite has no published value.
@@ -80,13 +80,13 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     averagings = " or ".join(sorted({row["averaging"].replace("-", " ") for row in rows}))
     yield f"Both over {averagings}, as the source has it."
     within = sum(row["verdict"] == "within" for row in rows)
-    yield f"{within} of {len(rows)} within the tolerance that the suite states."
+    yield f"{within} of {len(rows)} within the tolerance of the suite."
     if any(row["verdict"] in ("below", "above") for row in rows):
         yield "!: beyond it."
     if any(row["approximate"] for row in rows):
         yield "~: read off a figure."
     if any(row["verdict"] == "needs records" for row in rows):
-        yield "Some of ours are of another averaging, which only records could tell."
+        yield "Some of our values may use another averaging; only records could tell."
 
 
-KIND = Kind("the values that the suite says were published, beside ours", tables)
+KIND = Kind("the published values of the suite, beside ours", tables)

@@ -1,4 +1,4 @@
-"""The table of what is left of each loss at each level of a perturbation."""
+"""The table of the retention of each loss at each level of a perturbation."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ Row = tuple[str, str, str]
 Part = Literal["mean", "retention"]
 """A column of `degradation.curves`."""
 Blocks = dict[tuple[str, str, Key], dict[str, Height]]
-"""Data set, backbone and column -> what each loss reached."""
+"""Data set, backbone and column -> result of each loss."""
 DIGITS: dict[Part, int] = {"mean": 4, "retention": 3}
 
 
 def tables(run: Run, asked: Asked) -> Sequence[Table]:
-    """Return a table for each perturbation: at each level the metric, and the share retained.
+    """Return a table for each perturbation: the metric and its retention at each level.
 
     Raises:
-        InputError: the run has no such metric, or nothing but level 0.
+        InputError: the run does not have the metric, or has level 0 alone.
 
     """
     standing = Standing(run)
@@ -51,24 +51,24 @@ def tables(run: Run, asked: Asked) -> Sequence[Table]:
     ]
     if not perturbations:
         raise InputError(
-            f"{run.folder}: no finished cell above level 0 in {metric}, so there is no robustness "
-            "to show; see table main"
+            f"{run.folder}: no finished cell above level 0 in {metric}, so retention is not "
+            "known; see table main"
         )
     return [_table(standing, found, name, metric) for name in perturbations]
 
 
 def _curves(standing: Standing, metric: str) -> pd.DataFrame:
-    """Return the curves in a metric; single users are known in those that the suite names."""
+    """Return the curves in a metric; metrics of the suite have values of single users."""
     run, frame = standing.run, standing.results
     found = curves(run if metric in run.manifest.metrics else frame[frame["metric"] == metric])
     return found[found["metric"] == metric]
 
 
 def _shown(levels: pd.Series[float], asked: tuple[float, ...] | None) -> pd.Series[bool]:
-    """Say of each level whether it is shown: all of them, or level 0 and those that are asked for.
+    """Say of each level whether it is shown: all levels, or level 0 and the selected ones.
 
     Raises:
-        InputError: a level that is asked for was not run.
+        InputError: a selected level was not run.
 
     """
     if not asked:
@@ -82,14 +82,12 @@ def _shown(levels: pd.Series[float], asked: tuple[float, ...] | None) -> pd.Seri
 
 
 def _metric(standing: Standing, asked: str | None) -> str:
-    """Return the metric that is asked for; else the first that the suite names."""
+    """Return the selected metric; by default the first metric of the suite."""
     held = [str(one) for one in standing.results["metric"].unique()]
     metric = asked or standing.run.manifest.metrics[0]
     if metric not in held:
         near = nearest(metric, held)
-        raise InputError(
-            f"metric {metric!r} was not recorded{near} (these were: {', '.join(held)})"
-        )
+        raise InputError(f"metric {metric!r} was not recorded{near} (recorded: {', '.join(held)})")
     return metric
 
 
@@ -132,7 +130,7 @@ def _table(standing: Standing, found: pd.DataFrame, perturbation: str, metric: s
 
 
 def _on_one_dataset(table: Table, standing: Standing, dataset: str) -> Table:
-    """Return a table that names its only data set in the title, and not in each row."""
+    """Return a table with its only data set in the title, and not in each row."""
     return replace(
         table,
         title=f"{table.title} on {standing.called('dataset', dataset)}",
@@ -143,7 +141,7 @@ def _on_one_dataset(table: Table, standing: Standing, dataset: str) -> Table:
 
 
 def _rows(standing: Standing, perturbation: str, datasets: set[str]) -> list[Row]:
-    """Return the rows of data sets of which something is done; floors last."""
+    """Return the rows of data sets with any finished cell; baselines last."""
     apart = standing.run.manifest.not_applicable
     rows = [
         (one.dataset, one.backbone, one.loss)
@@ -156,7 +154,7 @@ def _rows(standing: Standing, perturbation: str, datasets: set[str]) -> list[Row
 
 
 def _columns(levels: Sequence[float], metric: str) -> dict[Key, tuple[float, Part]]:
-    """Return the key of each column -> its level, and what it shows."""
+    """Return the key of each column -> its level, and the value it shows."""
     columns: dict[Key, tuple[float, Part]] = {}
     for level in levels:
         columns[f"level {level:g}", metric] = level, "mean"
@@ -166,7 +164,7 @@ def _columns(levels: Sequence[float], metric: str) -> dict[Key, tuple[float, Par
 
 
 def _blocks(its: pd.DataFrame, columns: Mapping[Key, tuple[float, Part]]) -> Blocks:
-    """Return what the losses reached that have anything in a block and column."""
+    """Return the results of the losses with any value in a block and column."""
     found: Blocks = {}
     rows = its.to_dict("records")
     for column, (level, part) in columns.items():
@@ -179,14 +177,14 @@ def _blocks(its: pd.DataFrame, columns: Mapping[Key, tuple[float, Part]]) -> Blo
 
 
 def _height(row: Mapping[Hashable, Any], part: Part) -> Height:
-    """Return what a row of `degradation.curves` holds; of retention with its interval."""
+    """Return the result in a row of `degradation.curves`; with an interval if it is a retention."""
     if part == "mean":
         return Height(row["mean"], row["n"])
     return Height(row["retention"], row["pairs"], (row["retention_low"], row["retention_high"]))
 
 
 def _levels(its: pd.DataFrame) -> Iterator[str]:
-    """Yield what levels are, what is retained, and over how many replicates."""
+    """Yield notes on levels, on retention, and on the number of replicates."""
     unit = its["unit"].iloc[0]
     yield f"Levels: {unit}." if isinstance(unit, str) and unit else "Levels as the suite has them."
     yield f"Values: {over_replicates(int(its['n'].max()))}."
@@ -197,11 +195,11 @@ def _levels(its: pd.DataFrame) -> Iterator[str]:
             interval = above["paired_interval"].iloc[0].replace("95%", "95% interval", 1)
             yield f"In brackets, at the hardest level: {interval}."
     else:
-        yield "Level 0 was not run, so nothing is known of what is retained."
+        yield "Level 0 was not run, so retention is not known."
 
 
 def _marks(blocks: Iterable[Mapping[str, Height]], has_best: bool) -> Iterator[str]:
-    """Yield what the marks mean."""
+    """Yield notes on the marks."""
     held = list(blocks)
     if not has_best or all(len(ranked(heights)) < 2 for heights in held):
         yield NO_MARKS_NOTE
@@ -212,14 +210,14 @@ def _marks(blocks: Iterable[Mapping[str, Height]], has_best: bool) -> Iterator[s
 
 
 def _apart(standing: Standing, perturbation: str) -> Iterator[str]:
-    """Yield which losses have no part in it."""
+    """Yield notes on the losses that a perturbation does not affect."""
     for loss, under in standing.run.manifest.not_applicable:
         if under == perturbation:
             yield f"{standing.called('loss', loss)} draws no negatives, so it has no cells here."
 
 
 KIND = Kind(
-    "the metric at each level of each perturbation, and the share that is retained",
+    "the metric at each level of each perturbation, and its retention",
     tables,
     frozenset({"metric", "level"}),
 )

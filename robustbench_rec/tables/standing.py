@@ -1,4 +1,4 @@
-"""How a run stands, as its tables say it: what is planned, what is missing, and why."""
+"""The standing of a run for its tables: planned values, missing values, and the reasons."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from robustbench_rec.records.record import FLAGS
 from robustbench_rec.records.run import Run
 from robustbench_rec.tables.table import NOTHING, Entry
 
-FLOOR = "Floor"
-"""The block of what trains nothing, which no backbone is called: names are of small letters."""
+BASELINE = "Baseline"
+"""The block of baselines, never equal to a backbone: backbones have lower-case names."""
 FAILED, NOT_APPLICABLE = Entry("failed"), Entry("n/a")
 
 
 class Standing:
-    """What a run was to have, and what it has.
+    """The planned and the finished part of a run.
 
     Args:
-        run: any, finished or not.
+        run: any run, finished or not.
 
     """
 
@@ -34,7 +34,7 @@ class Standing:
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """The results, without how far lists agree.
+        """The results, without the agreement of lists.
 
         Raises:
             InputError: there is no finished cell.
@@ -48,16 +48,16 @@ class Standing:
 
     @cached_property
     def planned(self) -> tuple[PlannedCell, ...]:
-        """Every cell that the run was to have, in the suite's order."""
+        """Every planned cell of the run, in the suite's order."""
         return tuple(self.run.manifest.cells.values())
 
     def short(self, axis: str, name: str) -> str:
-        """Return the part of a key that stands for a component."""
+        """Return the short label of a component, as a part of keys."""
         return self.run.manifest.short(axis, name)
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Part of a key that stands for a component -> its name in print."""
+        """Part of a key that is a component -> its printed name."""
         given = given_names(self.run)
         labels = {self.short(axis, getattr(one, axis)) for one in self.planned for axis in AXES} - {
             UNTRAINED
@@ -65,26 +65,26 @@ class Standing:
         return {label: named(label, given) for label in sorted(labels)}
 
     def called(self, axis: str, name: str) -> str:
-        """Return the name of a component in print."""
+        """Return the printed name of a component."""
         short = self.short(axis, name)
         return self.names.get(short, short)
 
     def row(self, backbone: str, loss: str) -> tuple[str, str]:
-        """Return the block and the row of a backbone and a loss; floors have a block of theirs."""
+        """Return the block and the row of a backbone and a loss; baselines are a block."""
         if loss == UNTRAINED:
-            return FLOOR, self.short("backbone", backbone)
+            return BASELINE, self.short("backbone", backbone)
         return self.short("backbone", backbone), self.short("loss", loss)
 
     @cached_property
     def pairs(self) -> list[tuple[str, str]]:
-        """Each planned (backbone, loss) once, the backbones in order, floors last."""
+        """Each planned (backbone, loss) once, the backbones in order, baselines last."""
         pairs = list(dict.fromkeys((one.backbone, one.loss) for one in self.planned))
         backbones = list(dict.fromkeys(backbone for backbone, _ in pairs))
         return sorted(pairs, key=lambda pair: (pair[1] == UNTRAINED, backbones.index(pair[0])))
 
     @cached_property
     def _outcomes(self) -> dict[tuple[str, str, str, str, float], set[bool]]:
-        """Return each point of which there are records -> whether these failed."""
+        """Return each point with records -> whether these failed."""
         found: dict[tuple[str, str, str, str, float], set[bool]] = {}
         for id, record in self.run.records.items():
             one = self.run.manifest.cells[id]
@@ -95,9 +95,9 @@ class Standing:
     def missing(
         self, dataset: str, backbone: str, loss: str, level: float, perturbation: str | None = None
     ) -> Entry:
-        """Say why a value is missing: failed, not applicable, or nothing that is known.
+        """Say why a value is missing: failed, not applicable, or unknown reason.
 
-        Components are labels; without a perturbation it may be any.
+        Components are labels; without a perturbation, any perturbation counts.
         """
         here = [
             outcome
@@ -111,7 +111,7 @@ class Standing:
         return NOT_APPLICABLE if apart else NOTHING
 
     def notes(self) -> Iterator[str]:
-        """Yield sentences on what the run lacks, and on cells that are to be taken with care."""
+        """Yield notes on missing values, and on cells that need caution."""
         held = self.run.summary
         if held.left:
             yield f"Not finished: {held.done} of {counted(held.cells, 'cell')} done."
@@ -120,29 +120,29 @@ class Standing:
         if held.cells < held.suite_cells:
             yield f"A part: the whole suite has {counted(held.suite_cells, 'cell')}."
         if cautions := list(_cautions(held)):
-            yield f"With care, as robustbench-rec status tells: {'; '.join(cautions)}."
+            yield f"Caution, see robustbench-rec status: {'; '.join(cautions)}."
 
 
 def _cautions(held: Summary) -> Iterator[str]:
-    """Yield what marks cells of which nobody should conclude too much."""
+    """Yield notes on the marks of values that allow no strong conclusion."""
     if capped := sum(one.capped for one in held.capped):
-        yield f"{counted(capped, 'training')} best within the last tenth of the epochs allowed"
+        yield f"{counted(capped, 'training')} best in the last tenth of the allowed epochs"
     if held.unreached:
         yield f"{counted(len(held.unreached), 'level')} not reached"
     if held.few_users:
         yield f"{counted(held.few_users, 'cell')} with {FLAGS['few_users']}"
     if below := {(one.dataset, one.backbone, one.loss) for one in held.below_random}:
-        yield f"{counted(len(below), 'curve')} below the random floor"
+        yield f"{counted(len(below), 'curve')} below the random baseline"
 
 
 def over_replicates(n: int, least: str = "") -> str:
-    """Say what values are of; `least` stands before the number, as in "2 to "."""
+    """Describe the number of replicates; `least` comes before it, as in "2 to "."""
     return "one replicate" if n == 1 else f"mean over {least}{n} replicates"
 
 
 def legend(entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield what the signs mean that stand in the place of values."""
+    """Yield the meaning of the signs in place of values."""
     if NOTHING in entries:
         yield f"{NOTHING.text}: no value was recorded."
     if NOT_APPLICABLE in entries:
-        yield f"{NOT_APPLICABLE.text}: the loss has no part in it."
+        yield f"{NOT_APPLICABLE.text}: the perturbation does not affect the loss."

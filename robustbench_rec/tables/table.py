@@ -1,4 +1,4 @@
-"""A table: rows of entries in blocks, what it is of, and what is to be said below it."""
+"""A table: rows of entries in blocks, its context, and the notes below it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Key = tuple[str, ...]
 Mark = Literal["", "best", "second"]
 Ends = tuple[float, float]
 ABSENT = "–"
-"""What stands where there is no value."""
+"""The entry without a value."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Entry:
     """One cell of a table.
 
     Attributes:
-        text: as it is printed, without any markup.
-        value: the number in full, which CSV has in the place of the text; None where there is none.
-        mark: whether it is the best or the second of what it is held against.
-        ends: the ends of the value's interval in full, for CSV; None where there is no interval.
-        interval: the interval as it is printed beside the text, without a mark.
+        text: the printed text, without markup.
+        value: the number in full, which CSV prints in place of the text; None if there is none.
+        mark: whether it is the best or the second in its comparison.
+        ends: the ends of the value's interval in full, for CSV; None if there is no interval.
+        interval: the interval printed beside the text, without a mark.
 
     """
 
@@ -38,12 +38,12 @@ NOTHING = Entry(ABSENT)
 
 
 def number(value: float | None, digits: int = 4, ends: Ends | None = None) -> Entry:
-    """Return a number with so many digits behind the point; `NOTHING` where it is not known.
+    """Return a number with so many digits after the point; `NOTHING` if it is not known.
 
     Args:
         value: the number.
-        digits: behind the point, of the ends too.
-        ends: of its interval; NaN where it has none.
+        digits: digits after the point, also of the ends.
+        ends: the ends of its interval; NaN if there is none.
 
     """
     if value is None or value != value:
@@ -55,7 +55,7 @@ def number(value: float | None, digits: int = 4, ends: Ends | None = None) -> En
 
 
 def whole(value: float) -> Entry:
-    """Return a whole number, its thousands apart."""
+    """Return a whole number with thousands separators."""
     return Entry(f"{value:,.0f}", value)
 
 
@@ -64,14 +64,13 @@ class Table:
     """A table.
 
     Attributes:
-        title: what it shows, without a full stop.
-        head: what the parts of a row's key are called. A row's first parts, all but the last, tell
-            the block that it stands in.
+        title: the title, without a full stop.
+        head: the headings of the parts of a row's key. All parts but the last name the row's block.
         columns: keys of the columns, of one or two parts each, in order.
-        rows: key of a row -> key of a column -> what stands there; elsewhere there is nothing.
-        notes: sentences that belong to it, each with its full stop.
-        of: what is the same in all of it, name -> value; CSV says it in columns.
-        names: part of a key -> what is printed in its place; CSV keeps the part itself.
+        rows: key of a row -> key of a column -> its entry; other cells are empty.
+        notes: sentences below the table, each with its full stop.
+        of: properties common to all entries, name -> value; CSV has a column for each.
+        names: part of a key -> its printed name; CSV keeps the part itself.
 
     """
 
@@ -89,9 +88,9 @@ class Table:
         return " ".join([f"{self.title}.", *self.notes])
 
     def called(self, key: Key) -> Key:
-        """Return a key as it is printed."""
+        """Return a key with its printed names."""
         return tuple(self.names.get(part, part) for part in key)
 
     def entry(self, row: Key, column: Key) -> Entry:
-        """Return what stands in a row and a column."""
+        """Return the entry of a row and a column."""
         return self.rows[row].get(column, NOTHING)

@@ -1,4 +1,4 @@
-"""Tables as text: LaTeX, Markdown, HTML and CSV, with all that comes from outside escaped."""
+"""Tables as text: LaTeX, Markdown, HTML and CSV; all text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ IN_LATEX = str.maketrans(
 )
 IN_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~$&])")
 Around = dict[Mark | Literal["interval"], tuple[str, str]]
-"""What stands before and behind an entry that has a mark, and an interval."""
+"""Text before and after an entry with a mark, and with an interval."""
 LATEX: Around = {
     "": ("", ""),
     "best": (r"\textbf{", "}"),
@@ -61,7 +61,7 @@ MARKDOWN: Around = {
 }
 PREAMBLE = r"% needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}"
 LINE = 80
-"""Characters of a table that a line of a page has room for; a wider one shrinks to the line."""
+"""Characters that fit into a line of a page; a wider table shrinks to the line."""
 
 
 def written(tables: Sequence[Table], format: Format, name: str) -> str:
@@ -69,8 +69,8 @@ def written(tables: Sequence[Table], format: Format, name: str) -> str:
 
     Args:
         tables: one or more; CSV joins their rows.
-        format: of the text. CSV has numbers in full, and neither marks nor captions.
-        name: what LaTeX labels begin with, as in `tab:NAME`.
+        format: the format. CSV has numbers in full, without marks and captions.
+        name: the start of LaTeX labels, as in `tab:NAME`.
 
     """
     return FORMATS[format](tables, name)
@@ -108,21 +108,21 @@ def _latex_of(table: Table, label: str) -> str:
 
 
 def _shrunk(text: str) -> str:
-    """Return a table of LaTeX that is no wider than the line."""
+    """Return a LaTeX table scaled down to the width of the line if it is wider."""
     begin, end = r"\begin{tabular}", r"\end{tabular}"
     shrink = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
     return text.replace(begin, f"{shrink}{begin}").replace(end, f"{end}}}")
 
 
 def _width(table: Table) -> int:
-    """Return how many characters the longest texts of a table's columns have together."""
+    """Return the number of characters of the longest texts of all columns together."""
     rows = [*_texts(table), [*table.head, *(table.called(key)[-1] for key in table.columns)]]
     longest = (max(map(len, column)) for column in zip(*rows, strict=True))
     return sum(width + 2 for width in longest)
 
 
 def in_latex(text: str) -> str:
-    """Escape a text for LaTeX; at the start of a line "*" and "[" would belong to the row's end."""
+    """Escape a text for LaTeX; "*" and "[" at the start of a line would end the row before."""
     return re.sub(r"^([*\[])", r"{\1}", visible(text).translate(IN_LATEX))
 
 
@@ -143,7 +143,7 @@ def in_html(text: str) -> str:
 
 
 def _styled(table: Table, escape: Escape, around: Around) -> Styler:
-    """Return a table as pandas styles it, all of its texts escaped."""
+    """Return a table as a pandas Styler, with all texts escaped."""
     columns = [("",) * (_depth(table) - 1) + (name,) for name in table.head]
     columns += [("",) * (_depth(table) - len(key)) + table.called(key) for key in table.columns]
     escaped = [tuple(map(escape, key)) for key in columns]
@@ -153,7 +153,7 @@ def _styled(table: Table, escape: Escape, around: Around) -> Styler:
 
 
 def _rows(table: Table, escape: Escape, around: Around) -> Iterator[list[str]]:
-    """Yield the rows as they are printed, with marks and intervals."""
+    """Yield the rows as printed, with marks and intervals."""
     for key, texts in zip(table.rows, _texts(table), strict=True):
         heads, values = texts[: len(key)], [table.entry(key, column) for column in table.columns]
         yield [*map(escape, heads), *(_marked(entry, escape, around) for entry in values)]
@@ -171,7 +171,7 @@ def _depth(table: Table) -> int:
 
 
 def _texts(table: Table) -> Iterator[list[str]]:
-    """Yield the texts of the rows; what a row's key shares with the key before it is blank."""
+    """Yield the texts of the rows; parts of a key equal to those of the key before are blank."""
     before: Key = ()
     for key in table.rows:
         shared = next(
@@ -191,7 +191,7 @@ def _plain(entry: Entry) -> str:
 
 
 def _sides(table: Table) -> list[str]:
-    """Return the side on which each column stands: numbers right, words left."""
+    """Return the alignment of each column: numbers right, words left."""
     numeric = [
         any(table.entry(key, column).value is not None for key in table.rows)
         for column in table.columns
@@ -200,7 +200,7 @@ def _sides(table: Table) -> list[str]:
 
 
 def _begins_block(table: Table) -> Iterator[bool]:
-    """Say of each row whether it is the first of its block."""
+    """Say of each row whether it is the first row of its block."""
     before: Key | None = None
     for key in table.rows:
         yield key[:-1] != before

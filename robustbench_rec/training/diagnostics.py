@@ -1,4 +1,4 @@
-"""How a loss weighs its negatives: the mechanism behind its robustness, measured for any loss.
+"""How a loss weighs its negatives, measured on a probe batch; defined for any loss.
 
 The weight of negative j in a row is |d loss / d n_j|, and its share p_j of the row's weights is the
 distribution over negatives under which the loss trains: for a loss that is an expectation under
@@ -60,7 +60,7 @@ class Slopes(NamedTuple):
     pulls: NDArray[np.floating]
 
 
-def mechanism(weights: NDArray[np.floating], known: BoolArray) -> dict[str, float]:
+def weight_diagnostics(weights: NDArray[np.floating], known: BoolArray) -> dict[str, float]:
     """Summarise the weights of a probe batch.
 
     The share on false negatives is of all weight in the batch; utilisation counts a row without

@@ -23,10 +23,10 @@ from robustbench_rec.training.diagnostics import (
     PROBE,
     cut,
     known_false_negatives,
-    mechanism,
     probed_rows,
     push,
     slopes_of,
+    weight_diagnostics,
 )
 from robustbench_rec.training.optimizers import Adam, Mover
 from robustbench_rec.training.row_form import RowForm
@@ -49,7 +49,7 @@ class Fit:
         items: (n_items, dim), likewise.
         best_epoch: the epoch they are of, from 1; 0 where there is nothing to train.
         history: (epoch, validation NDCG@20) of each evaluation.
-        mechanism: (epoch, diagnostics) of each evaluation, see `diagnostics.mechanism`.
+        diagnostics: (epoch, diagnostics) of each evaluation, see `diagnostics.weight_diagnostics`.
         seconds: what "validation" and "diagnostics" took of the training.
 
     """
@@ -58,7 +58,7 @@ class Fit:
     items: Tensor
     best_epoch: int
     history: tuple[tuple[int, float], ...] = ()
-    mechanism: tuple[tuple[int, dict[str, float]], ...] = ()
+    diagnostics: tuple[tuple[int, dict[str, float]], ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -101,12 +101,12 @@ def fit(
     module = backbone.build(split.train, generator).to(device)
     if not backbone.learns:
         users, items = module()
-        floor = Fit(users, items, best_epoch=0)
-        return replace(floor, history=((0, _validation_ndcg(floor, split)),))
+        baseline = Fit(users, items, best_epoch=0)
+        return replace(baseline, history=((0, _validation_ndcg(baseline, split)),))
     trainer = Trainer(module, with_negatives(split), loss, config, seed, clean or split)
     best: Fit | None = None
     history: list[tuple[int, float]] = []
-    mechanisms: list[tuple[int, dict[str, float]]] = []
+    measured: list[tuple[int, dict[str, float]]] = []
     seconds = {"validation": 0.0, "diagnostics": 0.0}
     for epoch in range(1, config.epochs + 1):
         trainer.run_epoch(epoch)
@@ -115,7 +115,7 @@ def fit(
         now, started = trainer.snapshot(epoch), time.perf_counter()
         history.append((epoch, _validation_ndcg(now, split)))
         validated = time.perf_counter()
-        mechanisms.append((epoch, trainer.mechanism(now)))
+        measured.append((epoch, trainer.diagnostics(now)))
         seconds["validation"] += validated - started
         seconds["diagnostics"] += time.perf_counter() - validated
         if best is None or history[-1][1] > max(value for _, value in history[:-1]):
@@ -124,7 +124,7 @@ def fit(
         if config.patience and _evaluations_since_best(history) >= config.patience:
             break
     assert best is not None  # the last epoch is always evaluated
-    return replace(best, history=tuple(history), mechanism=tuple(mechanisms), seconds=seconds)
+    return replace(best, history=tuple(history), diagnostics=tuple(measured), seconds=seconds)
 
 
 def _validation_ndcg(model: Fit, split: Split) -> float:
@@ -211,7 +211,7 @@ class Trainer:
             raise FloatingPointError(f"{self.loss} left embeddings not finite in epoch {epoch}")
         return Fit(users, items, epoch)
 
-    def mechanism(self, model: Fit) -> dict[str, float]:
+    def diagnostics(self, model: Fit) -> dict[str, float]:
         """Return how the loss, as it is now, weighs the negatives of the probe batch."""
         if self._probe is None:  # it is always the same
             self._probe = self._drawn(0, self.probed, PROBE[1])
@@ -225,7 +225,7 @@ class Trainer:
             self._known = known_false_negatives(*self.splits, batch.users, batch.negatives)
         as_trained, known = cut(batch, self._known, self.loss.n_negatives)
         pushing = slopes if as_trained is batch else slopes_of(self.objective, as_trained)
-        return mechanism(slopes.weights, self._known) | push(pushing, known)
+        return weight_diagnostics(slopes.weights, self._known) | push(pushing, known)
 
     def run_epoch(self, epoch: int) -> None:
         """Estimate what is due, take a step for each batch of a pass, then the passes apart."""

@@ -145,9 +145,9 @@ def test_panels_keep_to_themselves_and_one_without_the_loss_is_left_out():
     )
 
 
-def test_floors_are_no_losses():
-    floor = TWO[TWO["loss"] == "ccl"].assign(loss="untrained", backbone="popularity")
-    assert set(contrasts(pd.concat([TWO, floor]), "ccl")["loss"]) == {"softmax"}
+def test_baselines_are_no_losses():
+    baseline = TWO[TWO["loss"] == "ccl"].assign(loss="untrained", backbone="popularity")
+    assert set(contrasts(pd.concat([TWO, baseline]), "ccl")["loss"]) == {"softmax"}
 
 
 def test_a_loss_is_asked_for_by_its_label_or_what_tells_it_apart():

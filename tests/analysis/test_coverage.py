@@ -35,14 +35,14 @@ def world(rng, users, replicates):
     """Draw two losses and a baseline at each level, of the same users."""
     easy = 0.2 * rng.standard_normal(users)
     falls = {"one": 0.3, "other": 0.5}
-    floor = {x: crossed(rng, 0.1 - 0.05 * x, 0.5 * easy, users, replicates) for x in LEVELS}
+    baseline = {x: crossed(rng, 0.1 - 0.05 * x, 0.5 * easy, users, replicates) for x in LEVELS}
     return {
         loss: Curve(
             {
                 x: values(crossed(rng, 0.3 * (1 - fall * x), easy, users, replicates))
                 for x in LEVELS
             },
-            {x: values(one) for x, one in floor.items()},
+            {x: values(one) for x, one in baseline.items()},
         )
         for loss, fall in falls.items()
     }
@@ -107,7 +107,7 @@ def test_intervals_of_users_and_replicates_drawn_from_a_stored_run_cover(
         for one in panels_of(read_run(STORED))
         if one.names["perturbation"] == perturbation
         and one.names["metric"] == "ndcg@20"
-        and not one.is_floor
+        and not one.is_baseline
     ]
     losses = [next(one for one in panel.losses if one.startswith(name)) for name in ("drrl", "bpr")]
     whole = {

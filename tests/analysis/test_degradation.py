@@ -6,7 +6,7 @@ from scipy import stats
 
 from robustbench_rec.analysis.degradation import areas, curves, means
 from robustbench_rec.analysis.intervals import interval_text, intervals_text
-from robustbench_rec.analysis.panels import split_floors
+from robustbench_rec.analysis.panels import split_baselines
 
 TWO = frame(
     ("bpr", 0.0, 0, 0.40),
@@ -207,14 +207,14 @@ def test_one_level_has_no_area():
     assert areas(TWO[TWO["level"] == 0])["area"].isna().all()
 
 
-def test_floors_have_curves_but_no_area():
+def test_baselines_have_curves_but_no_area():
     rows = [(loss, x, 0, 1 - x) for loss in ("bpr", "untrained") for x in (0.0, 0.5)]
     tidy = frame(*rows)
     tidy.loc[tidy["loss"] == "untrained", "backbone"] = "popularity"
     found = curves(tidy)
-    trained, floors = split_floors(found)
+    trained, baselines = split_baselines(found)
     assert set(trained["loss"]) == {"bpr"}
-    assert floors[["backbone", "level", "mean"]].to_numpy().tolist() == [
+    assert baselines[["backbone", "level", "mean"]].to_numpy().tolist() == [
         ["popularity", 0.0, 1.0],
         ["popularity", 0.5, 0.5],
     ]

@@ -28,7 +28,7 @@ def test_influence_is_the_slope_in_the_weight_of_a_user(name, weighted):
     shape, levels = (3, 20), (0.0, 0.1, 0.5)
     weights = rng.random(shape) + 0.5 if weighted else np.ones(shape)
     drawn = {level: 0.4 - 0.3 * level + 0.2 * rng.random(shape) for level in levels}
-    floor = {level: 0.1 - 0.1 * level + 0.05 * rng.random(shape) for level in levels}
+    baseline = {level: 0.1 - 0.1 * level + 0.05 * rng.random(shape) for level in levels}
 
     def estimate(more):
         """Weigh users by `more` in each replicate, and replicates by what their users weigh."""
@@ -36,7 +36,7 @@ def test_influence_is_the_slope_in_the_weight_of_a_user(name, weighted):
         of_replicate = of_replicate / of_replicate.sum()
         own = weights * more / (weights * more).sum(axis=1, keepdims=True)
         at = {x: float(of_replicate @ (own * one).sum(axis=1)) for x, one in drawn.items()}
-        base = {x: float(of_replicate @ (own * one).sum(axis=1)) for x, one in floor.items()}
+        base = {x: float(of_replicate @ (own * one).sum(axis=1)) for x, one in baseline.items()}
         if name == "value":
             return at[0.5]
         if name in ("retention", "kept"):
@@ -49,7 +49,7 @@ def test_influence_is_the_slope_in_the_weight_of_a_user(name, weighted):
 
     curve = Curve(
         {level: of(one, weights) for level, one in drawn.items()},
-        {level: of(one, weights) for level, one in floor.items()},
+        {level: of(one, weights) for level, one in baseline.items()},
     )
     (found,) = measured(MEASURES[name], [curve], levels)
     assert found.value == pytest.approx(estimate(np.ones(shape)))

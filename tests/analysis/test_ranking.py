@@ -19,7 +19,7 @@ FALLS = {"ccl": 0.05, "softmax": 0.06, "bpr": 0.5}
 
 
 def world(falls=FALLS, replicates=6, noise=0.02, start=0.4):
-    """Make losses that lose a share of their clean value by level .4, and floors beside them."""
+    """Make losses that lose a share of their clean value by level .4, and baselines beside them."""
     rng = np.random.default_rng(0)
     rows = []
     for loss, fall in falls.items():
@@ -29,8 +29,10 @@ def world(falls=FALLS, replicates=6, noise=0.02, start=0.4):
                 moved = noise / 4 * rng.standard_normal() * (level > 0)
                 rows.append((loss, level, r, clean * (1 - fall * level / 0.4) + moved))
     trained = frame(*rows)
-    floor = frame(*(("untrained", x, r, 0.1) for x in (0.0, 0.1, 0.4) for r in range(replicates)))
-    return pd.concat([trained, floor.assign(backbone="popularity")])
+    baseline = frame(
+        *(("untrained", x, r, 0.1) for x in (0.0, 0.1, 0.4) for r in range(replicates))
+    )
+    return pd.concat([trained, baseline.assign(backbone="popularity")])
 
 
 def test_losses_stand_from_the_most_robust_and_the_top_group_is_what_nothing_beats():
@@ -100,9 +102,9 @@ def test_a_loss_that_lacks_a_level_between_still_has_what_it_reaches_at_the_last
 def test_who_leads_by_retention_and_by_excess_is_told_where_they_differ():
     weak = world({"weak": 0.02}, start=0.2, noise=0.001)
     both = pd.concat([world({"strong": 0.025}, noise=0.001), weak[weak["loss"] == "weak"]])
-    floor = both[both["backbone"] == "popularity"].assign(backbone="random")
-    floor["value"] = 0.01 * (1 + floor["level"] / 5)
-    found = rank(pd.concat([both, floor]))
+    baseline = both[both["backbone"] == "popularity"].assign(backbone="random")
+    baseline["value"] = 0.01 * (1 + baseline["level"] / 5)
+    found = rank(pd.concat([both, baseline]))
     assert found["random_retention"].tolist() == pytest.approx([1.08, 1.08])
     (says,) = told(found)
     assert says.endswith(

@@ -85,9 +85,13 @@ def test_a_width_a_size_of_letters_and_a_style_file_shape_the_page(run, tmp_path
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (
+            ("--kind", "mechanism"),
+            "no figure named 'mechanism'; did you mean 'diagnostics'? (known",
+        ),
         (("--kind", "heat"), "--kind: no figure named 'heat'; did you mean 'heatmap'? (known: "),
-        (("--loss", "bprr"), "loss 'bprr' was not run; did you mean 'bpr'? (these were: bpr, "),
-        (("--dataset", ""), "dataset '' was not run (these were: movielens-100k"),
+        (("--loss", "bprr"), "loss 'bprr' was not run; did you mean 'bpr'? (recorded: bpr, "),
+        (("--dataset", ""), "dataset '' was not run (recorded: movielens-100k"),
         (("--perturbation", "own"), "perturbation 'own' was not run"),
         (("--metric", "ndcg@10"), "no metric 'ndcg@10' here; did you mean 'ndcg@20'? (known: "),
         (("--width", "0"), "--width is 0; it must lie in [2, 30] inches"),
@@ -97,10 +101,13 @@ def test_a_width_a_size_of_letters_and_a_style_file_shape_the_page(run, tmp_path
         (("--format", "jpg"), "--format: 'jpg' is no format; did you mean 'png'? (known: png, "),
         (("--format", ""), "--format: '' is no format (known: png, pdf, svg)"),
         (("--against", "bpr"), "--against goes with --kind, one of: improvement"),
-        (("--kind", "mechanism", "--value", "rank"), "--value means nothing for figure mechanism"),
-        (("--kind", "improvement"), "figure improvement needs a loss to hold others against: --a"),
+        (
+            ("--kind", "diagnostics", "--value", "rank"),
+            "--value does not apply to figure diagnostics",
+        ),
+        (("--kind", "improvement"), "figure improvement needs a reference loss: --against LOSS"),
         (("--kind", "improvement", "--against", "x"), "loss 'x' was not run"),
-        (("--kind", "multiples"), ": nothing of what is asked can be drawn; that needs several "),
+        (("--kind", "multiples"), ": no figure of these kinds can be drawn; they need several "),
         (("--kind", "training"), ": nothing of what is asked can be drawn; that needs records"),
         (("--style", "missing"), "--style missing: no such file; "),
     ],
@@ -116,7 +123,7 @@ def test_mistakes_are_one_line(run, options, said):
         ("axes.labelsize 3", "Missing colon"),
         ("font.size: big", "'big'"),
         ("font.size: 9\nfont.size: 8", "Duplicate key"),
-        ("text.usetex: True", "text.usetex is not for a style file here; leave it out"),
+        ("text.usetex: True", "text.usetex cannot be set here; delete it"),
         ("\xff", "codec can't decode"),
     ],
 )

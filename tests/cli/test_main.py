@@ -218,7 +218,7 @@ def test_data_fetch_of_what_cannot_be_fetched_tells_what_can():
 
 @pytest.fixture
 def reference(tmp_path, checkout) -> Path:
-    """Return a copy of reference results without the mechanism: compacted, six figures."""
+    """Return a copy of reference results without diagnostics: compacted, six figures."""
     kept = checkout / "results" / "reference" / "false-negatives"
     return copytree(
         kept, tmp_path / "reference", ignore=ignore_patterns("figures", "diagnostics.csv")
@@ -269,25 +269,25 @@ suite,dataset,backbone,loss,perturbation,unit,level,replicate,epoch,best,kl,effe
 s,movielens-100k,mf,bpr,hidden_positives,share,0.0,0,5,True,0.5,0.9
 s,movielens-100k,mf,bpr,hidden_positives,share,0.2,0,5,True,0.6,0.8
 """
-MECHANISM = {
+DIAGNOSTICS = {
     f"movielens-100k-mf-hidden_positives-{kind}.{suffix}"
-    for kind in ("mechanism", "mechanism_training")
+    for kind in ("diagnostics", "diagnostics_training")
     for suffix in ("png", "pdf", "csv")
 }
 
 
-def test_figures_show_the_mechanism_where_it_was_measured_and_no_longer_where_not(reference, blank):
+def test_figures_show_the_diagnostics_where_measured_and_no_longer_where_not(reference, blank):
     (reference / "diagnostics.csv").write_text(DIAGNOSED)
     assert told("figures", reference).startswith("24 files in ")
     drawn = {path.name for path in (reference / "figures").iterdir()}
-    assert drawn >= MECHANISM
-    theirs = {"my-mechanism.png", "paper-ndcg_at_20.pdf"}
+    assert drawn >= DIAGNOSTICS
+    theirs = {"my-diagnostics.png", "paper-ndcg_at_20.pdf"}
     for name in theirs:
         (reference / "figures" / name).write_text("of the user")
     (reference / "diagnostics.csv").unlink()
     assert told("figures", reference).startswith("18 files in ")
     left = {path.name for path in (reference / "figures").iterdir()}
-    assert left == drawn - MECHANISM | theirs
+    assert left == drawn - DIAGNOSTICS | theirs
 
 
 def test_figures_refuse_to_replace_a_user_s_file_before_they_draw(reference):
@@ -295,8 +295,8 @@ def test_figures_refuse_to_replace_a_user_s_file_before_they_draw(reference):
     theirs.parent.mkdir()
     theirs.write_text("of the user")
     assert refused("figures", reference) == (
-        f"{theirs}: not drawn by robustbench-rec, and a figure of this run has that name; "
-        "move or rename it"
+        f"{theirs}: not drawn by robustbench-rec, but a figure of this run has the same name; "
+        "move it"
     )
     assert [*theirs.parent.iterdir()] == [theirs]
     (theirs.parent / "drawn.json").write_text("{")
@@ -315,11 +315,11 @@ def test_conclusions_from_cells_of_another_protocol_are_warned_of(reference, wor
     assert done.stderr.startswith(f"warning: {reference}: of protocol 2, not of today's ")
 
 
-def test_figures_of_floors_alone_are_none(reference):
+def test_figures_of_baselines_alone_are_none(reference):
     table = pd.read_csv(reference / "results.csv")
     row = table[table["metric"] == "ndcg@20"].head(1).assign(backbone="random", loss="untrained")
     row.to_csv(reference / "results.csv", index=False)
-    assert told("figures", reference) == "no figure: floors alone are done\n"
+    assert told("figures", reference) == "no figure: baselines alone are done\n"
 
 
 def test_few_figures_start_no_helper_and_many_do(reference, blank, monkeypatch):
@@ -351,7 +351,7 @@ def test_figures_refuse_what_is_not_finished(reference):
 SUITE = (
     """\
 name = "tiny"
-floors = []
+baselines = []
 training = { epochs = 1 }
 """
     + WORLD
@@ -664,7 +664,7 @@ def test_trainings_with_too_few_epochs_are_told_by_loss_the_worst_first_and_wher
     ]
     _, (line,) = cautions(capsys, capped=rows)
     assert line.startswith(
-        "warning: 4 trainings best within the last tenth of the epochs allowed (mse 3, as 2 of 4 "
+        "warning: 4 trainings best in the last tenth of the allowed epochs (mse 3, as 2 of 4 "
         "under shift level 0.5; bpr 1, as 1 of 4 under noise level 0): "
     )
 
@@ -681,7 +681,7 @@ def test_levels_not_reached_few_users_and_losses_below_random_are_warned_of(caps
         "warning: noise on toy: level 0.5 was not reached; 0 was achieved",
         "warning: 2 cells with fewer than 200 test users in effect: their values say little "
         "(flags in results.csv, effective_users in the records)",
-        "warning: bpr on toy mf ends below the random floor under noise level 0.5: "
+        "warning: bpr on toy mf ends below the random baseline under noise level 0.5: "
         "ndcg@20 0.0312 against 0.1250",
     ]
 
@@ -696,7 +696,7 @@ FLAGGED = {
     "flags": "capped not_reached",
 }
 TOLD = [
-    "capped: best within the last tenth of the epochs allowed",
+    "capped: best in the last tenth of the allowed epochs",
     "not_reached: less than 80% of the level was achieved",
 ]
 

@@ -91,7 +91,7 @@ def test_out_is_refused_where_it_would_harm_or_cannot_be(kept, tmp_path):
 def test_mistakes_get_one_line(kept):
     assert refused("table", kept, "mian").startswith("no table named 'mian'; did you mean 'main'?")
     assert refused("table", kept, "datasets", "--ours", "bpr") == (
-        "--ours means nothing for table datasets; it takes --data-dir"
+        "--ours does not apply to table datasets; it takes --data-dir"
     )
     assert refused("table", "nothing", "main").startswith("nothing: no run here")
     assert "no time is recorded" in refused("table", kept, "time")

@@ -49,7 +49,7 @@ class MarginHinge:
 SUITE = (
     """
 name = "tiny"
-floors = []
+baselines = []
 training = { epochs = 3, batch_size = 64, lr = 1e-2, eval_every = 1 }
 """
     + WORLD

@@ -35,7 +35,7 @@ class Mine(Metric):
 SUITE = (
     """
 name = "tiny"
-floors = ["popularity"]
+baselines = ["popularity"]
 metrics = ["ndcg@20", "recall@10"]
 training = { epochs = 2, batch_size = 64, lr = 1e-2, eval_every = 1 }
 """
@@ -79,7 +79,7 @@ def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, command, i
     assert not any("mine" in metric for one in before.values() for metric in one["metrics"])
 
     suite = write()
-    line = "metric mine@10 is new or changed: 2 floors are ranked again, 2 cells run again\n"
+    line = "metric mine@10 is new or changed: 2 baselines are ranked again, 2 cells run again\n"
     assert line in in_process("run", suite, *OUT, "--dry-run").stdout
     added = command("run", suite, *OUT)
     assert added.returncode == 0, added.stderr

@@ -13,7 +13,7 @@ from robustbench_rec.compiling import code_folder
 SUITE = (
     """
 name = "tiny"
-floors = []
+baselines = []
 plugins = ["compiled_hinge.py"]
 training = { epochs = 3, batch_size = 64, lr = 1e-2, eval_every = 1 }
 """

@@ -224,7 +224,7 @@ def test_a_seen_item_gives_its_place_to_the_next():
 
 SUITE = """
 name = "tiny"
-floors = []
+baselines = []
 training = { epochs = 1 }
 [[dataset]]
 name = "synthetic"

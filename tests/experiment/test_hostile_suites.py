@@ -19,7 +19,7 @@ seed = 3
 replicates = 2
 replicates_vary = "split"
 metrics = ["ndcg@20", "recall@10"]
-floors = ["popularity"]
+baselines = ["popularity"]
 training = { epochs = 1, lr = 1e-2 }
 
 [tune]
@@ -149,7 +149,7 @@ def test_losses_are_read_in_proportion_to_their_number(tmp_path):
         path.write_text(head + losses + end)
         with cProfile.Profile() as counted:
             suite = load_suite(path)
-            assert len(set(suite.labels["loss"].values())) == n + 1  # of floors too
+            assert len(set(suite.labels["loss"].values())) == n + 1  # of baselines too
         return pstats.Stats(counted).total_calls
 
     calls(10)  # what is imported and held once

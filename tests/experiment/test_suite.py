@@ -21,7 +21,7 @@ seed = 0
 replicates = 2
 metrics = ["ndcg@20", "recall@20"]
 training = { epochs = 1, lr = 1e-2 }
-floors = []
+baselines = []
 
 [[dataset]]
 name = "synthetic"
@@ -781,24 +781,25 @@ def test_an_unknown_suite_gets_the_nearest_and_all_that_are_known():
     assert all(name in message for name in shipped())
 
 
-FLOORS = ("floors = []\n", "")
+BASELINES = ("baselines = []\n", "")
 
 
-def test_floors_are_ranked_once_whatever_the_losses(tmp_path):
-    suite = load(tmp_path, FLOORS)
+def test_baselines_are_ranked_once_whatever_the_losses(tmp_path):
+    suite = load(tmp_path, BASELINES)
     cells = suite.cells(dict.fromkeys(suite.datasets, "f"))
-    floors = [cell for cell in cells if not cell.backbone.learns]
-    # 2 floors x 4 levels x 2 replicates, beside 1 backbone x 2 losses x 4 levels x 2 replicates.
-    assert (len(floors), len(cells), suite.n_cells) == (16, 32, 32)
-    assert {cell.backbone.name for cell in floors} == {"popularity", "random"}
-    assert {cell.loss.name for cell in floors} == {"untrained"}
+    baselines = [cell for cell in cells if not cell.backbone.learns]
+    # 2 baselines x 4 levels x 2 replicates, beside 1 backbone x 2 losses x 4 levels x 2 replicates.
+    assert (len(baselines), len(cells), suite.n_cells) == (16, 32, 32)
+    assert {cell.backbone.name for cell in baselines} == {"popularity", "random"}
+    assert {cell.loss.name for cell in baselines} == {"untrained"}
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("floors = []", 'floors = ["mf"]'), "floors holds 'mf', which is trained"),
-        (("floors = []", 'floors = ["populrity"]'), "did you mean 'popularity'?"),
+        (("baselines = []", 'baselines = ["mf"]'), "baselines holds 'mf', which is trained"),
+        (("baselines = []", 'baselines = ["populrity"]'), "did you mean 'popularity'?"),
+        (("baselines = []", "floors = []"), "unknown key 'floors'; did you mean 'baselines'?"),
         (('name = "mf"\ndim = 4\ninit_std = 0.1', 'name = "random"'), "random trains nothing"),
     ],
 )
@@ -1082,12 +1083,12 @@ level = [0.0, 0.3, 0.5]
 
 
 def test_a_loss_without_negatives_has_no_cell_where_these_are_contaminated(tmp_path):
-    suite = load(tmp_path, ("floors = []", ""), text=SUITE + CONTAMINATED)
+    suite = load(tmp_path, ("baselines = []", ""), text=SUITE + CONTAMINATED)
     cells = suite.cells(dict.fromkeys(suite.datasets, "f"))
     assert len(cells) == suite.n_cells
     met = {(cell.loss.name, cell.perturbation.name) for cell in cells}
     names = {one.name for one in suite.perturbations}
-    losses = ("bpr", "softmax", "untrained")  # floors stand under every perturbation
+    losses = ("bpr", "softmax", "untrained")  # baselines stand under every perturbation
     everything = {*product(losses, names), *product(["directau"], names)}
     assert met == everything - {("directau", "negative_contamination")}
     ((entry, perturbation),) = suite.not_applicable

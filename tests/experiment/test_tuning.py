@@ -52,7 +52,7 @@ from robustbench_rec.training.fit import TrainConfig
 SECONDS = 600
 SUITE = """\
 name = "tiny"
-floors = []
+baselines = []
 replicates = 2
 training = {{ epochs = 2, eval_every = 1 }}
 

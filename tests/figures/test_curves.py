@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from panels import SIX, code, codes, drawings_of, floors, lines, published, world
+from panels import SIX, baselines, code, codes, drawings_of, lines, published, world
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.figures.curves import draw_curves, draw_figure, draw_panel
@@ -72,9 +72,9 @@ def test_lines_hold_the_means_and_bars_the_intervals():
     np.testing.assert_array_equal(bars, frame[["low", "high"]])
 
 
-def near_floors(names=("popularity", "random")):
-    """Make floors that are so near to the losses that they are drawn."""
-    frame = floors(names)
+def near_baselines(names=("popularity", "random")):
+    """Make baselines that are so near to the losses that they are drawn."""
+    frame = baselines(names)
     columns = ["mean", "low", "high"]
     return frame.assign(**(frame[columns] * 8))
 
@@ -85,12 +85,12 @@ def draw(frame, values=None, value="mean"):
 
 
 def test_what_is_drawn_is_returned():
-    both = pd.concat([world(), near_floors()])
+    both = pd.concat([world(), near_baselines()])
     drawn = draw(both)
     assert [code(line.get_label()) for line in drawn.losses] == [*SIX]
-    assert [line.get_label() for line in drawn.floors] == ["popularity", "random"]
-    assert drawn.published == draw(both, value="retention").floors == []
-    assert {*drawn.losses, *drawn.floors} == {*drawn.losses[0].axes.get_lines()}
+    assert [line.get_label() for line in drawn.baselines] == ["popularity", "random"]
+    assert drawn.published == draw(both, value="retention").baselines == []
+    assert {*drawn.losses, *drawn.baselines} == {*drawn.losses[0].axes.get_lines()}
 
 
 def test_the_axes_that_are_given_are_returned_without_a_legend():
@@ -155,8 +155,8 @@ def test_what_is_published_of_other_panels_and_losses_is_left_out():
         assert "published" not in [text.get_text() for text in ax.figure.legends[0].get_texts()]
 
 
-def test_floors_are_thin_grey_and_below_the_losses_beside_the_metric_alone():
-    left, right = draw_figure(pd.concat([world(), near_floors()])).axes
+def test_baselines_are_thin_grey_and_below_the_losses_beside_the_metric_alone():
+    left, right = draw_figure(pd.concat([world(), near_baselines()])).axes
     assert set(lines(left)) == {*SIX, "popularity", "random"}
     assert set(lines(right)) == set(SIX)
     loss = lines(left)["bpr"]
@@ -169,19 +169,19 @@ def test_floors_are_thin_grey_and_below_the_losses_beside_the_metric_alone():
         assert line.get_zorder() < loss.get_zorder()
         assert line.get_xdata().tolist() == [0, 0.1, 0.2, 0.4]
     drawn = lines(left)["popularity"].get_ydata()
-    np.testing.assert_array_equal(drawn, near_floors(("popularity",))["mean"])
+    np.testing.assert_array_equal(drawn, near_baselines(("popularity",))["mean"])
     assert [text.get_text() for text in left.texts] == ["popularity", "random"]
 
 
-def test_a_floor_far_from_the_losses_is_told_and_leaves_them_their_axis():
-    figure = draw_figure(pd.concat([floors().assign(mean=9.0), world()]))
+def test_a_baseline_far_from_the_losses_is_told_and_leaves_them_their_axis():
+    figure = draw_figure(pd.concat([baselines().assign(mean=9.0), world()]))
     assert codes(figure.legends[0].get_texts()) == [*SIX]
     alone = draw_figure(world())
     assert figure.axes[0].get_ylim() == alone.axes[0].get_ylim()
     told = figure.get_supxlabel().split(";  ")
     assert told[1:] == ["above the axis: popularity, 9", "above the axis: random, 9"]
     assert "toy, MF: " in figure.get_suptitle()
-    low = draw_figure(pd.concat([floors(("random",)), world()]))
+    low = draw_figure(pd.concat([baselines(("random",)), world()]))
     assert low.get_supxlabel().split(";  ")[1:] == ["below the axis: random, 0.0298 to 0.031"]
 
 
@@ -235,13 +235,13 @@ def test_realised_levels_are_drawn_where_they_are_known():
     ax = drawing.draw(*drawing.arguments).axes[0]
     assert lines(ax)["bpr"].get_xdata().tolist() == [0.0, 0.09, 0.17, 0.3]
     assert ax.get_xlabel() == "share of negatives\n(realised)"
-    with pytest.raises(InputError, match=r"--x realised: what was realised of .* is not known"):
+    with pytest.raises(InputError, match=r"--x realised: .* on toy has no known realised levels"):
         drawings_of(panel.assign(realised=np.nan), asked=Asked(x="realised"))
 
 
 def test_the_table_beside_a_figure_holds_what_is_drawn():
     values = published(("bpr", 0.0, 0.31, "a"), ("other", 0.0, 0.5, "a"))
-    both = pd.concat([world(), floors()])
+    both = pd.concat([world(), baselines()])
     (drawing,) = drawings_of(both, published=values)
     table = drawing.table(*drawing.arguments)
     assert len(table) == len(both) + 1
@@ -272,9 +272,9 @@ def test_a_page_may_have_no_title_and_levels_on_a_logarithmic_axis():
     assert np.diff(places)[1] == pytest.approx(np.diff(places)[2])
 
 
-def test_a_floor_of_a_plugin_is_grey_too():
-    ax = draw_curves(pd.concat([world(), near_floors(("my_floor",))]))
-    assert lines(ax)["my_floor"].get_color() == GREY
+def test_a_baseline_of_a_plugin_is_grey_too():
+    ax = draw_curves(pd.concat([world(), near_baselines(("my_baseline",))]))
+    assert lines(ax)["my_baseline"].get_color() == GREY
 
 
 def test_a_figure_has_two_panels_one_legend_in_the_order_of_every_figure():

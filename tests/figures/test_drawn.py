@@ -48,7 +48,7 @@ def test_what_is_not_drawn_again_goes_whatever_the_metric_is_called(folder):
 
 
 def test_a_user_s_file_stays_whatever_it_is_called(folder):
-    theirs = ("paper-ndcg_at_20.pdf", "my-mechanism.png", "notes.txt")
+    theirs = ("paper-ndcg_at_20.pdf", "my-diagnostics.png", "notes.txt")
     for name in theirs:
         (folder / name).write_bytes(b"of the user")
     replace_drawn(folder, {RECALL: b"r"})
@@ -61,8 +61,8 @@ def test_a_user_s_file_in_the_place_of_a_figure_is_refused_before_anything_is_re
     with pytest.raises(InputError) as caught:
         replace_drawn(folder, {NDCG: b"new", RECALL: b"r"})
     assert str(caught.value) == (
-        f"{folder / RECALL}: not drawn by robustbench-rec, and a figure of this run has that name; "
-        "move or rename it"
+        f"{folder / RECALL}: not drawn by robustbench-rec, but a figure of this run has "
+        "the same name; move it"
     )
     assert contents(folder) == before
     assert names_in_list(folder) == [NDCG]
@@ -109,7 +109,7 @@ def test_a_damaged_list_is_told_in_one_line_and_nothing_is_deleted(folder, text)
         replace_drawn(folder, {RECALL: b"r"})
     message = str(caught.value)
     assert message.startswith(f"{folder / LIST}: cannot be read (")
-    assert message.endswith("; delete it, and old figures stay")
+    assert message.endswith("; delete it (old figures stay)")
     assert "\n" not in message
     assert contents(folder) == {NDCG: b"old"}
     assert (folder / LIST).read_bytes() == text.encode("utf-8", "surrogatepass")

@@ -3,7 +3,7 @@ import gc
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from panels import drawings_of, floors, published, world
+from panels import baselines, drawings_of, published, world
 
 from robustbench_rec.figures.curves import draw_figure
 from robustbench_rec.figures.files import by_stem, file_stems, save_all
@@ -27,11 +27,13 @@ def test_published_values_reach_the_files(tmp_path):
     assert [path.read_bytes() for path in shared] == [path.read_bytes() for path in drawn]
 
 
-def test_floors_go_into_every_figure_of_their_data_and_perturbation_and_get_none(tmp_path):
+def test_baselines_go_into_every_figure_of_their_data_and_perturbation_and_get_none(tmp_path):
     two = pd.concat([world(("bpr",)), world(("bpr",)).assign(backbone="lightgcn")])
     other = world(("bpr",), perturbation="other")
     plain = save_all(drawings_of(pd.concat([two, other])), tmp_path / "plain", ("png",))
-    drawn = save_all(drawings_of(pd.concat([two, other, floors()])), tmp_path / "drawn", ("png",))
+    drawn = save_all(
+        drawings_of(pd.concat([two, other, baselines()])), tmp_path / "drawn", ("png",)
+    )
     assert [path.name for path in drawn] == [path.name for path in plain]
     same = {
         path.name: path.read_bytes() == beside.read_bytes()
@@ -45,10 +47,10 @@ def test_floors_go_into_every_figure_of_their_data_and_perturbation_and_get_none
     }
 
 
-def test_floors_alone_have_no_figure(tmp_path):
-    assert save_all(drawings_of(floors()), tmp_path) == []
+def test_baselines_alone_have_no_figure(tmp_path):
+    assert save_all(drawings_of(baselines()), tmp_path) == []
     with pytest.raises(ValueError, match="no curve"):
-        draw_figure(floors())
+        draw_figure(baselines())
 
 
 def test_files_are_written_twice_alike(tmp_path):

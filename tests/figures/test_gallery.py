@@ -159,7 +159,7 @@ def test_a_run_with_the_figures_of_an_earlier_version_is_drawn_again_and_loses_n
     assert present(run) == {*names, "drawn.json"}
     assert {name for name in names if not name.endswith(".csv")} == before
     gallery.redraw(run, starmap=first_of_each, kinds=[KINDS["curves"]])
-    assert {name for name in names if "mechanism" not in name} | {"drawn.json"} == present(run)
+    assert {name for name in names if "diagnostics" not in name} | {"drawn.json"} == present(run)
 
 
 def test_every_module_that_says_what_it_draws_is_in_the_list_and_knows_no_other_kind():

@@ -33,7 +33,7 @@ def test_points_and_levels_are_marked_and_a_note_says_why():
     found = marked()
     figure = draw_figure(found)
     assert note(figure) == (
-        "\u2020 best within the last tenth of the epochs allowed; "
+        "\u2020 best in the last tenth of the allowed epochs; "
         "\u2021 less than 80% of the level was achieved"
     )
     for ax in figure.axes:
@@ -56,7 +56,7 @@ def test_a_ranking_marks_the_names_of_losses():
     figure = draw_ranking(found[found["level"] == 0.2])
     names = {*codes(figure.axes[0].get_yticklabels())}
     assert names == {"bpr", "ccl\u2020"}
-    assert note(figure).startswith("\u2020 best within")
+    assert note(figure).startswith("\u2020 best in the last tenth")
 
 
 def test_a_loss_whose_settings_were_chosen_at_an_edge_is_marked_by_its_name():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from panels import floors, lines, world
+from panels import baselines, lines, world
 
 from robustbench_rec.figures.curves import draw_curves, draw_figure
 from robustbench_rec.figures.legend import draw_legend
@@ -60,7 +60,7 @@ def test_the_callers_settings_stay():
 
 def test_drawing_needs_neither_torch_nor_pyplot_nor_seaborn():
     code = (
-        "import sys, robustbench_rec.figures.mechanism, robustbench_rec.analysis.degradation; "
+        "import sys, robustbench_rec.figures.diagnostics, robustbench_rec.analysis.degradation; "
         "print({'torch', 'seaborn', 'matplotlib.pyplot', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run(
@@ -95,8 +95,8 @@ def test_a_legend_lists_losses_in_their_order_then_what_is_published():
     assert figure.legends == []
 
 
-def test_panels_hold_the_floors_of_their_data_and_floors_alone_are_none():
-    both = pd.concat([floors(), world(), world(metric="recall@20")])
+def test_panels_hold_the_baselines_of_their_data_and_baselines_alone_are_none():
+    both = pd.concat([baselines(), world(), world(metric="recall@20")])
     found = panels(both)
     assert [dict(zip(PANEL, key, strict=True))["metric"] for key in found] == [
         "ndcg@20",
@@ -105,4 +105,4 @@ def test_panels_hold_the_floors_of_their_data_and_floors_alone_are_none():
     ndcg, recall = found.values()
     assert ndcg["backbone"].unique().tolist() == ["mf", "popularity", "random"]
     assert recall["backbone"].unique().tolist() == ["mf"]
-    assert panels(floors()) == {}
+    assert panels(baselines()) == {}

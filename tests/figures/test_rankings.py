@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from panels import SIX, codes, drawings_of, floors, published, world
+from panels import SIX, baselines, codes, drawings_of, published, world
 
 from robustbench_rec.figures.files import save_all
 from robustbench_rec.figures.rankings import draw_ranking, rank
@@ -19,12 +19,12 @@ def test_names_of_several_lines_have_room_in_a_ranking(tmp_path):
     assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
 
 
-def test_a_panel_of_one_level_ranks_the_losses_beside_published_values_and_tells_the_floors(
+def test_a_panel_of_one_level_ranks_the_losses_beside_published_values_and_tells_the_baselines(
     tmp_path,
 ):
     clean = world().query("level == 0")
     clean = clean.assign(mean=np.linspace(0.3, 0.2, len(clean)))
-    both = pd.concat([clean, floors().query("level == 0")])
+    both = pd.concat([clean, baselines().query("level == 0")])
     values = published(("bpr", 0.0, 0.31, "a"))
     ranking = rank(both, published=values)
     (ax,) = ranking.figure.axes
@@ -39,23 +39,23 @@ def test_a_panel_of_one_level_ranks_the_losses_beside_published_values_and_tells
     told = both[both["loss"] == "untrained"].set_index("backbone")["mean"]
     for name, value in told.items():
         assert f"{name} {value:.4f}" in ax.get_xlabel()
-    assert floor_lines(ranking, ax) == {}
+    assert baseline_lines(ranking, ax) == {}
     (path,) = save_all(drawings_of(both, published=values), tmp_path, ("png",))
     assert path.is_file()
 
 
-def test_a_ranking_needs_no_break_for_a_floor_among_the_losses():
+def test_a_ranking_needs_no_break_for_a_baseline_among_the_losses():
     clean = world().query("level == 0")
     clean = clean.assign(mean=np.linspace(0.3, 0.2, len(clean)), low=np.nan, high=np.nan)
-    floor = floors().query("level == 0").iloc[[0]].assign(mean=0.25)
-    ranking = rank(pd.concat([clean, floor]))
+    baseline = baselines().query("level == 0").iloc[[0]].assign(mean=0.25)
+    ranking = rank(pd.concat([clean, baseline]))
     (ax,) = ranking.figure.axes
-    assert floor_lines(ranking, ax) == {"popularity": 0.25}
+    assert baseline_lines(ranking, ax) == {"popularity": 0.25}
 
 
 @pytest.mark.filterwarnings("error")  # "axes sizes collapsed to zero"
-def test_even_one_loss_leaves_room_for_the_names_of_floors(tmp_path):
-    one = pd.concat([world(SIX[:1]), floors()]).query("level == 0")
+def test_even_one_loss_leaves_room_for_the_names_of_baselines(tmp_path):
+    one = pd.concat([world(SIX[:1]), baselines()]).query("level == 0")
     figure = draw_ranking(one)
     figure.savefig(tmp_path / "one.png")
     for ax in figure.axes:
@@ -63,14 +63,14 @@ def test_even_one_loss_leaves_room_for_the_names_of_floors(tmp_path):
         assert all(text.get_window_extent().y0 > rows.y0 for text in ax.texts)
 
 
-def test_floors_above_and_below_the_losses_are_told_and_leave_these_their_axis():
+def test_baselines_above_and_below_the_losses_are_told_and_leave_these_their_axis():
     clean = world().query("level == 0")
     clean = clean.assign(mean=np.linspace(0.010, 0.012, len(clean)), low=np.nan, high=np.nan)
-    apart = floors().query("level == 0").assign(mean=[0.2, 0.004])
+    apart = baselines().query("level == 0").assign(mean=[0.2, 0.004])
     ranking = rank(pd.concat([clean, apart]))
     (ax,) = ranking.figure.axes
     assert ax.get_xlim() == pytest.approx((0.010, 0.012), abs=2e-4)
-    assert floor_lines(ranking, ax) == {}
+    assert baseline_lines(ranking, ax) == {}
     assert "popularity 0.2000, random 0.0040" in ax.get_xlabel()
 
 
@@ -81,19 +81,19 @@ def test_losses_a_percent_apart_do_not_fill_a_page():
     assert high - low > 0.03
 
 
-def test_names_of_floors_close_together_stand_on_either_side_of_their_lines(tmp_path):
+def test_names_of_baselines_close_together_stand_on_either_side_of_their_lines(tmp_path):
     clean = world().query("level == 0").assign(mean=np.linspace(0.2, 0.4, 6))
-    close = floors().query("level == 0").assign(mean=[0.2701, 0.27])
+    close = baselines().query("level == 0").assign(mean=[0.2701, 0.27])
     figure = draw_ranking(pd.concat([clean, close]))
     figure.savefig(tmp_path / "close.png")
     one, other = (text.get_window_extent() for text in figure.axes[0].texts)
     assert not one.overlaps(other)
 
 
-def floor_lines(ranking, ax):
-    """Return where the lines of floors stand on an axis; their names are along them."""
+def baseline_lines(ranking, ax):
+    """Return where the lines of baselines stand on an axis; their names are along them."""
     named = {text.get_text(): text.xy[0] for text in ax.texts}
-    lines = {name: line for name, line in ranking.floors.items() if line.axes is ax}
+    lines = {name: line for name, line in ranking.baselines.items() if line.axes is ax}
     assert named == {name: line.get_xdata()[0] for name, line in lines.items()}
     return named
 

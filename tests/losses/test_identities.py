@@ -9,7 +9,7 @@ import torch
 from robustbench_rec import LOSSES
 from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import batch_of
-from robustbench_rec.training.diagnostics import mechanism, slopes_of
+from robustbench_rec.training.diagnostics import slopes_of, weight_diagnostics
 
 ROWS, N = 4, 7
 
@@ -178,7 +178,9 @@ def test_the_order_leads_from_truncation_to_concentration():
     above = (neg > 0.1).sum(dim=1).double()
     known = np.zeros((ROWS, N), dtype=bool)
     orders = [1e6, 20.0, 3.0, 2.0, 1.5, 1.2, 1.05, 1.0005]
-    found = [mechanism(weights_of(LOSSES["drrl"](order=a, margin=0.1)), known) for a in orders]
+    found = [
+        weight_diagnostics(weights_of(LOSSES["drrl"](order=a, margin=0.1)), known) for a in orders
+    ]
     for name in ("kl", "renyi_2"):
         values = [one[name] for one in found]
         assert values == sorted(values)

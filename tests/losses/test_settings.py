@@ -7,7 +7,7 @@ from robustbench_rec.experiment.suite_file import load_suite
 
 SUITE = """\
 name = "tiny"
-floors = []
+baselines = []
 
 [[dataset]]
 name = "synthetic"

@@ -180,7 +180,7 @@ def test_levels_that_were_not_reached_and_few_users_are_told_and_marked(folder):
         assert told.to_numpy().tolist() == [[0.5, 0.375, "not_reached"], [0.25, 0.25, "few_users"]]
 
 
-def test_a_loss_below_the_random_floor_is_told(folder):
+def test_a_loss_below_the_random_baseline_is_told(folder):
     cells = {
         "a1": runs.cell("softmax"),
         "a2": runs.cell("bpr"),

@@ -13,7 +13,7 @@ from robustbench_rec.running.plan import Plan, check_data, make_plan
 SUITE = """
 name = "own"
 replicates = 1
-floors = ["popularity"]
+baselines = ["popularity"]
 training = { epochs = 1 }
 [[dataset]]
 name = "mine"

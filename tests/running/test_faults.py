@@ -32,7 +32,7 @@ SUITE = (
     """
 name = "faulty"
 metrics = ["ndcg@20"]
-floors = []
+baselines = []
 training = { epochs = 1 }
 """
     + WORLD

@@ -93,7 +93,7 @@ SUITE = (
     """
 name = "tiny"
 plugins = ["hostile.py"]
-floors = []
+baselines = []
 training = {{ epochs = 1 }}
 """
     + WORLD

@@ -70,7 +70,7 @@ def test_users_have_original_ids_and_come_to_the_mean(kept):
 def test_a_replicate_has_a_split_of_its_own(kept):
     ones = [record for record in kept.records.values() if record.backbone.name == "popularity"]
     values = {(one.replicate, one.metrics["ndcg@20"]) for one in ones if not one.perturbation.level}
-    assert len({value for _, value in values}) == 2  # a floor differs by its split alone
+    assert len({value for _, value in values}) == 2  # a baseline differs by its split alone
 
 
 def test_lists_are_compared_with_level_0_where_training_differs(kept):

@@ -13,7 +13,7 @@ SUITE = """
 name = "own"
 replicates = 2
 replicates_vary = "training"
-floors = ["popularity"]
+baselines = ["popularity"]
 training = { epochs = 1 }
 [[dataset]]
 name = "mine"

@@ -22,7 +22,7 @@ from robustbench_rec.training.config import PROTOCOL
 SUITE = """
 name = "grid"
 replicates = 250
-floors = []
+baselines = []
 [[dataset]]
 name = "synthetic"
 n_users = 60
@@ -77,8 +77,8 @@ def test_components_are_printed_once_not_once_a_cell(tmp_path, monkeypatch):
     assert described.model_dump_json()
 
 
-def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
-    text = SUITE.replace("replicates = 250", "replicates = 2").replace("floors = []\n", "")
+def test_trainings_left_cost_what_their_like_took_and_baselines_nothing(tmp_path):
+    text = SUITE.replace("replicates = 250", "replicates = 2").replace("baselines = []\n", "")
     (tmp_path / "grid.toml").write_text(text)
     suite = load_suite(str(tmp_path / "grid.toml"), tmp_path)
     folder = RunFolder(tmp_path / "out")
@@ -100,8 +100,8 @@ def test_trainings_left_cost_what_their_like_took_and_floors_nothing(tmp_path):
     expected = {("mf", "bpr"): 3.0, ("lightgcn", "softmax"): 30.0}
     for fit, cells in plan.left.items():
         kind = cells[0].backbone.name, cells[0].loss.name
-        floor = not cells[0].backbone.learns
-        assert plan.costs[fit] == (0.0 if floor else expected.get(kind, (3.0 + 30.0) / 2))
+        baseline = not cells[0].backbone.learns
+        assert plan.costs[fit] == (0.0 if baseline else expected.get(kind, (3.0 + 30.0) / 2))
     n_left = dict.fromkeys(expected, 0) | {None: 0}
     for cells in plan.left.values():
         kind = cells[0].backbone.name, cells[0].loss.name
@@ -128,7 +128,7 @@ def test_the_time_left_is_by_costs_where_they_are_known():
     assert status.seconds_left == pytest.approx(60, abs=1)
     status.costs = (10.0, 40.0)
     assert status.seconds_left == pytest.approx(240, abs=1)
-    status.costs = (0.0, 50.0)  # floors alone are done: no pace is known
+    status.costs = (0.0, 50.0)  # baselines alone are done: no pace is known
     assert status.seconds_left is None
     status.under_way = 10.0
     assert status.seconds_left == pytest.approx(240, abs=1)
@@ -165,8 +165,8 @@ def test_a_part_that_the_suite_does_not_have_is_refused(tmp_path, only, says):
         select(suite, only)
 
 
-def test_a_part_keeps_all_that_its_names_mean_and_floors(tmp_path):
-    (tmp_path / "grid.toml").write_text(SUITE.replace("floors = []\n", ""))
+def test_a_part_keeps_all_that_its_names_mean_and_baselines(tmp_path):
+    (tmp_path / "grid.toml").write_text(SUITE.replace("baselines = []\n", ""))
     suite = load_suite(str(tmp_path / "grid.toml"), tmp_path)
     cells = suite.cells(dict.fromkeys(suite.datasets, "any"))
     only = [("loss", "bpr"), ("level", "0.10"), ("level", ".5"), ("replicate", "7")]

@@ -55,7 +55,7 @@ HOLDING = (
     """
 name = "holding"
 plugins = ["held.py"]
-floors = []
+baselines = []
 replicates = 2
 training = { epochs = 10, batch_size = 64, eval_every = 2 }
 """
@@ -216,7 +216,7 @@ class Deadly(Perturbation):
 SUITE = (
     """
 name = "tiny"
-floors = []
+baselines = []
 {head}
 training = {{ epochs = 1 }}
 """
@@ -369,7 +369,7 @@ def test_figures_are_drawn_at_the_end_and_once(tmp_path, in_process):
     done = in_process("run", suite, "--out", "out")
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
-    kinds = ("mechanism", "mechanism_training", "ndcg_at_20", "recall_at_20")
+    kinds = ("diagnostics", "diagnostics_training", "ndcg_at_20", "recall_at_20")
     stem = "synthetic-mf-hidden_positives"
     files = [f"{stem}-{kind}.{s}" for kind in kinds for s in ("csv", "pdf", "png")]
     assert names == ["drawn.json", *files]

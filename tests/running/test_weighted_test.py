@@ -12,7 +12,7 @@ from robustbench_rec.records.run_folder import RunFolder
 SUITE = (
     """
 name = "weighted"
-floors = ["popularity"]
+baselines = ["popularity"]
 metrics = ["mrr@20", "ndcg@20"]
 training = { epochs = 1 }
 """

@@ -112,7 +112,7 @@ def test_pairs_are_those_of_replicates_that_both_have():
 @pytest.mark.parametrize(
     ("held", "note"),
     [
-        ([values(0.5), values(0.4)], "No stars: with one replicate nothing is tested."),
+        ([values(0.5), values(0.4)], "No stars: a test needs more than one replicate."),
         ([values(0.5, 0.6), values(0.4, 0.2)], "No stars: too few replicates to test."),
         ([values(0.5, 0.6)], NO_MARKS_NOTE),
         ([values(0.5, 0.6, 0.7), values(0.4)], FEWER_NOTE),
@@ -129,5 +129,5 @@ def test_an_improvement_that_is_not_known_is_told():
     columns = {("mf", KEY): Column({"a": values(0.5), "b": values(0.4)})}
     assert "Improvement: of A over the best other loss." in [*Compared(columns, "a").notes("A")]
     told = [*Compared(columns, "c").notes("C")]
-    assert "No improvement of C: nothing that it can be held against." in told
+    assert "No improvement of C: no other loss to compare with." in told
     assert Compared(columns, "c").improvements("mf") == {}

@@ -72,25 +72,25 @@ def test_main_has_a_block_a_backbone_and_a_column_a_data_set_and_metric(tmp_path
         "mf ccl": ["0.1000", "0.2000"],
         "mf Improvement": ["+50.0%", "+50.0%"],
         "gcn bpr": ["0.4000", "0.8000"],
-        "Floor random": ["0.0500", "0.1000"],
+        "Baseline random": ["0.0500", "0.1000"],
     }
     assert marks(table)["mf softmax"] == ["best", "best"]
     assert marks(table)["mf bpr"] == ["second", "second"]
-    assert marks(table)["gcn bpr"] == marks(table)["Floor random"] == ["", ""]
-    assert "No stars: with one replicate nothing is tested." in table.notes
+    assert marks(table)["gcn bpr"] == marks(table)["Baseline random"] == ["", ""]
+    assert "No stars: a test needs more than one replicate." in table.notes
     assert "Improvement: of the best over the best other loss." in table.notes
 
 
 def test_names_that_a_table_uses_itself_are_losses_and_backbones_like_others(tmp_path):
     values = {("improvement", 0.0, 0): 0.4, ("bpr", 0.0, 0): 0.2}
-    apart = {cell: {"backbone": "floor"} for cell in values}
+    apart = {cell: {"backbone": "baseline"} for cell in values}
     table = one(run_of(tmp_path, values, elsewhere=apart), "main")
     assert texts(table) == {
-        "floor improvement": ["0.4000"],
-        "floor bpr": ["0.2000"],
-        "floor Improvement": ["+100.0%"],
+        "baseline improvement": ["0.4000"],
+        "baseline bpr": ["0.2000"],
+        "baseline Improvement": ["+100.0%"],
     }
-    assert marks(table)["floor improvement"] == ["best"]
+    assert marks(table)["baseline improvement"] == ["best"]
 
 
 def test_main_tests_the_best_as_compare_does(tmp_path):
@@ -260,7 +260,7 @@ def test_robustness_on_two_data_sets_names_them_in_its_rows(tmp_path):
 def test_robustness_without_level_0_knows_no_retention(tmp_path):
     table = one(run_of(tmp_path, grid(levels={0.5: 1.0}, replicates=1)), "robustness")
     assert table.columns == [("level 0.5", "NDCG@20")]
-    told = "Level 0 was not run, so nothing is known of what is retained."
+    told = "Level 0 was not run, so retention is not known."
     assert told in table.notes
 
 
@@ -288,7 +288,7 @@ def test_robustness_takes_a_metric_that_was_recorded(tmp_path):
     run = run_of(tmp_path, grid(replicates=1), metrics=("ndcg@20", "recall@20"))
     assert one(run, "robustness", metric="recall@20").columns[0] == ("level 0", "Recall@20")
     assert refused(run, "robustness", metric="recal@20").startswith(
-        "metric 'recal@20' was not recorded; did you mean 'recall@20'? (these were: ndcg@20,"
+        "metric 'recal@20' was not recorded; did you mean 'recall@20'? (recorded: ndcg@20,"
     )
 
 
@@ -303,9 +303,9 @@ def test_k_has_a_column_for_each_k_in_order(tmp_path):
     assert table.columns == [("toy", "K = 5"), ("toy", "K = 20")]
     assert texts(table)["mf bpr"] == ["0.8000", "0.2000"]
     assert one(run, "k", metric="hr").columns == [("toy", "K = 1")]
-    assert one(run, "k", metric="hr@1").title.endswith("at the one K that was recorded")
+    assert one(run, "k", metric="hr@1").title.endswith("at the only recorded K")
     assert refused(run, "k", metric="ndgc").startswith(
-        "metric 'ndgc' was not recorded; did you mean 'ndcg'? (these were: ndcg, hr)"
+        "metric 'ndgc' was not recorded; did you mean 'ndcg'? (recorded: ndcg, hr)"
     )
 
 
@@ -340,8 +340,8 @@ def test_datasets_are_read_anew(tmp_path):
 @pytest.mark.parametrize(
     ("text", "data", "why"),
     [
-        (SUITE, {"synthetic": "0"}, "the data here are not those of the run"),
-        ("", None, "the suite's file does not tell which data set this is"),
+        (SUITE, {"synthetic": "0"}, "these data differ from the data of the run"),
+        ("", None, "the suite file of the run does not name this data set"),
         (SUITE.replace("n_items", "n_itms"), None, "has no setting 'n_itms'"),
     ],
 )
@@ -353,7 +353,7 @@ def test_what_cannot_be_read_of_a_data_set_is_told(tmp_path, text, data, why):
 
 def test_a_suite_text_that_is_no_suite_is_refused(tmp_path):
     told = refused(on_synthetic(tmp_path, "= ="), "datasets")
-    assert told.startswith(f"{tmp_path / 'run' / 'manifest.json'}: suite_text is no suite (")
+    assert told.startswith(f"{tmp_path / 'run' / 'manifest.json'}: suite_text is not TOML (")
 
 
 def test_gini_of_counts_by_hand():
@@ -408,7 +408,7 @@ def test_hyperparameters_say_what_was_searched_and_chosen(tmp_path):
         "all all mse lr": ["no", "0.1", ABSENT],
     }
     assert "All losses: epochs=9." in table.notes
-    assert "Of what was chosen at an edge, the optimum may lie beyond." in table.notes
+    assert "A value at an edge: the optimum may be beyond it." in table.notes
 
 
 @pytest.mark.parametrize(
@@ -453,11 +453,9 @@ def test_nothing_tuned_is_told(tmp_path):
     assert "Nothing was tuned." in table.notes
 
 
-def test_settings_of_floors_alone_are_refused(tmp_path):
+def test_settings_of_baselines_alone_are_refused(tmp_path):
     run = run_of(tmp_path, {("untrained", 0.0, 0): 0.1})
-    assert refused(run, "hyperparameters").endswith(
-        "no loss is trained here, so there are no settings"
-    )
+    assert refused(run, "hyperparameters").endswith("no loss was trained, so there are no settings")
 
 
 def test_what_is_to_be_taken_with_care_is_told(tmp_path):
@@ -466,9 +464,9 @@ def test_what_is_to_be_taken_with_care_is_told(tmp_path):
     care = {"capped": True, "realised": {"share": 0.1, "effective_users": 5.0}}
     table = one(run_of(tmp_path, values, elsewhere=apart, records=care), "main")
     assert table.notes[-1] == (
-        "With care, as robustbench-rec status tells: 2 trainings best within the last tenth of the "
-        "epochs allowed; 1 level not reached; 3 cells with fewer than 200 test users in effect; "
-        "1 curve below the random floor."
+        "Caution, see robustbench-rec status: 2 trainings best in the last tenth of the allowed "
+        "epochs; 1 level not reached; 3 cells with fewer than 200 test users in effect; "
+        "1 curve below the random baseline."
     )
 
 
@@ -507,7 +505,7 @@ def test_time_of_tables_alone_is_that_of_trials_or_none(tmp_path, checkout):
     assert "make this table in the folder that the run wrote" in told
     table = one(read_run(checkout / "results" / "reference" / "psl-electronic"), "time")
     assert texts(table)["amazon2014-electronic mf bpr"] == ["2", "32", "58.2"]
-    assert any("Seconds an epoch and peak memory stand in the records" in n for n in table.notes)
+    assert any("Seconds per epoch and peak memory need the records" in n for n in table.notes)
 
 
 # published
@@ -540,10 +538,10 @@ def test_published_values_that_a_suite_does_not_have_are_refused(tmp_path):
 def test_an_option_that_means_nothing_is_refused(tmp_path):
     run = run_of(tmp_path, grid())
     assert refused(run, "published", ours="bpr") == (
-        "--ours means nothing for table published; it takes no such option"
+        "--ours does not apply to table published; it takes no such option"
     )
     assert refused(run, "k", data_dir=Path("x")) == (
-        "--data-dir means nothing for table k; it takes --metric, --ours"
+        "--data-dir does not apply to table k; it takes --metric, --ours"
     )
 
 

@@ -25,10 +25,10 @@ from robustbench_rec.training.diagnostics import (
     Slopes,
     cut,
     known_false_negatives,
-    mechanism,
     probed_rows,
     push,
     slopes_of,
+    weight_diagnostics,
 )
 from robustbench_rec.training.fit import TrainConfig, Trainer, fit
 
@@ -41,14 +41,14 @@ QUICK = TrainConfig(epochs=5, batch_size=64, lr=1e-2, eval_every=2)
 
 
 def test_even_weights_are_those_of_no_concentration():
-    found = mechanism(np.full((2, 4), 0.3), NONE)
+    found = weight_diagnostics(np.full((2, 4), 0.3), NONE)
     assert found == pytest.approx(
         {"active_rows": 1, "utilisation": 1, "effective_sample_size": 1, "kl": 0, "renyi_2": 0}
     )
 
 
 def test_all_weight_on_one_negative_is_the_most_concentrated():
-    found = mechanism(np.eye(4)[:2] * 7, NONE)
+    found = weight_diagnostics(np.eye(4)[:2] * 7, NONE)
     assert found == pytest.approx(
         {
             "active_rows": 1,
@@ -63,7 +63,7 @@ def test_all_weight_on_one_negative_is_the_most_concentrated():
 def test_weights_between_by_hand():
     # Shares (.6, .2, .2, 0), against an even one (2.4, .8, .8, 0). (5)^2 / (4 (9 + 1 + 1)) =
     # 25 / 44; KL .6 log 2.4 + .4 log .8 = .436024; log(4 (.36 + .04 + .04)) = log 1.76.
-    found = mechanism(np.array([[3.0, 1.0, 1.0, 0.0]]), NONE[:1])
+    found = weight_diagnostics(np.array([[3.0, 1.0, 1.0, 0.0]]), NONE[:1])
     assert found == pytest.approx(
         {
             "active_rows": 1,
@@ -79,13 +79,15 @@ def test_weights_between_by_hand():
 def test_a_weight_is_used_above_a_hundredth_of_an_even_one():
     # An even one is (98 + .0097 + .0099) / 100 = .980196.
     weights = np.concatenate([np.ones(98), [0.0097, 0.0099]])[None]
-    assert mechanism(weights, weights < 0)["utilisation"] == pytest.approx(0.99)
+    assert weight_diagnostics(weights, weights < 0)["utilisation"] == pytest.approx(0.99)
 
 
 def test_the_scale_of_the_weights_says_nothing():
     weights = np.array([[3.0, 1.0, 1.0, 0.0], [0.1, 0.2, 0.3, 0.4]])
     known = weights > 0.35
-    assert mechanism(1e-6 * weights, known) == pytest.approx(mechanism(weights, known))
+    assert weight_diagnostics(1e-6 * weights, known) == pytest.approx(
+        weight_diagnostics(weights, known)
+    )
 
 
 def test_the_share_on_false_negatives_is_of_all_weight_in_the_batch():
@@ -93,7 +95,7 @@ def test_the_share_on_false_negatives_is_of_all_weight_in_the_batch():
     weights = np.array([[0.0, 4.0, 6.0, 0.0], [1.0, 9.0, 0.0, 0.0]])
     known = np.zeros((2, 4), dtype=bool)
     known[0, 2] = known[1, 0] = True
-    found = mechanism(weights, known)
+    found = weight_diagnostics(weights, known)
     assert found["false_negative_rate"] == 0.25
     assert found["false_negative_share"] == pytest.approx(7 / 20)
     pushed = push(Slopes(weights, np.array([5.0, 0.0])), known)
@@ -104,7 +106,7 @@ def test_the_share_on_false_negatives_is_of_all_weight_in_the_batch():
 
 def test_rows_without_weight_are_idle_and_count_as_unused():
     weights = np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
-    found = mechanism(weights, NONE)
+    found = weight_diagnostics(weights, NONE)
     assert found == pytest.approx(
         {
             "active_rows": 0.5,
@@ -117,19 +119,22 @@ def test_rows_without_weight_are_idle_and_count_as_unused():
 
 
 def test_without_any_weight_only_rates_are_known():
-    assert mechanism(np.zeros((2, 4)), NONE) == {"active_rows": 0.0}
+    assert weight_diagnostics(np.zeros((2, 4)), NONE) == {"active_rows": 0.0}
     known = ~NONE
-    assert mechanism(np.zeros((2, 4)), known) == {"active_rows": 0.0, "false_negative_rate": 1.0}
+    assert weight_diagnostics(np.zeros((2, 4)), known) == {
+        "active_rows": 0.0,
+        "false_negative_rate": 1.0,
+    }
 
 
 def test_without_known_false_negatives_nothing_is_said_of_them():
-    assert "false_negative_rate" not in mechanism(np.ones((2, 4)), NONE)
-    assert "false_negative_share" not in mechanism(np.ones((2, 4)), NONE)
+    assert "false_negative_rate" not in weight_diagnostics(np.ones((2, 4)), NONE)
+    assert "false_negative_share" not in weight_diagnostics(np.ones((2, 4)), NONE)
 
 
 def test_tiny_single_precision_weights_do_not_vanish_in_their_squares():
     weights = np.full((1, 4), 1e-30, dtype=np.float32)
-    assert mechanism(weights, NONE[:1])["effective_sample_size"] == pytest.approx(1)
+    assert weight_diagnostics(weights, NONE[:1])["effective_sample_size"] == pytest.approx(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +196,7 @@ def test_a_loss_of_differences_pushes_by_the_share_on_false_negatives(name):
     pos, neg = (torch.tensor(rng.normal(size=size)) for size in ((6,), (6, 9)))
     slopes = slopes_of(LOSSES[name]().bind(6, 9), batch_of(pos, neg))
     known = rng.random((6, 9)) < 0.3
-    share = mechanism(slopes.weights, known)["false_negative_share"]
+    share = weight_diagnostics(slopes.weights, known)["false_negative_share"]
     assert push(slopes, known) == dict.fromkeys(BOTH, pytest.approx(share, rel=1e-6))
 
 
@@ -247,20 +252,20 @@ def test_known_false_negatives_are_the_clean_training_pairs_hidden_ones_and_vali
     ]
 
 
-def test_every_evaluation_measures_the_mechanism():
+def test_every_evaluation_measures_the_diagnostics():
     model = fit(toy_split(), MF, LOSSES["softmax"](n_negatives=8), QUICK, seed=0)
-    assert [epoch for epoch, _ in model.mechanism] == [2, 4, 5]
-    assert [epoch for epoch, _ in model.mechanism] == [epoch for epoch, _ in model.history]
-    for _, found in model.mechanism:
+    assert [epoch for epoch, _ in model.diagnostics] == [2, 4, 5]
+    assert [epoch for epoch, _ in model.diagnostics] == [epoch for epoch, _ in model.history]
+    for _, found in model.diagnostics:
         assert set(found) == set(DIAGNOSTICS)
         assert 1 / PROBE[1] <= found["effective_sample_size"] <= 1
         assert 0 <= found["kl"] <= found["renyi_2"] <= math.log(PROBE[1])
-    assert model.mechanism[0] != model.mechanism[1]
+    assert model.diagnostics[0] != model.diagnostics[1]
 
 
-def test_a_loss_without_negatives_has_an_empty_mechanism():
+def test_a_loss_without_negatives_has_no_diagnostics():
     model = fit(toy_split(), MF, LOSSES["directau"](), QUICK, seed=0)
-    assert model.mechanism == ((2, {}), (4, {}), (5, {}))
+    assert model.diagnostics == ((2, {}), (4, {}), (5, {}))
 
 
 @pytest.mark.parametrize("loss", ["bpr", "drrl", "advinfonce", "llpauc", "sl_at_k"])
@@ -268,9 +273,9 @@ def test_measuring_changes_no_bit_of_the_training(loss, monkeypatch):
     settings = {"k": 3} if loss == "sl_at_k" else {}
     arguments = (toy_split(), MF, LOSSES[loss](n_negatives=8, **settings), QUICK, 0)
     measured = fit(*arguments)
-    monkeypatch.setattr(Trainer, "mechanism", lambda trainer, model: {})
+    monkeypatch.setattr(Trainer, "diagnostics", lambda trainer, model: {})
     blind = fit(*arguments)
-    assert blind.mechanism != measured.mechanism
+    assert blind.diagnostics != measured.diagnostics
     assert blind.history == measured.history
     assert torch.equal(blind.users, measured.users)
     assert torch.equal(blind.items, measured.items)
@@ -289,7 +294,7 @@ def test_the_probe_is_the_same_for_every_loss_and_at_every_epoch(monkeypatch):
     )
     few, many = (trainer_of(LOSSES["softmax"](n_negatives=n)) for n in (1, 9))
     for trainer in (few, few, many):
-        trainer.mechanism(trainer.snapshot(1))
+        trainer.diagnostics(trainer.snapshot(1))
         trainer.run_epoch(1)
     for other in seen[1:]:
         assert torch.equal(seen[0].users, other.users)
@@ -308,7 +313,7 @@ def test_the_probe_scores_by_the_model_as_it_is():
     cosines = torch.einsum("bd,bnd->bn", model.users[batch.users], model.items[batch.negatives])
     shares = (cosines / 0.3).softmax(dim=1)
     sizes = 1 / (PROBE[1] * (shares**2).sum(dim=1))
-    found = trainer.mechanism(model)
+    found = trainer.diagnostics(model)
     assert found["effective_sample_size"] == pytest.approx(sizes.mean().item(), rel=1e-4)
     assert found["utilisation"] == pytest.approx((PROBE[1] * shares > 0.01).float().mean().item())
 
@@ -316,7 +321,7 @@ def test_the_probe_scores_by_the_model_as_it_is():
 def test_contaminated_negatives_raise_the_rate_of_known_false_negatives():
     clean = trainer_of(LOSSES["softmax"]())
     rated = trainer_of(LOSSES["softmax"](), replace(toy_split(), contamination=0.5))
-    low, high = (one.mechanism(one.snapshot(1))["false_negative_rate"] for one in (clean, rated))
+    low, high = (one.diagnostics(one.snapshot(1))["false_negative_rate"] for one in (clean, rated))
     # Each user has 2 hidden and 2 validation positives among the 32 items without training pair.
     assert low == pytest.approx(4 / 32, rel=0.05)
     assert high == pytest.approx(0.5 + 0.5 * 4 / 32, rel=0.05)
@@ -329,7 +334,7 @@ def test_a_pool_of_own_positives_forgets_no_other_false_negative():
     perturbed = perturb(slight, clean, np.random.default_rng(0))
     control = trainer_of(LOSSES["softmax"](), clean)
     trainer = trainer_of(LOSSES["softmax"](), perturbed, clean)
-    rates = [one.mechanism(one.snapshot(1))["false_negative_rate"] for one in (control, trainer)]
+    rates = [one.diagnostics(one.snapshot(1))["false_negative_rate"] for one in (control, trainer)]
     assert rates[0] > 0
     assert rates[1] == rates[0]
 
@@ -375,7 +380,7 @@ def test_a_loss_collapses_where_false_negatives_are_pushed_more_than_positives_a
         model = fit(split, MF, loss, config, seed=0, clean=clean)
         found = evaluate(model.users, model.items, split.test, split.seen, [20], ["ndcg"])
         ndcg.append(found.per_user["ndcg@20"].mean())
-        pushes.append(dict(model.mechanism)[model.best_epoch][PUSH])
+        pushes.append(dict(model.diagnostics)[model.best_epoch][PUSH])
     assert pushes[0] < 1  # of hidden positives alone
     assert pushes[1] == pytest.approx(0.2 * weight + 0.8 * pushes[0], rel=0.05)
     assert (pushes[1] > 1) == pinned

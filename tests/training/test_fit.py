@@ -174,7 +174,7 @@ def test_a_seed_gives_the_same_bits_and_another_seed_others(loss):
     chosen = small(loss)
     one, two, other = (fit(toy_split(), MF, chosen, QUICK, seed) for seed in (5, 5, 6))
     assert same_bits(one, two)
-    assert (one.history, one.mechanism) == (two.history, two.mechanism)
+    assert (one.history, one.diagnostics) == (two.history, two.diagnostics)
     assert not same_bits(one, other)
 
 

@@ -1,4 +1,4 @@
-"""Floors: what is reached by training nothing."""
+"""Baselines: what is reached by training nothing."""
 
 from __future__ import annotations
 

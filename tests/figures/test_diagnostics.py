@@ -5,10 +5,8 @@ from panels import code, codes, drawings_of
 from scipy import stats
 
 from robustbench_rec.analysis.degradation import curves
-from robustbench_rec.figures import mechanism
-from robustbench_rec.figures.files import by_stem, save_all
-from robustbench_rec.figures.kind import Asked, Frames
-from robustbench_rec.figures.mechanism import (
+from robustbench_rec.figures import diagnostics as figures
+from robustbench_rec.figures.diagnostics import (
     BY_LEVEL,
     EVEN,
     PUSH,
@@ -16,6 +14,8 @@ from robustbench_rec.figures.mechanism import (
     draw_by_level,
     draw_by_loss,
 )
+from robustbench_rec.figures.files import by_stem, save_all
+from robustbench_rec.figures.kind import Asked, Frames
 from robustbench_rec.figures.style import LOOKS
 from robustbench_rec.processes import helper
 from robustbench_rec.records.frames import TRAINING
@@ -52,7 +52,7 @@ def measured(losses=LOSSES, replicates=3, perturbation="noise", slope=1.0):
 
 def drawings(diagnostics):
     """Return the figures of diagnostics, as of a run of nothing else."""
-    return mechanism.drawings(Frames(pd.DataFrame(columns=["loss"]), diagnostics), Asked())
+    return figures.drawings(Frames(pd.DataFrame(columns=["loss"]), diagnostics), Asked())
 
 
 def best(frame):
@@ -147,7 +147,7 @@ def test_each_panel_has_a_figure_by_level_and_one_along_training():
     assert [*by_stem(found)] == [
         f"toy-mf-{name}-{kind}"
         for name in ("noise", "other")
-        for kind in ("mechanism", "mechanism_training")
+        for kind in ("diagnostics", "diagnostics_training")
     ]
     by_level, training = (drawing.draw(*drawing.arguments) for drawing in found[:2])
     assert titles(by_level) == list(BY_LEVEL.values())[:6]
@@ -157,7 +157,7 @@ def test_each_panel_has_a_figure_by_level_and_one_along_training():
 
 def test_a_perturbation_that_training_does_not_see_has_one_level_of_training_alone():
     kept, training = drawings(measured(slope=0.0))
-    assert [*by_stem([kept, training])] == [f"{STEM}-mechanism", f"{STEM}-mechanism_training"]
+    assert [*by_stem([kept, training])] == [f"{STEM}-diagnostics", f"{STEM}-diagnostics_training"]
     figure = kept.draw(*kept.arguments)
     assert titles(figure) == list(BY_LEVEL.values())[:6]
     figure = training.draw(*training.arguments)
@@ -193,7 +193,7 @@ def test_nothing_measured_has_no_figure():
     assert drawings(frame.iloc[:0]) == []
     assert drawings(frame[frame["diagnostic"] == EVEN]) == []
     (only,) = drawings(frame[frame["diagnostic"] == "kl"])
-    assert [*by_stem([only])] == [f"{STEM}-mechanism"]
+    assert [*by_stem([only])] == [f"{STEM}-diagnostics"]
 
 
 @pytest.mark.parametrize("draw", [draw_by_level, draw_by_loss])
@@ -220,11 +220,11 @@ def test_files_are_the_same_with_a_helper_and_stand_in_order(tmp_path):
     alone = save_all(drawings_of(found, measured()), tmp_path / "alone")
     assert [path.name for path in alone] == [
         f"{STEM}-{kind}.{suffix}"
-        for kind in ("mechanism", "mechanism_training", "ndcg_at_20")
+        for kind in ("diagnostics", "diagnostics_training", "ndcg_at_20")
         for suffix in ("png", "pdf", "csv")
     ]
     shuffled = measured().sample(frac=1, random_state=0)
-    with helper("robustbench_rec.figures.mechanism") as other:
+    with helper("robustbench_rec.figures.diagnostics") as other:
         drawings = drawings_of(found, shuffled)
         shared = save_all(drawings, tmp_path / "shared", starmap=other.starmap)
     assert [path.read_bytes() for path in shared] == [path.read_bytes() for path in alone]

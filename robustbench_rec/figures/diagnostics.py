@@ -1,7 +1,7 @@
-"""Figures of the mechanism: how each loss weighs its negatives, by level and along training.
+"""Figures of the diagnostics: how each loss weighs its negatives, by level and along training.
 
-What is drawn is measured on a probe batch that is the same for every loss, whatever number of
-negatives it trains with. Effective share and divergences are of the rows that have any weight.
+Diagnostics are measured on a probe batch that is the same for every loss, for any number of
+training negatives. Effective share and divergences cover the rows that have any weight.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from robustbench_rec.figures.panel import (
 from robustbench_rec.figures.style import GREY, Look, in_order, looks
 
 FIGURE = ["dataset", "backbone", "perturbation"]
-"""What one figure holds constant."""
+"""Constant within one figure."""
 ON_FALSE, EVEN = "false_negative_share", "false_negative_rate"
-"""What falls on known false negatives of a loss's weights, and what would if they were even."""
+"""The share of a loss's weight on known false negatives, and that share under even weights."""
 PUSH = "push_on_false_negatives"
 BY_LEVEL = {
     ON_FALSE: "Weight on known false negatives",
@@ -55,19 +55,19 @@ BY_LEVEL = {
     "kl": "KL divergence from even weights, in nats",
     "renyi_2": "Renyi divergence of order 2, in nats",
 }
-"""Diagnostic -> what a panel says of it."""
+"""Diagnostic -> title of its panel."""
 MOST_PANELS = 6
-"""The first of them that were measured: the divergence of order 2, of a row the logarithm of the
-effective share, gives way to the push."""
+"""A figure shows the first six measured diagnostics. The divergence of order 2 comes last: in a
+row, it is the logarithm of the effective share."""
 ALONG_TRAINING = (ON_FALSE, "effective_sample_size")
 NO_SHARES = (PUSH, "kl", "renyi_2")
 WEIGHT = "Weight, push: slope of the loss in a negative's score; pull: in a positive's."
 ALL = 0.995
-"""From which a share is 100% in print."""
+"""A share from here on prints as 100%."""
 INSIDE: dict[str, Any] = {"frameon": False, "fontsize": "small", "handlelength": 1.8}
-"""How the legend of even weights stands on its panel."""
+"""Style of the legend of even weights on its panel."""
 TWO_ROWS, THREE_ROWS = 4.6, 6.3
-"""Inches, of a figure of so many rows of panels."""
+"""Heights in inches of figures with two and three rows of panels."""
 EVEN_LINE: dict[str, Any] = {
     "color": GREY,
     "linestyle": (0, (4, 2.5)),
@@ -78,20 +78,20 @@ EVEN_LINE: dict[str, Any] = {
 
 
 class Weights(NamedTuple):
-    """What stands on a panel: a line a loss, and what even weights would give where it is known."""
+    """The lines of a panel: one for each loss, and one for even weights if that is known."""
 
     losses: list[Line2D]
     even: list[Line2D]
 
 
 def drawings(frames: Frames, _: Asked) -> list[Drawing]:
-    """Return what there is to draw for each dataset, backbone and perturbation that was diagnosed.
+    """Return the figures for each dataset, backbone and perturbation that has diagnostics.
 
-    Where training is the same at all levels, as it is on clean data and for a perturbation of the
-    test, the first has the losses as rows in place of levels, and the other shows one level alone.
+    If training is the same at all levels (clean data, a perturbation of the test), the first figure
+    has the losses as rows in place of levels, and the second shows one level.
 
     Returns:
-        DATASET-BACKBONE-PERTURBATION-mechanism, and -mechanism_training.
+        DATASET-BACKBONE-PERTURBATION-diagnostics, and -diagnostics_training.
 
     """
     if frames.diagnostics is None:
@@ -109,7 +109,7 @@ def drawings(frames: Frames, _: Asked) -> list[Drawing]:
 
 
 def _figures(panel: pd.DataFrame) -> Iterator[tuple[str, Callable[..., Figure], pd.DataFrame]]:
-    """Yield what a panel has to draw: the name, the function, and the rows for it."""
+    """Yield the figures of a panel: the name, the function, and its rows."""
     drawn = panel[panel["diagnostic"].isin(BY_LEVEL)]  # nothing where no negative has a weight
     ends = {drawn["level"].min()}
     if _differs(drawn):
@@ -118,10 +118,10 @@ def _figures(panel: pd.DataFrame) -> Iterator[tuple[str, Callable[..., Figure], 
     else:
         kept, draw = panel["best"] & panel["level"].isin(ends), draw_by_loss
     if drawn["best"].any():
-        yield "mechanism", draw, _of(panel, kept, BY_LEVEL)
+        yield "diagnostics", draw, _of(panel, kept, BY_LEVEL)
     if drawn["diagnostic"].isin(ALONG_TRAINING).any():
         shown = _of(panel, panel["level"].isin(ends), ALONG_TRAINING)
-        yield "mechanism_training", draw_along_training, shown
+        yield "diagnostics_training", draw_along_training, shown
 
 
 def _differs(panel: pd.DataFrame) -> bool:
@@ -135,12 +135,12 @@ def _of(panel: pd.DataFrame, rows: pd.Series[bool], names: Iterable[str]) -> pd.
 
 
 def _means(diagnostics: pd.DataFrame, *_: Any) -> pd.DataFrame:
-    """Return what is drawn of the models that were kept."""
+    """Return the means over replicates of the diagnostics of the kept models."""
     return degradation.means(diagnostics.rename(columns={"diagnostic": "metric"}))
 
 
 def _courses_of_levels(diagnostics: pd.DataFrame, *_: Any) -> pd.DataFrame:
-    """Return what is drawn along training, by level and epoch."""
+    """Return the means over replicates along training, by level and epoch."""
     return pd.concat(
         [
             _courses(rows).rename(columns={"level": "epoch"}).assign(level=level)
@@ -151,11 +151,11 @@ def _courses_of_levels(diagnostics: pd.DataFrame, *_: Any) -> pd.DataFrame:
 
 
 def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
-    """Draw how the models that were kept weigh negatives, against level.
+    """Draw how the kept models weigh negatives, against level.
 
     Args:
-        diagnostics: rows of `Run.diagnostics` of one dataset, backbone and perturbation, those
-            of the best epochs.
+        diagnostics: rows of `Run.diagnostics` of one dataset, backbone and perturbation, at the
+            best epochs.
         among: as for `curves.draw_curves`.
 
     """
@@ -181,11 +181,11 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
 
 
 def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
-    """Draw how the models that were kept weigh negatives, a loss a row, where one training is all.
+    """Draw how the kept models weigh negatives, a row for each loss, of a single training each.
 
     Args:
         diagnostics: rows of `Run.diagnostics` of one dataset, backbone, perturbation and level,
-            those of the best epochs.
+            at the best epochs.
         among: as for `curves.draw_curves`.
 
     """
@@ -217,7 +217,7 @@ def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure
 
 
 def draw_along_training(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
-    """Draw how losses weigh negatives as training goes on, a column for each level.
+    """Draw how losses weigh negatives along training, a column for each level.
 
     Args:
         diagnostics: rows of `Run.diagnostics` of one dataset, backbone and perturbation.
@@ -250,7 +250,7 @@ def draw_along_training(diagnostics: pd.DataFrame, among: Iterable[str] = ()) ->
 
 
 def _shown(found: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return the diagnostics that have a panel, with its title; without the push all others do."""
+    """Return the first MOST_PANELS diagnostics with an informative value, and their titles."""
     means = found.groupby("metric")["mean"]
     tells = (means.min() < ALL) | (means.max() > 2 - ALL)  # 100% for every loss tells nothing
     named = [(name, title) for name, title in BY_LEVEL.items() if tells.get(name, False)]
@@ -260,7 +260,7 @@ def _shown(found: pd.DataFrame) -> list[tuple[str, str]]:
 def _panels(
     found: pd.DataFrame, height: float, sharex: bool = False, sharey: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure, and its panels for diagnostics, in rows of two; height is of three rows."""
+    """Return a figure and its panels in rows of two; `height` is the height of three rows."""
     n, columns = len(_shown(found)), 1 if is_narrow(WIDTH) else 2
     rows = -(-n // columns)
     figure = new_figure(WIDTH, height * rows / 3 + (0.4 if rows < 3 else 0.0))
@@ -280,7 +280,7 @@ def _draw_courses(
     styles: Mapping[str, Look],
     say_level: bool,
 ) -> list[Weights]:
-    """Draw the courses of one level, an axis for each of ALONG_TRAINING; return each axis's lines.
+    """Draw the courses of one level, an axis for each of ALONG_TRAINING; return the lines by axis.
 
     `found` is `_courses` of the diagnostics.
     """
@@ -303,7 +303,7 @@ def _draw_courses(
 def _courses(diagnostics: pd.DataFrame) -> pd.DataFrame:
     """Summarise replicates at each epoch that all of a loss reached; `level` is the epoch.
 
-    Beyond it a mean would jump where a replicate ended.
+    At later epochs the mean would jump where a replicate ended.
     """
     renamed = diagnostics.drop(columns="level").rename(
         columns={"epoch": "level", "diagnostic": "metric"}
@@ -316,7 +316,7 @@ def _courses(diagnostics: pd.DataFrame) -> pd.DataFrame:
 def _draw_course(
     ax: Axes, course: pd.DataFrame, kept: pd.Series[int], style: Look, loss: str
 ) -> Line2D:
-    """Draw a loss over epochs, with a marker at those of the models kept; return its line."""
+    """Draw a loss over epochs, with a marker at the best epochs; return its line."""
     epochs, low, mean, high = (course[of].to_numpy() for of in ("level", "low", "mean", "high"))
     ax.fill_between(epochs, low, high, color=style.color, alpha=0.18, linewidth=0)
     marked = np.flatnonzero(np.isin(epochs, kept)).tolist()
@@ -325,10 +325,10 @@ def _draw_course(
 
 
 def _draw_even(ax: Axes, found: pd.DataFrame) -> list[Line2D]:
-    """Draw the share of known false negatives among the negatives, which is equal for losses.
+    """Draw the share of known false negatives among the negatives, the same for all losses.
 
     Returns:
-        The line, which its panel names; none where the share is not known.
+        The line, which is in the legend of its panel; none if the share is not known.
 
     """
     rates = found[found["metric"] == EVEN].groupby("level")["mean"].mean()
@@ -344,13 +344,13 @@ def _dress(ax: Axes, name: str, title: str) -> None:
 
 
 def _finish(figure: Figure, drawn: Sequence[Weights], rows: pd.DataFrame, note: str) -> None:
-    """Add legend, heading and, below, what is drawn.
+    """Add the legend, the heading and the note below.
 
     Args:
-        figure: of the panels.
-        drawn: what stands on each of them.
-        rows: what they show; all of one data set, backbone and perturbation.
-        note: what to say of it.
+        figure: the figure of the panels.
+        drawn: the lines of each panel.
+        rows: the rows shown; all of one data set, backbone and perturbation.
+        note: the note on the intervals.
 
     """
     for ax in figure.axes:
@@ -367,7 +367,7 @@ def _finish(figure: Figure, drawn: Sequence[Weights], rows: pd.DataFrame, note: 
 
 
 def _tell(figure: Figure, note: str) -> None:
-    """Say below the panels what is drawn."""
+    """Write a note on the data below the panels."""
     tell(figure, f"{note} {WEIGHT}")
 
 
