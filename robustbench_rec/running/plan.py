@@ -259,7 +259,7 @@ def _outdated(
 ) -> dict[str, tuple[str, ...]]:
     """Return the records that lack what is asked for, or have it by other code, and what that is.
 
-    Models are not kept, so such a cell trains again; a baseline, which trains nothing, is only ranked
+    Models are not kept, so such a cell trains again; a baseline, which trains nothing, is ranked
     again. Metrics that are not defined for a cell do not count: it would lack them for ever.
     """
     wanted = {is_weighted: _defined(asked, is_weighted) for is_weighted in (False, True)}
