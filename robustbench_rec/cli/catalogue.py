@@ -1,4 +1,4 @@
-"""The commands that tell what there is: `list`, `show`, `data`."""
+"""The commands about what is available: `list`, `show`, `data`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = ("suites", "perturbations", "losses", "metrics", "backbones", "datasets"
 @PLUGINS
 @AS_JSON
 def list_(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
-    """List what is there: suites, perturbations, losses, metrics, ...; all of it without KIND."""
+    """List suites, perturbations, losses, metrics, ...; everything without KIND."""
     from robustbench_rec.components.registry import load_plugins
 
     load_plugins(plugins)
@@ -45,7 +45,7 @@ def list_(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
 
 
 def _entries(kind: str) -> dict[str, str]:
-    """Return name -> one line for everything of a kind."""
+    """Return name -> one line for each entry of a kind."""
     if kind == "suites":
         from robustbench_rec.experiment.suite_file import shipped
 
@@ -55,7 +55,7 @@ def _entries(kind: str) -> dict[str, str]:
     chosen = {n: c for n, c in classes.items() if kind != "losses" or c.learns}
     entries = {name: _first_line(cls) for name, cls in chosen.items()}
     for where, why in registry.broken.items():
-        warn(f"{where} did not import: {why}")
+        warn(f"{where} could not be imported: {why}")
     return entries
 
 
@@ -80,11 +80,10 @@ def _first_line(cls: type) -> str:
 @PLUGINS
 @AS_JSON
 def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
-    """Show NAME, of anything that `list` lists: settings, units, defaults, source.
+    """Show settings, units, defaults and sources of NAME, anything that `list` lists.
 
-    It may be a label, as tables print it, such as psl(activation=relu), or the path of a suite. A
-    name may be of several things, as of a suite and a loss, or of a baseline and a metric: all are
-    shown, in JSON as a list, of one too.
+    NAME may also be a label from a table, such as psl(activation=relu), or the path of a suite. If
+    several things have the name, such as a suite and a loss, all are shown. JSON is always a list.
     """
     from robustbench_rec.components.registry import load_plugins
     from robustbench_rec.experiment.suite_file import locate_suite_file, shipped
@@ -98,7 +97,7 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     found = [registry for registry in registries.values() if name in registry]
     if name not in suites and not found:
         known = [*suites, *(known for registry in registries.values() for known in registry)]
-        raise InputError(f"nothing of robustbench-rec list is named {name!r}{nearest(name, known)}")
+        raise InputError(f"nothing is named {name!r}{nearest(name, known)}")
     if as_json:
         facts = [_facts(registry.kind, registry[name]) for registry in found]
         facts += [_tables(name, suites[name])] if name in suites else []
@@ -113,7 +112,7 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 
 
 def _tables(name: str, text: str) -> dict[str, Any]:
-    """Return what a suite's file says; InputError where it is no TOML."""
+    """Return the tables of a suite's file; InputError if it is not TOML."""
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -121,7 +120,7 @@ def _tables(name: str, text: str) -> dict[str, Any]:
 
 
 def _facts(kind: str, cls: Any) -> dict[str, Any]:
-    """Return what is known of a component's class."""
+    """Return the facts of a component's class."""
     names = (
         "acts_through",
         "unit",
@@ -156,14 +155,14 @@ def _default(setting: Mapping[str, Any]) -> str:
 
 @click.group()
 def data() -> None:
-    """List the data sets, and fetch those that can be fetched."""
+    """List the data sets, and fetch data sets that can be downloaded."""
 
 
 @data.command("list")
 @DATA_DIR
 @AS_JSON
 def data_list(data_dir: Path | None, as_json: bool) -> None:
-    """Say what is known, how large it is, what is present and where, and how to get the rest."""
+    """List known data sets with size, location, and how to get missing ones."""
     from robustbench_rec.data.catalog import default_data_dir, inventory
 
     where = data_dir or default_data_dir()
@@ -176,14 +175,14 @@ def data_list(data_dir: Path | None, as_json: bool) -> None:
 
 
 def _sizes(row: Listing) -> list[str]:
-    """Return users, items and pairs; a dash where a number is not known."""
+    """Return users, items and pairs; a dash if a number is not known."""
     known = {"users": row.users, "items": row.items, "pairs": row.pairs}
     return ["-" if n is None else f"{n:,} {what}" for what, n in known.items()]
 
 
 def _presence(row: Listing) -> str:
     if row.ready:
-        return str(row.present or "made on the spot")
+        return str(row.present or "generated")
     return f"missing: {row.how_to_get}"
 
 
@@ -191,7 +190,7 @@ def _presence(row: Listing) -> str:
 @click.argument("name")
 @DATA_DIR
 def data_fetch(name: str, data_dir: Path | None) -> None:
-    """Bring the data set NAME, and show its terms."""
+    """Download the data set NAME, and show its terms of use."""
     from robustbench_rec.data.catalog import default_data_dir
     from robustbench_rec.data.fetch import fetch
 

@@ -1,4 +1,4 @@
-"""What the shell completes: names of suites, of runs, and of components."""
+"""Shell completion: names of suites, of runs, and of components."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 
 
 def _of(names: Callable[[], Iterable[str]], kind: str) -> Completer:
-    """Return what completes a name, or, where none fits, a path of a kind: "file" or "dir"."""
+    """Return the completion of names, or, if none matches, of paths of a kind: "file" or "dir"."""
 
     def complete(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
         found = [CompletionItem(name) for name in sorted(names()) if name.startswith(begun)]

@@ -1,4 +1,4 @@
-"""What is concluded from a run, in lines: differences of losses, and rankings."""
+"""Conclusions from a run, as lines of text: differences of losses, rankings, claims."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ ENDS = "[low, high]"
 DIFFERENCE = ("loss", "", "difference", ENDS, "verdict", "p", "equal within", "decides")
 TOP = "*"
 SURE = 0.001
-"""Below this a p value is not printed in digits."""
+"""The smallest p value printed in digits."""
 
 
 def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
     """Yield the lines of a contrast: a block for each panel, a line for each loss and quantity.
 
     Args:
-        rows: of the frame that `contrasts.contrasts` returns, None where it has NaN.
+        rows: the rows of `contrasts.contrasts`, with None for NaN.
 
     """
     against = rows[0]["against"]
-    yield f"Each loss less {against}: above 0 is better than {against}."
+    yield f"Each loss minus {against}: above 0 is better than {against}."
     yield ""
     blocks: dict[str, Lines] = {}
     for row in rows:
@@ -46,15 +46,16 @@ def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
         yield ""
     yield from _intervals(rows)
     yield (
-        f"verdicts: a family of {2 * len(rows)} tests, of each row for a difference and for "
-        f"equivalence within {100 * rows[0]['region']:g}% of the clean value of {against}, or so "
-        "many points of what is kept; p adjusted by Holm, 5%"
+        f"verdicts: a family of {2 * len(rows)} tests, in each row one for a difference and one "
+        "for "
+        f"equivalence within {100 * rows[0]['region']:g}% of the clean value of {against}, or as "
+        "many points of retention; p adjusted by Holm, 5%"
     )
     yield from flags_told(rows)
 
 
 def _difference(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the cells of one line of a contrast, as DIFFERENCE names them."""
+    """Return the cells of one line of a contrast, in the order of DIFFERENCE."""
     p = row["p_equivalent"] if row["verdict"] == "equivalent" else row["p"]
     return (
         row["loss"],
@@ -69,10 +70,10 @@ def _difference(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def ranking(rows: list[dict[Any, Any]]) -> Iterator[str]:
-    """Yield the lines of a ranking: two blocks for each panel, and what it comes to in words.
+    """Yield the lines of a ranking: two blocks for each panel, and a summary in words.
 
     Args:
-        rows: of the frame that `analysis.ranking.rank` returns, None where it has NaN.
+        rows: the rows of `analysis.ranking.rank`, with None for NaN.
 
     """
     sentences = told(pd.DataFrame(rows))
@@ -102,7 +103,7 @@ def _ranking_notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
 
 
 def ranking_tables(rows: list[dict[Any, Any]]) -> list[Table]:
-    """Return a ranking as two tables a panel, for a paper or a page.
+    """Return a ranking as two tables for each panel, for a paper or a web page.
 
     Args:
         rows: as for `ranking`.
@@ -122,7 +123,7 @@ def ranking_tables(rows: list[dict[Any, Any]]) -> list[Table]:
 
 
 def _as_table(title: str, lines: Lines, notes: list[str]) -> Table:
-    """Return lines, of place, loss and more, as a table whose rows are named by the loss."""
+    """Return lines (rank, loss, ...) as a table with a row for each loss."""
     (_, loss, *others), *body = lines
     columns: list[Key] = [("place",), *((name or "top",) for name in others)]
     rows: dict[Key, dict[Key, Entry]] = {
@@ -133,7 +134,7 @@ def _as_table(title: str, lines: Lines, notes: list[str]) -> Table:
 
 
 def _panels(rows: list[dict[Any, Any]]) -> dict[str, list[dict[Any, Any]]]:
-    """Return the rows of each panel, by what it is called."""
+    """Return the rows of each panel, by its title."""
     found: dict[str, list[dict[Any, Any]]] = {}
     for row in rows:
         found.setdefault(_where(row, row["perturbation"]), []).append(row)
@@ -141,7 +142,7 @@ def _panels(rows: list[dict[Any, Any]]) -> dict[str, list[dict[Any, Any]]]:
 
 
 def _ranked(panel: list[dict[Any, Any]]) -> Lines:
-    """Return the cells of a panel's ranking, its head first."""
+    """Return the cells of a panel's ranking, the headings first."""
     levels = [name for name in panel[0] if name.startswith("at ") and any(_known(panel, name))]
     head = ("", "loss", "", panel[0]["by"], ENDS, *levels, "beaten by")
     return [
@@ -161,14 +162,14 @@ def _ranked(panel: list[dict[Any, Any]]) -> Lines:
 
 
 def _beside(panel: list[dict[Any, Any]]) -> Lines:
-    """Return the cells of what else is known of a panel's hardest level, their head first."""
+    """Return the cells of the other measures at a panel's hardest level, the headings first."""
     names = _measures_beside(panel)
     head = ("", f"at level {panel[0]['level']:g}", *(f"{name} {ENDS}" for name in names))
     return [head, *((*_named(row), *(_with_ends(row, name) for name in names)) for row in panel)]
 
 
 def _measures_beside(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the measures of the hardest level that any loss has; the value stands elsewhere."""
+    """Return the measures, except the value, that any loss has at the hardest level."""
     return [name for name in SHOWN[1:] if any(_known(rows, name))]
 
 
@@ -177,7 +178,7 @@ def _known(rows: Iterable[Mapping[str, Any]], name: str) -> Iterator[bool]:
 
 
 def _named(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the cells that name a line of a ranking."""
+    """Return the first cells of a line of a ranking: rank and loss."""
     marks = f" ({', '.join(row['flags'].split())})" if row["flags"] else ""
     return "-" if row["place"] is None else f"{row['place']:.0f}", row["loss"] + marks
 
@@ -188,10 +189,10 @@ def _with_ends(row: Mapping[str, Any], name: str) -> str:
 
 
 def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
-    """Yield the lines of claims: each, then what it comes to on each data set and backbone.
+    """Yield the lines of claims: each claim, then its verdict on each data set and backbone.
 
     Args:
-        rows: of the frame that `analysis.claims.claims` returns, None where it has NaN.
+        rows: the rows of `analysis.claims.claims`, with None for NaN.
 
     """
     blocks: dict[str, Lines] = {}
@@ -204,10 +205,10 @@ def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
         yield from (next(lines) for _ in block)
         yield ""
     for interval in dict.fromkeys(row["interval"] for row in rows if row["interval"]):
-        yield f"{ENDS}: {interval}; each one at a time, of several levels that which decides"
+        yield f"{ENDS}: {interval}; each for one comparison, at the decisive level"
     yield (
-        f"p: adjusted by Holm over a family of {rows[0]['family']} tests, of all claims and of "
-        "what beats a loss"
+        f"p: adjusted by Holm over a family of {rows[0]['family']} tests, of all claims and all "
+        "contradictions"
     )
     yield from flags_told(rows)
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 DRAWING = "robustbench_rec.figures.gallery"
 MANY = 24
-"""Figures from which a helper is worth its start, which takes the time of two or three."""
+"""From this number of figures a helper process pays off; its start costs two or three figures."""
 Result = TypeVar("Result")
 
 
 def _shown(axis: str, example: str) -> Callable[[Any], Any]:
-    """Return the option that leaves all but some of an axis out."""
+    """Return the option that restricts figures to one label of an axis."""
     text = f"Show this {axis} alone, such as {example}. Repeatable."
     return click.option(f"--{axis}", multiple=True, metavar=axis.upper(), help=text)
 
@@ -47,41 +47,44 @@ def _shown(axis: str, example: str) -> Callable[[Any], Any]:
 @click.option(
     "--value",
     type=click.Choice(["absolute", "retention", "excess", "rank"]),
-    help="What is drawn of a metric.  [default: absolute, beside it retention]",
+    help="Value to draw.  [default: absolute, with retention beside it]",
 )
 @click.option(
     "--x",
     type=click.Choice(["level", "realised"]),
     default="level",
     show_default=True,
-    help="Levels as they were asked for, or as they were achieved.",
+    help="Draw requested or realised levels.",
 )
-@click.option(
-    "--against", metavar="LOSS", help="improvement: the loss that others are held against."
-)
+@click.option("--against", metavar="LOSS", help="improvement: the reference loss.")
 @click.option(
     "--format",
     "form",
     default="png,pdf",
     show_default=True,
-    help="png, pdf, svg, or several with commas. A CSV of what is drawn stands beside each.",
+    help="png, pdf, svg, or several with commas. Each figure has a CSV of its data beside it.",
 )
+@click.option("--width", metavar="WIDTH", help="Width in inches, or a preset such as acm-column.")
 @click.option(
-    "--width", metavar="WIDTH", help="Inches, or a column of a venue, such as acm-column."
+    "--font-size", type=float, metavar="POINTS", help="Font size in points.  [default: 9]"
 )
-@click.option("--font-size", type=float, metavar="POINTS", help="Of the letters.  [default: 9]")
-@click.option("--log-x", is_flag=True, help="Put levels on a logarithmic axis.")
-@click.option("--no-title", is_flag=True, help="Leave out the line above the panels.")
-@click.option("--style", type=FOLDER, metavar="FILE", help="A style file of matplotlib.")
-@click.option("--out", type=FOLDER, metavar="FOLDER", help="[default: figures, in the run's own]")
+@click.option("--log-x", is_flag=True, help="Use a logarithmic axis of levels.")
+@click.option("--no-title", is_flag=True, help="Leave out the heading above the panels.")
+@click.option("--style", type=FOLDER, metavar="FILE", help="Apply a matplotlib style file.")
+@click.option(
+    "--out",
+    type=FOLDER,
+    metavar="FOLDER",
+    help="Write the figures to this folder.  [default: figures/ in RUN]",
+)
 def figures(run: str, **asked: Any) -> None:
-    """Draw the figures of RUN, a results folder or a suite's name, from its records alone.
+    """Draw the figures of RUN, a results folder or a suite's name, from its records.
 
     \b
     robustbench-rec figures drrl --loss drrl --loss softmax --value retention --width acm-column
     robustbench-rec figures drrl --kind heatmap --metric ndcg@20 --format svg --out paper
 
-    Where options leave anything out, figures that were drawn before stay.
+    If options select a part, earlier figures of the rest stay.
     """  # noqa: D301  # click reads a backspace character as "keep these lines"
     if "list" in asked["kinds"]:
         _list_kinds()
@@ -113,7 +116,7 @@ def _options(
     out: Path | None,
     **only: tuple[str, ...],
 ) -> Options:
-    """Return what is asked, checked."""
+    """Return the checked options."""
     from robustbench_rec.figures.kind import Asked
     from robustbench_rec.figures.options import (
         Options,
@@ -127,7 +130,7 @@ def _options(
     own = run.folder.resolve()
     inside = out is not None and out.resolve().is_relative_to(own)
     if out is not None and inside and out.resolve() != own / "figures":
-        raise InputError(f"--out {out} lies in the run's own folder; draw the figures elsewhere")
+        raise InputError(f"--out {out} is inside the run's folder; give another folder")
     return Options(
         kinds=kinds,
         only={axis: labels for axis, labels in only.items() if labels},
@@ -146,12 +149,12 @@ def _options(
 
 
 def draw(run: Run, options: Options | None = None, only_changed: bool = False) -> None:
-    """Draw the figures of a run, or only those whose data changed, and say where they are.
+    """Draw the figures of a run, or only those whose data changed, and print their paths.
 
     Args:
-        run: whose.
-        options: what is drawn, and how; as the suite has it, if None.
-        only_changed: whether to leave out figures that are there and show the same data.
+        run: the run.
+        options: the options of the figures; those of the suite if None.
+        only_changed: whether to skip figures that exist and show the same data.
 
     """
     from robustbench_rec.processes import import_without_gc
@@ -167,14 +170,14 @@ def draw(run: Run, options: Options | None = None, only_changed: bool = False) -
     if names:
         click.echo(f"{len(names)} files in {target}:")
     elif not list(target.glob(f"*{shown}")):
-        click.echo("no figure: baselines alone are done")
+        click.echo("no figure: only baselines are finished")
     for name in names:
         if name.endswith(shown):
             click.echo(f"  {target / name}")
 
 
 def _starmap(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> list[Result]:
-    """Call a function for each figure, half of many in a helper where a core is free for it."""
+    """Call a function for each figure; a helper process draws half of many if a core is free."""
     from robustbench_rec.processes import helper
 
     held = list(jobs)

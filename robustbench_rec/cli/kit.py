@@ -20,22 +20,25 @@ if TYPE_CHECKING:
     from robustbench_rec.kit.checking import Clause
 
 FAILED = 3
-"""Exit status where a clause does not hold."""
+"""Exit status if a clause does not hold."""
 SAID = {True: "holds", False: "FAILS", None: "-"}
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(["perturbation", "loss", "metric"]))
 @click.argument("name")
-@click.option("--package", is_flag=True, help="Write a folder that pip can install.")
+@click.option("--package", is_flag=True, help="Write an installable Python package.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=".", help="Where to.  [default: here]"
+    "--out",
+    type=click.Path(path_type=Path),
+    default=".",
+    help="Write to this folder.  [default: the current one]",
 )
 def new(kind: str, name: str, package: bool, out: Path) -> None:
-    """Write a perturbation, loss or metric called NAME, to begin with.
+    """Write a new perturbation, loss or metric called NAME, with a test and a suite.
 
-    Beside it come its test and a suite that tries it. All three work as they are written: check the
-    plugin, run the suite, look at the figure; then change what the plugin does.
+    All three files work at once: check the plugin, run the suite, look at the figure; then edit the
+    plugin.
 
     \b
     Try:  robustbench-rec new perturbation my_noise
@@ -63,7 +66,7 @@ def new(kind: str, name: str, package: bool, out: Path) -> None:
     "settings",
     metavar="KEY=VALUE",
     multiple=True,
-    help="A setting to check it with. Repeatable.",
+    help="Check the plugin with this setting. Repeatable.",
 )
 @PLUGINS
 @DATA_DIR
@@ -75,11 +78,10 @@ def check(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Check PLUGIN, a .py file or a name, clause by clause.
+    """Check PLUGIN, a .py file or a name, against each clause of its contract.
 
-    Says of each clause of its contract what it wants and, where it does not hold, what was found
-    instead. The same clauses are what `robustbench_rec.testing` has for pytest. Exit status: 0 all
-    hold, 3 some do not.
+    Prints each clause and, if the plugin breaks it, what the plugin did instead. The clauses are
+    the same as in `robustbench_rec.testing` for pytest. Exit status: 0 if all hold, 3 otherwise.
     """
     from robustbench_rec.components.registry import load_plugins
     from robustbench_rec.kit.checking import check as checked
@@ -105,7 +107,7 @@ def check(
 
 
 def _settings(told: Sequence[str]) -> dict[str, Any]:
-    """Read KEY=VALUE settings; a value is one of TOML, or a plain word."""
+    """Read KEY=VALUE settings; a value is a TOML value or a plain word."""
     found: dict[str, Any] = {}
     for text in told:
         key, equals, value = text.partition("=")

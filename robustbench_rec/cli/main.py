@@ -1,4 +1,4 @@
-"""The command line: the group of commands, and how mistakes are told."""
+"""The command line: the group of commands, and the printing of errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 
 class _OneLineErrors(click.Group):
-    """Prints a user's mistake as one line and exits with 2, wherever it was found."""
+    """Prints a user's mistake on one line and exits with 2, wherever it was raised."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -33,12 +33,12 @@ class _OneLineErrors(click.Group):
         except InputError as error:
             _fail(str(error), 2)
         except MemoryError as error:
-            _fail(f"not enough memory ({one_line(error)}); make what was asked for smaller", 2)
+            _fail(f"not enough memory ({one_line(error)}); use a smaller suite or fewer --jobs", 2)
         except KeyboardInterrupt:
             _fail(f"interrupted; {GOES_ON}", INTERRUPTED)
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """Print click's own complaints on one line too."""
+        """Print click's own errors on one line too."""
         command: Any = super()
         if not standalone_mode:
             return command.main(*args, standalone_mode=False, **extra)
@@ -55,7 +55,7 @@ class _OneLineErrors(click.Group):
 
 
 def _show_warning(message: Warning | str, category: Any, *_: object) -> None:
-    """Print a warning of Python's on one line."""
+    """Print a Python warning on one line."""
     kind = "" if category is UserWarning else f"{category.__name__}: "
     warn(f"{kind}{message}")
 
@@ -68,7 +68,7 @@ def _fail(message: str, status: int) -> NoReturn:
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    """Measure how the loss functions of recommender systems hold up when the data lie.
+    """Measure the robustness of recommender loss functions to wrong data.
 
     \b
     Try:  robustbench-rec run quickstart
@@ -76,7 +76,7 @@ def main() -> None:
           robustbench-rec show negative_contamination
           robustbench-rec figures quickstart
 
-    Exit status: 0 all done, 1 a bug of ours, 2 bad usage or input, 3 finished with failed cells,
+    Exit status: 0 all done, 1 our bug, 2 bad usage or input, 3 finished with failed cells,
     130 Ctrl-C, 143 terminated.
     """  # noqa: D301  # click reads a backspace character as "keep these lines"
 

@@ -1,4 +1,4 @@
-"""What several commands share: options, and the folder of a run."""
+"""Shared by several commands: options, and the folder of a run."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from robustbench_rec.records import RUNS
 if TYPE_CHECKING:
     from robustbench_rec.records.run import Run
 
-GOES_ON = "what is finished is kept: the same command, without --force, goes on"
+GOES_ON = "finished work is kept; run the same command without --force to continue"
 FAILED_CELLS = 3
-"""The exit status of `run` and `status` where cells failed."""
+"""The exit status of `run` and `status` if cells failed."""
 
 
 class _Folder(click.Path):
-    """A folder; "" is a mistake, as of a variable of the shell that is not set."""
+    """A folder; "" is an error, because it usually comes from an unset shell variable."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
-            self.fail("it is empty; give a folder, or leave the option out", param, ctx)
+            self.fail("it is empty; give a folder or omit the option", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -34,14 +34,14 @@ DATA_DIR = click.option(
     "--data-dir",
     type=FOLDER,
     envvar="ROBUSTBENCH_REC_DATA",
-    help="Where data sets lie.  [env: ROBUSTBENCH_REC_DATA; default: a per-user folder]",
+    help="Folder of the data sets.  [env: ROBUSTBENCH_REC_DATA; default: a per-user folder]",
 )
 PLUGINS = click.option(
     "--plugin",
     "plugins",
     multiple=True,
     metavar="FILE",
-    help="A .py file or module that registers components of yours. Repeatable.",
+    help="Import this .py file or module, which registers your components. Repeatable.",
 )
 RUN = click.argument("run", shell_complete=RUNS_HERE)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -70,22 +70,25 @@ def opened(run: str) -> Run:
 
 
 def older(run: Run) -> str:
-    """Say so where cells are of another protocol than today's; else ""."""
+    """Return a line on cells of an earlier protocol; "" if there are none."""
     from robustbench_rec.training.config import PROTOCOL
 
     old = ", ".join(sorted(run.manifest.protocols - {PROTOCOL}))
     return (
-        f"of protocol {old}, not of today's {PROTOCOL}: cells mean another thing now" if old else ""
+        f"cells of protocol {old}, not of today's {PROTOCOL}: they are not comparable with new "
+        "cells"
+        if old
+        else ""
     )
 
 
 def to_conclude_from(run: str) -> Run:
-    """Return a run, and warn where its cells are of another protocol, or some are missing."""
+    """Return a run; warn if its cells are of another protocol, or some are missing."""
     held = opened(run)
     if old := older(held):
         warn(f"{held.folder}: {old}")
     lacking = held.summary.left + len(held.summary.failed)
     if lacking and held.summary.done:  # without any, there is an error to come
         told = f"{held.summary.done} of {held.summary.cells} cells are done"
-        warn(f"{held.folder}: {told}; what is concluded lacks {counted(lacking, 'cell')}")
+        warn(f"{held.folder}: {told}; conclusions lack {counted(lacking, 'cell')}")
     return held

@@ -1,4 +1,4 @@
-"""Printing: tables, and what several commands say of a run."""
+"""Printing: tables, and the text that several commands print about a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GAP = "  "
 NARROWEST = 8
-"""A column is not made narrower than this, and a word is broken only where it must be."""
+"""The least width of a column; a word is broken only if necessary."""
 BESIDE = ("loss", "level", "metric", "published", "ours", "n", "difference", "verdict", "")
 
 
@@ -33,7 +33,7 @@ def warn(message: str) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line that may hold text of files: cut where it is long, and nothing but text."""
+    """Print a line that may hold text from files: cut to a length, without control characters."""
     click.echo(printable(line))
 
 
@@ -60,12 +60,12 @@ def aligned(
 ) -> list[str]:
     """Return rows as texts with aligned columns, those in `right` flush right.
 
-    On a terminal that is too narrow a row goes over several lines, its widest cells folded.
+    On a narrow terminal a row goes over several lines: its widest cells are folded.
 
     Args:
-        rows: of as many cells each.
-        right: places of columns.
-        indent: what each line begins with.
+        rows: the rows, of equally many cells.
+        right: indices of columns.
+        indent: the start of each line.
 
     """
     columns = list(zip(*rows, strict=True))
@@ -92,12 +92,12 @@ def aligned(
 
 
 def terminal_width() -> int | None:
-    """Return the columns of the terminal that is printed on; None for a file or a pipe."""
+    """Return the columns of the terminal; None for a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _narrowed(widths: Sequence[int], room: int, least: Sequence[int]) -> list[int]:
-    """Take from the widest columns until all fit into a room, or are as narrow as they may be."""
+    """Narrow the widest columns until all fit into the width, or none can be narrower."""
     found = list(widths)
     while sum(found) > room:
         wide = [at for at, width in enumerate(found) if width > least[at]]
@@ -117,7 +117,7 @@ def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
     A block for each data set, backbone and perturbation, then the sources, then counts.
 
     Args:
-        rows: of the frame that `against_published.compare` returns, None where it has NaN.
+        rows: the rows of `against_published.compare`, with None for NaN.
 
     """
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
@@ -148,12 +148,12 @@ def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
 
 
 def flags_told(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield what the flags mean that mark some rows."""
+    """Yield the meaning of the flags of some rows."""
     from robustbench_rec.analysis.marks import MEANINGS
 
     held = {flag for row in rows for flag in row["flags"].split()}
     for flag in sorted(held):
-        yield f"{flag}: {MEANINGS.get(flag, 'a mark of a later version')}"
+        yield f"{flag}: {MEANINGS.get(flag, 'a flag of a later version')}"
 
 
 def _note(row: Mapping[str, Any]) -> str:
@@ -162,7 +162,7 @@ def _note(row: Mapping[str, Any]) -> str:
 
 
 def _beside(row: Mapping[str, Any], note: str) -> tuple[str, ...]:
-    """Return the cells of one line of the comparison, as BESIDE names them."""
+    """Return the cells of one line of the comparison, in the order of BESIDE."""
     known = row["ours"] is not None
     return (
         row["loss"],
@@ -180,11 +180,11 @@ def _beside(row: Mapping[str, Any], note: str) -> tuple[str, ...]:
 def by_versions(
     groups: Sequence[Computed], beside: Sequence[Mapping[str, str]] = ()
 ) -> Iterator[str]:
-    """Yield of each group of cells how many they are, and the versions in which groups differ.
+    """Yield the size of each group of cells, and the versions in which the groups differ.
 
     Args:
-        groups: of cells.
-        beside: more versions that they may differ from.
+        groups: the groups of cells.
+        beside: further versions to compare the groups with.
 
     """
     from robustbench_rec.records.record import COMPUTE
@@ -203,7 +203,7 @@ def print_table(rows: Iterable[tuple[str, ...]]) -> None:
 
 
 def say_few(lines: Iterable[str], what: str, most: int | None) -> None:
-    """Say lines of a kind, or, of more than `most`, the first of them and how many follow."""
+    """Print lines of a kind; of more than `most`, print the first and the number of the rest."""
     for line in _few(list(lines), what, most):
         say(line)
 
@@ -216,11 +216,11 @@ def _few(lines: list[str], what: str, most: int | None) -> list[str]:
 
 
 def say_tuned(run: Run, most: int | None = None) -> None:
-    """Say of each study what was tried and chosen; warn where the best may lie beyond.
+    """Print the trials and the choice of each study; warn if the best may be beyond an edge.
 
     Args:
-        run: whose.
-        most: how many studies are told of; None tells of all.
+        run: the run.
+        most: the number of studies to print; all if None.
 
     """
     told, beyond = [], []
@@ -232,14 +232,14 @@ def say_tuned(run: Run, most: int | None = None) -> None:
         split = "" if study.split == "own" else study.split
         name = " ".join(filter(None, (loss, "on", dataset, backbone, place, split)))
         told.append(_tuned(study, name))
-        beyond += [f"{name}: {edge}; the optimum may lie beyond" for edge in study.edges]
+        beyond += [f"{name}: {edge}; the optimum may be beyond it" for edge in study.edges]
     say_few(told, "study", most)
     for line in _few(beyond, "edge", most):
         warn(line)
 
 
 def _tuned(study: StudyState, name: str) -> str:
-    """Say how a study stands."""
+    """Describe the state of a study."""
     if study.status == "failed":
         return f"not tuned: {name}: {study.error}"
     tried = f"{len(study.trials)} of {study.budget} trials, {study.failed} failed"
@@ -252,12 +252,12 @@ def _tuned(study: StudyState, name: str) -> str:
 
 
 def say_not_applicable(loss: str, perturbation: str) -> None:
-    """Say that a loss and a perturbation have no cells in common, and why."""
+    """Say that a loss and a perturbation have no common cells, and why."""
     say(f"not applicable: {loss} draws no negatives, so it has no cells under {perturbation}")
 
 
 def say_cautions(run: Run) -> None:
-    """Say what is to be known of finished cells before anybody concludes from them."""
+    """Print warnings about finished cells, before anybody draws conclusions from them."""
     from robustbench_rec.records.record import FLAGS
 
     held, short = run.summary, run.manifest.short
@@ -272,8 +272,8 @@ def say_cautions(run: Run) -> None:
         warn(_left_out(left, run))
     if held.few_users:
         warn(
-            f"{counted(held.few_users, 'cell')} with {FLAGS['few_users']}: their values say little "
-            "(flags in results.csv, effective_users in the records)"
+            f"{counted(held.few_users, 'cell')} with {FLAGS['few_users']}: their values are "
+            "uncertain (flags in results.csv, effective_users in the records)"
         )
     if held.capped:
         warn(_capped(run))
@@ -287,19 +287,19 @@ def say_cautions(run: Run) -> None:
 
 
 def _left_out(one: LeftOut, run: Run) -> str:
-    """Say who was not trained on under a perturbation, and why."""
+    """Say which users were left out of training under a perturbation, and why."""
     more = one.users - len(one.named)
     named = ", ".join(one.named) + (f" and {more} more" if more else "")
     where = f"{run.manifest.short('perturbation', one.perturbation)} level {one.level:g}"
     return (
         f"data set {run.manifest.short('dataset', one.dataset)}: {counted(one.users, 'user')} met "
-        f"every item under {where}: {named}; no negative is left for them, so their pairs are not "
-        f"trained on ({counted(one.cells, 'cell')} with such users)"
+        f"every item under {where}: {named}; they have no negatives, so their pairs are not used "
+        f"in training ({counted(one.cells, 'cell')} with such users)"
     )
 
 
 def _worst(rows: Iterable[BelowRandom]) -> list[BelowRandom]:
-    """Return of each loss on a data set and backbone the row that lies lowest."""
+    """Return, for each loss on a data set and backbone, the row with the lowest value."""
     lowest: dict[tuple[str, str, str], BelowRandom] = {}
     for row in sorted(rows, key=lambda row: row.value - row.random):
         lowest.setdefault((row.dataset, row.backbone, row.loss), row)
@@ -307,7 +307,7 @@ def _worst(rows: Iterable[BelowRandom]) -> list[BelowRandom]:
 
 
 def _capped(run: Run) -> str:
-    """Say which trainings may have had more to learn, the losses with most of them first."""
+    """Say which trainings may be too short, the losses with most of them first."""
     losses: dict[str, list[Capped]] = {}
     for row in run.summary.capped:
         losses.setdefault(run.manifest.short("loss", row.loss), []).append(row)
@@ -322,5 +322,5 @@ def _capped(run: Run) -> str:
     total = sum(row.capped for row in run.summary.capped)
     return (
         f"{counted(total, 'training')} best in the last tenth of the allowed epochs "
-        f"({'; '.join(told)}): they may have had more to learn; allow more epochs, or another lr"
+        f"({'; '.join(told)}): training may be too short; allow more epochs or try another lr"
     )

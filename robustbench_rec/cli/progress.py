@@ -15,9 +15,9 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class Display:
-    """Shows the status of a run; call it with each new status.
+    """Shows the progress of a run; call it with each new status.
 
-    Each failed cell is printed once, when it is known, above the bar or between the lines.
+    Each failed cell is printed once, as soon as it fails, above the bar or between the lines.
     """
 
     def __init__(self, console: Console) -> None:
@@ -44,7 +44,7 @@ class Display:
         self._bar.stop()
 
     def __call__(self, status: Status) -> None:
-        """Show how the run stands."""
+        """Show the status."""
         for id in status.failed.keys() - self._told:
             self._told.add(id)
             title, error = status.failed[id]
@@ -57,7 +57,7 @@ class Display:
             self.console.print(f"{_counted(status, finished)}, {_rest(status)}", markup=False)
 
     def _is_due(self, status: Status) -> bool:
-        """Say whether it is time for a line: the last one once, the others now and then."""
+        """Say whether to print a line: always at the end, otherwise at intervals."""
         if status.left == 0:
             return not self._ended
         return time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES
@@ -77,7 +77,7 @@ def _counted(status: Status, finished: int) -> str:
 
 
 def _rest(status: Status) -> str:
-    """Say how many run and how far they are, how many failed, and how long the rest takes."""
+    """Describe running and failed cells, and the remaining time."""
     inside = ", ".join(f"epoch {at} of {last}" for at, last in status.epochs if at)
     running = f"{status.running} running" + (f" ({inside})" if inside else "")
     parts = [running, f"{len(status.failed)} failed"]

@@ -1,4 +1,4 @@
-"""The commands that tell of runs: `status`, `rank`, `claims`, `compare`, `merge`."""
+"""The commands about runs: `status`, `rank`, `claims`, `compare`, `merge`."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from robustbench_rec.records.run import Run
 
 FEW = 8
-"""Lines of a kind that `status` prints unless told to print all."""
-BY = "value, retention, excess, kept, excess_kept, relative_error, jaccard or rbo: what ranks."
+"""Lines of a kind that `status` prints without --verbose."""
+BY = "The measure: value, retention, excess, kept, excess_kept, relative_error, jaccard or rbo."
 
 
 @click.command()
@@ -54,11 +54,11 @@ BY = "value, retention, excess, kept, excess_kept, relative_error, jaccard or rb
 @AS_JSON
 @without_gc()
 def status(run: str, verbose: bool, as_json: bool) -> None:
-    """Say how RUN stands: cells done, failed with reasons, left, and the time.
+    """Show the state of RUN: finished, failed (with reasons) and remaining cells, and time.
 
-    Of parts, failed cells and tuned losses the first few are listed. --verbose lists all, with the
-    calls that led to each failure, and the time and memory of each loss. The exit status is 3 where
-    cells failed.
+    By default only the first few parts, failed cells and tuned losses are listed. --verbose lists
+    all, with the traceback of each failure, and the time and memory of each loss. The exit status
+    is 3 if cells failed.
     """
     read = opened(run)
     held = read.summary
@@ -91,7 +91,7 @@ def status(run: str, verbose: bool, as_json: bool) -> None:
 
 
 def _say_traces(run: Run) -> None:
-    """Say by which calls each cell failed, where the record tells."""
+    """Print the calls that led to each failure, if recorded."""
     for id, (title, _) in run.summary.failed.items():
         record = run.records.get(id)
         if record is not None and record.trace:
@@ -101,7 +101,7 @@ def _say_traces(run: Run) -> None:
 
 
 def _say_time(run: Run) -> None:
-    """Say what trainings took, by data set, backbone and loss, where records tell."""
+    """Print the cost of trainings by data set, backbone and loss, if recorded."""
     from robustbench_rec.tables.kind import Asked
     from robustbench_rec.tables.kinds import KINDS
 
@@ -112,7 +112,7 @@ def _say_time(run: Run) -> None:
 
 
 def _end(held: Summary) -> None:
-    """Leave with the status that says whether cells failed."""
+    """Exit with status FAILED_CELLS if cells failed."""
     if held.failed:
         sys.exit(FAILED_CELLS)
 
@@ -124,32 +124,31 @@ def _part(part: Part) -> str:
 
 @click.command()
 @RUN
-@click.option("--against", metavar="LOSS", help="Hold RUN's other losses against this one.")
+@click.option("--against", metavar="LOSS", help="Compare RUN's other losses with this one.")
 @click.option(
-    "--with", "other", metavar="RUN", help="Hold RUN's losses against themselves in another run."
+    "--with", "other", metavar="RUN", help="Compare each loss of RUN with itself in another run."
 )
 @click.option(
     "--region",
     type=click.FloatRange(0, 1),
     default=0.02,
     show_default=True,
-    help="With these: the share of the clean value below which a difference counts as none.",
+    help="With --against or --with: differences below this share of the clean value count as none.",
 )
 @AS_JSON
 def compare(run: str, against: str | None, other: str | None, region: float, as_json: bool) -> None:
-    """Put the values that RUN's suite says were published beside RUN's own.
+    """Compare RUN with the published values of its suite, or losses with each other.
 
-    Ours are means over replicates, over the users that the source averages over. A suite gives
-    published values in its [[reference]] tables. The exit status is 0 whatever the verdicts.
+    Our values are means over replicates, over the same users as in the source. A suite lists
+    published values in its [[reference]] tables. The exit status is 0 for any verdict.
 
-    With --against, hold RUN's losses against one of them, user by user and replicate by replicate:
-    what each has more of a metric at the lowest and the highest level, and how much more it keeps
-    up to there, with a verdict: higher, lower, equivalent or undecided. --with holds each loss
-    against itself in a run of the same data and seed, so as to say what another way to tune or to
-    select changes.
+    With --against, compare each loss of RUN with one loss, paired by user and replicate: the
+    difference in each metric at the lowest and the highest level, and the difference in retention,
+    with a verdict: higher, lower, equivalent or undecided. --with compares each loss with itself
+    in a run of the same data and seed, to show the effect of other tuning or selection.
     """
     if against is not None and other is not None:
-        raise InputError("--against and --with: give one of them")
+        raise InputError("--against and --with: give only one of them")
     held = to_conclude_from(run)
     if other is not None:
         from robustbench_rec.analysis.contrasts import contrasts_of_runs
@@ -174,12 +173,12 @@ def compare(run: str, against: str | None, other: str | None, region: float, as_
 
 
 def _rows(found: pd.DataFrame) -> list[dict[Any, Any]]:
-    """Return the rows of a frame, None where it has NaN."""
+    """Return the rows of a frame, with None for NaN."""
     return found.astype(object).where(found.notna(), None).to_dict("records")
 
 
 def _with_short_labels(row: dict[Any, Any], run: Run) -> dict[Any, Any]:
-    """Return a row of a comparison as it is printed."""
+    """Return a row of a comparison with the labels that are printed."""
     axes = {axis: axis for axis in AXES} | {"against": "loss"}
     named: dict[str, Any] = {
         key: run.manifest.short(axis, row[key]) for key, axis in axes.items() if key in row
@@ -191,14 +190,14 @@ def _with_short_labels(row: dict[Any, Any], run: Run) -> dict[Any, Any]:
 
 @click.command()
 @RUN
-@click.option("--perturbation", metavar="NAME", help="Only under this one.")
-@click.option("--metric", help="By this metric.  [default: the first that RUN's suite names]")
+@click.option("--perturbation", metavar="NAME", help="Rank under this perturbation only.")
+@click.option("--metric", help="Rank by this metric.  [default: the first metric of the suite]")
 @click.option("--by", default="kept", show_default=True, metavar="MEASURE", help=BY)
-@click.option("--reference", metavar="LOSS", help="What relative_error is relative to.")
+@click.option("--reference", metavar="LOSS", help="The reference loss of relative_error.")
 @click.option("--json", "form", flag_value="json", help="Print JSON instead of a table.")
 @click.option("--csv", "form", flag_value="csv", help="Print comma-separated values.")
 @click.option("--markdown", "form", flag_value="markdown", help="Print a Markdown table.")
-@click.option("--latex", "form", flag_value="latex", help="Print LaTeX tables, of booktabs.")
+@click.option("--latex", "form", flag_value="latex", help="Print LaTeX tables (booktabs).")
 def rank(
     run: str,
     perturbation: str | None,
@@ -207,10 +206,10 @@ def rank(
     reference: str | None,
     form: Any,
 ) -> None:
-    """Say which loss of RUN degrades least, by how much, and how surely.
+    """Rank the losses of RUN by robustness, with differences and tests.
 
-    For each data set, backbone and perturbation the losses are listed from the most to the least
-    robust. A star marks the top group: losses that no other loss beats.
+    Losses are listed from most to least robust, by data set, backbone and perturbation. A star
+    marks the top group: losses that no other loss beats.
     """
     from robustbench_rec.analysis.ranking import rank as ranked
     from robustbench_rec.cli.conclusions import ranking, ranking_tables
@@ -239,10 +238,10 @@ def rank(
 @RUN
 @AS_JSON
 def claims(run: str, as_json: bool) -> None:
-    """Judge the claims that RUN's suite makes: confirmed, refuted or undecided.
+    """Judge the claims of RUN's suite: confirmed, refuted or undecided.
 
-    A suite makes claims in its [[claim]] tables. Beside each stands what contradicts it: the losses
-    that keep more under its perturbation than the loss it is about.
+    A suite states claims in its [[claim]] tables. Each claim is printed with its contradictions:
+    the losses that keep more than the claimed loss under the same perturbation.
     """
     from robustbench_rec.analysis.claims import claims as judged
     from robustbench_rec.cli.conclusions import claimed
@@ -262,14 +261,14 @@ def claims(run: str, as_json: bool) -> None:
     "--out",
     type=FOLDER,
     required=True,
-    help="Where the tables go: a new folder, or tables alone of which no cell is lost.",
+    help="Write the tables here: a new folder, or merged tables whose cells all remain.",
 )
 @click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
 def merge(runs: tuple[str, ...], out: Path, figures: bool) -> None:
-    """Join RUNs of one suite, run apart by --only or on several machines, into one of tables.
+    """Merge RUNs of one suite (from --only or several machines) into one folder of tables.
 
-    Of a cell that several RUNs have, that of the last counts. The RUNs stay as they are, and go on
-    where they were; the joined tables are what status, figures and compare read.
+    If several RUNs have a cell, the last one counts. The RUNs do not change and can continue;
+    status, figures and compare can read the merged tables.
     """
     from robustbench_rec.records.merge import merge as merged
     from robustbench_rec.records.run import read_run

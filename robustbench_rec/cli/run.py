@@ -46,8 +46,7 @@ TERMINATED = 143
     "-j",
     "--jobs",
     type=click.IntRange(min=1),
-    help="Worker processes. More than the cores are warned of.  [default: cores / threads a job, "
-    "and at most 4 on a GPU]",
+    help="Number of worker processes.  [default: cores / threads per job, at most 4 on a GPU]",
 )
 @click.option(
     "--threads-per-job",
@@ -55,35 +54,35 @@ TERMINATED = 143
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Threads of each worker. Of several, jobs x threads must not exceed the cores. Results "
-    "are the same bits with any number of jobs and with equal threads.",
+    help="Threads of each worker; if above 1, jobs x threads must not exceed the cores. Results "
+    "do not depend on --jobs; they may differ in the last bits between numbers of threads.",
 )
 @click.option(
     "--device",
     default="cpu",
     show_default=True,
     metavar="auto|cpu|cuda[:i]",
-    help="Where models train. With several --jobs a GPU is shared, and its memory must do for all.",
+    help="Device of the trainings. With several --jobs, all workers share the memory of one GPU.",
 )
 @click.option(
     "--engine",
     type=click.Choice(engine_names()),
     default="loky",
     show_default=True,
-    help="What runs the trainings: processes of this machine, or one after the other in this one.",
+    help="Run trainings in worker processes (loky), or one by one in this process (serial).",
 )
 @click.option(
     "--cell-timeout",
     type=float,
     metavar="SECONDS",
-    help="End a training that takes longer, with the tests of its cells; these fail, and the "
-    "others go on.",
+    help="End a training that takes longer than this, tests included; its cells fail, and the "
+    "run goes on.",
 )
 @click.option(
     "--max-failures",
     type=float,
     metavar="SHARE",
-    help="Stop when more than this share of the cells has failed, such as 0.1.",
+    help="Stop if more than this share of the cells has failed, such as 0.1.",
 )
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/runs/SUITE]")
 @DATA_DIR
@@ -91,7 +90,7 @@ TERMINATED = 143
     "--only",
     multiple=True,
     metavar="AXIS=NAME",
-    help="Run a part: dataset=..., backbone=..., loss=..., perturbation=..., level=..., "
+    help="Run only these cells: dataset=..., backbone=..., loss=..., perturbation=..., level=..., "
     "replicate=... (from 0). Repeatable.",
 )
 @click.option(
@@ -100,7 +99,7 @@ TERMINATED = 143
     help="Run the K-th of N shares, as several machines do, into a folder each; then merge.",
 )
 @click.option("--tune-only", is_flag=True, help="Choose settings, and stop before the cells.")
-@click.option("--dry-run", is_flag=True, help="Say what would be run, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the plan without running it.")
 @click.option("--force", is_flag=True, help="Rerun finished cells; tuning results are kept.")
 @click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
 @PLUGINS
@@ -124,9 +123,9 @@ def run(
 ) -> None:
     """Run SUITE, a name from `list suites` or a .toml file.
 
-    Stop it whenever you like: the same command goes on where it was, and a third has nothing to
-    do. What failed is tried again. Losses that the suite tunes are tuned first; settings whose
-    training diverged count as tried. To tune anew, remove the folder tuning/ from the results.
+    You can stop at any time: the same command continues, and retries failed cells. Losses with
+    tuning are tuned first; settings whose training diverged count as tried. To repeat the tuning,
+    delete the folder tuning/ in the results.
     """
     from robustbench_rec.running.session import open_session
 
@@ -173,7 +172,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Turn SIGTERM into an orderly exit, so that workers are ended."""
+    """Turn SIGTERM into an orderly exit that ends the workers."""
 
     def stop(*_: object) -> NoReturn:
         click.echo(f"robustbench-rec: terminated; {GOES_ON}", err=True)
@@ -187,10 +186,10 @@ def _terminable() -> Iterator[None]:
 
 
 class Printed(Warned):
-    """Prints the plan and warnings, and shows progress: a display of trials, then one of cells."""
+    """Prints the plan and warnings, and shows progress: first of trials, then of cells."""
 
     status: Status
-    """The last that was heard of cells."""
+    """The latest status of cells."""
 
     def __init__(self) -> None:
         self._displays = ExitStack()
@@ -204,11 +203,11 @@ class Printed(Warned):
         self._displays.close()
 
     def plan(self, plan: Plan, session: Session) -> None:
-        """Print what is to be run."""
+        """Print the plan."""
         _say_plan(plan, session)
 
     def progress(self, status: Status) -> None:
-        """Show how trials or cells stand."""
+        """Show the progress of trials or cells."""
         if self._shown is None or status.counting != self._counting:
             self._shown, self._counting = self._new_display(), status.counting
         self.status = status
@@ -231,12 +230,12 @@ def _say_plan(plan: Plan, session: Session) -> None:
         tried = sum(len(one.trials) for id, one in plan.outcomes.items() if id in plan.untuned)
         click.echo(
             f"tuning first: {counted(len(plan.untuned), 'study')}, "
-            f"at most {counted(trials, 'trial')}, {tried} done; "
-            "the cells follow with what these choose"
+            f"at most {counted(trials, 'trial')}, {tried} done; the cells then use the chosen "
+            "settings"
         )
         if plan.suite.replicates_vary == "split" and plan.suite.tune.split == "own":
             click.echo(
-                "settings are chosen on a split of their own; of data that are split here, its "
+                "settings are chosen on a separate split; if the suite splits the data, its "
                 "validation pairs are test pairs of some replicates, the same for every loss"
             )
     left = sum(len(cells) for cells in plan.left.values())
@@ -262,26 +261,26 @@ def _say_plan(plan: Plan, session: Session) -> None:
     if metrics:
         have = "has" if len(metrics) == 1 else "have"
         click.echo(
-            f"{', '.join(metrics)} {have} no weighted form: "
-            f"left out under {', '.join(weighing)} above level 0"
+            f"{', '.join(metrics)} {have} no weighted form, so not computed under "
+            f"{', '.join(weighing)} above level 0"
         )
     estimate = plan.estimate(session.jobs)
     if left and estimate is not None:
-        click.echo(f"about {duration(estimate)} by the trainings recorded here")
+        click.echo(f"about {duration(estimate)} by the trainings in this folder")
     elif left:
-        click.echo("no time estimate yet: nothing is recorded here; one follows the first cell")
+        click.echo("no time estimate until the first cell is finished")
 
 
 def _design(suite: Suite) -> str:
-    """Say what differs between replicates, and what epochs are chosen by."""
+    """Describe what differs between replicates, and the validation pairs that choose epochs."""
     n = counted(len(suite.replicates), "replicate")
-    own = "each of a split of its own" if len(suite.replicates) > 1 else "of a split of its own"
+    own = "each with its own split" if len(suite.replicates) > 1 else "with its own split"
     varies = own if suite.replicates_vary == "split" else "of one split"
     return f"{n}, {varies}; epochs chosen on {suite.selection} validation pairs"
 
 
 def _sizes(name: str, sizes: Sizes) -> str:
-    """Say how large a data set is, as papers do, and where its parts came from."""
+    """Describe the size of a data set and the origin of its parts."""
     sources = ", ".join(f"{part} {where}" for part, where in sizes.sources.items())
     return (
         f"data {name}: {sizes.users:,} users, {sizes.items:,} items, {sizes.pairs:,} pairs, "
@@ -290,16 +289,16 @@ def _sizes(name: str, sizes: Sizes) -> str:
 
 
 def _say_other_versions(others: Sequence[Computed]) -> None:
-    """Say how many finished cells other versions computed, and that they are kept."""
+    """Print how many finished cells other versions computed, and that they are kept."""
     from robustbench_rec.records.record import versions
 
     held = counted(sum(len(one.cells) for one in others), "finished cell")
     told = "; ".join(by_versions(others, beside=[versions()]))
-    click.echo(f"{held} by other versions than today's, and kept, --force reruns all: {told}")
+    click.echo(f"{held} by other versions, kept (--force reruns all): {told}")
 
 
 def _outdated(metrics: Sequence[str], baselines: int, trained: int) -> str:
-    """Say why cells that were done are run again."""
+    """Say why finished cells run again."""
     named = f"metric {metrics[0]} is" if len(metrics) == 1 else f"metrics {', '.join(metrics)} are"
     ranked = f"{counted(baselines, 'baseline')} {'is' if baselines == 1 else 'are'} ranked again"
     run = f"{counted(trained, 'cell')} {'runs' if trained == 1 else 'run'} again"
@@ -309,7 +308,7 @@ def _outdated(metrics: Sequence[str], baselines: int, trained: int) -> str:
 
 
 def _say_end(run: Run, status: Status) -> None:
-    """Say what was chosen, what may lack epochs, how many cells are done, and where to look."""
+    """Print chosen settings, cautions, the number of finished cells, and where results are."""
     folder = run.folder
     say_tuned(run)
     say_cautions(run)
@@ -317,8 +316,8 @@ def _say_end(run: Run, status: Status) -> None:
     done = counted(status.finished, "cell")
     if status.left:
         warn(
-            f"stopped with {counted(status.left, 'cell')} to run: more failed than --max-failures "
-            "allows; the same command goes on"
+            f"stopped with {counted(status.left, 'cell')} left: too many failures "
+            "(--max-failures); the same command continues"
         )
     click.echo(f"{done} done{failed}: {folder / 'results.csv'}")
     if (folder / "figures").is_dir() and not status.done:

@@ -1,4 +1,4 @@
-"""The commands that make what a paper takes from a run: `table`, `cite`."""
+"""The commands for papers: `table`, `cite`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ from robustbench_rec.errors import InputError
     type=click.Choice(["latex", "markdown", "csv", "html"]),
     default="markdown",
     show_default=True,
-    help="CSV has numbers in full, without marks; its caption goes to the error stream.",
+    help="Output format. CSV has full numbers without marks; its caption goes to stderr.",
 )
-@click.option("--metric", help="robustness: name@k; k: a name.  [default: the suite's first]")
+@click.option(
+    "--metric",
+    help="robustness: a metric name@k; k: a metric name.  [default: the first of the suite]",
+)
 @click.option(
     "--level",
     type=float,
@@ -31,11 +34,12 @@ from robustbench_rec.errors import InputError
     help="robustness: show this level beside level 0; repeatable.  [default: all levels]",
 )
 @click.option("--ours", metavar="LOSS", help="main, k: the loss whose improvement is shown.")
-@click.option("--out", type=FOLDER, metavar="FILE", help="Write to FILE rather than print.")
+@click.option("--out", type=FOLDER, metavar="FILE", help="Write to FILE instead of stdout.")
 @click.option(
     "--data-dir",
     type=FOLDER,
-    help="datasets: where they lie.  [default: ROBUSTBENCH_REC_DATA, else a per-user folder]",
+    help="datasets: folder of the data sets.  [default: ROBUSTBENCH_REC_DATA, else a per-user "
+    "folder]",
 )
 @PLUGINS
 def table(
@@ -53,7 +57,7 @@ def table(
     robustbench-rec table drrl main --format latex --ours drrl --out main.tex
     robustbench-rec table results/reference/health published
 
-    Nothing is trained. Of a run that is going on, tables show what is finished, and say so.
+    Nothing is trained. Tables of an unfinished run show its finished cells, and say so.
     """  # noqa: D301  # click reads a backspace character as "keep these lines"
     from robustbench_rec.components.registry import load_plugins
     from robustbench_rec.records.files import write
@@ -64,7 +68,7 @@ def table(
     load_plugins(plugins)
     held = to_conclude_from(run)
     if out and out.resolve().is_relative_to(held.folder.resolve()):
-        raise InputError(f"--out {out} lies in the run's own folder; write the table elsewhere")
+        raise InputError(f"--out {out} is inside the run's folder; give another path")
     if kind is None:
         print_table((name, one.about) for name, one in KINDS.items())
         return
@@ -84,9 +88,9 @@ def table(
 @RUN
 @PLUGINS
 def cite(run: str, plugins: tuple[str, ...]) -> None:
-    """Print the BibTeX of what RUN used: suite, data sets, backbones, losses, perturbations.
+    """Print BibTeX entries of RUN's suite, data sets, backbones, losses and perturbations.
 
-    A component of which no entry is known is named in a line that begins with %.
+    A component without an entry is named in a comment line that begins with %.
     """
     from robustbench_rec.components.registry import load_plugins
     from robustbench_rec.tables.bibliography import bibliography

@@ -116,7 +116,7 @@ class Plan:
 
     @cached_property
     def again(self) -> tuple[tuple[str, ...], int, int]:
-        """Reasons to rerun finished cells: the metrics, and the numbers of baselines and others."""
+        """Reasons to rerun finished cells: metrics, and the numbers of baselines and others."""
         names = {metric for metrics in self.outdated.values() for metric in metrics}
         baselines = [not cell.backbone.learns for cell in self.cells if cell.id in self.outdated]
         asked = tuple(metric for metric in self.suite.metrics if metric in names)
@@ -259,7 +259,7 @@ def _outdated(
 ) -> dict[str, tuple[str, ...]]:
     """Return the records that lack what is asked for, or have it by other code, and what that is.
 
-    Models are not kept, so such a cell trains again; a baseline, which trains nothing, is ranked
+    Models are not kept, so such a cell trains again; a baseline trains nothing and is only ranked
     again. Metrics that are not defined for a cell do not count: it would lack them for ever.
     """
     wanted = {is_weighted: _defined(asked, is_weighted) for is_weighted in (False, True)}

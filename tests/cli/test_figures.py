@@ -137,7 +137,7 @@ def test_an_error_in_a_style_file_is_one_line(run, tmp_path, text, said):
 
 def test_the_folder_of_a_run_is_no_place_for_figures(run):
     told = refused(run, "--out", run)
-    assert told.endswith("lies in the run's own folder; draw the figures elsewhere")
+    assert told.endswith("is inside the run's folder; give another folder")
     assert "own folder" in refused(run, "--out", run / "cells")
 
 
@@ -190,7 +190,7 @@ def test_a_run_that_goes_on_is_drawn_as_far_as_it_is(tmp_path):
     words = ["figures", str(going.folder), "--kind", "curves", "--kind", "heatmap"]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
-    assert "16 of 26 cells are done; what is concluded lacks 10 cells" in done.stderr
+    assert "16 of 26 cells are done; conclusions lack 10 cells" in done.stderr
     of = going.folder / "figures"
     curves = pd.read_csv(of / "toy-mf-noise-ndcg_at_20.csv").groupby("loss")["level"].max()
     assert curves.to_dict() == {"bpr": 1.0, "softmax": 1.0, "ccl": 0.5}

@@ -320,7 +320,7 @@ def test_figures_of_baselines_alone_are_none(reference):
     row = table[table["metric"] == "ndcg@20"].head(1).assign(backbone="random", loss="untrained")
     row.to_csv(reference / "results.csv", index=False)
     done = CliRunner().invoke(main, ["figures", str(reference)])
-    assert (done.exit_code, done.stdout) == (0, "no figure: baselines alone are done\n")
+    assert (done.exit_code, done.stdout) == (0, "no figure: only baselines are finished\n")
     assert "1 of 480 cells are done" in done.stderr
 
 
@@ -681,8 +681,7 @@ def test_levels_not_reached_few_users_and_losses_below_random_are_warned_of(caps
     _, lines = cautions(capsys, unreached=[unreached], few_users=2, below_random=below)
     assert lines == [
         "warning: noise on toy: level 0.5 was not reached; 0 was achieved",
-        "warning: 2 cells with fewer than 200 test users in effect: their values say little "
-        "(flags in results.csv, effective_users in the records)",
+        "warning: 2 cells with fewer than 200 test users in effect: their values are uncertain (flags in results.csv, effective_users in the records)",
         "warning: bpr on toy mf ends below the random baseline under noise level 0.5: "
         "ndcg@20 0.0312 against 0.1250",
     ]

@@ -584,7 +584,7 @@ def test_a_dry_run_tells_the_trials_and_that_the_cells_follow(tmp_path):
     suite, out = write_suite(tmp_path), tmp_path / "out"
     dry = run(suite, out, "--dry-run")
     first, where, cells, design, *_ = dry.stdout.splitlines()
-    assert design.startswith("2 replicates, each of a split of its own; epochs chosen on clean")
+    assert design.startswith("2 replicates, each with its own split; epochs chosen on clean")
     assert first == (
         "tuning first: 2 studies, at most 7 trials, 0 done; the cells follow with what these choose"
     )

@@ -37,7 +37,7 @@ averaging = "test-users"
 source = "nobody"
 """
 )
-LEFT_OUT = "mrr@20 has no weighted form: left out under popularity_shift above level 0"
+LEFT_OUT = "mrr@20 has no weighted form, so not computed under popularity_shift above level 0"
 
 
 @pytest.fixture(scope="module")
