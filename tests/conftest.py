@@ -5,13 +5,14 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+# Several threads of torch only wait for each other on small tables, here and in other processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # before numba: threads.MOST, on any machine
 # What is compiled here, plugins of an hour among it, is nothing for the user's own cache.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/compiled"))
 
 import numba
 import pytest
-import threads
 from commands import command_line, run_here
 
 numba.set_num_threads(1)
@@ -32,13 +33,6 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("ROBUSTBENCH_REC_DATA names no folder of real data sets")
     return Path(folder)
-
-
-@pytest.fixture
-def one_thread():
-    """Train as a worker does; several threads only wait for each other on such small tables."""
-    with threads.using(1):
-        yield
 
 
 @pytest.fixture
