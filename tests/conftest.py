@@ -11,11 +11,17 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # before numba: threads.MOST, o
 # What is compiled here, plugins of an hour among it, is nothing for the user's own cache.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/compiled"))
 
+import hypothesis
 import numba
 import pytest
 from commands import command_line, run_here
 
 numba.set_num_threads(1)
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "anywhere", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("anywhere")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -43,7 +49,7 @@ def command(tmp_path):
         *arguments: object, cwd: Path = tmp_path, script: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
         words = [*script, *map(str, arguments)] if script else command_line(*arguments)
-        return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=300)
+        return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=600)
 
     return run
 
