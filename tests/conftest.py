@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-# Several threads of torch only wait for each other on small tables, here and in other processes.
+# Several threads only wait for each other on small tables, in processes that tests start too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # before numba: threads.MOST, on any machine
 # What is compiled here, plugins of an hour among it, is nothing for the user's own cache.
@@ -14,9 +14,11 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytes
 import hypothesis
 import numba
 import pytest
+import torch
 from commands import command_line, run_here
 
 numba.set_num_threads(1)
+torch.set_num_threads(1)  # of this process, where OpenMP may have started before
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile(
     "anywhere", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
