@@ -1,1 +1,1 @@
-"""From the frame of a run to degradation curves, differences and comparisons."""
+"""Analysis: degradation curves, differences, rankings, claims, from the results of a run."""

@@ -1,4 +1,4 @@
-"""Published values beside a run's own, under the averaging of whoever published them."""
+"""Published values beside a run's own, under the averaging of each publication."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robustbench_rec.records.frames import averaged
 from robustbench_rec.records.run import Run
 
 POINT = ["dataset", "backbone", "loss", "perturbation", "level", "metric"]
-"""What a published value and ours have to agree on."""
+"""Columns in which a published value and ours must agree."""
 COMPARED = [
     *POINT,
     "averaging",
@@ -31,17 +31,17 @@ COMPARED = [
     "flags",
 ]
 TEST = ["dataset", "perturbation", "level"]
-"""What decides which users have a test item."""
+"""Components that determine the users with a test item."""
 DRAWN = ["dataset", "backbone", "perturbation", "metric", "loss", "level", "value", "source"]
 HOW_TO_ADD = (
     "add tables to the suite's file, as in [[reference]] dataset = ..., backbone = ..., "
     'loss = ..., values = { "ndcg@20" = 0.0529 }, averaging = "all-users", source = ..., '
-    "and run it again; what is done is not trained again"
+    "and run it again; finished cells are not trained again"
 )
 
 
 class Ours(NamedTuple):
-    """What a run has at a point: the mean over n replicates, NaN where it cannot be known."""
+    """Our result at a point: the mean over n replicates, NaN if not known."""
 
     mean: float
     n: int
@@ -55,13 +55,13 @@ def compare(run: Run) -> pd.DataFrame:
     """Put each published value of a run's suite beside ours.
 
     Returns:
-        One row a published value, in the suite's order: what it is of (`perturbation` is "" for
-        the clean control), `averaging`, `published`, `ours`, the mean over `n` replicates under the
-        same averaging, `relative`, which is ours / published - 1, `tolerance`, `verdict`,
-        `source`, `approximate`, and the `flags` of our cells. The verdict is "within" where
-        |relative| <= tolerance, else "below" or "above"; "not run" where we have no value, and
-        "needs records" where ours is of another averaging and a compacted run does not say how
-        many users were evaluated.
+        One row per published value, in the suite's order: its point (`perturbation` is "" for the
+        clean control), `averaging`, `published`, `ours` (the mean over `n` replicates under the
+        same averaging), `relative` (ours / published - 1), `tolerance`, `verdict`, `source`,
+        `approximate`, and the `flags` of our cells. The verdict is "within" if
+        |relative| <= tolerance, else "below" or "above"; "not run" if we have no value, and
+        "needs records" if our averaging differs and a compacted run lacks the share of evaluated
+        users.
 
     Raises:
         InputError: the suite has no published value, or a table of the run is not whole.
@@ -81,7 +81,7 @@ def compare(run: Run) -> pd.DataFrame:
 
 
 def _with_clean(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add rows of the clean control, "": level 0 of whichever perturbation was run first."""
+    """Add rows of the clean control, "": level 0 of the perturbation that was run first."""
     clean = frame[frame["level"] == 0].assign(perturbation="")
     return pd.concat([frame, clean.drop_duplicates([*POINT, "replicate"])])
 
@@ -89,7 +89,7 @@ def _with_clean(frame: pd.DataFrame) -> pd.DataFrame:
 def _means(
     frame: pd.DataFrame, held: Averaging, wanted: Averaging
 ) -> dict[tuple[object, ...], Ours]:
-    """Return point -> what we have there."""
+    """Return point -> our result."""
     values = frame.assign(value=averaged(frame, held, wanted))
     groups = values.groupby(POINT)
     found = groups.agg(mean=("value", "mean"), n=("value", "size"), flags=("flags", joined))
@@ -100,7 +100,7 @@ def _means(
 
 
 def _point(row: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return what a row is of; a level may have lost its last bit in a file of text."""
+    """Return the point of a row, with its level rounded: text files may lose the last bit."""
     return tuple(round(row[key], 12) if key == "level" else row[key] for key in POINT)
 
 
@@ -129,16 +129,16 @@ def _verdict(relative: float, n: int, tolerance: float) -> str:
 
 
 def overlay(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the published values as figures of a run draw them, under the run's averaging.
+    """Return the published values for the figures of a run, under the run's averaging.
 
     Args:
-        run: whose suite has them.
-        frame: what of its results is drawn.
+        run: the run.
+        frame: the results that are drawn.
 
     Returns:
         Columns `dataset, backbone, perturbation, metric, loss, level, value, source`. A value of
-        the clean control stands once for each perturbation, at level 0. One whose averaging
-        cannot be turned into the run's is left out.
+        the clean control appears for each perturbation, at level 0. Values whose averaging cannot
+        be converted to the run's are left out.
 
     """
     shares = frame.groupby(TEST)["evaluated"].agg(["mean"]).itertuples()
@@ -156,7 +156,7 @@ def overlay(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spread(published: Published, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a published value once for each perturbation that was run and has it."""
+    """Repeat a published value for each perturbation that was run and includes it."""
     return [
         asdict(published) | {"perturbation": perturbation}
         for perturbation in frame["perturbation"].unique()

@@ -1,4 +1,4 @@
-"""What a user asks for: a label, or as much of it as tells a component of a run apart."""
+"""Labels in options: match a text with the labels of a run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from robustbench_rec.records.run import Run
 def labels_asked(
     axis: str, asked: str, held: Sequence[str], results: Run | pd.DataFrame
 ) -> list[str]:
-    """Return the labels that a text may mean.
+    """Return the labels that match a text.
 
     Args:
-        axis: of the labels.
+        axis: the axis of the labels.
         asked: a label, or its name with some of its settings.
-        held: labels on that axis.
-        results: where they come from; a run knows the full spec of each.
+        held: the labels on that axis.
+        results: the source of the labels; a run knows the full spec of each.
 
     Raises:
-        InputError: it means none of them.
+        InputError: no label matches.
 
     """
     specs = results.manifest.specs.get(axis, {}) if isinstance(results, Run) else {}
@@ -31,19 +31,19 @@ def labels_asked(
     if not found:
         were = ", ".join(held) or "none"
         raise InputError(
-            f"{axis} {asked!r} was not run{nearest_label(asked, held)} (these were: {were})"
+            f"{axis} {asked!r} was not run{nearest_label(asked, held)} (recorded: {were})"
         )
     return list(found)
 
 
 def label_asked(axis: str, asked: str, held: Sequence[str], results: Run | pd.DataFrame) -> str:
-    """Return the one label that a text means; arguments as for `labels_asked`.
+    """Return the single label that matches a text; arguments as for `labels_asked`.
 
     Raises:
-        InputError: it means none of them, or several.
+        InputError: no label matches, or several do.
 
     """
     found = labels_asked(axis, asked, held, results)
     if len(found) > 1:
-        raise InputError(f"{axis} {asked!r} may mean {' or '.join(found)}; say which")
+        raise InputError(f"{axis} {asked!r} may mean {' or '.join(found)}; give more of the label")
     return found[0]

@@ -1,4 +1,4 @@
-"""Claims of a run's suite: confirmed, refuted or undecided, and what contradicts them."""
+"""Claims of a run's suite: confirmed, refuted or undecided, and their contradictions."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ CLAIMED = [
     *("beaten_by", "decides", "flags"),
 ]
 USED = "utilisation"
-"""The diagnostic that says how many negatives have a weight."""
+"""The diagnostic that is the share of negatives with a weight."""
 BOTH_WAYS = "levels point both ways"
-LACKS = "the run lacks a loss, a level or a perturbation that it is about"
+LACKS = "the run lacks a loss, a level or a perturbation of the claim"
 HOW_TO_ADD = (
     'add tables to the suite\'s file, as in [[claim]] says = "A keeps more than B", kind = '
-    '"keeps-more", loss = ..., than = ..., perturbation = ..., and run it again; what is done is '
-    "not trained again"
+    '"keeps-more", loss = ..., than = ..., perturbation = ..., and run it again; finished '
+    "cells are not trained again"
 )
 
 
 @dataclass
 class Case:
-    """A claim on one data set and backbone, with what it is judged by.
+    """A claim on one data set and backbone, with the evidence.
 
     Attributes:
-        claim, dataset, backbone: which.
-        about: what `effects` are of.
-        effects: each must be above 0 for the claim to hold, or, where it is of equivalence,
-            within `margin`; none where the run lacks what it needs.
-        rivals: loss -> how far it is ahead of the claim's loss: by what it keeps under the claim's
-            perturbation, by its clean value, or by how few negatives it uses.
-        untested: why not, if so.
-        lacking: losses that cannot be held against it there.
-        flags: of any cell of the losses that it is about.
+        claim, dataset, backbone: the claim and its place.
+        about: the quantity of `effects`.
+        effects: each must be above 0 for the claim to hold, or, for equivalence, within `margin`;
+            empty if the run lacks data.
+        rivals: loss -> its lead over the claim's loss: in retention under the claim's
+            perturbation, in clean value, or in using few negatives.
+        untested: the reason if it is not tested.
+        lacking: losses that cannot be compared with the claim's loss there.
+        flags: the flags of any cell of the losses of the claim.
 
     """
 
@@ -79,17 +79,17 @@ class Case:
 def claims(run: Run) -> pd.DataFrame:
     """Judge each claim of a run's suite on each data set and backbone.
 
-    A claim of several effects, as of several levels, is confirmed where each is significant, and
-    refuted where any is significant the other way round. All tests of all claims are one family,
-    whose p values are adjusted by Holm. That a loss is not beaten is never confirmed, only refuted.
+    A claim with several effects, as at several levels, is confirmed if each is significant, and
+    refuted if any is significant in the other direction. All tests of all claims are one family,
+    with p values adjusted by Holm. "not-beaten" claims are never confirmed, only refuted.
 
     Returns:
-        One row a claim, data set and backbone: `says`, `dataset`, `backbone`, `verdict`
+        One row per claim, data set and backbone: `says`, `dataset`, `backbone`, `verdict`
         ("confirmed", "refuted", "not refuted", "undecided", "untested", "not run"), `about`,
-        `effect` with `low`, `high`, the one that decides, or the least certain, with its interval,
-        which `interval` names, `p`, adjusted within `family` tests, `beaten_by`, the losses that
-        are ahead of the claim's own there (they keep more under its perturbation, have a higher
-        clean value, or use less), `decides`, what would decide, or why nothing was tested, and
+        `effect` with `low`, `high` (the decisive or least certain effect with its interval, which
+        `interval` describes), `p` (adjusted within `family` tests), `beaten_by` (losses ahead of
+        the claim's loss there: they keep more under its perturbation, have a higher clean value,
+        or use fewer negatives), `decides` (what would decide, or why nothing was tested), and
         `flags` of the cells of its losses.
 
     Raises:
@@ -141,7 +141,7 @@ def _cases(claim: Claim, run: Run, panels: Sequence[Panel]) -> Iterator[Case]:
 
 
 def _flags(case: Case, frame: pd.DataFrame) -> str:
-    """Return what the cells of a claim's losses are marked with, of clean data or under it."""
+    """Return the flags of the cells of a claim's losses, on clean data or under its case."""
     mine = frame[frame["loss"].isin([case.claim.loss, case.claim.than])]
     mine = mine[(mine["dataset"] == case.dataset) & (mine["backbone"] == case.backbone)]
     under = mine["perturbation"] == case.claim.perturbation
@@ -149,7 +149,7 @@ def _flags(case: Case, frame: pd.DataFrame) -> str:
 
 
 def _under(case: Case, panel: Panel) -> None:
-    """Compare what is kept under the claim's perturbation."""
+    """Compare retention under the claim's perturbation."""
     if case.claim.loss in panel.curves and len(panel.levels) > 1:
         case.rivals = _rivals(panel, case.claim.loss, MEASURES["kept"], panel.levels)
         others = (one for one in panel.losses if one not in (case.claim.loss, *case.rivals))
@@ -165,7 +165,7 @@ def _under(case: Case, panel: Panel) -> None:
 
 
 def _equivalent(case: Case, panels: Sequence[Panel]) -> None:
-    """Compare clean values, under whichever perturbation both losses have a level 0."""
+    """Compare clean values, under any perturbation in which both losses have level 0."""
     case.about = f"clean {panels[0].names['metric']}"
     for panel in panels:
         pair = _pair(panel, case.claim)
@@ -201,7 +201,7 @@ def _pair(panel: Panel, claim: Claim) -> list[Any] | None:
 
 
 def _rivals(panel: Panel, loss: str, measure: Measure, levels: Levels) -> dict[str, Estimate]:
-    """Return what each other loss has more of a measure, where that is defined for both."""
+    """Return the lead of each other loss in a measure, if it is defined for both."""
     found = {}
     for other in panel.losses:
         pair = [panel.curves[other], panel.curves[loss]]
@@ -212,7 +212,7 @@ def _rivals(panel: Panel, loss: str, measure: Measure, levels: Levels) -> dict[s
 
 
 def _degenerate(claim: Claim, run: Run, dataset: str, backbone: str) -> str:
-    """Say why a claim is not tested where its loss was run as a degenerate case of itself."""
+    """Say why a claim is not tested if its loss was run as a degenerate case."""
     if not claim.untested:
         return ""
     chosen = [
@@ -228,7 +228,7 @@ def _degenerate(claim: Claim, run: Run, dataset: str, backbone: str) -> str:
 
 
 def _tests(case: Case) -> list[float]:
-    """Return the raw p values of a case: of its effects, of equivalence, of its rivals."""
+    """Return the raw p values of a case: of its effects, equivalence and rivals."""
     if case.claim.kind == "equivalent":
         found = [p_beyond(one, case.margin) for one in case.effects]
         found += [p_equivalent(one, case.margin) for one in case.effects]
@@ -269,9 +269,9 @@ def _judged(case: Case, p: Sequence[float], family: int, called: str) -> dict[st
 
 
 def _one_sided(values: Sequence[float], p: Sequence[float]) -> tuple[str, int]:
-    """Return what effects come to that must all be above 0, and which of them says so most.
+    """Return the verdict of effects that must all be above 0, and the decisive effect.
 
-    One that is significantly below 0 refutes them; else the least certain one decides.
+    An effect significantly below 0 refutes the claim; otherwise the least certain effect decides.
     """
     contrary = [at for at, value in enumerate(values) if value < 0 and p[at] <= ALPHA]
     if contrary:
@@ -282,7 +282,7 @@ def _one_sided(values: Sequence[float], p: Sequence[float]) -> tuple[str, int]:
 
 
 def _not_beaten(case: Case, beaten: tuple[str, ...]) -> dict[str, str]:
-    """Say whether any loss beats the claim's own, and which could not be held against it."""
+    """Return the verdict on whether any loss beats the claim's, and losses without comparison."""
     told = f"not compared: {', '.join(case.lacking)}" if case.lacking else ""
     if beaten:
         return {"verdict": "refuted", "decides": told}

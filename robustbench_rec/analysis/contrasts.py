@@ -1,6 +1,6 @@
-"""One loss of a run beside every other, or beside itself in another run.
+"""Contrasts: one loss of a run against every other, or against itself in another run.
 
-Differences are within users and replicates, and have verdicts.
+Differences are paired by user and replicate, and have verdicts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CONTRAST = [
 
 
 class Contrast(NamedTuple):
-    """A difference of two losses, what it is of, and the scale of its region of equivalence."""
+    """A difference of two losses, its quantity, and the scale of its region of equivalence."""
 
     row: dict[str, Any]
     difference: Estimate
@@ -40,32 +40,32 @@ class Contrast(NamedTuple):
 
 
 def contrasts(results: Run | pd.DataFrame, against: str, region: float = REGION) -> pd.DataFrame:
-    """Say how much better than one loss the others are, and how much more they keep.
+    """Compare every other loss with one: by value, and by retention.
 
-    A replicate gives every loss the same data and the same initial embeddings, and the same users
-    judge them, so losses differ by their differences within users and replicates. All rows are one
-    family; see `verdicts`. The interval of each is its own.
+    In a replicate all losses have the same data, initial embeddings and test users, so differences
+    are paired by user and replicate. All rows are one family; see `verdicts`. Intervals are not
+    adjusted for the family.
 
     Args:
         results: as `degradation.curves` takes them; of one suite.
-        against: the label of the loss that the others are held against, or as much of it as tells
-            it apart: `softmax`, `psl(activation=relu)`.
-        region: the share of the reference's clean value, below which a difference counts as none.
+        against: the label of the reference loss, or an unambiguous part of it: `softmax`,
+            `psl(activation=relu)`.
+        region: differences below this share of the reference's clean value count as none.
 
     Returns:
         One row for each (dataset, backbone, perturbation, unit, metric), other trained loss and
-        quantity: `value` at the lowest and the highest level of the panel, and `kept`, the mean of
-        what is retained up to that level. Level 0 stands once for all perturbations that share
-        it, which is then "". `difference` is loss less `against`, over `pairs` replicates, in
-        [`low`, `high`], which `interval` names; `relative`, its share of the clean value of
-        `against`; `region` is as given. `p`, `p_equivalent`, `equal_within`, `verdict` and
-        `decides` are those of `verdicts.Verdict`. `flags` are those of any cell of the two losses
-        that the quantity is of. A replicate that lacks what a quantity needs is left out of it, and
-        a quantity without one, or that is not defined, as a share of what may be 0.
+        quantity: `value` at the lowest and the highest level of the panel, and `kept`, the mean
+        retention up to that level. Level 0 has one row for all perturbations that share it, with
+        perturbation "". `difference` is loss minus `against`, over `pairs` replicates, in
+        [`low`, `high`], which `interval` describes; `relative` is its share of the clean value of
+        `against`; `region` is the argument. `p`, `p_equivalent`, `equal_within`, `verdict` and
+        `decides` are those of `verdicts.Verdict`. `flags` are the flags of any cell of the two
+        losses in the quantity. Replicates without the needed values are left out, and so are
+        quantities without replicates or not defined, such as shares of a value that may be 0.
 
     Raises:
-        InputError: `against` is none of the losses, may mean several, or has no replicate in
-            common with another; `region` is no share; as `degradation.curves`.
+        InputError: `against` matches no loss or several, or has no replicate in common with
+            another loss; `region` is not a share; as `degradation.curves`.
 
     """
     if not 0 <= region <= 1:
@@ -81,22 +81,23 @@ def contrasts(results: Run | pd.DataFrame, against: str, region: float = REGION)
 
 
 def contrasts_of_runs(run: Run, other: Run, region: float = REGION) -> pd.DataFrame:
-    """Say how much better each loss of a run is than itself in another, and how much more it keeps.
+    """Compare each loss of a run with itself in another run: by value, and by retention.
 
-    The runs have data and splits in common, and differ in what is asked: how losses were tuned, by
-    which pairs epochs were chosen, how long they trained.
+    The runs have the same data and splits, and differ in the question of interest: tuning, the
+        pairs
+    that chose epochs, or the length of training.
 
     Args:
-        run: whose losses are held against themselves.
-        other: a run of a suite of the same seed.
+        run: the run.
+        other: the other run, of a suite with the same seed.
         region: as for `contrasts`.
 
     Returns:
         As `contrasts` does; `against` is the folder of the other run.
 
     Raises:
-        InputError: they have no cells in common, or differ in seed, data, averaging, in what
-            replicates vary, or in whether single users are known; as `contrasts`.
+        InputError: the runs have no cells in common, or differ in seed, data, averaging, in
+            `replicates_vary`, or in whether single users are known; as `contrasts`.
 
     """
     if not 0 <= region <= 1:
@@ -120,7 +121,7 @@ def contrasts_of_runs(run: Run, other: Run, region: float = REGION) -> pd.DataFr
 
 
 def _judged(found: Sequence[Contrast], region: float) -> pd.DataFrame:
-    """Return the rows of contrasts, with what they come to."""
+    """Return the rows of contrasts, with verdicts."""
     told = judged([one.difference for one in found], [one.scale for one in found], region)
     rows = [
         one.row
@@ -142,7 +143,7 @@ def _judged(found: Sequence[Contrast], region: float) -> pd.DataFrame:
 
 
 def _of_panel(panel: Panel, against: str) -> Iterator[Contrast]:
-    """Yield what other losses have more than `against` in a panel."""
+    """Yield the differences of other losses and `against` in a panel."""
     if against in panel.curves:
         its = panel.curves[against]
         others = {loss: (one, its) for loss, one in panel.curves.items() if loss != against}
@@ -150,7 +151,7 @@ def _of_panel(panel: Panel, against: str) -> Iterator[Contrast]:
 
 
 def _of_panels(panel: Panel, other: Panel) -> Iterator[Contrast]:
-    """Yield what losses have more in one panel than in another, at the levels that both have."""
+    """Yield the differences of losses between two panels, at the levels that both have."""
     shared = {
         loss: (one, other.curves[loss])
         for loss, one in panel.curves.items()
@@ -163,7 +164,7 @@ def _of_panels(panel: Panel, other: Panel) -> Iterator[Contrast]:
 def _of_pairs(
     names: Mapping[str, Any], pairs: Mapping[str, tuple[Curve, Curve]], levels: Levels
 ) -> Iterator[Contrast]:
-    """Yield what the first of each pair of curves has more than the second."""
+    """Yield the differences of each pair of curves."""
     quantities: list[tuple[str, Levels]] = [("value", levels[:1])] if levels else []
     if len(levels) > 1:
         quantities += [("value", levels[-1:]), ("kept", levels)]
@@ -176,7 +177,9 @@ def _of_pairs(
             clean = pair[1].values.get(0.0)
             scale = clean.estimate(clean.replicates).value if clean else its.value
             if mine.n_users != its.n_users:
-                raise InputError(f"what each user got of loss {loss} is known in one run alone")
+                raise InputError(
+                    f"only one of the runs has the values of single users for loss {loss}"
+                )
             row = {**names, "loss": loss, "quantity": quantity, "level": at[-1]}
             row |= {"pairs": mine.n_replicates, "users": mine.n_users > 1}
             yield Contrast(row, mine - its, 1.0 if quantity == "kept" else scale)
@@ -197,7 +200,7 @@ def _once(found: Iterator[Contrast]) -> Iterator[Contrast]:
 
 
 def _completed(found: pd.DataFrame, frame: pd.DataFrame, flags: list[str]) -> pd.DataFrame:
-    """Add flags, and what intervals are called."""
+    """Add flags, and descriptions of intervals."""
     told = zip(found["pairs"], replicates_on(found["dataset"], frame), found["users"], strict=True)
     found["interval"] = [interval_text(n, called=called, users=users) for n, called, users in told]
     found["flags"] = flags
@@ -205,7 +208,7 @@ def _completed(found: pd.DataFrame, frame: pd.DataFrame, flags: list[str]) -> pd
 
 
 def _flags(found: pd.DataFrame, frame: pd.DataFrame, others: Sequence[str]) -> list[str]:
-    """Return what the cells behind each row are marked with, of its loss and of the others."""
+    """Return the flags of the cells behind each row, of its loss and of the other."""
     cells = frame.reindex(columns=[*KEY, "loss", "level", "flags"], fill_value="")
     cells = pd.concat([cells, cells[cells["level"] == 0].assign(perturbation="")])
     of_curve = cells.groupby([*KEY, "loss"])["flags"].agg(joined)

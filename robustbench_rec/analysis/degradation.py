@@ -1,7 +1,7 @@
 """From results to degradation curves, retention, excess and areas, with intervals.
 
 Seeds do not depend on the loss, so a replicate meets the same data and the same initial
-embeddings at every level: what is lost is lost within replicates and users, never between means.
+embeddings at every level: losses of quality are computed within replicates and users.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from robustbench_rec.analysis.two_way import LEAST
 from robustbench_rec.records.run import Run
 
 CURVE = ["dataset", "backbone", "loss", "perturbation", "unit", "metric"]
-"""What tells curves apart; a curve runs over `level`."""
+"""Columns that identify a curve, which runs over `level`."""
 ENDS = ("low", "high")
 
 
@@ -30,27 +30,26 @@ def curves(results: Run | pd.DataFrame) -> pd.DataFrame:
     """Summarise replicates and users at each level of each curve.
 
     `mean` is the mean over replicates of the metric, m_l at level l; `drop` is m_l - m_0, negative
-    where the metric fell; `retention` and `excess` are those of `measures`. Each has its 95%
-    interval, of users and replicates at once; see `two_way`. It speaks of new users like these and
-    of new splits and seeds of these data, with the settings as they are. Splits of one log overlap,
-    so that another log would vary more.
+    if the metric fell; `retention` and `excess` are those of `measures`. Each has its 95%
+    interval, over users and replicates at once; see `two_way`. It covers new users like these, and
+    new splits and seeds of these data, with fixed settings. Splits of one log overlap, so another
+    log would vary more.
 
     Args:
-        results: a run, in the metrics that its suite names; or a frame of its results, whose
-            intervals are over replicates alone: columns `suite, dataset, backbone, loss,
-            perturbation, unit, level, replicate, metric, value`, one row a value, any order. A row
-            without a value is a missing cell. `replicates_vary`, `selection`, `realised`, `flags`
-            are taken up where they are there.
+        results: a run, in the metrics of its suite; or a frame of results, whose intervals are over
+            replicates alone: columns `suite, dataset, backbone, loss, perturbation, unit, level,
+            replicate, metric, value`, one row per value, any order. A row without a value is a
+            missing cell. `replicates_vary`, `selection`, `realised`, `flags` are optional columns.
 
     Returns:
         One row for each (dataset, backbone, loss, perturbation, unit, metric, level), sorted, with
         `n`, `mean, low, high`, `pairs`, `drop, drop_low, drop_high`, `retention, retention_low,
-        retention_high`, `excess, excess_low, excess_high`, `users`, whether single users are known,
-        `replicates`, what these are called, `interval`, `paired_interval`, which say in words what
-        the intervals over `n` and over `pairs` replicates are, `selection`, "noisy" where it was so
-        at a level of the perturbation, `realised`, the mean of what the cells achieved, and
-        `flags`, those that any of them is marked with. A replicate without a level 0 is missing
-        from all but the mean. What nothing is left for is NaN.
+        retention_high`, `excess, excess_low, excess_high`, `users` (whether single users are
+        known), `replicates` (their description), `interval`, `paired_interval` (descriptions of
+        the intervals over `n` and over `pairs` replicates), `selection` ("noisy" if it was noisy at
+        any level of the perturbation), `realised` (the mean achieved severity), and `flags` (of any
+        of the cells). A replicate without level 0 counts for the mean only. Values without data
+        are NaN.
 
     Raises:
         InputError: a replicate has two values for one point, as in a frame of two suites.
@@ -105,13 +104,13 @@ def _rows(panel: Panel, loss: str) -> list[dict[str, Any]]:
 def _with_ends(
     name: str, estimate: Estimate, ends: tuple[str, str] | None = None
 ) -> dict[str, float]:
-    """Return the columns of an estimate."""
+    """Return the columns of an estimate and its interval."""
     low, high = ends or (f"{name}_low", f"{name}_high")
     return {name: estimate.value, low: estimate.interval.low, high: estimate.interval.high}
 
 
 def _selection(frame: pd.DataFrame, perturbations: pd.Series[str]) -> NDArray[np.str_]:
-    """Return what chose the epochs under each of some perturbations; noisy if it was at a level."""
+    """Return the selection of epochs under some perturbations; noisy if noisy at any level."""
     told = frame if "selection" in frame else frame.assign(selection="clean")
     noisy = told.loc[told["selection"] == "noisy", "perturbation"]
     return np.where(perturbations.isin(noisy), "noisy", "clean")
@@ -120,17 +119,17 @@ def _selection(frame: pd.DataFrame, perturbations: pd.Series[str]) -> NDArray[np
 def areas(results: Run | pd.DataFrame) -> pd.DataFrame:
     """Rank losses by the area under their retention curves; baselines are left out.
 
-    area = integral of retention over level (trapezoids) / (highest - lowest level): 1 where
-    nothing is lost, the mean retention over the levels in general.
+    area = integral of retention over level (trapezoids) / (highest - lowest level), the mean
+    retention over the levels: 1 if nothing is lost.
 
     Args:
         results: as `curves` takes them.
 
     Returns:
-        One row a curve: its names, `levels` (how many it has), `area, low, high`, and the `flags`
+        One row per curve: its names, `levels` (their number), `area, low, high`, and the `flags`
         of all its levels; within each (dataset, backbone, perturbation, unit, metric) the most
-        robust loss first. The area is NaN where there is one level only, and for a curve that lacks
-        a level that another loss has: without its hardest level it would look the most robust.
+        robust loss first. The area is NaN if there is one level only, or if the curve lacks a
+        level that another loss has: without its hardest level it would look the most robust.
 
     Raises:
         InputError: as `curves`.
@@ -150,10 +149,10 @@ def areas(results: Run | pd.DataFrame) -> pd.DataFrame:
 
 
 def means(frame: pd.DataFrame) -> pd.DataFrame:
-    """Summarise replicates at each level of each curve, of thousands of curves at once.
+    """Summarise replicates at each level of each curve; fast for thousands of curves.
 
     Args:
-        frame: as `curves` takes it; of what no single user has, such as diagnostics.
+        frame: as for `curves`; of values without single users, such as diagnostics.
 
     Returns:
         One row for each (dataset, backbone, loss, perturbation, unit, metric, level), sorted, with
@@ -178,7 +177,7 @@ def means(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _t_factor(n: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the 97.5% point of Student's t for the mean of n values; NaN where it is not used."""
+    """Return the 97.5% point of Student's t for the mean of n values; NaN if n is too small."""
     factor = np.full(n.shape, np.nan)
     many = n >= LEAST
     if many.any():

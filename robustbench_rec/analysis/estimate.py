@@ -1,8 +1,8 @@
-"""Estimates: numbers made of means, with what each user in each replicate adds to them.
+"""Estimates: numbers computed from means, with the influence of each user in each replicate.
 
-Sums, differences, products and quotients of estimates are estimates: to first order in the means
-(the delta method), so that a retention, an excess over a baseline, or an area has a variance as a
-mean has one.
+Sums, differences, products and quotients of estimates are estimates, to first order in the means
+(the delta method). So a retention, an excess over a baseline, or an area has a variance, as a mean
+has.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Estimate:
     """A number, and its influence values.
 
     Attributes:
-        value: NaN where it is not defined.
-        influence: (R, U), what each user in each replicate adds to the deviation from the number
-            that all users and all replicates would give; the sum over both is 0. NaN where a
-            replicate does not test a user. U is 1 where values of users are not known.
+        value: the number; NaN if not defined.
+        influence: (R, U), the contribution of each user in each replicate to the deviation from
+            the population value; the sum is 0. NaN if a replicate does not test a user. U is 1 if
+            values of users are not known.
 
     """
 
@@ -49,7 +49,7 @@ class Estimate:
         return self._joined(other, 1 / below, -self.value / below**2, self.value / below)
 
     def _joined(self, other: Estimate | float, mine: float, its: float, value: float) -> Estimate:
-        """Return a value whose slope is `mine` in this estimate and `its` in the other."""
+        """Return a result with slope `mine` in this estimate and `its` in the other."""
         influence = mine * self.influence
         if isinstance(other, Estimate):
             influence = _added(influence, its * other.influence)
@@ -57,17 +57,17 @@ class Estimate:
 
     @property
     def n_replicates(self) -> int:
-        """R."""
+        """The number of replicates, R."""
         return int(self.influence.shape[0])
 
     @property
     def n_users(self) -> int:
-        """U; 1 where single users are not known."""
+        """The number of users, U; 1 if single users are not known."""
         return int(self.influence.shape[1])
 
     @cached_property
     def variance(self) -> Variance:
-        """Over users and replicates."""
+        """The variance over users and replicates."""
         return variance(self.influence)
 
     @cached_property
@@ -81,7 +81,7 @@ def _value(number: Estimate | float) -> float:
 
 
 def _added(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Add influence values; a user whom one of both did not test adds nothing to it."""
+    """Add influence values; users tested by only one of both contribute with that one."""
     absent = np.isnan(one), np.isnan(other)
     total = np.where(absent[0], 0.0, one) + np.where(absent[1], 0.0, other)
     return np.where(absent[0] & absent[1], np.nan, total)
@@ -97,15 +97,15 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """What a loss reached at one point in each replicate.
+    """The values of a loss at one point in each replicate.
 
     Attributes:
-        replicates: their numbers, ascending.
-        means: (R,), what was recorded.
-        weights: (R, U), what each user counts for, of sum 1 in a replicate; NaN where a replicate
-            does not test a user.
-        deviations: (R, U), how far each user is from the mean of the replicate. One user of weight
-            1 and deviation 0 where values of users are not known.
+        replicates: the numbers of the replicates, ascending.
+        means: (R,), the recorded values.
+        weights: (R, U), the weight of each user, of sum 1 in a replicate; NaN if a replicate does
+            not test a user.
+        deviations: (R, U), each user's difference from the mean of the replicate. If values of
+            users are not known, there is one user of weight 1 and deviation 0.
 
     """
 
@@ -115,7 +115,7 @@ class Values:
     deviations: NDArray[np.float64]
 
     def estimate(self, replicates: Replicates) -> Estimate:
-        """Return the mean over some of the replicates, all of which are held."""
+        """Return the mean over some of the replicates, all of which must exist."""
         rows = [self.replicates.index(one) for one in replicates]
         if not rows:
             return Estimate(float("nan"), np.full((1, 1), np.nan))
@@ -132,6 +132,6 @@ def in_common(values: Sequence[Values]) -> Replicates:
 
 
 def estimates(*values: Values) -> list[Estimate]:
-    """Return the mean of each over the replicates that all have."""
+    """Return the mean of each, over their common replicates."""
     replicates = in_common(values)
     return [one.estimate(replicates) for one in values]

@@ -1,4 +1,4 @@
-"""How much better than one loss the others are, at each level."""
+"""The improvement of losses over one loss, at each level."""
 
 from __future__ import annotations
 
@@ -17,22 +17,20 @@ from robustbench_rec.records.run import Run
 
 
 def improvements(results: Run | pd.DataFrame, against: str) -> pd.DataFrame:
-    """Return m / r - 1 at each level, m of a loss and r of the one it is held against.
+    """Return m / r - 1 at each level, m of a loss and r of the reference loss.
 
     Args:
-        results: as `degradation.curves` takes them.
-        against: the label of the loss that the others are held against, or as much of it as tells
-            it apart.
+        results: as for `degradation.curves`.
+        against: the label of the reference loss, or an unambiguous part of it.
 
     Returns:
         One row for each (dataset, backbone, perturbation, unit, metric), other trained loss and
-        level: `n`, how many replicates both have, `mean`, with its 95% interval `low`, `high`, of
-        users and replicates at once, `users`, whether single users are known, `replicates`, what
-        these are called, `realised` and `flags`, as `degradation.curves` has them. A level that
-        either loss lacks has no row, nor has one at which r is 0.
+        level: `n` (the number of common replicates), `mean` with its 95% interval `low`, `high`
+        over users and replicates at once, and `users`, `replicates`, `realised` and `flags` as in
+        `degradation.curves`. Levels that either loss lacks, or at which r is 0, have no row.
 
     Raises:
-        InputError: `against` is none of the losses, or may mean several; as `degradation.curves`.
+        InputError: `against` matches no loss or several; as `degradation.curves`.
 
     """
     panels = [panel for panel in panels_of(results) if not panel.is_baseline]

@@ -1,4 +1,4 @@
-"""Intervals in words: over whom and what an interval speaks, and how surely."""
+"""Intervals in words: their coverage, and the users and replicates they are over."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ REPLICATES = {
     "validation": "validation draws beside one test",
     "training": "seeds of one split",
 }
-"""What replicates are called, by what differs between them."""
+"""Description of replicates, by what differs between them."""
 UNKNOWN = "replicates"
 
 
 def replicates_on(datasets: pd.Series[str], frame: pd.DataFrame) -> pd.Series[str]:
-    """Return what the replicates of a frame of results are called, on each of some data sets."""
+    """Return the description of the replicates in a frame of results, by data set."""
     if "replicates_vary" not in frame:
         return pd.Series(UNKNOWN, index=datasets.index)
     return datasets.map(frame.groupby("dataset")["replicates_vary"].first()).map(REPLICATES)
@@ -28,12 +28,12 @@ def replicates_on(datasets: pd.Series[str], frame: pd.DataFrame) -> pd.Series[st
 def interval_text(
     n: int, most: int | None = None, called: str = UNKNOWN, users: bool = True
 ) -> str:
-    """Say what interval is drawn over n replicates, or over n to `most` of them.
+    """Describe the interval over n replicates, or over n to `most` of them.
 
     Args:
-        n: how many.
-        most: how many others of the same kind have.
-        called: what they are; see `REPLICATES`.
+        n: the number of replicates.
+        most: the largest number, if it varies.
+        called: the description of replicates; see `REPLICATES`.
         users: whether values of users are known.
 
     """
@@ -49,7 +49,7 @@ def interval_text(
 
 
 def intervals_text(counts: Iterable[int], called: str = UNKNOWN, users: bool = True) -> str:
-    """Say what intervals are drawn over so many replicates each, the most common kind first."""
+    """Describe the intervals over various numbers of replicates, the most common first."""
     found = Counter(counts)
     kinds: dict[int, list[int]] = {}
     for n in sorted(found):

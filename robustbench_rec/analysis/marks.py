@@ -1,4 +1,4 @@
-"""Marks: what cells are flagged with, carried to whatever is concluded from them."""
+"""Marks: flags of cells, passed on to conclusions from them."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from robustbench_rec.records.record import FLAGS
 from robustbench_rec.records.run import Run
 
 AT_EDGE = "at_edge"
-"""A mark of losses that were tuned; it is in no record, as a study stands for many cells."""
+"""A mark of tuned losses; it is in no record, because a study covers many cells."""
 NOT_APPLICABLE = "not_applicable"
-"""A mark of losses that a perturbation cannot reach; they have no cell that could hold it."""
+"""A mark of losses that a perturbation does not affect; they have no cells to record it."""
 MEANINGS = FLAGS | {
     AT_EDGE: "settings chosen at an edge of what was tried",
     NOT_APPLICABLE: "draws no negatives, so it has no cells here",
 }
-"""What marks say."""
+"""Mark -> its meaning."""
 MARKS = ["realised", "flags"]
-"""Columns of results that say how far a value is to be believed."""
+"""Columns of results on the reliability of a value."""
 
 
 def joined(marks: Iterable[object]) -> str:
-    """Return each flag that is among some cells' `flags` once, sorted, with a space between."""
+    """Return the distinct flags of some cells, sorted, separated by spaces."""
     told = (one for one in marks if isinstance(one, str))  # others are missing
     return " ".join(sorted({flag for one in told for flag in one.split()}))
 
 
 def marked(rows: pd.DataFrame, frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Add to rows what the cells behind them achieved, and what these are flagged with.
+    """Add to rows the realised severity and the flags of their cells.
 
     Args:
-        rows: with the columns `by`.
-        frame: of results; without `realised` or `flags` nothing is known of them.
-        by: what tells the rows apart.
+        rows: the rows, with the columns `by`.
+        frame: the results; `realised` and `flags` are optional columns.
+        by: the columns that identify a row.
 
     Returns:
-        The rows, with `realised`, the mean over the cells of a row, NaN where it is not known, and
-        `flags`, those that any of them has.
+        The rows, with `realised`, the mean over the cells of a row (NaN if not known), and `flags`,
+        the flags of any of the cells.
 
     """
     told = frame.reindex(columns=[*by, "value", *MARKS]).dropna(subset="value")
@@ -50,7 +50,7 @@ def marked(rows: pd.DataFrame, frame: pd.DataFrame, by: Sequence[str]) -> pd.Dat
 
 
 def with_edges(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
-    """Mark the cells of losses whose settings were chosen at an edge of what was tried."""
+    """Mark the cells of losses whose settings were chosen at an edge of the search space."""
     place = ["dataset", "backbone", "loss"]
     edges = {(one.dataset, one.backbone, one.loss) for one in run.summary.tuning if one.edges}
     if not edges:

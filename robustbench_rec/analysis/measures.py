@@ -1,6 +1,6 @@
-"""Measures: what is said of a loss under a perturbation, made of what it reached at each level.
+"""Measures: numbers that describe a loss under a perturbation, from its values at each level.
 
-No measure is the right one; each rewards something, and hides something, as it says.
+No measure is right for all purposes: each states what it rewards and what it hides.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Beside = Literal["baseline", "reference", "jaccard", "rbo"]
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What a loss reached at each level, and what else is known there.
+    """The values of a loss at each level, and further values there.
 
     Attributes:
-        values: of the metric.
-        baseline, random, reference: what popularity, chance and a reference loss reach.
-        jaccard, rbo: how far its lists agree with those of level 0; see `evaluation.overlap`.
+        values: values of the metric.
+        baseline, random, reference: values of popularity, of random lists and of a reference loss.
+        jaccard, rbo: agreement of its lists with those of level 0; see `evaluation.overlap`.
 
     """
 
@@ -44,7 +44,7 @@ class Means:
     replicates: Replicates
 
     def at(self, level: float, of: Beside | Literal["values"] = "values") -> Estimate:
-        """Return what the loss reaches at a level, or what else of its curve is known there."""
+        """Return the loss's value at a level, or another value of its curve there."""
         held: Mapping[float, Values] = getattr(self.curve, of)
         return held[level].estimate(self.replicates)
 
@@ -54,13 +54,13 @@ class Measure:
     """A measure.
 
     Attributes:
-        name: as tables and options have it.
-        says, rewards, hides: in words.
-        of: its value, of means and one or more levels, ascending.
+        name: its name in tables and options.
+        says, rewards, hides: descriptions.
+        of: a function of means and one or more ascending levels, which returns its value.
         relative: whether it needs level 0 too.
-        over_levels: whether it is of all levels, and not of the last alone.
-        beside: what else of a curve it needs.
-        sign: 1 where more is better, -1 where less is.
+        over_levels: whether it uses all levels, not only the last.
+        beside: further values of a curve that it needs.
+        sign: 1 if more is better, -1 if less is.
 
     """
 
@@ -75,7 +75,7 @@ class Measure:
     sign: Literal[1, -1] = 1
 
     def needs(self, curve: Curve, levels: Levels) -> list[Values] | None:
-        """Return the values that it is made of; None where the curve lacks any."""
+        """Return the values that it needs; None if the curve lacks any."""
         asked = levels if self.over_levels else levels[-1:]
         wanted = sorted({*asked, 0.0} if self.relative else set(asked))
         sources = [curve.values, *(getattr(curve, name) for name in self.beside)]
@@ -101,9 +101,9 @@ def excess(means: Means, levels: Levels) -> Estimate:
 
 
 def _share(part: Estimate, whole: Estimate, surely: bool = False) -> Estimate:
-    """Divide; a share of what may be 0 or less, as its 95% interval has it, is not defined.
+    """Divide; NaN unless the 95% interval of the divisor is above 0.
 
-    Where there is no interval its value counts, unless `surely` asks for one.
+    Without an interval the divisor's value counts, unless `surely` requires an interval.
     """
     low = whole.interval.low
     least = whole.value if low != low and not surely else low
@@ -111,7 +111,7 @@ def _share(part: Estimate, whole: Estimate, surely: bool = False) -> Estimate:
 
 
 def area(of: Callable[[Means, Levels], Estimate], means: Means, levels: Levels) -> Estimate:
-    """Return the mean height of lines through what a measure is at each level."""
+    """Return the mean height of the line through a measure's values at each level."""
     heights = np.diff(np.array(levels))
     weights = (np.append(heights, 0.0) + np.append(0.0, heights)) / 2 / heights.sum()
     parts = zip(levels, weights.tolist(), strict=True)
@@ -155,23 +155,23 @@ MEASURES = {
         Measure(
             "value",
             "the metric itself",
-            rewards="the loss that is best where the data are so, however much it lost",
-            hides="what a loss lost, behind where it started",
+            rewards="the best loss at this level, however much it lost",
+            hides="how much of its own value a loss lost",
             of=value,
             relative=False,
         ),
         Measure(
             "retention",
-            "the share of the clean value that is left at a level",
-            rewards="whatever has little to lose: the random baseline keeps all",
-            hides="how good the loss was, and is",
+            "the retained share of the clean value at a level",
+            rewards="losses with little to lose: the random baseline keeps all",
+            hides="the quality of the loss, clean or perturbed",
             of=retention,
         ),
         Measure(
             "excess",
-            "the share of the clean lead over the popularity baseline that is left at a level",
-            rewards="a lead that stays, where the baseline is hurt as well",
-            hides="losses that hardly lead: their share is of next to nothing, and moves far",
+            "the retained share of the clean lead over the popularity baseline at a level",
+            rewards="keeping a lead, even if the baseline is hurt too",
+            hides="that a share of a tiny lead is very uncertain",
             of=excess,
             beside=("baseline",),
         ),
@@ -179,7 +179,7 @@ MEASURES = {
             "kept",
             "the mean retention up to the hardest level",
             rewards="as retention, with weight on whichever levels were chosen",
-            hides="where on the way the loss fell",
+            hides="at which level the loss fell",
             of=kept,
             over_levels=True,
         ),
@@ -187,16 +187,16 @@ MEASURES = {
             "excess_kept",
             "the mean excess up to the hardest level",
             rewards="as excess, with weight on whichever levels were chosen",
-            hides="where on the way the lead fell",
+            hides="at which level the lead fell",
             of=excess_kept,
             over_levels=True,
             beside=("baseline",),
         ),
         Measure(
             "relative_error",
-            "what is lost in all, as a share of what the reference loss loses; less is better",
-            rewards="losing less of the metric, whatever there was to lose",
-            hides="how good the loss was; it says nothing where the reference may lose nothing",
+            "the total degradation relative to that of the reference loss; less is better",
+            rewards="losing less of the metric in absolute terms",
+            hides="the quality of the loss; not defined if the reference may lose nothing",
             of=relative_error,
             over_levels=True,
             beside=("reference",),
@@ -204,18 +204,19 @@ MEASURES = {
         ),
         Measure(
             "jaccard",
-            "the share of the lists of level 0 that is still recommended, of all that either has",
-            rewards="lists that stay, good or bad: whoever recommends the same to all keeps them",
-            hides="the order within lists, and whether what is new is better",
+            "the Jaccard index (intersection over union) of lists with those of level 0",
+            rewards="stable lists, good or bad: a loss with the same list for all users keeps them",
+            hides="the order within lists, and whether new items are better",
             of=jaccard,
             relative=False,
             beside=("jaccard",),
         ),
         Measure(
             "rbo",
-            "the rank-biased overlap of lists with those of level 0, the first places most",
-            rewards="lists that stay in their order, good or bad",
-            hides="what happens below the first places, and whether what is new is better",
+            "the rank-biased overlap of lists with those of level 0, which weighs first places "
+            "most",
+            rewards="stable order of lists, good or bad",
+            hides="changes below the first places, and whether new items are better",
             of=rbo,
             relative=False,
             beside=("rbo",),
@@ -226,15 +227,15 @@ MEASURES = {
 
 
 def measured(measure: Measure, curves: Sequence[Curve], levels: Levels) -> list[Estimate] | None:
-    """Return a measure of each curve, over the replicates that all of them have.
+    """Return a measure of each curve, over the replicates common to all.
 
     Args:
-        measure: which.
-        curves: of losses on one data set under one perturbation.
-        levels: at which, ascending; the last counts, but for areas and sums, which need two.
+        measure: the measure.
+        curves: the curves of losses on one data set under one perturbation.
+        levels: the levels, ascending; the last counts, except for areas and sums, which need two.
 
     Returns:
-        None where a curve lacks a level, or no replicate has all.
+        None if a curve lacks a level, or no replicate has all levels.
 
     """
     needed = [measure.needs(curve, levels) for curve in curves]

@@ -1,4 +1,4 @@
-"""Names that people use for components, in figures and tables, instead of those of the code."""
+"""Usual names of components, for figures and tables, in place of names in the code."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ NAMES = {
     "amazon2014-electronic": "Amazon Electronic (2014)",
     "amazon2014-electronic-popularity": "Amazon Electronic (2014, popularity)",
 }
-"""Name in the code -> what people say."""
+"""Name in the code -> usual name."""
 SETTINGS = {"pool=own": "own positives", "pool=held_out": "held-out positives"}
-"""Setting in the code -> what people say."""
+"""Setting in the code -> usual name."""
 
 
 NOT_GIVEN: Mapping[str, str] = MappingProxyType({})
 
 
 def named(label: str, given: Mapping[str, str] = NOT_GIVEN) -> str:
-    """Return the name that people use for a component.
+    """Return the usual name of a component.
 
     `psl(activation=relu)` is PSL (relu), `softmax(tau=0.1)` is Softmax (SL, tau=0.1): a setting
-    that is a word stands alone, a number beside the setting's name. A name that is not known here
-    stays as it is.
+    that is a word is printed alone, a number with the name of the setting. Unknown names do not
+    change.
 
     Args:
-        label: of the component, short or in full.
-        given: label, or its name alone -> the name that the user gave it, which counts first.
+        label: the label of the component, short or full.
+        given: label, or its name alone -> the name that the user gave it, which takes precedence.
 
     """
     if label in given:
@@ -90,7 +90,7 @@ def given_names(run: Run) -> dict[str, str]:
 
 
 def _the_one(run: Run, axis: str, written: str) -> list[str]:
-    """Return the label that a table of the suite stands for, where that is clear."""
+    """Return the label that a table of the suite matches; None if not unique."""
     specs = {spec: label for label, spec in run.manifest.specs.get(axis, {}).items()}
     found = one_meant(written, specs)
     return list(found) if len(found) == 1 else []

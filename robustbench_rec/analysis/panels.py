@@ -15,23 +15,23 @@ from robustbench_rec.components.labels import UNTRAINED
 from robustbench_rec.records.run import Run
 
 PANEL = ["dataset", "backbone", "perturbation", "unit", "metric"]
-"""What a panel holds constant."""
+"""Constant within a panel."""
 KEY = [name for name in PANEL if name != "unit"]
-"""What tells panels apart; the unit hangs on the perturbation, and may be missing."""
+"""Columns that identify a panel; the unit depends on the perturbation, and may be missing."""
 POPULARITY, RANDOM = "popularity", "random"
-"""The baseline above which a lead is counted, and the one that has nothing to lose."""
+"""The baseline of the lead in `excess`, and the baseline that has nothing to lose."""
 LISTS = ("jaccard", "rbo")
-"""How far lists agree with those of level 0: metrics of that name, of whichever k."""
+"""Metrics of the agreement of lists with those of level 0, at any k."""
 Points = dict[tuple[str, ...], dict[str, dict[float, Values]]]
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Curves that can be held against each other.
+    """Curves that can be compared with each other.
 
     Attributes:
-        names: of `PANEL`.
-        curves: of each loss; of a baseline's panel, its alone.
+        names: the values of `PANEL`.
+        curves: loss -> its curve; a baseline's panel has one curve.
 
     """
 
@@ -40,22 +40,22 @@ class Panel:
 
     @property
     def losses(self) -> list[str]:
-        """Their labels, in the order of the results."""
+        """The labels of the losses, in the order of the results."""
         return list(self.curves)
 
     @property
     def levels(self) -> Levels:
-        """Those that any loss has, ascending."""
+        """The levels that any loss has, ascending."""
         return tuple(sorted({level for one in self.curves.values() for level in one.values}))
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is of what trains nothing."""
+        """Whether it is the panel of a baseline."""
         return self.losses == [UNTRAINED]
 
 
 def panels_of(results: Run | pd.DataFrame, with_lists: bool = False) -> list[Panel]:
-    """Return the panels of results, those of baselines too, in the order of the results.
+    """Return the panels of results, including baselines, in the order of the results.
 
     Args:
         results: as `degradation.curves` takes them.
@@ -103,7 +103,7 @@ def _by_panel(held: Mapping[Point, Values]) -> Points:
 
 
 def _of_lists(results: Run | pd.DataFrame, name: str) -> Points:
-    """Return how far lists agree, by (dataset, backbone, perturbation), loss and level."""
+    """Return the agreement of lists by (dataset, backbone, perturbation), loss and level."""
     frame = results.results if isinstance(results, Run) else results
     rows = frame[frame["metric"].str.startswith(f"{name}@")]
     return {key[:-1]: its for key, its in _by_panel(points(rows)).items()} if len(rows) else {}

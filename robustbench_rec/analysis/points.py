@@ -1,4 +1,4 @@
-"""Points: the values of a run by what they are of, in all replicates and for each user."""
+"""Points: the values of a run by point, in all replicates and for each user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from robustbench_rec.records.frames import results_frame
 from robustbench_rec.records.run import Run
 
 POINT = [*AXES, "metric", "level"]
-"""What tells a point from others."""
+"""Columns that identify a point."""
 Point = tuple[Any, ...]
 
 
@@ -25,12 +25,11 @@ def points(results: Run | pd.DataFrame) -> dict[Point, Values]:
     """Return the values of each point, in the order of the results.
 
     Args:
-        results: a run, in the metrics that its suite names; or a frame of its results, of which
-            nothing is known of single users.
+        results: a run, in the metrics of its suite; or a frame of results, without single users.
 
     Raises:
-        InputError: a replicate has two values for one point, as in a frame of two suites; or
-            cells are of several protocols, or replicates of one data set not of one kind.
+        InputError: a replicate has two values for one point, as in a frame of two suites; cells
+            are of several protocols; or replicates of one data set are of several kinds.
 
     """
     rows = of_suite(results).dropna(subset="value")
@@ -55,7 +54,7 @@ def points(results: Run | pd.DataFrame) -> dict[Point, Values]:
 
 
 def of_suite(results: Run | pd.DataFrame) -> pd.DataFrame:
-    """Return a frame of results; of a run, those in the metrics that its suite names."""
+    """Return a frame of results; for a run, in the metrics of its suite."""
     if isinstance(results, Run):
         held = measured(results)
         frame = with_edges(held[held["metric"].isin(results.manifest.metrics)], results)
@@ -65,7 +64,7 @@ def of_suite(results: Run | pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(run: Run) -> pd.DataFrame:
-    """Return the results of a run without how far lists agree: to read these takes the longest."""
+    """Return the results of a run without the agreement of lists, which is slow to read."""
     if "results" in vars(run) or not run.records:
         return run.results
     done = [record for record in run.records.values() if record.status == "done"]
@@ -73,30 +72,32 @@ def measured(run: Run) -> pd.DataFrame:
 
 
 def _check_alike(rows: pd.DataFrame) -> None:
-    """Raise InputError where cells are not of one protocol, or replicates not of one kind."""
+    """Raise InputError if cells are of several protocols, or replicates of several kinds."""
     protocols = rows["protocol"].dropna().map(str) if "protocol" in rows else ()
     held = sorted({one.removesuffix(".0") for one in protocols})  # numbers, where some are missing
     if len(held) > 1:
         told = " and ".join(held)
-        raise InputError(f"cells of protocols {told} mean different things; take one at a time")
+        raise InputError(f"cells of protocols {told} mean different things; select one protocol")
     if "replicates_vary" not in rows:
         return
     kinds = rows.groupby("dataset")["replicates_vary"].unique()
     for dataset, held in kinds[kinds.map(len) > 1].items():
         told = " and ".join(sorted(held))
-        raise InputError(f"replicates on {dataset} vary in {told}; take runs of one kind at a time")
+        raise InputError(
+            f"replicates on {dataset} vary in {told}; analyse runs of one kind at a time"
+        )
 
 
 def check_unique(values: pd.DataFrame, keys: list[str]) -> None:
-    """Raise InputError where a frame has two values for one point."""
+    """Raise InputError if a frame has two values for one point."""
     repeated = values[values.duplicated(keys)]
     if len(repeated):
         where = ", ".join(f"{key} {repeated.iloc[0][key]}" for key in keys)
-        raise InputError(f"two values for one point ({where}); take one suite at a time")
+        raise InputError(f"two values for one point ({where}); analyse one suite at a time")
 
 
 def _known(rows: pd.DataFrame, users: Mapping[Point, object]) -> set[tuple[str, str]]:
-    """Return each (dataset, metric) of which every cell has its users: they can be combined."""
+    """Return each (dataset, metric) with users in every cell, so that they can be combined."""
     held = [key in users for key in rows[[*POINT, "replicate"]].itertuples(index=False, name=None)]
     whole = rows.assign(held=held).groupby(["dataset", "metric"])["held"].all()
     return set(whole[whole].index)
@@ -118,7 +119,7 @@ def _users(run: Run) -> Mapping[Point, tuple[NDArray[np.float16], NDArray[np.flo
 def _of_users(
     known: list[tuple[NDArray[np.float16], NDArray[np.float16]]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the weights of users, and how far they are from the mean of their replicate."""
+    """Return the weights of users, and their deviations from the mean of their replicate."""
     values = np.array([values for values, _ in known], dtype=np.float64)
     weights = np.array([weights for _, weights in known], dtype=np.float64)
     weights[np.isnan(values)] = np.nan

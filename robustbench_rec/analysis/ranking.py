@@ -1,4 +1,4 @@
-"""Which loss degrades least: losses from most to least robust, and which of them are level."""
+"""Ranking: losses from most to least robust, and the groups that do not differ significantly."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from robustbench_rec.errors import InputError, nearest
 from robustbench_rec.records.run import Run
 
 SHOWN = ("value", "retention", "excess", "jaccard", "rbo")
-"""Measures of the hardest level that stand beside the score."""
+"""Measures of the hardest level, printed beside the score."""
 NO_CELLS: dict[str, Any] = {"top": False, "beaten_by": (), "replicates": 0, "users": False}
-"""What is said of a loss that is not applicable."""
+"""Text for a loss that is not applicable."""
 RANKED = [
     *PANEL,
     *("place", "loss", "top", "beaten_by", "by", "score", "low", "high"),
@@ -42,33 +42,32 @@ def rank(
     metric: str | None = None,
     reference: str | None = None,
 ) -> pd.DataFrame:
-    """Rank the losses of each panel of more than one level, and say which of them lead.
+    """Rank the losses of each panel with several levels, and find the top group.
 
-    A loss is in the top group unless another beats it: the difference of the two within users and
-    replicates has a p value of at most 5%, adjusted by Holm over all pairs of all panels that are
-    returned. Of two in the top group neither need be proven equal to the other.
+    A loss is in the top group unless another loss beats it: their difference, paired by user and
+    replicate, has a p value of at most 5%, adjusted by Holm over all pairs of all returned panels.
+    Losses in the top group are not proven equal.
 
     Args:
-        results: as `degradation.curves` takes them; of one suite.
+        results: as for `degradation.curves`; of one suite.
         by: the name of a measure, see `measures.MEASURES`.
-        perturbation: the label of one, or as much of it as tells it apart; else all.
-        metric: one of those that the suite names; else the first of them.
-        reference: the label of the loss that `relative_error` is relative to, or as much of it as
-            tells it apart.
+        perturbation: the label of a perturbation, or an unambiguous part of it; all if None.
+        metric: a metric of the suite; the first if None.
+        reference: the label of the reference loss of `relative_error`, or an unambiguous part.
 
     Returns:
-        One row a loss, the most robust of each panel first: the panel's names, `place`, `loss`,
-        `top`, whether it is in the top group, `beaten_by`, those that beat it, `by`, `score`,
-        `low`, `high`, the measure up to the hardest `level` with its 95% interval, each of `SHOWN`
-        at that level with its own, those of `jaccard` and `rbo` over replicates alone,
-        `random_retention`, what the random baseline retains there, `replicates` (how many),
-        `interval`, what that of the score is over, `family`, how many pairs were tested, `flags`;
-        then the metric at each level, as `at 0.5`, NaN where a panel has no such level. A loss that
-        lacks what the measure needs stands last, without place and score; so does one that a run
-        says is not applicable, which its `flags` tell.
+        One row per loss, the most robust of each panel first: the panel's names, `place`, `loss`,
+        `top` (whether it is in the top group), `beaten_by` (losses that beat it), `by`, `score`,
+        `low`, `high` (the measure up to the hardest `level` with its 95% interval), each of `SHOWN`
+        at that level with its interval (for `jaccard` and `rbo` over replicates alone),
+        `random_retention` (retention of the random baseline there), `replicates` (their number),
+        `interval` (description of the score's interval), `family` (number of tested pairs),
+        `flags`; then the metric at each level, as `at 0.5`, NaN if a panel lacks the level. Losses
+        without the values that the measure needs come last, without place and score, and so do
+        losses that are not applicable, which their `flags` say.
 
     Raises:
-        InputError: no such measure, perturbation, metric or reference; or no panel of several
+        InputError: an unknown measure, perturbation, metric or reference; no panel with several
             levels; as `degradation.curves`.
 
     """
@@ -79,7 +78,7 @@ def rank(
     panels = _panels(results, perturbation, metric)
     relative = "reference" in measure.beside
     if reference is not None and not relative:
-        raise InputError(f"a reference means nothing by {by}; it goes with relative_error")
+        raise InputError(f"a reference does not apply to {by}, only to relative_error")
     if relative:
         if reference is None:
             raise InputError(f"{by} needs a reference loss: --reference LOSS")
@@ -108,7 +107,7 @@ def _panels(
     panels = [one for one in panels_of(results, with_lists=True) if _is_ranked(one, metric)]
     if not panels:
         raise InputError(
-            f"nothing to rank: no perturbation has a level 0 and another one, in {metric}"
+            f"nothing to rank: no perturbation has level 0 and a higher level, in {metric}"
         )
     if perturbation is None:
         return panels
@@ -118,7 +117,7 @@ def _panels(
 
 
 def _metric(held: Sequence[str], asked: str | None) -> str:
-    """Return the metric that is asked for; else the first."""
+    """Return the selected metric; by default the first."""
     if asked in held or (asked is None and held):
         return asked or held[0]
     known = ", ".join(held) or "none"
@@ -126,7 +125,7 @@ def _metric(held: Sequence[str], asked: str | None) -> str:
 
 
 def _beside(panel: Panel, reference: str) -> Panel:
-    """Put the values of a reference loss beside each curve; none where it was not run."""
+    """Add the values of a reference loss to each curve; empty if it was not run."""
     held = panel.curves.get(reference, Curve({})).values
     curves = {loss: replace(one, reference=held) for loss, one in panel.curves.items()}
     return replace(panel, curves=curves)
@@ -141,7 +140,7 @@ def _is_ranked(panel: Panel, metric: str) -> bool:
 def _beaten(
     panels: Sequence[Panel], measure: Measure
 ) -> tuple[dict[tuple[int, str], list[str]], int]:
-    """Return, by panel and loss, the losses that beat it; and how many pairs were tested."""
+    """Return the losses that beat each loss, by panel and loss; and the number of tested pairs."""
     pairs = [(at, *pair) for at, panel in enumerate(panels) for pair in _pairs(panel, measure)]
     adjusted = holm([p_different(difference) for *_, difference in pairs])
     beaten: dict[tuple[int, str], list[str]] = {
@@ -156,7 +155,7 @@ def _beaten(
 
 
 def _pairs(panel: Panel, measure: Measure) -> Iterator[tuple[str, str, Estimate]]:
-    """Yield each two losses, and what the first has more of a measure than the second."""
+    """Yield each pair of losses, and their difference in a measure."""
     for one, other in combinations(panel.losses, 2):
         both = measured(measure, [panel.curves[one], panel.curves[other]], panel.levels)
         if both is not None and not any(np.isnan(found.value) for found in both):
@@ -188,7 +187,7 @@ def _rows(panel: Panel, measure: Measure, beaten: dict[str, list[str]]) -> Itera
 
 
 def level_column(level: float) -> str:
-    """Return the name of the column of what losses reach at a level."""
+    """Return the name of the column with values at a level."""
     return f"at {level:g}"
 
 
@@ -209,7 +208,7 @@ def _ends(estimate: Estimate | None, names: tuple[str, str, str]) -> dict[str, f
 
 
 def _completed(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Add what intervals are over, and flags."""
+    """Add descriptions of intervals, and flags."""
     called = replicates_on(found["dataset"], frame)
     told = zip(found["replicates"], called, found["users"], strict=True)
     found["interval"] = [interval_text(n, called=called, users=users) for n, called, users in told]
@@ -225,13 +224,13 @@ def _completed(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def told(ranked: pd.DataFrame) -> Iterator[str]:
-    """Yield a sentence for each panel of `rank`: who degrades least, how surely."""
+    """Yield a sentence for each panel of `rank`: the most robust loss, and how clearly."""
     for _, panel in ranked.groupby(PANEL, sort=False, dropna=False):
         dataset, backbone, perturbation, metric = panel[KEY].iloc[0]
         scored = panel[panel["place"].notna()]
         where = f"{perturbation} on {dataset}, {backbone}"
         if scored.empty:
-            yield f"Under {where} no loss has a score."
+            yield f"Under {where}, no loss has a score."
             continue
         first = scored.iloc[0]
         others = scored.loc[scored["top"], "loss"].drop(first.name, errors="ignore").tolist()
@@ -240,9 +239,10 @@ def told(ranked: pd.DataFrame) -> Iterator[str]:
         if first["beaten_by"]:
             says += f"; where both were run {_and(first['beaten_by'])} beats it"
         elif others:
-            says += f"; {_and(others)} cannot be told from it"
+            does = "does" if len(others) == 1 else "do"
+            says += f"; {_and(others)} {does} not differ significantly"
         elif len(scored) > 1:
-            says += "; each other loss is beaten by some"
+            says += "; every other loss is beaten by some loss"
         yield f"{says}. {_disagreement(scored)}".rstrip()
 
 
@@ -257,7 +257,7 @@ def _and(names: Sequence[str]) -> str:
 
 
 def _disagreement(scored: pd.DataFrame) -> str:
-    """Say where retention and excess at the hardest level have another winner each."""
+    """Say where retention and excess at the hardest level have different winners."""
     both = [scored.dropna(subset=name) for name in ("retention", "excess")]
     if any(rows.empty for rows in both):
         return ""

@@ -1,8 +1,8 @@
 """Variance of an estimate over users and replicates at once.
 
-Every replicate ranks for the same users, so values are crossed: a user who is easy is easy in all
-replicates, and a lucky split is lucky for all users. Neither the spread of replicates nor that of
-users says alone how far an estimate would move with other users and other splits.
+Every replicate tests the same users, so values are crossed: an easy user is easy in all replicates,
+and a lucky split is lucky for all users. Neither the spread over replicates nor that over users
+alone is the uncertainty of an estimate for other users and other splits.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.95
-"""Of every interval."""
+"""Confidence of every interval."""
 LEAST = 3
-"""Replicates that an interval needs which knows of no users: the one of two is 13 standard errors
-wide on each side."""
+"""Least replicates of an interval without users: with two it is 13 standard errors wide on each
+side."""
 LOGS = (-36.0, -3.0, -0.1, 0.0)
-"""Of chances, between which a mean over them is taken; t's tail comes out within 4e-7 of itself."""
+"""Logarithms of probabilities that bound the pieces of the mean; t's tail is exact to 4e-7."""
 HALVINGS = 40
-"""Of what a distance is looked for in: to 1e-12 of itself."""
+"""Relative tolerance of a distance."""
 SMALL = 1e-4
-"""A share of users in the variance below which it does not matter how badly theirs is known."""
+"""If users have a smaller share of the variance, its uncertainty does not matter."""
 SWEEPS = 50
-"""Most alternations between users' and replicates' means until both are 0."""
+"""Largest number of alternations between users' and replicates' means until both are 0."""
 SETTLED = 1e-9
-"""What their greatest move may still be, relative to the spread."""
+"""Tolerance of their largest change, relative to the spread."""
 
 
 class Interval(NamedTuple):
-    """Both ends of a confidence interval, NaN where there is none."""
+    """Both ends of a confidence interval, NaN if there is none."""
 
     low: float
     high: float
@@ -41,11 +41,11 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Variance:
-    """The variance of an estimate, and what it is made of.
+    """The variance of an estimate, and its parts.
 
     Attributes:
         of_users, of_replicates, of_both: U/(U-1) sum_u (sum_r psi)^2, R/(R-1) sum_r (sum_u psi)^2,
-            and what both count of the rest. NaN where they cannot be known, as `of_users` of one.
+            and the residual part in both. NaN if unknown, such as `of_users` of one user.
         n_users, n_replicates: U, R.
 
     """
@@ -60,8 +60,8 @@ class Variance:
     def total(self) -> float:
         """V = max(of_users + of_replicates - of_both, of_users, of_replicates).
 
-        Where one part is not known it is the other; NaN where replicates alone are known, and are
-        fewer than `LEAST`.
+        If one part is not known it is the other; NaN if only replicates are known and are fewer
+        than `LEAST`.
         """
         users, replicates = self.of_users, self.of_replicates
         if np.isnan(users):
@@ -72,7 +72,7 @@ class Variance:
 
     @property
     def df(self) -> float:
-        """Satterthwaite's degrees of freedom of `total`; infinite where it is 0."""
+        """Satterthwaite's degrees of freedom of `total`; infinite if it is 0."""
         n_users, n_replicates = self.n_users - 1, self.n_replicates - 1
         spent = 0.0
         for part, df in (
@@ -92,20 +92,20 @@ class Variance:
         return float(np.sqrt(self.total))
 
     def with_replicates(self, n: int) -> Variance:
-        """Return what this variance would be with n replicates of the same spread."""
+        """Return this variance for n replicates with the same spread."""
         share = self.n_replicates / n
         of_both = self.of_both * share
         of_users = float(np.maximum(self.of_users - self.of_both, 0.0)) + of_both  # NaN stays
         return Variance(of_users, self.of_replicates * share, of_both, self.n_users, n)
 
     def tail(self, distance: float) -> float:
-        """Return the chance that chance alone moves an estimate up by more than a distance.
+        """Return the probability that chance moves an estimate up by more than a distance.
 
-        The variance over few replicates is badly known, so this is the mean over what it may be,
-        as the test of Behrens and Fisher has it: of_replicates (R - 1) / x, x of chi-squared with
-        R - 1 degrees of freedom. Where replicates are all the spread it is Student's t with R - 1
-        of these, where users are, with U - 1; Satterthwaite's degrees of freedom promise too much
-        far out, where p values of large families are. NaN where no spread is known.
+        The variance over few replicates is uncertain, so this is the mean over its distribution, as
+        in the Behrens-Fisher test: of_replicates (R - 1) / x, x chi-squared with R - 1 degrees of
+        freedom. If all spread is over replicates it is Student's t with R - 1 degrees of freedom,
+        if all is over users with U - 1. Satterthwaite's degrees of freedom are too optimistic far
+        in the tail, where the p values of large families are. NaN if no spread is known.
         """
         from scipy.special import ndtr, stdtr
 
@@ -126,7 +126,7 @@ class Variance:
         return float(shares @ stdtr(users_df, -distance / errors))
 
     def reach(self, chance: float) -> float:
-        """Return the distance, at least 0, whose `tail` is a chance of at most one half."""
+        """Return the distance, at least 0, whose `tail` is a probability of at most one half."""
         if not self.total > 0:
             return self.total  # 0, or NaN
         low, high = 0.0, self.standard_error
@@ -138,7 +138,7 @@ class Variance:
         return high
 
     def interval(self, value: float, level: float = LEVEL) -> Interval:
-        """Return the interval of an estimate that has this variance: Student's t with `df`."""
+        """Return the interval of an estimate with this variance: Student's t with `df`."""
         from scipy.special import stdtrit
 
         if self.total == 0:
@@ -149,10 +149,10 @@ class Variance:
 
 @cache
 def _factors(df: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return by what a variance may be off that is known with df, and the share of each factor.
+    """Return possible factors of a variance known with df, and the probability of each.
 
-    The factors are df / x at chances of x, chi-squared, most of them near 0: nodes of Gauss and
-    Legendre in the logarithm of the chance, in pieces between `LOGS`.
+    The factors are df / x at quantiles of x, chi-squared, most of them near 0: Gauss-Legendre nodes
+    in the logarithm of the probability, in pieces between `LOGS`.
     """
     from scipy.special import gammaincinv
 
@@ -169,15 +169,15 @@ def _factors(df: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def variance(psi: NDArray[np.float64]) -> Variance:
     """Return the variance of an estimate over users and replicates.
 
-    With z = U R psi of values that all users have in all replicates it is the two-way analysis of
-    variance, V = (MS_U + MS_R - MS_E) / (U R), and never below what users or replicates alone give.
-    Where users are missing in some replicates, the sums of users and of replicates are the
-    two-way clustered variance (Cameron, Gelbach and Miller, 2011), and the rest is what is left of
-    psi without both effects, so that the two forms are one.
+    If all users have values in all replicates, with z = U R psi, it is the two-way analysis of
+    variance, V = (MS_U + MS_R - MS_E) / (U R), but at least the variance of users or replicates
+    alone. If users are missing in some replicates, the sums over users and over replicates are
+    those of the two-way clustered variance (Cameron, Gelbach and Miller, 2011), and the residual is
+    psi without both effects; for complete data both forms are equal.
 
     Args:
-        psi: (R, U), what each user in each replicate adds to the estimate's deviation from its
-            mean, so that the sum of all is 0; NaN where a replicate does not test a user.
+        psi: (R, U), the contribution of each user in each replicate to the estimate's deviation
+            from its mean, of sum 0; NaN if a replicate does not test a user.
 
     """
     held = ~np.isnan(psi)
@@ -197,7 +197,7 @@ def variance(psi: NDArray[np.float64]) -> Variance:
 
 
 def _clustered(sums: NDArray[np.float64]) -> float:
-    """Return n/(n-1) times the sum of squares of clusters; NaN of one, of which none is known."""
+    """Return n/(n-1) times the sum of squares of clusters; NaN for a single cluster."""
     n = sums.size
     return float(n / (n - 1) * (sums @ sums)) if n > 1 else float("nan")
 

@@ -1,7 +1,7 @@
-"""Verdicts: whether a difference is there, is negligible, or is not decided, many at a time.
+"""Verdicts: whether differences exist, are negligible, or are undecided, in families of tests.
 
-All verdicts that one command prints are one family: their p values are adjusted by Holm, so that
-the chance of any false "higher", "lower" or "equivalent" among them is at most `ALPHA`.
+All verdicts of one command are one family: their p values are adjusted by Holm, so that the
+probability of any false "higher", "lower" or "equivalent" is at most `ALPHA`.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from robustbench_rec.analysis.two_way import LEAST, Variance
 
 ALPHA = 0.05
 REGION = 0.02
-"""A difference below this share of the reference's clean value counts as none."""
+"""Default region: differences below this share of the reference's clean value count as none."""
 MOST_REPLICATES, EVER = 200, 10**6
-"""Beyond so many replicates nobody goes, and more than the other number leave users alone."""
-SOME_USERS = "no number of replicates: users decide; more data"
+"""Largest number of replicates to suggest; and a number after which only users matter."""
+SOME_USERS = "more users; more replicates would not decide"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a difference.
+    """The verdict on a difference.
 
     Attributes:
         word: "higher", "lower", "equivalent" or "undecided".
-        p: of no difference, adjusted by Holm within the family.
-        p_equivalent: of a difference beyond the region, likewise.
+        p: the p value of no difference, adjusted by Holm within the family.
+        p_equivalent: the p value of a difference beyond the region, adjusted too.
         equal_within: the smallest region, as a share of the scale, within which the two would be
-            called equivalent, one at a time.
-        decides: what would decide an undecided one; else "".
+            called equivalent, without adjustment.
+        decides: what would decide an undecided difference; otherwise "".
 
     """
 
@@ -46,7 +46,7 @@ class Verdict:
 
 
 def holm(p: Sequence[float]) -> NDArray[np.float64]:
-    """Return p values adjusted by Holm (1979); one that is NaN counts as 1."""
+    """Return p values adjusted by Holm (1979); NaN counts as 1."""
     raw = np.nan_to_num(np.asarray(p, dtype=np.float64), nan=1.0)
     order = np.argsort(raw, kind="stable")
     steps = np.maximum.accumulate(raw[order] * (raw.size - np.arange(raw.size)))
@@ -58,16 +58,16 @@ def holm(p: Sequence[float]) -> NDArray[np.float64]:
 def judged(
     differences: Sequence[Estimate], scales: Sequence[float], region: float = REGION
 ) -> list[Verdict]:
-    """Say of each difference of a family what it comes to.
+    """Return the verdict on each difference of a family.
 
-    A difference is judged twice, by a t test against none, and by two one-sided t tests against
-    both ends of the region (Schuirmann, 1987). Equivalence wins where both are significant: the
-    difference is then there, and too small to matter.
+    A difference is tested twice: by a t test against 0, and by two one-sided t tests against both
+    ends of the region (Schuirmann, 1987). If both are significant, the verdict is "equivalent": the
+    difference exists, but is too small to matter.
 
     Args:
-        differences: of a loss less its reference.
-        scales: the reference's clean value, of which `region` is a share; of each difference.
-        region: a share.
+        differences: loss minus reference.
+        scales: for each difference, the reference's clean value.
+        region: the region of equivalence, as a share of the scale.
 
     """
     raw = [p_different(one) for one in differences]
@@ -97,7 +97,7 @@ def _word(difference: Estimate, p: float, p_equivalent: float) -> str:
 
 
 def p_different(difference: Estimate) -> float:
-    """Return the two-sided p value of no difference; NaN where no spread is known."""
+    """Return the two-sided p value of no difference; NaN if no spread is known."""
     return _different(difference.value, difference.variance)
 
 
@@ -108,7 +108,7 @@ def _different(value: float, spread: Variance) -> float:
 def p_equivalent(difference: Estimate, margin: float) -> float:
     """Return the greater p value of two one-sided tests of a difference beyond +-margin.
 
-    It is NaN where there is no margin, as beside a reference of 0.
+    It is NaN if the margin is 0, as for a reference of 0.
     """
     if not margin > 0:
         return float("nan")
@@ -118,21 +118,21 @@ def p_equivalent(difference: Estimate, margin: float) -> float:
 
 
 def p_beyond(difference: Estimate, margin: float) -> float:
-    """Return the p value of a difference that is at most a margin, on the side where it lies."""
+    """Return the p value of a difference of at most a margin, on the side of the difference."""
     return difference.variance.tail(abs(difference.value) - margin)
 
 
 def smallest_region(difference: Estimate) -> float:
-    """Return the margin at which `p_equivalent` would be 5%, one at a time."""
+    """Return the margin at which `p_equivalent` would be 5%, without adjustment."""
     return abs(difference.value) + difference.variance.reach(ALPHA)
 
 
 def what_decides(difference: Estimate, margin: float, family: int) -> str:
-    """Say how many replicates would decide, if the difference and its spread stay as they are.
+    """Say how many replicates would decide, if the difference and its spread stay the same.
 
     With A, B, E the parts of `two_way.Variance` and R replicates, R' of them have the parts
-    max(A - E, 0) + E R / R', B R / R' and E R / R'. Users stay as many as they are, and the
-    difference counts as if its p value were the least of the family.
+    max(A - E, 0) + E R / R', B R / R' and E R / R'. The number of users does not change, and the
+    p value is adjusted as if it were the smallest of the family.
     """
     parts = difference.variance
     if np.isnan(difference.value):

@@ -1,1 +1,1 @@
-"""What is asked: suites, their cells, published values, what is tuned. Nothing runs here."""
+"""Experiments as data: suites, cells, published values, claims, tuning. Nothing runs here."""

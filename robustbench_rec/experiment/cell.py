@@ -1,4 +1,4 @@
-"""Cells: one experiment each, named by everything that tells it from others."""
+"""Cells: single experiments, identified by everything that affects their result."""
 
 from __future__ import annotations
 
@@ -23,26 +23,25 @@ from robustbench_rec.seeds import Replicate, rng_for, seed_for
 from robustbench_rec.training.config import PROTOCOL, TrainConfig
 
 Varies = Literal["split", "training"]
-"""What differs between replicates: the split and the training, or the training alone."""
+"""The difference between replicates: split and training, or training alone."""
 Drawn = Literal["split", "validation", "training"]
-"""What a replicate really draws anew: where the test is given or of time, validation alone."""
+"""The parts that a replicate draws: if the test is given or by time, validation alone."""
 Selection = Literal["clean", "noisy"]
-"""Which validation pairs choose epoch and settings: clean ones, or ones that are perturbed as the
-training pairs are."""
+"""Validation pairs that choose epoch and settings: clean, or perturbed like the training pairs."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """How a cell came to its settings, where they were chosen by trials.
+    """How trials chose the settings of a cell.
 
     Attributes:
-        study: id of the study that chose; it tells this cell from one that was given the same
-            settings, though both share one training.
-        entry: the loss as the suite has it, with what was searched in the place of what was found.
-        at: "level-0" if the clean control chose, "each-level" if the cell's own level did.
-        trials, failed: settings that were tried, and how many of them failed.
-        validation: NDCG@20 of the best.
-        chosen: its settings.
+        study: id of the study. A cell with the same settings given by hand has another id, although
+            both share one training.
+        entry: the loss of the suite, with search spaces in place of the chosen values.
+        at: "level-0" if chosen on the clean control, "each-level" if at the cell's own level.
+        trials, failed: the number of trials, and of failed trials.
+        validation: NDCG@20 of the best trial.
+        chosen: the settings of the best trial.
 
     """
 
@@ -55,7 +54,7 @@ class Tuned:
     chosen: tuple[tuple[str, Any], ...] = ()
 
     def described(self) -> dict[str, Any]:
-        """Return what a record keeps of it."""
+        """Return the fields of a record."""
         return {
             "at": self.at,
             "trials": self.trials,
@@ -68,18 +67,18 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Cell:
-    """One experiment: equal id if and only if equal experiment.
+    """One experiment: two cells have equal ids if and only if they are the same experiment.
 
     Attributes:
-        seed: of the suite.
-        dataset, backbone, loss, training, perturbation: what meets.
+        seed: the seed of the suite.
+        dataset, backbone, loss, training, perturbation: the components.
         fingerprint: digest of the data's content.
         replicate: which repetition, from 0, or "tuning".
         ks: list lengths at which metrics are recorded.
-        replicates_vary: whether the replicate keys the split too, or the training alone. The
-            perturbation is keyed by it either way.
-        selection: the validation that is asked for; see `selected_on`.
-        tuned: how `loss` and `training` were chosen; None where the suite gives them.
+        replicates_vary: whether replicates differ in split and training, or in training alone. The
+            perturbation differs in both cases.
+        selection: the requested validation; see `selected_on`.
+        tuned: how `loss` and `training` were chosen; None if the suite gives them.
 
     """
 
@@ -98,13 +97,13 @@ class Cell:
 
     @functools.cached_property
     def id(self) -> str:
-        """Digest of everything that tells the experiment apart."""
+        """Digest of everything that identifies the experiment."""
         parts = [self._fit_identity(), _identity(self.perturbation), f"k={self.ks}"]
         return digest(*parts, *([f"tuned={self.tuned.study}"] if self.tuned else []))
 
     @functools.cached_property
     def fit_id(self) -> str:
-        """Digest of the training alone: cells that differ only in the test share it."""
+        """Digest of the training alone; cells that differ only in the test share it."""
         return digest(self._fit_identity(), self._training_perturbation())
 
     def _fit_identity(self) -> str:
@@ -119,37 +118,37 @@ class Cell:
 
     @property
     def trains_clean(self) -> bool:
-        """Whether the perturbation leaves what is trained on as it is."""
+        """Whether the perturbation leaves the training data unchanged."""
         return self.perturbation.level == 0 or self.perturbation.acts_through == "test"
 
     @property
     def selected_on(self) -> Selection:
-        """Which validation pairs choose its epoch: noisy ones only where training pairs are."""
+        """The validation pairs that choose the epoch; noisy only if training pairs are noisy."""
         noisy = self.perturbation.level > 0 and self.perturbation.acts_through == "training pairs"
         return self.selection if noisy else "clean"
 
     @property
     def split_of(self) -> Replicate | None:
-        """Whose split it is of; None where all replicates share one."""
+        """The replicate that defines the split; None if all replicates share one."""
         return self.replicate if self.replicates_vary == "split" else None
 
     @property
     def training_seed(self) -> int:
-        """Equal for every loss, perturbation and level: degradations are paired differences."""
+        """The same for every loss, perturbation and level: degradations are paired differences."""
         return seed_for(self.seed, spec(self.dataset), spec(self.backbone), self.replicate, "fit")
 
     def perturbation_rng(self) -> np.random.Generator:
-        """Return the perturbation's generator: the same for every loss and every level."""
+        """Return the generator of the perturbation, the same for every loss and level."""
         return perturbation_rng(self.perturbation, self.dataset, self.seed, self.replicate)
 
     def noisy_validation_rng(self) -> np.random.Generator:
-        """Return what draws validation pairs from perturbed ones."""
+        """Return the generator that draws validation pairs from perturbed pairs."""
         dataset, name = spec(self.dataset), self.perturbation.name
         return rng_for(self.seed, dataset, name, self.replicate, "noisy validation")
 
     @property
     def specs(self) -> dict[str, str]:
-        """The full spec of each component, as a suite's labels are keyed by it."""
+        """The full spec of each component, the keys of a suite's labels."""
         return {
             "dataset": spec_once(self.dataset),
             "backbone": spec_once(self.backbone),
@@ -158,7 +157,7 @@ class Cell:
         }
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the cell as plain data, which a worker turns back with its own classes."""
+        """Return the cell as plain data; a worker converts it back with its own classes."""
         parts = ("dataset", "backbone", "loss", "training", "perturbation")
         rest = {key: getattr(self, key) for key in _KEPT}
         tuned = {"tuned": asdict(self.tuned)} if self.tuned else {}
@@ -166,7 +165,7 @@ class Cell:
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any], data_dir: Path) -> Cell:
-        """Rebuild a cell; InputError where a plugin it needs is not registered here."""
+        """Rebuild a cell; InputError if a plugin that it needs is not registered here."""
         return cls(
             seed=data["seed"],
             dataset=resolve(data["dataset"], data_dir, Path.cwd()),
@@ -184,11 +183,11 @@ class Cell:
 
 
 _KEPT = ("seed", "fingerprint", "replicate", "ks", "replicates_vary", "selection")
-"""What of a cell is plain data as it is."""
+"""The fields of a cell that are plain data."""
 
 
 def _tuned(data: Mapping[str, Any] | None) -> Tuned | None:
-    """Rebuild what `asdict` made, also where JSON has made lists of its pairs."""
+    """Rebuild the result of `asdict`, also if JSON has made lists of its pairs."""
     if data is None:
         return None
     return Tuned(**{**data, "chosen": tuple((key, value) for key, value in data["chosen"])})
@@ -201,5 +200,5 @@ def _identity(component: Any) -> str:
 
 
 def digest(*parts: str) -> str:
-    """Return the name of what the parts tell apart."""
+    """Return a digest of parts, as an id."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]

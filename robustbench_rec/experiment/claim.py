@@ -1,4 +1,4 @@
-"""Claims: a suite's `[[claim]]` tables, to be confirmed or refuted, checked against its grid."""
+"""Claims: a suite's `[[claim]]` tables, to confirm or refute, checked against its grid."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NEEDS: Mapping[Kind, tuple[str, ...]] = {
     "equivalent": ("than",),
     "not-beaten": ("perturbation",),
 }
-"""What a kind of claim must say, besides `says` and `loss`."""
+"""Kind of claim -> its required keys, besides `says` and `loss`."""
 TAKES: Mapping[Kind, tuple[str, ...]] = {"keeps-more": ("level",)}
-"""What it may say, of the keys that some kind has."""
+"""Kind of claim -> its optional keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +30,13 @@ class Claim(Settings):
     Attributes:
         says: the claim in words.
         kind: "keeps-more": `loss` retains more than `than` under `perturbation`, at each level
-            from `level` on; "uses-less": fewer of its negatives have a weight on clean data than of
-            `than`; "equivalent": the two are equivalent on clean data; "not-beaten": no other loss
-            keeps more under `perturbation`.
-        loss, than, perturbation: labels, as results show them.
-        level: the lowest, above 0; 0 means all.
-        untested: settings of `loss` with which it is a degenerate case of itself: where these are
-            the ones it was run with, the claim is not tested.
+            from `level` on; "uses-less": on clean data, fewer negatives of `loss` have a weight
+            than of `than`; "equivalent": the two are equivalent on clean data; "not-beaten": no
+            other loss keeps more under `perturbation`.
+        loss, than, perturbation: labels, as in results.
+        level: the lowest level, above 0; 0 means all.
+        untested: settings that make `loss` a degenerate case: if it was run with them, the claim is
+            not tested.
 
     """
 
@@ -50,22 +50,22 @@ class Claim(Settings):
 
 
 def read_claim(table: Mapping[str, Any], grid: Grid) -> Claim:
-    """Check one `[[claim]]` table, and return it with the labels that it means.
+    """Check one `[[claim]]` table, and return it with full labels.
 
     Raises:
-        InputError: an unknown key, a value of a wrong type, a key that is missing or that means
-            nothing for its kind, or what the suite does not have.
+        InputError: an unknown key, a value of a wrong type, a missing key, a key that its kind does
+            not use, or a name that the suite does not have.
 
     """
     row: Claim = make(Claim, table, "claim")
     if not row.says.strip():
-        raise InputError("says is empty; it must say the claim in words", ("says",))
+        raise InputError("says is empty; it must state the claim in words", ("says",))
     for key in NEEDS[row.kind]:
         if not getattr(row, key):
             raise InputError(f"a claim of kind {row.kind!r} needs {key!r}", ("kind",))
     for key in ("than", "perturbation", "level"):
         if key in table and key not in NEEDS[row.kind] + TAKES.get(row.kind, ()):
-            raise InputError(f"{key} means nothing in a claim of kind {row.kind!r}", (key,))
+            raise InputError(f"{key} does not apply to a claim of kind {row.kind!r}", (key,))
     loss = label_meant("loss", row.loss, "loss", grid)
     than = row.than and label_meant("loss", row.than, "than", grid)
     if than == loss:
@@ -93,4 +93,4 @@ def _check_level(row: Claim, perturbation: str, grid: Grid) -> None:
             f"level is {row.level:g}; it must be one of {allowed}, the sweep of {perturbation}"
         )
     if levels[0] != 0 or len(levels) < 2:
-        raise InputError(f"a claim needs a level 0 and another of {perturbation}")
+        raise InputError(f"a claim needs level 0 and a higher level of {perturbation}")

@@ -1,4 +1,4 @@
-"""Published values: a suite's `[[reference]]` tables, checked against what the suite has."""
+"""Published values: a suite's `[[reference]]` tables, checked against its grid."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from robustbench_rec.evaluation.metrics import Averaging, parse
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One published value, and what of a run it stands beside.
+    """One published value, and the point of a run to compare with.
 
     Attributes:
-        dataset, backbone, loss, perturbation: labels, as results show them; no perturbation, "",
-            is the clean control, which every perturbation has as its level 0.
-        level: of the perturbation.
-        metric, value: `name@k`, and what was published.
+        dataset, backbone, loss, perturbation: labels, as in results; the perturbation "" is the
+            clean control, which is level 0 of every perturbation.
+        level: the level of the perturbation.
+        metric, value: `name@k`, and the published value.
         averaging: over which users the source averages.
-        source: where it was published.
-        tolerance: how far ours may lie from it, relative to it.
+        source: the publication.
+        tolerance: the largest relative difference of our value.
         approximate: whether it was read off a figure.
 
     """
@@ -45,7 +45,7 @@ class Published:
 
     @property
     def point(self) -> tuple[object, ...]:
-        """What the value is of; a source has one value for it."""
+        """The point of the value; a source has one value for a point."""
         axes = (self.dataset, self.backbone, self.loss, self.perturbation)
         return *axes, self.level, self.metric, self.averaging, self.source
 
@@ -68,12 +68,12 @@ class Reference(Settings):
 
 @dataclass(frozen=True)
 class Grid:
-    """What a suite has, for references and claims to name.
+    """The components, levels and list lengths of a suite, for references and claims.
 
     Attributes:
         labels: axis -> full spec -> label.
-        levels: perturbation's label -> the levels of its sweep.
-        ks: the list lengths at which metrics are recorded.
+        levels: label of a perturbation -> the levels of its sweep.
+        ks: the list lengths of the recorded metrics.
 
     """
 
@@ -88,13 +88,13 @@ def read_reference(
     """Check one `[[reference]]` table, and return its values one by one.
 
     Args:
-        table: as TOML gives it.
-        grid: what the suite has.
-        before: the values that stand above it.
+        table: the table, as parsed from TOML.
+        grid: the grid of the suite.
+        before: the values of earlier tables.
 
     Raises:
-        InputError: an unknown key, a value of a wrong type or out of bounds, what the suite does
-            not have, or a second value for one point.
+        InputError: an unknown key, a value of a wrong type or out of bounds, a name that the suite
+            does not have, or a second value for one point.
 
     """
     row: Reference = make(Reference, table, "reference")
@@ -102,7 +102,7 @@ def read_reference(
     names = {axis: one and label_meant(axis, one, axis, grid) for axis, one in asked.items()}
     if row.perturbation and "level" not in table:
         raise InputError(
-            f"a perturbation needs its level; say at which one of {row.perturbation}",
+            f"a perturbation needs its level; give a level of {row.perturbation}",
             ("perturbation",),
         )
     with placed("level"):
@@ -130,22 +130,22 @@ def read_reference(
         for metric, value in row.values.items()
     ]
     for again in {one.point for one in before} & {one.point for one in found}:
-        message = f"values: {again[5]} of {again[2]} stands above already, by this source"
+        message = f"values: {again[5]} of {again[2]} is given twice for this source"
         raise InputError(message, ("values", str(again[5])))
     return found
 
 
 def label_meant(axis: str, asked: str, key: str, grid: Grid) -> str:
-    """Return the one label that is meant on an axis.
+    """Return the label that a text means on an axis.
 
     Args:
-        axis: of the grid.
-        asked: as much of the label as tells it apart.
-        key: where it is asked.
-        grid: what the suite has.
+        axis: an axis of the grid.
+        asked: an unambiguous part of the label.
+        key: the key with this text.
+        grid: the grid of the suite.
 
     Raises:
-        InputError: the suite has none that fits, or several.
+        InputError: no label of the suite matches, or several do.
 
     """
     labels = grid.labels[axis]
@@ -154,7 +154,7 @@ def label_meant(axis: str, asked: str, key: str, grid: Grid) -> str:
         return found[0]
     if found:
         told = f"{key} {asked!r} may mean {' or '.join(found)}"
-        raise InputError(f"{told}; give the settings that tell them apart", (key,))
+        raise InputError(f"{told}; give more settings", (key,))
     known = list(dict.fromkeys(labels.values()))
     told = f"{key} {asked!r} is not in the suite{nearest_label(asked, known)}"
     raise InputError(f"{told} (it has: {', '.join(known)})", (key,))
@@ -180,13 +180,13 @@ def _check_value(metric: str, value: float, grid: Grid) -> None:
     if k not in grid.ks:
         allowed = ", ".join(map(str, grid.ks))
         raise InputError(
-            f"values: {metric} is not recorded by this suite, whose lists are of {allowed}; name a "
-            f"metric at {k} in `metrics` too"
+            f"values: {metric} is not recorded by this suite (list lengths: {allowed}); add a "
+            f"metric at {k} to `metrics`"
         )
     if not (math.isfinite(value) and value > 0):
         raise InputError(f"values: {metric} is {value:g}; it must be finite and above 0")
     is_share = METRICS[name].per_user and name in METRICS.ours  # a plugin's may be anything
     if is_share and value > 1:
         raise InputError(
-            f"values: {metric} is {value:g}; it must be at most 1, a share and not a percentage"
+            f"values: {metric} is {value:g}; it must be at most 1 (a share, not a percentage)"
         )

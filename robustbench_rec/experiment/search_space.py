@@ -1,7 +1,7 @@
-"""Search spaces: which settings of a loss may be tried, and which of those tried is taken.
+"""Search spaces: the settings of a loss to try, and the choice among the tried settings.
 
-A suite names candidates or ranges for settings of a loss or of its training. All candidates are
-tried where the budget holds them; else, and for ranges, Optuna draws up to the budget, see
+A suite gives candidates or ranges for settings of a loss or of its training. If the budget allows,
+all candidates are tried; otherwise, and for ranges, Optuna draws settings up to the budget; see
 `running.search`.
 """
 
@@ -24,14 +24,14 @@ from robustbench_rec.training.config import TrainConfig
 Settings = dict[str, Any]
 Table = Mapping[str, Any]
 CHECKED = 4096
-"""Products of candidates up to which every one is built as the suite is read."""
+"""Up to so many combinations, all are built when the suite is read."""
 EDGE = 0.05
 """The share of a range, at each end, that counts as its edge."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning(Checked):
-    """How the losses of a suite are tuned: the same for every loss."""
+    """The tuning of the losses of a suite, the same for every loss."""
 
     trials: int = setting(16, "settings tried for a loss, at most", at_least=1)
     at: Literal["level-0", "each-level"] = setting(
@@ -47,7 +47,7 @@ class Tuning(Checked):
 
 @dataclass(frozen=True)
 class Choices:
-    """A list of candidates, in the file's order."""
+    """A list of candidates, in the order of the file."""
 
     values: tuple[Any, ...]
 
@@ -55,11 +55,11 @@ class Choices:
         return f"[{'|'.join(map(printed, self.values))}]"
 
     def plain(self) -> list[Any]:
-        """Return it as JSON holds it."""
+        """Return it in JSON form."""
         return list(self.values)
 
     def edge(self, value: Any, least: float) -> str:
-        """Say at which end `value` lies, or nothing; beyond `least` there is nothing to try."""
+        """Say at which end `value` is, or None; below `least` there is nothing to try."""
         if len(self.values) < 2 or not all(map(_is_number, self.values)):
             return ""
         if value == max(self.values):
@@ -69,7 +69,7 @@ class Choices:
 
 @dataclass(frozen=True, kw_only=True)
 class Range(Checked):
-    """All numbers from `low` to `high`, both within; whole ones where the two are ints."""
+    """All numbers from `low` to `high`, inclusive; whole numbers if both are ints."""
 
     low: float
     high: float
@@ -83,7 +83,7 @@ class Range(Checked):
             )
         if not math.isfinite(float(self.high) - self.low):
             raise ValueError(
-                f"low is {self.low:g} and high is {self.high:g}; that is too wide to draw from"
+                f"low is {self.low:g} and high is {self.high:g}; that range is too wide"
             )
         if self.log and self.low <= 0:
             raise ValueError(f"low is {self.low:g}; with log = true it must be > 0")
@@ -97,11 +97,11 @@ class Range(Checked):
         return f"[{self.low:.12g}..{self.high:.12g}{' log' if self.log else ''}]"
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return it in JSON form."""
         return {"low": self.low, "high": self.high, "log": self.log}
 
     def edge(self, value: Any, least: float) -> str:
-        """Say at which end `value` lies, or nothing; beyond `least` there is nothing to try."""
+        """Say at which end `value` is, or None; below `least` there is nothing to try."""
         low, high, at = (
             math.log(one) if self.log else one for one in (self.low, self.high, float(value))
         )
@@ -113,36 +113,36 @@ class Range(Checked):
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched: each tuned setting with its candidates or its range, in file order."""
+    """The search space: each tuned setting with its candidates or its range, in file order."""
 
     axes: tuple[tuple[str, Choices | Range], ...]
 
     @property
     def size(self) -> int | None:
-        """How many settings there are to try; None where a range is among them."""
+        """The number of settings to try; None if there is a range."""
         if any(isinstance(axis, Range) for _, axis in self.axes):
             return None
         return math.prod(len(axis.values) for _, axis in self.axes if isinstance(axis, Choices))
 
     def is_grid(self, budget: int) -> bool:
-        """Say whether a budget holds every combination, so that all are tried."""
+        """Say whether the budget allows every combination, so that all are tried."""
         return self.size is not None and self.size <= budget
 
     def grid(self) -> list[Settings]:
-        """Return every combination of candidates, the last setting changing fastest."""
+        """Return every combination of candidates; the last setting changes fastest."""
         names = [name for name, _ in self.axes]
         values = [axis.values for _, axis in self.axes if isinstance(axis, Choices)]
         return [dict(zip(names, chosen, strict=True)) for chosen in product(*values)]
 
     def place(self, settings: Settings) -> tuple[int, ...]:
-        """Return where settings stand in the file's order; those of a range stand alike."""
+        """Return the position of settings in the file's order; a range has a single position."""
         return tuple(
             axis.values.index(settings[name]) if isinstance(axis, Choices) else 0
             for name, axis in self.axes
         )
 
     def within(self, text: str) -> str:
-        """Put what is searched in the place of each tuned setting of a printed spec."""
+        """Replace each tuned setting of a printed spec with its search space."""
         head, _, inside = text.removesuffix(")").partition("(")
         searched = {name: str(axis) for name, axis in self.axes}
         parts = (part.partition("=") for part in inside.split(", "))
@@ -150,14 +150,14 @@ class Space:
         return f"{head}({', '.join(shown)})"
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return it in JSON form."""
         return {name: axis.plain() for name, axis in self.axes}
 
 
 class Entry(NamedTuple):
-    """A loss of a suite, how it is trained, and what of both is tuned.
+    """A loss of a suite, its training settings, and the tuned settings of both.
 
-    Where something is tuned, `loss` and `training` hold the first candidates.
+    If settings are tuned, `loss` and `training` hold the first candidates.
     """
 
     loss: Loss
@@ -166,17 +166,17 @@ class Entry(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The loss with its training among its settings, and what is searched in their place."""
+        """The loss with its training settings, with search spaces in place of tuned settings."""
         text = trained(self.loss, self.training)
         return self.space.within(text) if self.space else text
 
     @property
     def label(self) -> str:
-        """The loss's label, without what of it is tuned."""
+        """The loss's label, without tuned settings."""
         return label_of(self.loss, [name for name, _ in self.space.axes] if self.space else ())
 
     def at(self, settings: Settings) -> tuple[Loss, TrainConfig]:
-        """Return loss and training under some of the searched settings.
+        """Return loss and training with some settings of the search space.
 
         Raises:
             ValueError: the loss refuses the combination.
@@ -187,7 +187,7 @@ class Entry(NamedTuple):
         return replace(self.loss, **own), replace(self.training, **rest)
 
     def allows(self, settings: Settings) -> bool:
-        """Say whether the loss takes a combination."""
+        """Say whether the loss accepts a combination."""
         try:
             self.at(settings)
         except ValueError:
@@ -195,7 +195,7 @@ class Entry(NamedTuple):
         return True
 
     def edges(self, chosen: Settings) -> list[str]:
-        """Say which chosen settings lie at the edge of what was searched."""
+        """Describe the chosen settings that are at an edge of the search space."""
         assert self.space is not None
         found = []
         for name, axis in self.space.axes:
@@ -219,23 +219,23 @@ def _takes(component: Any, key: str) -> bool:
 
 
 def read_entry(settings: Table, own: Table, shared: Table, tune: object, cap: int = 0) -> Entry:
-    """Make an entry of a loss's table whose `tune` says what is searched.
+    """Make an entry from a loss's table whose `tune` gives the search space.
 
     Args:
         settings: the loss's name and plain settings.
-        own: training settings of the loss.
-        shared: those of the suite, over which they stand.
+        own: training settings of the loss, which override `shared`.
+        shared: training settings of the suite.
         tune: the table.
-        cap: the epochs of a trial, at most; 0 where the loss's own hold.
+        cap: the largest number of epochs of a trial; 0 for the loss's own.
 
     Raises:
-        InputError: no table, an unknown setting, an empty list, a bad range, a candidate that the
-            loss refuses, a setting given twice; one line.
+        InputError: not a table, an unknown setting, an empty list, a bad range, a candidate that
+            the loss refuses, or a setting given twice.
 
     """
     if not isinstance(tune, dict) or not tune:
         wrong = "empty" if tune == {} else f"{tune!r}; it must be a table"
-        message = f"tune is {wrong}; say what to try, as in {{ tau = [0.1, 0.2] }}"
+        message = f"tune is {wrong}; give candidates, as in {{ tau = [0.1, 0.2] }}"
         raise InputError(message, ("tune",))
     if not isinstance(settings.get("name"), str):
         LOSSES.build(settings)  # which says what is wrong
@@ -247,7 +247,7 @@ def read_entry(settings: Table, own: Table, shared: Table, tune: object, cap: in
             axes[key] = _axis(key, value, _kind(cls, key))
             _refuse_given(key, settings if key in hints(cls) else own)
     if cap and "epochs" in axes:
-        message = "tune.epochs: [tune] epochs cuts every trial to as many, so none can tell"
+        message = "tune.epochs: cannot be tuned, as epochs of [tune] are the same for all trials"
         raise InputError(message, ("tune", "epochs"))
 
     def built(tried: Settings) -> Entry:
@@ -269,7 +269,7 @@ def read_entry(settings: Table, own: Table, shared: Table, tune: object, cap: in
 
 
 def _built_first(built: Callable[[Settings], Entry], axes: Mapping[str, Choices | Range]) -> Entry:
-    """Build the entry under the first candidates; an error of one of these is of what is tuned."""
+    """Build the entry with the first candidates; an error of a candidate names `tune`."""
     try:
         return built({key: _ends(axis)[0] for key, axis in axes.items()})
     except InputError as error:
@@ -308,7 +308,7 @@ def _axis(key: str, value: Any, kind: Any) -> Choices | Range:
             "{ low = 1e-3, high = 1e-1, log = true }"
         )
     if kind not in (int, float):
-        raise InputError(f"{where} is a range, but {key} is no number; list the candidates")
+        raise InputError(f"{where} is a range, but {key} is not a number; list the candidates")
     try:
         found: Range = make(Range, value, "the range")
     except InputError as error:
@@ -316,26 +316,26 @@ def _axis(key: str, value: Any, kind: Any) -> Choices | Range:
     if kind is float:
         return found
     if not (found.low.is_integer() and found.high.is_integer()):
-        raise InputError(f"{where}: {key} is a whole number, and so must low and high be")
+        raise InputError(f"{where}: {key} is a whole number, so low and high must be too")
     return replace(found, low=int(found.low), high=int(found.high))
 
 
 def _refuse_given(key: str, given: Table) -> None:
-    """Raise where a setting is tuned and has a fixed value too."""
+    """Raise InputError if a setting is tuned and also has a fixed value."""
     if key in given:
         raise InputError(
-            f"tune.{key}: {key} = {given[key]!r} is given besides; "
-            "give the one value or what to try, not both"
+            f"tune.{key}: {key} = {given[key]!r} is given too; give either the value or the "
+            "candidates"
         )
 
 
 def _ends(axis: Choices | Range) -> tuple[Any, ...]:
-    """Return what must be built to know that all of an axis can be."""
+    """Return the values that must be valid so that a whole axis is valid."""
     return axis.values if isinstance(axis, Choices) else (axis.low, axis.high)
 
 
 def _refuse_combinations(entry: Entry) -> None:
-    """Raise where candidates that are good one by one do not go together."""
+    """Raise InputError if valid candidates are invalid in combination."""
     assert entry.space is not None
     if entry.space.size is None or entry.space.size > CHECKED:
         return
@@ -348,9 +348,9 @@ def _refuse_combinations(entry: Entry) -> None:
 
 
 def best(space: Space, tried: Sequence[tuple[Settings, float | None]]) -> int | None:
-    """Return the position of the highest validation, None where all failed.
+    """Return the position of the highest validation; None if all trials failed.
 
-    Of equal ones the first in the file's order is taken, and of those in the order of trial.
+    Ties go to the first in the file's order, then to the earliest trial.
     """
     done = [
         (-value, space.place(settings), at)

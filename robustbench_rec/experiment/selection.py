@@ -1,4 +1,4 @@
-"""Selections: the part of a suite that `--only` names, and shares of it for several machines."""
+"""Selections: the cells of a suite that `--only` selects, and shards for several machines."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.suite import Suite
 
 Only = Iterable[tuple[str, str]] | Mapping[str, Any]
-"""The part of a suite that is asked for; see `pairs_of`."""
+"""A selection from a suite; see `pairs_of`."""
 NUMBERS = ("level", "replicate")
 SELECTABLE = (*AXES, *NUMBERS)
-"""What `--only` restricts."""
+"""The axes of `--only`."""
 
 
 class Shard(NamedTuple):
-    """One of several shares of a suite, of which each cell is in one.
+    """One of `of` shares of a suite; each cell is in exactly one share.
 
-    What a loss makes of a replicate, at all levels of all perturbations, is in one share, as lists
-    are held against those of level 0. So shares are equal within one such curve, where these take
-    as long.
+    The unit is a curve: one loss on one data set, backbone and replicate, with all perturbations
+    and levels. So a share has level 0 of all its cells, with which lists are compared. Shares
+    differ by one curve at most.
     """
 
     at: int
-    """From 1."""
+    """The number of the share, from 1."""
     of: int
 
     @classmethod
     def parsed(cls, text: str) -> Shard:
-        """Read "3/16".
+        """Read a text such as "3/16".
 
         Raises:
-            InputError: it is no such text, or there is no such share.
+            InputError: the text is not K/N with K from 1 to N.
 
         """
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         at, of = map(int, found.groups()) if found else (0, 0)
         if not 1 <= at <= of:
             raise InputError(
-                f"--shard is {text!r}; it must be K/N with K from 1 to N, as in 3/16: the third of "
-                "16 shares"
+                f"--shard is {text!r}; it must be K/N with K from 1 to N, such as 3/16 for the "
+                "third of 16 shares"
             )
         return cls(at, of)
 
     def keeps(self, suite: Suite) -> Callable[[Cell], bool]:
-        """Return what says of a cell of a suite whether it is of this share."""
+        """Return a function that says whether a cell of a suite is in this share."""
         losses = [(spec_once(backbone), entry.text) for backbone, entry in suite.trainings]
         datasets = map(spec_once, suite.datasets)
         curves = product(datasets, losses, suite.replicates)
@@ -70,12 +70,12 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which cells of a suite are kept. Baselines stay, whatever the loss and the backbone.
+    """The selected cells of a suite. Baselines are always selected.
 
     Attributes:
-        suite: whose cells these are.
-        names: axis -> the labels or numbers that are kept; an axis that is missing keeps all.
-        shard: of these, the share that is kept; None for all.
+        suite: the suite.
+        names: axis -> the selected labels or numbers; a missing axis selects all.
+        shard: the share of these that is selected; None for all.
 
     """
 
@@ -90,14 +90,14 @@ class Selection:
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
-        """The data sets that are kept."""
+        """The selected data sets."""
         labels, names = self.suite.labels["dataset"], self.names.get("dataset")
         return tuple(
             one for one in self.suite.datasets if names is None or labels[spec_once(one)] in names
         )
 
     def of(self, cells: Iterable[Cell]) -> tuple[Cell, ...]:
-        """Return the cells that are kept, in their order."""
+        """Return the selected cells, in order."""
         labels = self.suite.labels
         kept = cells if not self.names else (one for one in cells if self._keeps(one, labels))
         return tuple(kept if self.shard is None else filter(self.shard.keeps(self.suite), kept))
@@ -110,7 +110,7 @@ class Selection:
 
 
 def pairs_of(only: Only) -> tuple[tuple[str, str], ...]:
-    """Return what is selected as (axis, name) pairs.
+    """Return a selection as (axis, name) pairs.
 
     Args:
         only: pairs, or axis -> a name or a list of names.
@@ -135,16 +135,16 @@ def pairs_of(only: Only) -> tuple[tuple[str, str], ...]:
 def select(
     suite: Suite, only: Iterable[tuple[str, str]] = (), shard: Shard | None = None
 ) -> Selection:
-    """Return the part of a suite that names on its axes mean.
+    """Return the selection of a suite by names on its axes.
 
     Args:
-        suite: the whole.
-        only: (axis, name) of what to keep, as in [("dataset", "synthetic"), ("replicate", "0")];
-            several of one axis are all kept.
-        shard: the share of these that is kept.
+        suite: the whole suite.
+        only: (axis, name) to keep, as in [("dataset", "synthetic"), ("replicate", "0")]; several
+            names of one axis are all kept.
+        shard: the share of these to keep.
 
     Raises:
-        InputError: an axis or a name that the suite does not have, with the nearest.
+        InputError: the suite does not have an axis or a name; the message suggests the nearest.
 
     """
     names: dict[str, set[str]] = {}
@@ -172,7 +172,7 @@ def _meant(suite: Suite, axis: str, name: str) -> list[str]:
 
 
 def _known(suite: Suite, axis: str) -> list[str]:
-    """Return what can be named on an axis: not baselines, which cannot be left out."""
+    """Return the selectable names on an axis, without baselines, which are always selected."""
     if axis == "level":
         return list(dict.fromkeys(_number(one.level) for one in suite.perturbations))
     if axis == "replicate":
@@ -192,5 +192,5 @@ def _numbered(name: str, known: Iterable[str]) -> list[str]:
 
 
 def _number(value: float) -> str:
-    """Print a level or replicate, in as many digits as tell any two apart."""
+    """Print a level or replicate with enough digits to distinguish any two."""
     return f"{value:.12g}"

@@ -1,6 +1,6 @@
-"""What a suite says of its figures: what components are called there, and what is shown how.
+"""The `[figures]` of a suite: names of components in figures, order, hidden losses, limits.
 
-Nothing of it enters an id: names and figures may change when cells are done.
+Nothing of it is part of an id: names and figures may change after cells are finished.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from robustbench_rec.components.settings import shown as printed
 from robustbench_rec.errors import InputError, nearest, placed
 
 LABEL = "label"
-"""The key of a component's table that says what figures call it."""
+"""The key of a component's table with its name in figures."""
 LONGEST = 60
-"""Characters of it."""
+"""Longest label, in characters."""
 OF_SUITE = ("training", "tune", "level", LABEL)
-"""Keys of a component's table that are no settings of its label."""
+"""Keys of a component's table that are not settings in its label."""
 
 
 class Shown(BaseModel):
     """The table `[figures]` of a suite.
 
     Attributes:
-        order: losses that stand first, in that order, each as much of its label as tells it apart.
-        hide: losses that no figure shows unless it is asked for by `--loss`.
+        order: losses that come first, in this order, by unambiguous parts of labels.
+        hide: losses that figures show only if selected by `--loss`.
         limits: metric -> the ends of its axis.
 
     """
@@ -42,7 +42,7 @@ class Shown(BaseModel):
 
 
 def read_shown(table: Mapping[str, Any]) -> Shown:
-    """Return what a table `[figures]` says; InputError where it says nothing that can be."""
+    """Read a table `[figures]`; InputError if a key or a value is wrong."""
     for key in table:
         if key not in Shown.model_fields:
             allowed = ", ".join(Shown.model_fields)
@@ -63,12 +63,12 @@ def read_shown(table: Mapping[str, Any]) -> Shown:
 
 
 def check_shown(table: Mapping[str, Any], losses: Mapping[str, str], metrics: list[str]) -> None:
-    """Raise InputError unless what a table `[figures]` names is in its suite.
+    """Raise InputError unless all names in a table `[figures]` are in its suite.
 
     Args:
-        table: as it stands in the file.
+        table: the table from the file.
         losses: full spec -> label.
-        metrics: of the suite.
+        metrics: the metrics of the suite.
 
     """
     found = read_shown(table)
@@ -85,10 +85,10 @@ def check_shown(table: Mapping[str, Any], losses: Mapping[str, str], metrics: li
 
 
 def without_label(table: Mapping[str, Any], before: list[str]) -> dict[str, Any]:
-    """Return a component's table without what figures call it, which is added to `before`.
+    """Return a component's table without its `label`, which is added to `before`.
 
     Raises:
-        InputError: it is no name, or stands there already.
+        InputError: the label is not a valid name, or is used already.
 
     """
     if LABEL in table:
@@ -97,18 +97,20 @@ def without_label(table: Mapping[str, Any], before: list[str]) -> dict[str, Any]
             if not isinstance(label, str) or not 0 < len(label.strip()) <= LONGEST:
                 raise InputError(f"label is {label!r}; it must be a text of 1 to 60 characters")
             if label in before:
-                raise InputError(f"label {label!r} stands twice; figures could not tell them apart")
+                raise InputError(
+                    f"label {label!r} is used twice; give each component its own label"
+                )
         before.append(label)
     return {key: value for key, value in table.items() if key != LABEL}
 
 
 def shown_in(suite_text: str) -> Shown:
-    """Return what the text of a suite says in `[figures]`."""
+    """Return the table `[figures]` in the text of a suite."""
     return read_shown(_parsed(suite_text).get("figures", {}))
 
 
 def names_in(suite_text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (axis, as much of a component's label as its table says, what figures call it)."""
+    """Yield (axis, the component as its table describes it, its name in figures)."""
     for axis in AXES:
         for table in _parsed(suite_text).get(axis, []):
             if LABEL in table:
@@ -118,7 +120,7 @@ def names_in(suite_text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _parsed(suite_text: str) -> dict[str, Any]:
-    """Return the tables of a suite; nothing of a text that is not kept, as of a run of old."""
+    """Return the tables of a suite; empty if the text was not stored, as in old runs."""
     try:
         return tomllib.loads(suite_text)
     except tomllib.TOMLDecodeError:

@@ -1,4 +1,4 @@
-"""Studies: the trials by which one tuned loss comes to its settings, and what they chose."""
+"""Studies: the trials of one tuned loss, and the choice of its settings."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from robustbench_rec.seeds import seed_for
 
 
 class Tried(NamedTuple):
-    """Some settings that were tried, and what came of it.
+    """A trial's settings and its result.
 
-    `validation` is None where the trial failed; `may_pass` says that it failed by what may not be
-    there another time.
+    `validation` is None if the trial failed; `may_pass` says that the cause may be gone next time.
     """
 
     settings: Settings
@@ -38,18 +37,18 @@ class TriedSettings(BaseModel):
 
 
 class StudyOutcome(BaseModel):
-    """How a study stands; without arguments, one that was not begun.
+    """The state of a study; without arguments, of one that has not begun.
 
     Attributes:
-        checksum: of the file that it is kept in; see `records.run_folder`.
-        id: of the study.
+        checksum: the checksum of its file; see `records.run_folder`.
+        id: the id of the study.
         status: "failed" if no trial succeeded.
         by: "every candidate", or "optuna".
-        space: what is searched.
-        trials: in the order in which they were put.
-        failed, again: how many failed, and how many of these by what may have passed.
+        space: the search space.
+        trials: the trials, in order.
+        failed, again: the number of failed trials, and of those whose cause may have passed.
         chosen, best, validation: the best settings, their trial, and its NDCG@20.
-        edges: which chosen settings lie at the edge of what was searched.
+        edges: the chosen settings at an edge of the search space.
         error: why trials failed.
 
     """
@@ -73,12 +72,12 @@ class StudyOutcome(BaseModel):
 
 @dataclass(frozen=True)
 class Study:
-    """One loss of a suite, tuned on one set of data.
+    """The tuning of one loss of a suite on one set of data.
 
     Attributes:
-        entry: the loss, with what is searched.
-        base: the cell whose training is tried, under the first candidates, of replicate "tuning"
-            or, where each replicate is tuned, of that one.
+        entry: the loss, with its search space.
+        base: the cell to train, with the first candidates, of replicate "tuning" or, if each
+            replicate is tuned, of that replicate.
         tuning: the budget.
 
     """
@@ -89,40 +88,40 @@ class Study:
 
     @functools.cached_property
     def id(self) -> str:
-        """Digest of what is searched, where, and with what budget."""
+        """Digest of the search space, the data and the budget."""
         first = self.trial({}).fit_id
         return digest("study", first, self.entry.text, f"trials={self.budget}")
 
     @property
     def space(self) -> Space:
-        """What is searched."""
+        """The search space."""
         return cast(Space, self.entry.space)
 
     @property
     def is_grid(self) -> bool:
-        """Whether every candidate is tried; else Optuna draws."""
+        """Whether every candidate is tried; otherwise Optuna draws."""
         return self.space.is_grid(self.tuning.trials)
 
     @property
     def budget(self) -> int:
-        """Settings to try: the suite's number, or all where these are fewer."""
+        """The number of trials: the suite's number, or all combinations if fewer."""
         return min(self.space.size or self.tuning.trials, self.tuning.trials)
 
     @property
     def seed(self) -> int:
-        """What Optuna draws by: the same for every loss, 32 bits."""
+        """The seed of Optuna: the same for every loss, 32 bits."""
         of_its_own = () if self.base.replicate == "tuning" else (self.base.replicate,)
         return seed_for(self.base.seed, "tune", *of_its_own) >> 32
 
     def trial(self, settings: Settings) -> Cell:
-        """Return the cell whose training tries some settings."""
+        """Return the cell that trains with some settings."""
         loss, training = self.entry.at(settings)
         if cap := self.tuning.epochs:
             training = replace(training, epochs=min(training.epochs, cap))
         return replace(self.base, loss=loss, training=training)
 
     def with_chosen(self, cell: Cell, outcome: StudyOutcome | None) -> Cell:
-        """Return a cell with the settings that were chosen, or as it is until these are known."""
+        """Return a cell with the chosen settings, or unchanged until these are known."""
         if outcome is None or outcome.chosen is None:
             return replace(cell, tuned=Tuned(self.id, self.entry.text))
         loss, training = self.entry.at(outcome.chosen)
@@ -138,10 +137,10 @@ class Study:
         return replace(cell, loss=loss, training=training, tuned=tuned)
 
     def outcome(self, tried: Mapping[str, Tried], ended: bool) -> StudyOutcome:
-        """Say how the study stands.
+        """Return the state of the study.
 
         Args:
-            tried: id of each trial -> what came of it, in the order they were put.
+            tried: id of each trial -> its result, in order.
             ended: whether nothing is left to try.
 
         """
@@ -171,7 +170,7 @@ def _why(errors: list[str], none: bool) -> str:
 
 
 def study_of(cell: Cell, entry: Entry, tuning: Tuning) -> Study:
-    """Return the study that chooses the settings of a cell whose loss is tuned."""
+    """Return the study that chooses the settings of a cell with a tuned loss."""
     if tuning.at == "level-0" or cell.trains_clean:
         cell = replace(cell, perturbation=replace(cell.perturbation, level=0.0))
     if tuning.split == "own":
@@ -181,5 +180,5 @@ def study_of(cell: Cell, entry: Entry, tuning: Tuning) -> Study:
 
 @functools.lru_cache(maxsize=4096)
 def _study(base: Cell, entry: Entry, tuning: Tuning) -> Study:
-    """Make a study once, not once for each of thousands of cells that rest on it."""
+    """Make a study once, not once for each of the thousands of cells that depend on it."""
     return Study(entry, base, tuning)

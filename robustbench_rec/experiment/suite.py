@@ -1,4 +1,4 @@
-"""Suites: a grid of checked components, and the cells that it has."""
+"""Suites: a grid of checked components, and its cells."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Suite:
     """A named grid: data sets x backbones x losses x perturbations x levels x replicates.
 
     Attributes:
-        name, about: for listings.
-        seed: of everything random in the suite.
+        name, about: name and description.
+        seed: the seed of all random numbers in the suite.
         replicates: repetitions of each cell, numbered from 0.
-        replicates_vary: whether they differ in split and training, or in the training alone.
-        selection: which validation pairs choose epochs and settings.
-        metrics: `name@k`, what figures show; every metric at every such k is recorded.
+        replicates_vary: whether they differ in split and training, or in training alone.
+        selection: the validation pairs that choose epochs and settings.
+        metrics: the `name@k` in figures; every metric at every such k is recorded.
         averaging: over users who have a test item, or over all users, the others counting 0.
-        datasets, backbones, perturbations: the axes; a perturbation stands once a level.
-        losses: each with how it is trained, and what of it is tuned.
+        datasets, backbones, perturbations: the axes; a perturbation has one entry per level.
+        losses: the losses with their training settings and search spaces.
         baselines: backbones that train nothing, evaluated under every perturbation.
-        plugins: files and modules that were imported for it.
-        text: the file, word for word.
+        plugins: files and modules imported for it.
+        text: the text of the file.
         tune: how losses are tuned.
-        references: published values that its results stand beside.
-        claims: what its results are to confirm or refute.
+        references: published values to compare with.
+        claims: claims to confirm or refute.
 
     """
 
@@ -64,12 +64,12 @@ class Suite:
 
     @property
     def ks(self) -> tuple[int, ...]:
-        """The list lengths at which metrics are recorded; 20, at which we select, among them."""
+        """The list lengths of recorded metrics, including 20, which selects epochs."""
         return tuple(sorted({parse(metric)[1] for metric in self.metrics} | {SELECT_AT}))
 
     @property
     def n_cells(self) -> int:
-        """How many cells the whole suite has."""
+        """The number of cells of the whole suite."""
         met = sum(
             takes_part(entry, one) for _, entry in self.trainings for one in self.perturbations
         )
@@ -77,7 +77,7 @@ class Suite:
 
     @property
     def not_applicable(self) -> list[tuple[Entry, Perturbation]]:
-        """Losses and perturbations that do not meet, a perturbation once for all its levels."""
+        """Losses and perturbations without common cells, each perturbation once for all levels."""
         names: dict[str, Perturbation] = {}
         for one in self.perturbations:
             names.setdefault(spec_once(one, without="level"), one)
@@ -89,13 +89,13 @@ class Suite:
 
     @property
     def trainings(self) -> list[tuple[Backbone, Entry]]:
-        """What is trained, and by what: each backbone by each loss, then the baselines."""
+        """All (backbone, loss) to train: each backbone with each loss, then the baselines."""
         nothing = Entry(LOSSES[UNTRAINED](), TrainConfig())
         return [*product(self.backbones, self.losses), *product(self.baselines, [nothing])]
 
     @property
     def labels(self) -> dict[str, dict[str, str]]:
-        """What results call each component: axis -> full spec -> label."""
+        """The labels of components in results: axis -> full spec -> label."""
         losses = {entry.text: entry.label for _, entry in self.trainings}
         return {
             "dataset": {spec_once(one): label_of(one) for one in self.datasets},
@@ -116,7 +116,7 @@ class Suite:
     ) -> list[Cell]:
         """Return the cells of the data sets in `fingerprints`, in the file's order.
 
-        Where a loss is tuned, `choose` turns a cell under its first candidates into the one meant.
+        If a loss is tuned, `choose` replaces a cell's first candidates with the chosen settings.
         """
         ks = self.ks
 
@@ -152,9 +152,9 @@ class Suite:
 
 
 def takes_part(entry: Entry, perturbation: Perturbation) -> bool:
-    """Say whether a perturbation can reach a loss: contaminated negatives need negatives.
+    """Say whether a perturbation can affect a loss: contaminated negatives need negatives.
 
-    A baseline is ranked under every perturbation, as what losses have to be better than.
+    Baselines are evaluated under every perturbation, to compare losses with.
     """
     loss = entry.loss
     return not loss.learns or loss.draws_negatives or perturbation.acts_through != "negatives"

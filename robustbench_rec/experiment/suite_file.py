@@ -1,4 +1,4 @@
-"""Suite files: TOML becomes a suite, and every mistake in it one line that says where it stands."""
+"""Suite files: TOML becomes a suite, and every mistake a one-line message with its line number."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ MOST_REPLICATES, MOST_CELLS = 10_000, 1_000_000
 LONG_KEY = re.compile(
     r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[^\S\n]*+\.[^\S\n]*+){20}"""
 )
-"""More parts than any key of a suite has; reading one takes the square of their number."""
+"""A key with so many dotted parts is refused: reading it takes quadratic time."""
 INT64 = 2**63
 T = TypeVar("T")
 Table = dict[str, Any]
 
 
 class _File(BaseModel):
-    """The keys of a suite file; what stands in the tables is checked by what they name."""
+    """The keys of a suite file; the components check the contents of the tables."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -77,12 +77,12 @@ def load_suite(
 
     Args:
         name_or_path: a shipped suite's name, or a path.
-        data_dir: where data sets are looked for; the default directory if None.
-        plugins: files or modules to import besides those that the suite names.
+        data_dir: the folder of the data sets; the default folder if None.
+        plugins: files or modules to import, besides those of the suite.
 
     Raises:
-        InputError: an unknown suite, key, name or value; one line with the file, the line where
-            that is known, what is wrong and what is allowed.
+        InputError: an unknown suite, key, name or value; one line with the file, the line number if
+            known, the mistake and the allowed values.
 
     """
     load_plugins(plugins)
@@ -105,12 +105,12 @@ def shipped() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SuiteFile:
-    """A suite file as it was found.
+    """A suite file and its text.
 
     Attributes:
-        called: how messages call it.
-        text: what stands in it.
-        base: the folder that its paths are relative to.
+        called: its name in messages.
+        text: its text.
+        base: the folder to which its paths are relative.
 
     """
 
@@ -120,7 +120,7 @@ class SuiteFile:
 
 
 def locate_suite_file(name_or_path: str) -> SuiteFile:
-    """Find a suite file and read its text; InputError where there is none, or no text."""
+    """Find a suite file and read its text; InputError if it is missing or not text."""
     if not name_or_path.endswith(".toml"):
         suites = shipped()
         if name_or_path not in suites:
@@ -140,7 +140,7 @@ def locate_suite_file(name_or_path: str) -> SuiteFile:
     except (OSError, RuntimeError, ValueError) as error:  # of a path that no file can have
         raise InputError(f"{path}: {getattr(error, 'strerror', error)}; {usage}") from None
     if not S_ISREG(held.st_mode):
-        raise InputError(f"{path} is no file; {usage}")
+        raise InputError(f"{path} is not a file; {usage}")
     if held.st_size > LARGEST_FILE:
         raise InputError(f"{path}: larger than 1 MiB; a suite file is a page of TOML")
     try:
@@ -152,7 +152,7 @@ def locate_suite_file(name_or_path: str) -> SuiteFile:
 
 @contextmanager
 def _told_where(file: SuiteFile) -> Iterator[None]:
-    """Say of an InputError in which file it lies, and in which line as far as that is known."""
+    """Add the file, and the line number if known, to an InputError."""
     try:
         yield
     except InputError as error:
@@ -162,10 +162,10 @@ def _told_where(file: SuiteFile) -> Iterator[None]:
 
 
 def line_of(text: str, at: Place) -> int | None:
-    """Return the line of a TOML text where a place is set, or else what holds it; from 1.
+    """Return the line, from 1, where a TOML text sets a place, else the line of its container.
 
-    A header or key is where the path up to it is set first; in an inline table or list it is the
-    line of the key that these are the value of.
+    The line of a header or key is the first that sets its path; inside an inline table or list it
+    is the line of the key with this value.
     """
     ends = [at[:length] for length in range(len(at), 0, -1)]
     lines: dict[Place, int] = {}
@@ -197,7 +197,7 @@ def _places(text: str) -> Iterator[tuple[Place, int]]:
 
 
 def _opened(names: Place, is_array: bool, count: dict[Place, int]) -> Place:
-    """Return the place of a table that a header opens; arrays of tables are counted."""
+    """Return the place of a table from its header; arrays of tables are counted."""
     place: Place = ()
     for name in names[:-1]:
         place = (*place, name)
@@ -238,7 +238,7 @@ def _parsed(file: SuiteFile) -> _File:
 
 
 def _check_values(value: Any, at: Place = ()) -> None:
-    """Refuse what TOML allows nobody to write, or nobody to print, wherever it stands."""
+    """Refuse values that TOML or our messages cannot represent, at any depth."""
     if isinstance(value, dict | list):
         for key, inside in value.items() if isinstance(value, dict) else enumerate(value):
             _check_values(inside, (*at, key))
@@ -249,7 +249,7 @@ def _check_values(value: Any, at: Place = ()) -> None:
 
 
 class _Reader:
-    """Builds what the tables of a suite file name."""
+    """Builds the components in the tables of a suite file."""
 
     def __init__(self, file: _File, found: SuiteFile, data_dir: Path) -> None:
         self.file, self.text, self.base = file, found.text, found.base
@@ -289,7 +289,7 @@ class _Reader:
         if suite.n_cells > MOST_CELLS:
             raise InputError(f"{suite.n_cells:,} cells; a suite has at most {MOST_CELLS:,}")
         if "tune" in file.model_fields_set and not any(entry.space for entry in suite.losses):
-            missing = "tune: no loss says what to try, as in tune = { lr = [1e-3, 1e-2] }"
+            missing = "tune: no loss has candidates, as in tune = { lr = [1e-3, 1e-2] }"
             raise InputError(missing, ("tune",))
         grid = _grid(suite)
         with placed("figures"):
@@ -300,7 +300,7 @@ class _Reader:
         return str(self.base / plugin) if plugin.endswith(".py") else plugin
 
     def _axis(self, kind: str, build: Callable[[Table], list[T]]) -> tuple[T, ...]:
-        """Build what each table of a kind asks for; what stands twice is refused."""
+        """Build the component of each table of a kind; duplicates are refused."""
         built: dict[str, T] = {}
         names: list[str] = []
         for at, table in enumerate(getattr(self.file, kind)):
@@ -319,7 +319,7 @@ class _Reader:
             return [resolve(table, self.data_dir, self.base)]
 
     def _loss(self, table: Table) -> list[Entry]:
-        """Split a loss's own training settings off; they stand over the suite's."""
+        """Build a loss; its own training settings override those of the suite."""
         own = table.get("training", {})
         if not isinstance(own, dict):
             wanted = f"training is {own!r}; it must be a table, as in {{ lr = 1e-3 }}"
@@ -335,12 +335,12 @@ class _Reader:
                 entry = Entry(loss, make(TrainConfig, shared | own, "training"))
         if not entry.loss.learns:
             name = entry.loss.name
-            message = f"{name} is no loss; name what trains nothing in baselines = [...]"
+            message = f"{name} cannot be chosen as a loss; name baselines in baselines = [...]"
             raise InputError(message, ("name",))
         return [entry]
 
     def _references(self, grid: Grid) -> tuple[Published, ...]:
-        """Read the published values, and find what in the suite they are of."""
+        """Read the published values, with full labels of the suite."""
         found: list[Published] = []
         for at, table in enumerate(self.file.reference):
             with placed("reference", at):
@@ -348,7 +348,7 @@ class _Reader:
         return tuple(found)
 
     def _claims(self, grid: Grid) -> tuple[Claim, ...]:
-        """Read the claims, and find what in the suite they are about."""
+        """Read the claims, with full labels of the suite."""
         found = []
         for at, table in enumerate(self.file.claim):
             with placed("claim", at):
@@ -357,7 +357,7 @@ class _Reader:
 
 
 def _grid(suite: Suite) -> Grid:
-    """Return what a suite has, for references and claims to name."""
+    """Return the grid of a suite, for references and claims."""
     labels = suite.labels
     levels: dict[str, list[float]] = {}
     for one in suite.perturbations:
@@ -367,17 +367,17 @@ def _grid(suite: Suite) -> Grid:
 
 
 def _refuse_repeated(one: object, before: object, kind: str) -> NoReturn:
-    """Raise the InputError that says why what prints as another one before it is refused."""
+    """Raise the InputError for a component that prints like an earlier one."""
     printed = spec(one.loss) if isinstance(one, Entry) else spec(one)
     if one == before:
-        raise InputError(f"[[{kind}]] {printed} stands twice")
+        raise InputError(f"[[{kind}]] {printed} is given twice")
     if kind == "dataset":
-        raise InputError(f"[[{kind}]] {printed} stands twice; give two data sets two names")
-    raise InputError(f"[[{kind}]] {printed} stands twice, as far as 12 digits tell")
+        raise InputError(f"[[{kind}]] {printed} is given twice; give two data sets two names")
+    raise InputError(f"[[{kind}]] {printed} is given twice (numbers equal to 12 digits)")
 
 
 def _backbone(table: Table) -> list[Backbone]:
-    """Build a backbone that learns."""
+    """Build a backbone that is trained."""
     backbone = BACKBONES.build(table)
     if not backbone.learns:
         message = f"{backbone.name} trains nothing; name it in baselines = [...] instead"
@@ -386,24 +386,24 @@ def _backbone(table: Table) -> list[Backbone]:
 
 
 def _baselines(names: Iterable[str]) -> tuple[Backbone, ...]:
-    """Build backbones that do not learn, as they are by default."""
+    """Build baselines with their default settings."""
     built = tuple(BACKBONES.build({"name": name}) for name in dict.fromkeys(names))
     for one in built:
         if one.learns:
             known = ", ".join(name for name in BACKBONES if not BACKBONES[name].learns)
-            raise InputError(f"baselines holds {one.name!r}, which is trained (baselines: {known})")
+            raise InputError(f"baselines has {one.name!r}, which is trained (baselines: {known})")
     return built
 
 
 def _levels(table: Table) -> list[Perturbation]:
-    """Build a perturbation once for each level of its sweep."""
+    """Build a perturbation for each level of its sweep."""
     sweep = table.get("level")
     values = sweep if isinstance(sweep, list) else [sweep]
     if 0 not in values:
         given = "missing" if sweep is None else repr(sweep)
         raise InputError(
-            f"level is {given}; it must be a list with 0 in it, the clean control that every "
-            "degradation is measured against, as in level = [0, 0.1, 0.2]",
+            f"level is {given}; it must be a list that includes 0, the clean control of every "
+            "degradation, as in level = [0, 0.1, 0.2]",
             ("level",),
         )
     return [PERTURBATIONS.build(table | {"level": value}) for value in values]
@@ -414,7 +414,7 @@ ALLOWED = {
     "dict_type": "should be a table, as in { lr = 1e-3 }",
     "string_pattern_mismatch": "should be made of lower-case letters, digits, '_', '.' and '-'",
 }
-"""What is allowed, where pydantic's own words would not help."""
+"""Our messages in place of pydantic's unclear ones."""
 
 
 def _reason(error: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""What is kept of a run: records, the folder they lie in, and the frames read from it."""
+"""Records of a run: their types, their folder, and frames made from them."""
 
 from pathlib import Path
 
 RUNS = Path("results") / "runs"
-"""Where runs go that are given no folder."""
+"""Default folder of runs."""

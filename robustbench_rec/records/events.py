@@ -1,4 +1,4 @@
-"""Events: who hears what happens in a run."""
+"""Events: callbacks during a run."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 class Events:
-    """Hears what happens in a run: override what you want to hear.
+    """Receives the events of a run: override the methods you need.
 
-    Without it plans and progress are not told, and a warning is a Python warning.
+    By default plans and progress are ignored, and a warning is a Python warning.
     """
 
     def plan(self, plan: Plan, session: Session) -> None:
-        """Hear what is to be run, before any of it is."""
+        """Receive the plan, before anything runs."""
 
     def progress(self, status: Status) -> None:
-        """Hear how trials or cells stand, about twice a second and at their end."""
+        """Receive the status of trials or cells, about twice a second and at their end."""
 
     def warning(self, message: str) -> None:
-        """Hear of what does not stop a run, such as a corrupt record: one line."""
+        """Receive a one-line warning that does not stop the run, such as a corrupt record."""
         warnings.warn(message, stacklevel=3)
 
 
 TOLD_AS_WARNINGS = Events()
-"""Tells of nothing but warnings."""
+"""Passes on warnings only."""

@@ -1,4 +1,4 @@
-"""Files: how what a run keeps is written whole, and how damage to it is found."""
+"""Files: atomic writing of a run's files, and detection of damage."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from robustbench_rec.errors import InputError
 UNSEALED = b'"checksum": ""'
 SEAL = re.compile(rb'"checksum": "([0-9a-f]{32})"')
 SEAL_WITHIN = 64
-"""The first bytes of a file, which hold the checksum."""
+"""Number of first bytes of a file, which contain the checksum."""
 DAMAGE = (BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, OverflowError)
-"""What reading a damaged zip raises, besides ValueError and OSError."""
+"""Exceptions of reading a damaged zip, besides ValueError and OSError."""
 HELD = "held"
-"""The array of a .npz that names the others: the zip has a checksum of each, but not of all."""
+"""The array of a .npz with the names of the others: the zip has a checksum of each, not of all."""
 
 
 def sealed(data: BaseModel) -> bytes:
-    """Return a record as text that holds the checksum of itself, taken with that left empty."""
+    """Return a record as text with its checksum, which is taken with the field left empty."""
     text = as_json(data.model_copy(update={"checksum": ""}))
     return text.replace(UNSEALED, UNSEALED[:-1] + digest(text).encode() + b'"', 1)
 
 
 def is_as_sealed(text: bytes, checksum: str) -> bool:
-    """Say whether a text that holds a checksum is the one that it was taken of."""
+    """Say whether the checksum in a text is the checksum of this text."""
     return digest(SEAL.sub(UNSEALED, text, count=1)) == checksum
 
 
 def seal_of(path: Path) -> str:
-    """Return the checksum that a file of ours holds, unverified; "" where there is none."""
+    """Return the checksum in a file of ours, unverified; "" if there is none."""
     try:
         found = SEAL.search(contents(path)[:SEAL_WITHIN])
     except OSError:
@@ -55,14 +55,14 @@ def seal_of(path: Path) -> str:
 
 
 def digest(content: bytes) -> str:
-    """Return what tells the content of a file from any other."""
+    """Return a digest of the content of a file."""
     return hashlib.sha256(content).hexdigest()[:32]
 
 
 def zipped(arrays: Mapping[str, Any]) -> bytes:
-    """Return arrays as a compressed .npz; TypeError where one holds objects."""
+    """Return arrays as a compressed .npz; TypeError if one holds objects."""
     if odd := [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]:
-        raise TypeError(f"{odd[0]} holds objects, which are not kept")
+        raise TypeError(f"{odd[0]} holds objects, which cannot be stored")
     kept: dict[str, Any] = {**arrays, HELD: np.array(list(arrays), dtype=np.str_)}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **kept)
@@ -70,10 +70,10 @@ def zipped(arrays: Mapping[str, Any]) -> bytes:
 
 
 def unzipped(path: Path) -> dict[str, Any]:
-    """Return the arrays of a file that `zipped` made; every one is read, and held to its checksum.
+    """Return the arrays of a file from `zipped`; each is read and checked against its checksum.
 
     Raises:
-        OSError: there is none, or it cannot be read.
+        OSError: the file is missing or cannot be read.
         ValueError: it is damaged.
 
     """
@@ -90,32 +90,32 @@ def unzipped(path: Path) -> dict[str, Any]:
 
 
 def as_json(data: BaseModel) -> bytes:
-    """Return a model as text for a person too."""
+    """Return a model as readable JSON text."""
     return json.dumps(data.model_dump(), indent=1, allow_nan=False).encode() + b"\n"
 
 
 def contents(path: Path) -> bytes:
-    """Return what a file holds; OSError where it cannot be read, or is none."""
+    """Return the content of a file; OSError if it cannot be read or is not a file."""
     _refuse_other(path)
     return path.read_bytes()
 
 
 def _refuse_other(path: Path) -> None:
-    """Raise OSError where something else than a file stands; a named pipe would be waited for."""
+    """Raise OSError if the path is not a regular file: reading a named pipe would block."""
     if not path.exists():
         return
     held = path.stat()
     if not S_ISREG(held.st_mode) or (not held.st_size and is_of_system(path)):
-        raise OSError(errno.EINVAL, "it is no file")
+        raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 def why(error: OSError) -> str:
-    """Say what the system did not do."""
+    """Return the system's reason for an error."""
     return error.strerror or " ".join(str(error).split())
 
 
 def move_aside(path: Path, aside: Path) -> None:
-    """Move what stands at a path into a folder, under a name that is free there.
+    """Move a file or folder into a folder, under a free name.
 
     Raises:
         OSError: it cannot be moved.
@@ -127,13 +127,13 @@ def move_aside(path: Path, aside: Path) -> None:
 
 
 def write(path: Path, content: bytes) -> int:
-    """Write beside, sync, rename: at every moment the old file or the new one is there, whole.
+    """Write beside, sync, rename: at every moment the old or the new file is whole.
 
     Returns:
         The bytes written.
 
     Raises:
-        InputError: they cannot be.
+        InputError: writing failed.
 
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")

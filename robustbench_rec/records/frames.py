@@ -1,4 +1,4 @@
-"""Frames: what a run holds, as tidy tables made of its records, or read from its files."""
+"""Frames: the records of a run as tidy tables, made from records or read from files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from robustbench_rec.records.old_forms import SINCE, results_of_today, trials_of
 from robustbench_rec.records.record import FLAGS, Record, Trial
 
 POINT = ("suite", "dataset", "backbone", "loss", "perturbation", "unit", "level", "replicate")
-"""What tells a cell from others, in each table of results."""
+"""Columns that identify a cell, in each table of results."""
 COLUMNS = (
     *POINT,
     "realised",
@@ -34,9 +34,9 @@ COLUMNS = (
     "protocol",
 )
 WANTED = (*POINT, "metric", "value")
-"""What each row of results.csv has; the others may be empty, or were once not there."""
+"""Columns without empty values in results.csv; others may be empty, or missing in old runs."""
 STUDY = (*AXES, "level", "split")
-"""What tells a study from others of its run."""
+"""Columns that identify a study of a run."""
 TUNING_COLUMNS = (
     *STUDY,
     "trial",
@@ -49,15 +49,15 @@ TUNING_COLUMNS = (
     "edges",
 )
 MAY_BE_EMPTY = ("perturbation", "validation", "best_epoch", "seconds", "status", *SINCE)
-"""What a trial may lack: it failed, was not run yet, was of the clean control, or is of old."""
+"""Columns that may be empty, as of trials that failed, did not run yet, or are old."""
 TRAINING = (*POINT, "epoch", "best")
-"""What tells the evaluations during training apart; `best` where the model was kept."""
+"""Columns that identify an evaluation during training; `best` marks the kept model."""
 WHOLE = ("replicate", "epoch", "trial", "best_epoch")
 NUMBERS = (*WHOLE, "level", "realised", "value", "evaluated", "validation", "seconds")
 YES_OR_NO = ("best", "chosen")
-"""Columns of tables that hold whole numbers, any numbers, True or False."""
+"""Columns of whole numbers, of numbers, and of booleans."""
 RANDOM = "random"
-"""The baseline that every loss should be above."""
+"""The baseline that every loss should beat."""
 DIGITS = 6
 """Significant digits of a diagnostic in diagnostics.csv."""
 
@@ -72,9 +72,9 @@ def results_frame(
     Values are under the averaging of the suite.
 
     Args:
-        manifest: of the run.
-        records: of cells.
-        agreement: id of a cell -> metric@k, of its lists with those of its level 0.
+        manifest: the manifest of the run.
+        records: the records of cells.
+        agreement: id of a cell -> metric@k: agreement of its lists with those of its level 0.
 
     """
     records = list(records)
@@ -101,7 +101,7 @@ def results_frame(
 
 
 def epochs_frame(manifest: Manifest, records: Iterable[Record]) -> pd.DataFrame:
-    """Return the evaluations of finished records without their diagnostics: `TRAINING`."""
+    """Return the evaluations of finished records, without diagnostics: `TRAINING`."""
     records = list(records)
     points = _points(manifest, records, [len(record.diagnostics_history) for record in records])
     rows = [
@@ -113,7 +113,7 @@ def epochs_frame(manifest: Manifest, records: Iterable[Record]) -> pd.DataFrame:
 
 
 def evaluations_frame(epochs: pd.DataFrame, records: Iterable[Record]) -> pd.DataFrame:
-    """Return what `epochs_frame` returns of some records, with a column for each diagnostic."""
+    """Return evaluations as `epochs_frame` does, with a column for each diagnostic."""
     rows = [found for record in records for _, found in record.diagnostics_history]
     names = dict.fromkeys(name for found in rows for name in found)
     columns = {name: [found.get(name, np.nan) for found in rows] for name in names}
@@ -121,13 +121,13 @@ def evaluations_frame(epochs: pd.DataFrame, records: Iterable[Record]) -> pd.Dat
 
 
 def _points(manifest: Manifest, records: Sequence[Record], times: Sequence[int]) -> pd.DataFrame:
-    """Return what records are of, each as many times as it has rows: `POINT`."""
+    """Return the POINT columns of records, each repeated for its number of rows."""
     points = pd.DataFrame([_point(manifest, one) for one in records], columns=list(POINT))
     return points.take(np.repeat(np.arange(len(points)), times)).reset_index(drop=True)
 
 
 def _point(manifest: Manifest, record: Record) -> tuple[Any, ...]:
-    """Return what a record is of, as `POINT` has it."""
+    """Return the POINT columns of a record."""
     called = manifest.cells[record.id]
     return (
         manifest.suite,
@@ -139,7 +139,7 @@ def _point(manifest: Manifest, record: Record) -> tuple[Any, ...]:
 
 
 def trials_frame(studies: Iterable[StudyState], held: Mapping[str, Trial]) -> pd.DataFrame:
-    """Return the trials of studies, one a row: `TUNING_COLUMNS`."""
+    """Return the trials of studies, one per row: `TUNING_COLUMNS`."""
     rows = [
         (
             *(getattr(study, axis) for axis in STUDY),
@@ -156,23 +156,23 @@ def trials_frame(studies: Iterable[StudyState], held: Mapping[str, Trial]) -> pd
 
 
 def _came_of(trial: Trial | None) -> tuple[Any, ...]:
-    """Return validation, best epoch, seconds and status of a trial; None each where it is not."""
+    """Return validation, best epoch, seconds and status of a trial; None if there is none."""
     if trial is None:
         return None, None, None, None
     return trial.validation, trial.best_epoch, trial.seconds.get("fit"), trial.status
 
 
 def diagnostics_frame(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Return evaluations with a row for each diagnostic that is defined there."""
+    """Return evaluations with a row for each defined diagnostic."""
     long = evaluations.melt(list(TRAINING), var_name="diagnostic", ignore_index=False)
     return long.sort_index(kind="stable").dropna(subset="value").reset_index(drop=True)
 
 
 def cells_frame(manifest: Manifest, results: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells of a frame of results, one a row, and the training of each.
+    """Return the cells of a frame of results, one per row, with their trainings.
 
-    Columns: those of `results` but `metric` and `value`, `training`, which is empty where a
-    manifest of old does not tell, and a column of True and False for each of `FLAGS`.
+    Columns: those of `results` except `metric` and `value`; `training`, empty if an old manifest
+    lacks it; and a boolean column for each of `FLAGS`.
     """
     key = [*AXES, "level", "replicate"]
     cells = results.drop_duplicates(key).drop(columns=["metric", "value"])
@@ -190,15 +190,15 @@ def cells_frame(manifest: Manifest, results: pd.DataFrame) -> pd.DataFrame:
 
 
 def capped_frame(cells: pd.DataFrame) -> pd.DataFrame:
-    """Count trainings that may have had more to learn, each once, by where they are.
+    """Count trainings that may be too short, each once, by their cell.
 
     Args:
         cells: as `cells_frame` returns it.
 
     Returns:
-        dataset, backbone, loss, perturbation, level, `capped`, and `trainings` there are: a row
-        where any is capped. A training that several share, as all level 0 do, is counted where it
-        stands first.
+        dataset, backbone, loss, perturbation, level, `capped`, and the number of `trainings`: a
+        row if any is capped. A training shared by several cells, as at level 0, is counted at
+        the first of them.
 
     """
     trained = cells[cells["loss"] != UNTRAINED]
@@ -209,7 +209,7 @@ def capped_frame(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def unreached_frame(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the levels that were not achieved: data set, perturbation, level, least `realised`."""
+    """Return the levels that were not reached: data set, perturbation, level, least `realised`."""
     rows = cells[cells["not_reached"]]
     return (
         rows.groupby(["dataset", "perturbation", "level"], sort=False)["realised"]
@@ -219,7 +219,7 @@ def unreached_frame(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def first_frame(manifest: Manifest, results: pd.DataFrame) -> pd.DataFrame:
-    """Return a row of each cell: in the first of the suite's metrics that it has, or in any."""
+    """Return a row for each cell, in the suite's first metric that it has, else in any."""
     asked = {metric: at for at, metric in enumerate(manifest.metrics)}
     rank = results["metric"].map(asked).fillna(len(asked))
     best = results.assign(rank=rank).sort_values("rank", kind="stable")
@@ -228,12 +228,12 @@ def first_frame(manifest: Manifest, results: pd.DataFrame) -> pd.DataFrame:
 
 
 def below_random_frame(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return where losses end below the random baseline in the mean over replicates.
+    """Return the losses whose mean over replicates is below the random baseline.
 
     Columns: dataset, backbone, loss, perturbation, level, metric, `value`, `random`.
 
     Args:
-        rows: as `first_frame` returns them.
+        rows: from `first_frame`.
 
     """
     place = ["dataset", "perturbation", "level", "metric"]
@@ -252,12 +252,12 @@ def read_results(folder: Path, manifest: Manifest) -> pd.DataFrame:
 
 
 def protocol_of(manifest: Manifest) -> str:
-    """Return the version of the protocol that a run's cells are of, as tables have it."""
+    """Return the protocol version of a run's cells, as tables print it."""
     return ", ".join(sorted(manifest.protocols))
 
 
 def read_evaluations(folder: Path) -> pd.DataFrame:
-    """Read diagnostics.csv; without that file there are no rows."""
+    """Read diagnostics.csv; no rows if the file is missing."""
     path = folder / "diagnostics.csv"
     if not path.exists():
         return pd.DataFrame(columns=list(TRAINING))
@@ -268,7 +268,7 @@ def read_evaluations(folder: Path) -> pd.DataFrame:
 
 
 def read_trials_table(folder: Path) -> pd.DataFrame:
-    """Read tuning.csv; without that file there are no rows."""
+    """Read tuning.csv; no rows if the file is missing."""
     path = folder / "tuning.csv"
     if not path.exists():
         return pd.DataFrame(columns=list(TUNING_COLUMNS))
@@ -280,7 +280,7 @@ def read_trials_table(folder: Path) -> pd.DataFrame:
 
 
 def _check_settings(path: Path, line: int, text: object) -> None:
-    """Raise InputError unless a cell of tuning.csv holds settings."""
+    """Raise InputError unless each settings cell of tuning.csv is a table in JSON."""
     try:
         held = json.loads(str(text))
     except (ValueError, RecursionError):
@@ -290,10 +290,10 @@ def _check_settings(path: Path, line: int, text: object) -> None:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a table that a run was compacted to, with each of `columns` in each of its rows.
+    """Read a table of a compacted run; each row must have each of `columns`.
 
     Raises:
-        InputError: there is none, or it is not whole.
+        InputError: the table is missing or not whole.
 
     """
     try:
@@ -302,7 +302,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         text = io.BytesIO(contents(path))
         table = pd.read_csv(text, dtype=names, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
-        raise InputError(f"{path}: missing, and no records are here to make it from") from None
+        raise InputError(f"{path}: missing, and there are no records to make it from") from None
     except (OSError, ValueError) as error:  # ValueError: pandas's own, and of the encoding
         raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
     if missing := [column for column in columns if column not in table]:
@@ -319,7 +319,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _check_kind(path: Path, column: pd.Series[Any]) -> None:
-    """Raise InputError where a column of numbers, or of yes and no, holds something else."""
+    """Raise InputError if a column of numbers or of booleans holds anything else."""
     if column.name in YES_OR_NO:
         fits, kind = column.isin([True, False]), "True or False"
     else:
@@ -337,10 +337,10 @@ def _check_kind(path: Path, column: pd.Series[Any]) -> None:
 
 
 def averaged(frame: pd.DataFrame, held: Averaging, wanted: Averaging) -> pd.Series[float]:
-    """Return the values of a tidy frame under another averaging; NaN where that is not known.
+    """Return the values of a tidy frame under another averaging; NaN if unknown.
 
-    Over all users, a metric that each user has is v * e, where v is over users with a test item,
-    and e the share of users that these are. A metric of all lists together stays.
+    Over all users, a per-user metric is v * e: v is the mean over users with a test item, e the
+    share of these users. A metric of all lists together does not change.
     """
     if held == wanted:
         return frame["value"]
@@ -350,7 +350,7 @@ def averaged(frame: pd.DataFrame, held: Averaging, wanted: Averaging) -> pd.Seri
 
 
 def studies_of_tables(manifest: Manifest, tried: pd.DataFrame) -> list[StudyState]:
-    """Return the studies of a manifest as far as the table of their trials tells."""
+    """Return the studies of a manifest, with the trials in the table of trials."""
     return [_of_table(id, study, tried) for id, study in manifest.studies.items()]
 
 
@@ -377,13 +377,13 @@ def _of_table(id: str, study: PlannedStudy, tried: pd.DataFrame) -> StudyState:
 def tables(
     results: pd.DataFrame, evaluated: pd.DataFrame, tried: pd.DataFrame | None
 ) -> dict[str, str]:
-    """Return what a run is compacted to, file name -> text; results last, as they say it is all."""
+    """Return the tables of a compacted run, file name -> text; results.csv last, as an end mark."""
     found = {} if tried is None else {"tuning.csv": tried}
     found |= {"diagnostics.csv": _rounded(evaluated), "results.csv": results}
     return {name: table.to_csv(index=False) for name, table in found.items()}
 
 
 def _rounded(wide: pd.DataFrame) -> pd.DataFrame:
-    """Return evaluations with diagnostics of as many digits as are kept."""
+    """Return evaluations with diagnostics rounded to the stored digits."""
     measured = wide.drop(columns=list(TRAINING)).map(lambda value: float(f"{value:.{DIGITS}g}"))
     return wide.assign(**measured)

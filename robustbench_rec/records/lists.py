@@ -1,4 +1,4 @@
-"""Lists: what each training recommends to whom, and how far two trainings agree."""
+"""Lists: the recommendations of each training, and the agreement of two trainings."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from robustbench_rec.evaluation.overlap import OVERLAPS
 from robustbench_rec.interactions import IntArray
 
 LENGTH = 20
-"""Places of a list that are kept."""
+"""Number of stored places of a list."""
 
 
 @dataclass(frozen=True, eq=False)
 class Lists:
-    """The first places of the lists of those users who were tested.
+    """The first places of the lists of tested users.
 
     Attributes:
         users: (U,) original ids.
-        items: (I,) original ids of those items that stand in a list, ascending.
-        places: (U, K) positions in `items`, best first; -1 where the list has ended.
+        items: (I,) original ids of items in any list, ascending.
+        places: (U, K) positions in `items`, best first; -1 after the end of a list.
 
     """
 
@@ -32,22 +32,22 @@ class Lists:
 
     @classmethod
     def of(cls, users: NDArray[Any], recommended: IntArray, item_ids: NDArray[Any]) -> Self:
-        """Return lists (U, K) of numbered items, -1 where they have ended, by original ids (I,)."""
+        """Return lists (U, K) of item numbers, -1 after their end, by original ids (I,)."""
         listed = np.unique(recommended[recommended >= 0])
         places = np.where(recommended >= 0, np.searchsorted(listed, recommended), -1)
         return cls(users, item_ids[listed], places.astype(np.int32))
 
     def numbered(self, items: NDArray[Any]) -> IntArray:
-        """Return the lists as positions in other, ascending ids that hold all of `items`."""
+        """Return the lists as positions in other ascending ids that contain all of `items`."""
         at = np.append(np.searchsorted(items, self.items), -1)
         return np.asarray(at[self.places], dtype=np.int64)
 
 
 def agreement(one: Lists, other: Lists) -> dict[str, float]:
-    """Return name@k -> the mean agreement of two trainings over the users that both tested.
+    """Return name@k -> the mean agreement of two trainings over users that both tested.
 
     Raises:
-        ValueError: they tested no user in common.
+        ValueError: no user was tested by both.
 
     """
     _, mine, theirs = np.intersect1d(one.users, other.users, return_indices=True)

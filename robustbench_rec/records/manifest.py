@@ -1,4 +1,4 @@
-"""Manifests: what a run is of, how it was run, and what its cells are called."""
+"""Manifests: the content of a run, how it was run, and the labels of its cells."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from robustbench_rec.experiment.reference import Published
 from robustbench_rec.experiment.study import StudyOutcome
 
 FORMAT: Final = 3
-"""Of manifests and records; `old_forms` turns those of formats 1 and 2 into these."""
+"""Format of manifests and records; `old_forms` converts formats 1 and 2."""
 
 
 Id = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
-"""Names a file, in the folder where it belongs and nowhere else."""
+"""Pattern of ids, which are safe as file names."""
 
 
 class Kept(BaseModel):
-    """What is kept as JSON, and not changed once it is made."""
+    """An immutable model stored as JSON."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class PlannedStudy(Kept):
-    """What a study is called: labels, and the budget of trials.
+    """The labels of a study, and its budget of trials.
 
-    `perturbation` is "" where the clean control chose; `split` is "own" where that of no replicate
-    did, else "replicate 0" or another.
+    `perturbation` is "" if the study is on the clean control; `split` is "own" for a separate
+    split, otherwise "replicate 0" or another replicate.
     """
 
     dataset: str
@@ -45,9 +45,9 @@ class PlannedStudy(Kept):
 
 
 class PlannedCell(Kept):
-    """What a cell is called: labels, level and replicate, which tell it from others of its run.
+    """The labels, level and replicate of a cell, which identify it in its run.
 
-    `training` is the id of its training, which cells may share; "" in a manifest of old.
+    `training` is the id of its training, which cells may share; "" in an old manifest.
     """
 
     dataset: str
@@ -60,7 +60,7 @@ class PlannedCell(Kept):
 
 
 class Part(Kept):
-    """How a part of a merged run was run, and which cells are its."""
+    """How a part of a merged run was run, and its cells."""
 
     command: str
     started: str
@@ -72,34 +72,34 @@ class Part(Kept):
 
 
 class Computed(Kept):
-    """Cells that equal versions computed; `versions` are those of `record.COMPUTE`."""
+    """Cells that the same versions computed; `versions` has the keys `record.COMPUTE`."""
 
     versions: dict[str, str]
     cells: tuple[str, ...]
 
 
 class Manifest(Kept):
-    """What a run is of, and how it was run.
+    """The content of a run, and how it was run.
 
     Attributes:
-        format: of the manifest and of the records beside it.
-        suite, about: of the suite.
-        protocol: what the cells mean; of old there were two entries where some data sets held
+        format: the format of the manifest and of its records.
+        suite, about: name and description of the suite.
+        protocol: the meaning of the cells; old runs have two entries if some data sets hold
             positives out.
-        metrics, averaging, replicates, replicates_vary, selection, plugins: as the suite has them.
-        not_applicable: (loss, perturbation) of each that has no cells, as the perturbation acts
-            through what the loss does not use.
-        versions, platform, command, process, started: of the last call that ran it.
+        metrics, averaging, replicates, replicates_vary, selection, plugins: as in the suite.
+        not_applicable: each (loss, perturbation) without cells, because the loss does not use the
+            data that the perturbation changes.
+        versions, platform, command, process, started: those of the last call.
         data: full spec of a data set -> digest of its content.
-        suite_text, suite_cells: the file, and the cells of the whole suite.
-        references, claims: published values, and what is to be confirmed or refuted.
+        suite_text, suite_cells: the suite file, and the number of cells of the whole suite.
+        references, claims: published values, and claims to confirm or refute.
         tuning: how losses are tuned.
-        specs: axis -> label -> full spec, so that a label says all.
-        studies, cells: id -> what they are called.
-        parts: of a merged run.
-        tables: name of each table that the run was compacted to -> digest of the file.
-        records: digest of the records that these were made of.
-        computed: their cells, by the versions that computed them.
+        specs: axis -> label -> full spec.
+        studies, cells: id -> labels.
+        parts: the parts of a merged run.
+        tables: name of each table of the compacted run -> digest of the file.
+        records: digest of the records that the tables were made from.
+        computed: the cells of the tables, by the versions that computed them.
 
     """
 
@@ -135,15 +135,15 @@ class Manifest(Kept):
 
     @property
     def protocols(self) -> frozenset[str]:
-        """The versions of the protocol that its cells are of, whatever data sets they are of."""
+        """The protocol versions of its cells, over all data sets."""
         return frozenset(entry.partition(",")[0] for entry in self.protocol)
 
     @cached_property
     def short_labels(self) -> dict[str, dict[str, str]]:
-        """What figures and messages call components: axis -> label -> the name alone.
+        """Labels in figures and messages: axis -> label -> short label.
 
-        It has the settings that differ among those of its name. In a run of old, whose labels are
-        short themselves, there are none.
+        A short label has the settings that differ among components of the same name. Labels of old
+        runs are short already, so there are no entries.
         """
         short = {axis: short_names(of.values()) for axis, of in self.specs.items()}
         return {
@@ -152,11 +152,11 @@ class Manifest(Kept):
         }
 
     def short(self, axis: str, label: str) -> str:
-        """Return what a figure or a message calls a component."""
+        """Return the short label of a component, for figures and messages."""
         return self.short_labels.get(axis, {}).get(label, label)
 
     def title(self, one: PlannedCell | PlannedStudy) -> str:
-        """Return the name of a cell, or of a study, for a person."""
+        """Return the readable name of a cell or a study."""
         names = " ".join(self.short(axis, getattr(one, axis)) for axis in AXES).strip()
         if isinstance(one, PlannedCell):
             return f"{names} level {one.level:g} replicate {one.replicate}"
@@ -165,11 +165,11 @@ class Manifest(Kept):
 
 
 class StudyState(PlannedStudy, StudyOutcome):
-    """What a study is called, and how it stands."""
+    """The labels of a study, and its state."""
 
 
 class Capped(Kept):
-    """How many trainings of a loss at a level may have had more to learn, of how many."""
+    """The number of trainings of a loss at a level that may be too short, and of all."""
 
     dataset: str
     backbone: str
@@ -181,7 +181,7 @@ class Capped(Kept):
 
 
 class Unreached(Kept):
-    """A level that was asked for, and the least severity that was achieved of it."""
+    """A requested level, and the least severity that was achieved."""
 
     dataset: str
     perturbation: str
@@ -190,7 +190,7 @@ class Unreached(Kept):
 
 
 class BelowRandom(Kept):
-    """Where a loss ends below the random baseline, in the first metric that the suite has there."""
+    """A loss that ends below the random baseline, in the first metric of the suite that it has."""
 
     dataset: str
     backbone: str
@@ -203,14 +203,14 @@ class BelowRandom(Kept):
 
 
 class LeftOut(Kept):
-    """Users of a data set who were not trained on: a perturbation left them no negative.
+    """Users of a data set left out of training: a perturbation left them no negative.
 
     Attributes:
-        dataset: its label.
-        perturbation, level: of the cell with most of them.
-        users: how many there are in it.
-        named: original ids of some.
-        cells: with such users, of all perturbations.
+        dataset: the label of the data set.
+        perturbation, level: those of the cell with most of these users.
+        users: the number of these users in that cell.
+        named: original ids of some of them.
+        cells: the number of cells with such users, of all perturbations.
 
     """
 
@@ -223,23 +223,24 @@ class LeftOut(Kept):
 
 
 class Summary(Kept):
-    """How a run stands.
+    """The state of a run.
 
     Attributes:
-        suite, cells, suite_cells: its name, the cells of the run, and those of the whole suite.
-        done, left: how many are done, and neither done nor failed.
+        suite, cells, suite_cells: the suite's name, the number of cells of the run, and of the
+            whole suite.
+        done, left: the numbers of finished cells, and of cells neither finished nor failed.
         failed: id -> title and reason.
-        seconds: of training; None where tables are all that is left of the run.
-        tuning: its studies.
-        parts: of a merged run.
-        capped: trainings that may have had more to learn.
-        unreached: levels that were not achieved.
-        few_users: cells whose test has fewer than `record.FEW_USERS` users in effect.
+        seconds: seconds of training; None if the run has only tables.
+        tuning: the studies.
+        parts: the parts of a merged run.
+        capped: trainings that may be too short.
+        unreached: levels that were not reached.
+        few_users: the number of cells with fewer than `record.FEW_USERS` effective test users.
         below_random: losses that end below the random baseline.
-        left_out: users who were not trained on under a perturbation, by data set.
-        not_applicable: (loss, perturbation) of those without cells, as in the manifest.
-        computed: finished cells, by the versions that computed them; none where tables of old are
-            all that is left.
+        left_out: users left out of training under a perturbation, by data set.
+        not_applicable: each (loss, perturbation) without cells, as in the manifest.
+        computed: finished cells, by the versions that computed them; empty if only old tables are
+            left.
 
     """
 

@@ -1,4 +1,4 @@
-"""Merging: parts of a suite that were run apart, joined into the tables of one run."""
+"""Merging: join parts of a suite, which were run separately, into the tables of one run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.records.users import Arrays, UserValues, apart, gathered
 
 CELL = (*AXES, "level", "replicate")
-"""What tells a cell from the others of its run, by labels."""
+"""Labels that identify a cell of a run."""
 SAME = (
     "seed",
     "averaging",
@@ -34,9 +34,9 @@ SAME = (
     "dataset",
     "backbone",
 )
-"""What of a suite's file parts must have in common, to be compared within replicates."""
+"""Keys of a suite's file in which parts must agree, so that replicates are comparable."""
 DEFAULTS = {"seed": 0, "replicates_vary": "split", "selection": "clean"}
-"""What a suite's file means that leaves one out."""
+"""Defaults of these keys in a suite's file."""
 Key = Sequence[str]
 Called = TypeVar("Called", PlannedCell, PlannedStudy)
 
@@ -44,26 +44,26 @@ Called = TypeVar("Called", PlannedCell, PlannedStudy)
 def merge(
     runs: Sequence[Path], out: Path, command: str = "", events: Events = TOLD_AS_WARNINGS
 ) -> Manifest:
-    """Join runs of one suite into a folder of tables; of a cell that several have, the last counts.
+    """Join runs of one suite into a folder of tables; if several runs have a cell, the last counts.
 
-    Cells that are not done are left out. The runs stay as they are; one that goes on is read as far
-    as it is. The manifest is that of the last run, with the cells of all, and in `parts` how each
-    was run, and which cells are its.
+    Unfinished cells are left out. The runs do not change; a run in progress is read as it is now.
+    The manifest is that of the last run, with the cells of all runs; `parts` says how each part was
+    run, and lists its cells.
 
     Args:
-        runs: folders, of records or of tables alone.
-        out: where the tables go; new, or tables alone of which no cell is lost: one of `runs`, or
-            what came of an earlier merge of them.
-        command: what the user typed, for the manifest.
-        events: hears of corrupt records, and of failed cells that are left out.
+        runs: folders of runs, with records or with tables alone.
+        out: the folder of the tables: new, or tables whose cells all remain (one of `runs`, or an
+            earlier merge of them).
+        command: the user's command line, for the manifest.
+        events: receives warnings of corrupt records, and of failed cells that are left out.
 
     Returns:
         The manifest.
 
     Raises:
-        InputError: a folder holds no run, or `out` another one, or one with records; the runs are
-            of several suites, or of versions of one that differ in what `SAME` names, of different
-            data, or of protocols that do not compare.
+        InputError: a folder holds no run; `out` holds another run, or records; the runs are of
+            several suites, of versions of one suite that differ in a key of `SAME`, of different
+            data, or of incomparable protocols.
 
     """
     read = [Run(RunFolder(folder), events) for folder in runs]
@@ -101,7 +101,7 @@ def _check(runs: Sequence[Run]) -> None:
 
 
 def refuse_other_suites(first: Run, run: Run, same: Iterable[str] = SAME) -> None:
-    """Raise InputError unless the suites of two runs say the same of some keys."""
+    """Raise InputError unless the suites of two runs agree in some keys."""
     texts = [_suite_of(one) for one in (first, run)]
     for key in same:
         one, other = (text.get(key, DEFAULTS.get(key)) for text in texts)
@@ -113,16 +113,16 @@ def refuse_other_suites(first: Run, run: Run, same: Iterable[str] = SAME) -> Non
 
 
 def _suite_of(run: Run) -> dict[str, Any]:
-    """Return the suite's file as a run has it; InputError where it is none."""
+    """Return the suite's file from a run's manifest; InputError if it is not TOML."""
     try:
         return tomllib.loads(run.manifest.suite_text)
     except tomllib.TOMLDecodeError as error:
         path = run.folder / "manifest.json"
-        raise InputError(f"{path}: suite_text is no TOML ({error}); restore the file") from None
+        raise InputError(f"{path}: suite_text is not TOML ({error}); restore the file") from None
 
 
 def refuse_other_data(runs: Sequence[Run]) -> None:
-    """Raise InputError where a data set is not the same in all runs."""
+    """Raise InputError if a data set differs between runs."""
     seen: dict[str, tuple[str, Path]] = {}
     for run in runs:
         for dataset, digest in run.manifest.data.items():
@@ -134,27 +134,29 @@ def refuse_other_data(runs: Sequence[Run]) -> None:
 
 
 def _shown(value: object) -> str:
-    """Print a part of a suite's file, at most a line of it."""
+    """Print a part of a suite's file, on at most one line."""
     text = "its default" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _refuse_to_lose(out: Path, runs: Sequence[Path], cells: Iterable[str]) -> None:
-    """Raise InputError where tables would replace what they do not hold."""
+    """Raise InputError if tables would replace cells that they do not hold."""
     if RunFolder(out).cells.is_dir():
-        raise InputError(f"{out} holds the records of a run, and tables would hide them")
+        raise InputError(
+            f"{out} holds the records of a run, which tables would hide; give another --out"
+        )
     RunFolder(out).refuse_foreign()
     if not (out / "manifest.json").is_file() or out.resolve() in {run.resolve() for run in runs}:
         return
     if RunFolder(out).manifest().cells.keys() - set(cells):
         raise InputError(
-            f"{out} holds cells that these runs lack; name it first among those to merge, or give "
+            f"{out} holds cells that these runs lack; name it first among the runs, or give "
             "another --out"
         )
 
 
 def _measured(run: Run) -> Manifest:
-    """Return a run's manifest with the cells and studies alone that its tables have rows of."""
+    """Return a run's manifest, restricted to the cells and studies in its tables."""
     return run.manifest.model_copy(
         update={
             "cells": _of(run.results, run.manifest.cells, CELL),
@@ -165,7 +167,7 @@ def _measured(run: Run) -> Manifest:
 
 
 def _of(table: pd.DataFrame, described: Mapping[str, Called], key: Key) -> dict[str, Called]:
-    """Return the cells, or the studies, that a table has rows of."""
+    """Return the cells, or the studies, with rows in a table."""
     held = {_plain(at) for at in table[list(key)].itertuples(index=False, name=None)}
     return {id: one for id, one in described.items() if _key(one, key) in held}
 
@@ -173,12 +175,12 @@ def _of(table: pd.DataFrame, described: Mapping[str, Called], key: Key) -> dict[
 def _joined(
     tables: Sequence[pd.DataFrame], key: Key, order: Iterable[tuple[object, ...]] = ()
 ) -> pd.DataFrame:
-    """Join tables: of a key that several have the rows of the last, in the place of the first.
+    """Deduplicate the rows of tables by keys: keep the last, at the position of the first.
 
     Args:
-        tables: of the runs.
-        key: the columns that tell apart what rows are of.
-        order: keys that come first, in that order.
+        tables: the tables of the runs.
+        key: the columns of a key.
+        order: keys that come first, in this order.
 
     """
     found: dict[tuple[object, ...], pd.DataFrame] = {}
@@ -189,7 +191,7 @@ def _joined(
 
 
 def _users(runs: Sequence[Run], merged: Manifest) -> dict[str, UserValues]:
-    """Join what is kept of each user, of the cells that the merged run has."""
+    """Join the values of users, of the cells of the merged run."""
     found: dict[str, dict[str, Arrays]] = {}
     for run in runs:
         for dataset, held in run.users.items():
@@ -207,12 +209,12 @@ def _key(described: BaseModel, key: Key) -> tuple[object, ...]:
 
 
 def _plain(key: Iterable[object]) -> tuple[object, ...]:
-    """Return a key; a level may have lost its last bit in a file of text."""
+    """Return a key with its level rounded: text files may lose the last bit."""
     return tuple(round(part, 12) if isinstance(part, float) else part for part in key)
 
 
 def _manifest(manifests: Sequence[Manifest], command: str) -> Manifest:
-    """Describe what was merged."""
+    """Return the manifest of the merged run."""
     every = _last({id: cell for one in manifests for id, cell in one.cells.items()}, CELL)
     studies = {id: study for one in manifests for id, study in one.studies.items()}
     specs = {axis: _union(one.specs.get(axis, {}) for one in manifests) for axis in AXES}
@@ -258,7 +260,7 @@ def _in_order(
 
 
 def _computed(manifests: Sequence[Manifest], cells: Iterable[str]) -> tuple[Computed, ...]:
-    """Join which versions computed which of the merged cells; of a cell, those of the last run."""
+    """Join the versions that computed the merged cells; for a cell, those of the last run."""
     by = {id: one.versions for run in manifests for one in run.computed for id in one.cells}
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for id in cells:
@@ -272,13 +274,13 @@ def _union(tables: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _parts_of(manifest: Manifest) -> tuple[Part, ...]:
-    """Return how the parts of a run were run, each with its cells; a run is its own part."""
+    """Return the parts of a run, each with its cells; an unmerged run is one part."""
     own = {key: getattr(manifest, key) for key in Part.model_fields}
     return manifest.parts or (Part(**own | {"cells": tuple(manifest.cells)}),)
 
 
 def _parts(parts: Sequence[Part], cells: Iterable[str]) -> tuple[Part, ...]:
-    """Give each cell to the last part that has it; parts without one are left out."""
+    """Assign each cell to the last part that has it; parts without cells are dropped."""
     left, kept = set(cells), []
     for part in reversed(parts):
         its = tuple(id for id in part.cells if id in left)

@@ -1,4 +1,4 @@
-"""Old forms: what earlier versions wrote, as today's types have it. Nobody else knows of them."""
+"""Old forms: conversion of files of earlier versions; no other module knows old forms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Plain = dict[str, Any]
 SINCE = {"split": "own", "edges": ""}
-"""Columns that tuning.csv once did not have, and what they were."""
+"""Columns that old tuning.csv files lack -> their values."""
 SINCE_FORMAT_1: Plain = {
     "protocol": [],
     "plugins": [],
@@ -28,14 +28,14 @@ SINCE_FORMAT_1: Plain = {
     "studies": {},
     "parts": [],
 }
-"""What some manifests of format 1, those of protocol 2 and before, did not have yet."""
+"""Keys that some manifests of format 1 (protocol 2 and before) lack -> their values."""
 
 
 def manifest_of_today(manifest: Plain) -> Plain:
-    """Return a manifest as it would be written today.
+    """Convert a manifest to today's form.
 
     Raises:
-        InputError: it is of a format that this version does not know.
+        InputError: this version does not know the format.
 
     """
     version = manifest.get("format", 1)
@@ -48,19 +48,19 @@ def manifest_of_today(manifest: Plain) -> Plain:
         return _of_format_2(old)
     if version != FORMAT:
         raise InputError(
-            f"it is of format {version!r}; this robustbench_rec reads formats 1 to {FORMAT}, "
-            "so use the version that wrote it, or a newer one"
+            f"it is of format {version!r}, and this version reads formats 1 to {FORMAT}; use the "
+            "version that wrote it, or a newer one"
         )
     return manifest
 
 
 def _of_format_2(manifest: Plain) -> Plain:
-    """Return a manifest of format 2 as of today: its replicates shared a split."""
+    """Convert a manifest of format 2: its replicates shared a split."""
     return {"replicates_vary": "training", "selection": "clean"} | manifest | {"format": FORMAT}
 
 
 def _with_protocols(told: Any) -> Any:
-    """Return a table with a list of protocols, where a single one stood once, or ""."""
+    """Return a table with a list of protocols in place of a single protocol or ""."""
     held = told.get("protocol") if isinstance(told, dict) else None
     return told | {"protocol": [held] if held else []} if isinstance(held, str) else told
 
@@ -68,8 +68,7 @@ def _with_protocols(told: Any) -> Any:
 def results_of_today(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Return results.csv with all of today's columns.
 
-    `evaluated` was once not among them, nor the severity that was achieved, what replicates and
-    selection were, and the flags.
+    Old files lack `evaluated`, `realised`, `replicates_vary`, `selection` or `flags`.
     """
     held = table.reindex(columns=list(columns))
     for name, value in {"replicates_vary": "training", "selection": "clean", "flags": ""}.items():
@@ -85,7 +84,7 @@ def trials_of_today(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _was_capped(record: Plain) -> bool:
-    """Say whether a record was best in the last tenth of the epochs that its training allowed."""
+    """Say whether a record was best in the last tenth of its allowed epochs."""
     allowed = re.search(r"epochs=([0-9]+)", str(record.get("training", "")))
     best, history = record.get("best_epoch"), record.get("history")
     if allowed is None or not isinstance(best, int) or not isinstance(history, list):
@@ -94,17 +93,17 @@ def _was_capped(record: Plain) -> bool:
 
 
 def is_of_today(read: Manifest | Record | Trial | StudyOutcome) -> bool:
-    """Say whether what was read as it stands needs no `manifest_of_today` or `record_of_today`."""
+    """Say whether a file is in today's form, so that it needs no conversion."""
     if isinstance(read, Manifest):
         return "format" in read.model_fields_set
     return bool(read.checksum)
 
 
 def record_of_today(record: Plain) -> Plain:
-    """Return a record of a cell, a trial or a study as it would be written today.
+    """Convert a record of a cell, a trial or a study to today's form.
 
     Raises:
-        ValueError: it is of today, and has no checksum.
+        ValueError: it is in today's form, but has no checksum.
 
     """
     made_by = record.get("versions")

@@ -1,6 +1,6 @@
-"""Ownership: which folders are of a run, and which names in them a run gives.
+"""Ownership: which folders belong to a run, and which file names a run uses.
 
-Nothing in somebody else's folder is read, replaced or removed.
+Nothing in a foreign folder is read, replaced or removed.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TABLES = ("results.csv", "diagnostics.csv", "users.npz", "tuning.csv")
-"""What a run ends with; tuning.csv where it has studies."""
+"""Files at the end of a run; tuning.csv if it has studies."""
 OURS = {"format", "suite", "suite_text", "protocol", "metrics", "specs", "cells"}
 """Keys of a manifest of ours, of any format."""
 PARTS = ("cells", "lists", "tuning")
-"""The folders of files that are named by an id."""
+"""Folders whose files are named by ids."""
 ID = re.compile(r"[0-9a-f]{20}")
 HALF_WRITTEN = re.compile(
     rf"(manifest\.json|{'|'.join(map(re.escape, TABLES))}|{ID.pattern}\.(json|npz))\.[0-9]+\.part"
 )
-"""What a file of ours is called before it is renamed."""
+"""Pattern of our temporary files, before they are renamed."""
 GIVEN = re.compile(rf"{ID.pattern}(\.(json|npz)(\.[0-9]+\.part)?)?")
-"""What files are called that are named by an id."""
+"""Pattern of files named by ids."""
 
 
 def is_begun(folder: Path) -> bool:
-    """Say whether a run has begun in a folder, though its manifest may be missing or damaged."""
+    """Say whether a run has begun in a folder, even if its manifest is missing or damaged."""
     return (folder / ".lock").exists() and (folder / "cells").is_dir()
 
 
 def is_of_others(folder: Path) -> bool:
-    """Say whether a folder's manifest is a whole table, with none of the keys of ours."""
+    """Say whether a folder's manifest is a valid table without any of our keys."""
     try:
         held = json.loads((folder / "manifest.json").read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -40,7 +40,7 @@ def is_of_others(folder: Path) -> bool:
 
 
 def strangers(folder: Path) -> Iterator[str]:
-    """Yield the names in a folder without a manifest that no run gives before it has one."""
+    """Yield the names, in a folder without a manifest, that no run writes before its manifest."""
     begun = is_begun(folder)
     for path in sorted(folder.iterdir()):
         if path.name in TABLES or not (begun or _is_ours(path)):
@@ -48,7 +48,7 @@ def strangers(folder: Path) -> Iterator[str]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Say whether a file or a folder is one that a run has before its manifest."""
+    """Say whether a run writes this file or folder before its manifest."""
     if path.name == "figures":
         return (path / "drawn.json").is_file()
     if path.name in (*PARTS, "started"):
@@ -57,7 +57,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def half_written(folder: Path) -> Iterator[Path]:
-    """Yield the files that an interrupted run left half written."""
+    """Yield the temporary files of an interrupted run."""
     for place in (folder, *(folder / name for name in PARTS)):
         for path in place.glob("*.part"):
             if HALF_WRITTEN.fullmatch(path.name) and not path.is_dir():

@@ -1,4 +1,4 @@
-"""Records: what is kept of a cell, and of a training that tunes, as JSON holds it."""
+"""Records: the stored results of a cell, and of a trial, as in their JSON files."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from robustbench_rec.training.config import PROTOCOL
 
 Number = StrictFloat | StrictInt
 REACHED = 0.8
-"""A level counts as reached where at least this share of it was achieved."""
+"""A level counts as reached if at least this share of it was achieved."""
 FEW_USERS = 200
-"""Below so many effective test users a value says little."""
+"""With fewer effective test users a value is uncertain."""
 LEFT_OUT_NAMED = 3
-"""Users left out of training whom a record names."""
+"""Number of left-out users that a record names."""
 FLAGS = {
     "capped": "best in the last tenth of the allowed epochs",
     "not_reached": f"less than {REACHED:.0%} of the level was achieved",
     "few_users": f"fewer than {FEW_USERS} test users in effect",
 }
-"""What a cell is marked with -> what that says."""
+"""Flags of cells -> their meaning."""
 
 
 COMPUTE = ("robustbench_rec", "torch", "numba", "numpy")
-"""Whose versions may change what a cell comes to."""
+"""Software whose versions may change a result."""
 
 
 class Component(Kept):
@@ -65,27 +65,28 @@ class Perturbed(Component):
 
 
 class _Outcome(Kept):
-    """What is kept of any training.
+    """The stored result of any training.
 
     Attributes:
-        kind: of what it is kept.
-        checksum: of the file, this line left empty; see `run_folder`.
-        id: of the cell, or of the trial.
+        kind: "cell" or "trial".
+        checksum: the checksum of the file with this field empty; see `run_folder`.
+        id: the id of the cell or the trial.
         status: "done" or "failed".
-        dataset, backbone, loss, perturbation: what met.
-        training: the spec of how it was trained.
-        seed, replicate: of the suite, of the cell; a trial's replicate is "tuning".
-        replicates_vary, selection: what the replicate keys, and which validation chose the epoch.
-        error: one line, where it failed; `error_type`, the name of the exception, which decides on
+        dataset, backbone, loss, perturbation: the components.
+        training: the spec of the training settings.
+        seed, replicate: the suite's seed and the cell's replicate; a trial's replicate is "tuning".
+        replicates_vary, selection: what differs by replicate, and the validation that chose the
+            epoch.
+        error: one line, if it failed; `error_type`, the name of the exception, which decides on
             a retry; and `trace`, the calls that led to it.
         best_epoch, history: the selected epoch, and (epoch, validation NDCG@20).
-        seconds: of the load (0 where the worker held the data already), the perturbation and the
-            fit, and, within the fit, of its validation and diagnostics.
-        peak_memory: bytes, the most that the worker's process had held by then; 0 where the system
-            does not tell.
-        threads, device: of the worker. The bits are equal for equal ones; 0 and "" in a failed
-            record.
-        versions: of what computed it. They say where it comes from, and are in no id.
+        seconds: seconds of the load (0 if the worker already had the data), the perturbation and
+            the fit, and, within the fit, of validation and diagnostics.
+        peak_memory: peak memory of the worker's process so far, in bytes; 0 if the system does
+            not report it.
+        threads, device: those of the worker; results are bit-identical if both are equal. 0 and ""
+            in a failed record.
+        versions: versions of the software that computed it; not part of any id.
 
     """
 
@@ -118,29 +119,29 @@ class _Outcome(Kept):
 
     @property
     def computed_by(self) -> dict[str, str]:
-        """The versions that may have changed what it came to, of `COMPUTE`."""
+        """The versions, of `COMPUTE`, that may have affected the result."""
         return {name: self.versions[name] for name in COMPUTE if name in self.versions}
 
     @classmethod
     def of(cls, cell: Cell, status: Literal["done", "failed"], **outcome: Any) -> Self:
-        """Describe a cell and join what came of it."""
+        """Describe a cell and add its result."""
         return cls(status=status, **cls._named(cell), **_described(cell), **outcome)
 
     @classmethod
     def failure(cls, cell: Cell, error: BaseException) -> Self:
-        """Record why it failed."""
+        """Return the fields of a failure."""
         return cls.of(cell, "failed", **_reason(error))
 
     def refuse_unless_of(self, cell: Cell) -> None:
-        """Raise ValueError where what is kept is not of a cell, or of the cell of a trial.
+        """Raise ValueError if the record is not of a cell, or of the cell of a trial.
 
-        It was changed, or put where another was.
+        The file was changed, or moved here from elsewhere.
         """
         wanted = {**self._named(cell), **_described(cell)}
         self._refuse_unlike({key: wanted[key] for key in wanted if key not in self._open(cell)})
 
     def _refuse_unlike(self, wanted: Mapping[str, Any]) -> None:
-        """Raise ValueError where a field is not what it is to be."""
+        """Raise ValueError if a field differs from its expected value."""
         for key, value in wanted.items():
             held = getattr(self, key)
             found = held.model_dump() if isinstance(held, Kept) else held
@@ -149,43 +150,43 @@ class _Outcome(Kept):
 
     @classmethod
     def _open(cls, cell: Cell) -> frozenset[str]:
-        """Return what may differ among records of one cell.
+        """Return the fields that may differ among records of one cell.
 
-        What its study did is in the id, and not compared: it may not be known yet.
+        The outcome of its study is in the id and is not compared: it may not be known yet.
         """
         return frozenset({"versions", "tuned"})
 
     @classmethod
     def _named(cls, cell: Cell) -> dict[str, Any]:
-        """Return what names it."""
+        """Return the fields that identify the record."""
         raise NotImplementedError
 
 
 class Record(_Outcome):
-    """What is kept of one cell. One that failed is shown and tried again, never counted as done.
+    """The stored result of one cell; a failed cell is tried again, never counted as done.
 
     Attributes:
-        fit_id: of the training; its cells share the seconds of load and fit, and each has those of
-            its evaluation too.
-        tuned: where its settings were chosen by trials, how: at, trials, failed, "validation
-            ndcg@20", chosen, study; else empty.
-        metrics: metric@k, the mean over the users with a test item, by their weights where the test
-            is weighted; coverage, gini and popularity are of all lists together.
+        fit_id: the id of the training; its cells share the seconds of load and fit, and each has
+            the seconds of its own evaluation.
+        tuned: how trials chose its settings: at, trials, failed, "validation ndcg@20", chosen,
+            study; empty if not tuned.
+        metrics: metric@k, the mean over users with a test item, weighted if the test is weighted;
+            coverage, gini and popularity are of all lists together.
         metric_code: name of each metric, without its k -> digest of its code; not in the id.
-        users: how many were evaluated, and how many there are; under "left_out", how many were not
-            trained on as the perturbation left them no negative, where there are such.
-        left_out: original ids of the first `LEFT_OUT_NAMED` of these.
-        realised: what the perturbation achieved; the first entry is the severity, in the unit of
-            the level.
-        drawn: what its replicate drew anew: the split, validation alone, where the test is given or
-            of time, or the training alone.
-        capped: whether it was best in the last tenth of the allowed epochs, where it was
-            evaluated more than once.
+        users: the numbers of evaluated users and of all users; under "left_out", the number of
+            users left out of training because the perturbation left them no negative, if any.
+        left_out: original ids of the first `LEFT_OUT_NAMED` of the users left out.
+        realised: the effect that the perturbation achieved; the first entry is the severity, in the
+            unit of the level.
+        drawn: what its replicate draws: the split, validation alone (if the test is given or by
+            time), or the training alone.
+        capped: whether it was best in the last tenth of the allowed epochs, if evaluated more
+            than once.
         diagnostics: how the loss weighs negatives at the best epoch, see
             `training.diagnostics.DIAGNOSTICS`.
         diagnostics_history: (epoch, diagnostics) of each evaluation.
-        per_user_bytes: size of the file of per-user metrics beside it; 0 where there is none.
-        has_lists: whether the lists of its training were kept.
+        per_user_bytes: size of its file of per-user metrics; 0 if there is none.
+        has_lists: whether the lists of its training are stored.
 
     """
 
@@ -207,12 +208,12 @@ class Record(_Outcome):
 
     @property
     def severity(self) -> float | None:
-        """The severity that was achieved; None where it is not known."""
+        """The severity that was achieved; None if not known."""
         return next(iter(self.realised.values()), None)
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Those of `FLAGS` that it is marked with."""
+        """The flags, of `FLAGS`, of the cell."""
         severity, level = self.severity, self.perturbation.level
         marks = {
             "capped": self.capped,
@@ -222,20 +223,20 @@ class Record(_Outcome):
         return tuple(name for name, marked in marks.items() if marked)
 
     def refuse_unless_as_planned(self, cell: PlannedCell) -> None:
-        """Raise ValueError where what is kept is not of what a manifest says of its cell."""
+        """Raise ValueError if the record differs from the manifest's entry of its cell."""
         if self.perturbation.level != cell.level:
             raise ValueError(f"its level is {self.perturbation.level:g}, not {cell.level:g}")
         self._refuse_unlike({"replicate": cell.replicate})
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        """Refuse a finished cell that does not say how long it trained, or of how many users."""
+        """Refuse a finished cell without the seconds of its training, or its number of users."""
         if self.status == "done" and "fit" not in self.seconds:
-            raise ValueError("it does not say the seconds of its fit")
+            raise ValueError("the seconds of its fit are missing")
         if self.status == "done" and not 0 < self.users.get("evaluated", 0) <= self.users.get(
             "all", 0
         ):
-            raise ValueError("it does not say how many of its users were evaluated")
+            raise ValueError("the number of evaluated users is missing")
         return self
 
     @classmethod
@@ -245,12 +246,12 @@ class Record(_Outcome):
 
 
 class Trial(_Outcome):
-    """What is kept of one training that tunes; one that failed counts as tried.
+    """The stored result of one trial; a failed trial counts as tried.
 
-    The test has no part in it.
+    The test is not used.
 
     Attributes:
-        validation: the highest NDCG@20 on validation; None where it failed.
+        validation: the highest NDCG@20 on validation; None if it failed.
 
     """
 
@@ -260,14 +261,14 @@ class Trial(_Outcome):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        """Refuse a finished trial that does not say what it reached."""
+        """Refuse a finished trial without its validation."""
         if self.status == "done" and self.validation is None:
-            raise ValueError("it has no validation")
+            raise ValueError("its validation is missing")
         return self
 
     @classmethod
     def _open(cls, cell: Cell) -> frozenset[str]:
-        """Return what may differ: the clean training is one trial, whatever its level 0 is of."""
+        """Return the fields that may differ: all perturbations share the trial on clean data."""
         return super()._open(cell) | ({"perturbation"} if cell.trains_clean else set())
 
     @classmethod
@@ -276,16 +277,16 @@ class Trial(_Outcome):
 
     @property
     def may_pass(self) -> bool:
-        """Whether it failed by what may have passed; one that diverged would do so again."""
+        """Whether the cause of its failure may have passed; a divergence would occur again."""
         return self.status == "failed" and self.error_type != "FloatingPointError"
 
     def tried(self, settings: Settings) -> Tried:
-        """Return its outcome, as its study takes it."""
+        """Return its outcome, for its study."""
         return Tried(settings, self.validation, self.error, self.status == "failed", self.may_pass)
 
 
 def computed_by(records: Iterable[Record]) -> tuple[Computed, ...]:
-    """Group finished cells by the versions that computed them, those of most cells first."""
+    """Group finished cells by the versions that computed them, the largest group first."""
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for record in records:
         groups.setdefault(tuple(record.computed_by.items()), []).append(record.id)
@@ -294,7 +295,7 @@ def computed_by(records: Iterable[Record]) -> tuple[Computed, ...]:
 
 
 def _described(cell: Cell) -> dict[str, Any]:
-    """Describe the components of a cell, and what computes it."""
+    """Describe the components of a cell, and the software that computes it."""
     parts: dict[str, Any] = {
         part: {"name": getattr(cell, part).name, "spec": spec(getattr(cell, part))}
         for part in ("dataset", "backbone", "loss")
@@ -312,11 +313,11 @@ def _described(cell: Cell) -> dict[str, Any]:
 
 
 FRAMES = 20
-"""Calls that a record of a failure keeps, the innermost."""
+"""Number of innermost calls stored in a record of a failure."""
 
 
 def _reason(error: BaseException) -> dict[str, str]:
-    """Say why something failed, and where it was raised."""
+    """Describe a failure, and where it was raised."""
     raised = (error.__cause__ or error).__traceback__
     where = "".join(traceback.format_tb(raised, limit=-FRAMES)).rstrip() if raised else ""
     told = f"{one_line(error)}{_spot(raised)}"
@@ -324,7 +325,7 @@ def _reason(error: BaseException) -> dict[str, str]:
 
 
 def _spot(raised: TracebackType | None) -> str:
-    """Name the line of a plugin that raised, or called what did; nothing for code that is ours."""
+    """Name the line of a plugin that raised or called the failing code; "" if all code is ours."""
     spots = [
         f" ({Path(frame.filename).name}, line {frame.lineno})"
         for frame in traceback.extract_tb(raised)
@@ -336,7 +337,7 @@ def _spot(raised: TracebackType | None) -> str:
 
 @functools.cache
 def _not_of_plugins() -> tuple[Path, ...]:
-    """Return where our code, Python's and the libraries' lie."""
+    """Return the folders of our code, of Python and of the libraries."""
     package = Path(__file__).parents[1]
     libraries = (Path(path) for path in sysconfig.get_paths().values())
     return package, package.parent / "perturbations", *libraries
@@ -354,7 +355,7 @@ def _describe(perturbation: Perturbation) -> dict[str, Any]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Return the versions of what computes a cell."""
+    """Return the versions of the software that computes a cell."""
     from robustbench_rec import __version__
 
     libraries = {name: version(name) for name in ("numba", "numpy", "torch")}

@@ -1,4 +1,4 @@
-"""A run: what its folder holds, read once, from its records or from the tables these became."""
+"""A run: the content of its folder, read once, from records or from tables."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.records.users import UserValues, gathered
 
 LISTS_HELD = 32
-"""Trainings whose lists are held in memory: those of a loss's level 0, in all its replicates."""
+"""Number of trainings whose lists stay in memory: those of a loss's level 0, of all replicates."""
 Table = TypeVar("Table", pd.DataFrame, dict[str, UserValues])
 Told = TypeVar("Told", Capped, Unreached, BelowRandom)
 
 
 def read_run(folder: Path | str, events: Events = TOLD_AS_WARNINGS) -> Run:
-    """Return what a results folder holds.
+    """Return the run in a results folder.
 
     Args:
-        folder: of the run, as `robustbench-rec run` says where it is.
-        events: hears of records that cannot be read; they count as not run.
+        folder: the folder of the run, as printed by `robustbench-rec run`.
+        events: receives warnings of unreadable records, which count as not run.
 
     Raises:
-        InputError: the folder holds no run, or one of a format that is not known here.
+        InputError: the folder holds no run, or a run of an unknown format.
 
     """
     return Run(RunFolder(Path(folder)), events)
 
 
 class Run:
-    """What a run has come to. Every file is read once, when it is first asked for.
+    """The results of a run. Every file is read once, at first use.
 
-    A component is called by its label, as the manifest has it; `manifest.specs` says what a label
-    stands for. Only finished cells have rows.
+    Components are named by their labels in the manifest; `manifest.specs` has the full specs. Only
+    finished cells have rows.
 
     Attributes:
-        folder: where it lies.
-        manifest: what was run.
+        folder: the folder of the run.
+        manifest: the manifest of the run.
 
     """
 
@@ -77,7 +77,7 @@ class Run:
 
     @cached_property
     def records(self) -> dict[str, Record]:
-        """Id of a cell -> its record, failed ones too; none where tables alone are left."""
+        """Id of a cell -> its record, also of failed cells; empty if only tables are left."""
         if not self._of_records:
             return {}
         return self._folder.read_records(self.manifest.cells, self._events)
@@ -88,17 +88,17 @@ class Run:
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """The results, one row a cell and metric, in the suite's order.
+        """The results, one row per cell and metric, in the suite's order.
 
-        Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, metric,
-        value, evaluated, replicates_vary, selection, flags, protocol, and before `metric` the
-        severity that was achieved, `realised`. `evaluated` is the share of all users who have a
-        test item, in (0, 1]. `flags` are those of `record.FLAGS` that mark the cell, with a space
-        between. The metrics jaccard and rbo say how far the lists of a cell agree with those of its
-        replicate's level 0. A run of old may lack `realised` and `evaluated`; then they are NaN.
+        Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, realised,
+        metric, value, evaluated, replicates_vary, selection, flags, protocol. `realised` is the
+        achieved severity. `evaluated` is the share of all users with a test item, in (0, 1].
+        `flags` are the flags of the cell (`record.FLAGS`), separated by spaces. The metrics jaccard
+        and rbo are the agreement of the cell's lists with those of its replicate's level 0. An old
+        run may lack `realised` and `evaluated`; then they are NaN.
 
         Raises:
-            InputError: a table that is not whole.
+            InputError: a table is not whole.
 
         """
         if self._of_records:
@@ -106,7 +106,7 @@ class Run:
         return self._as_written("results.csv", frames.read_results(self.folder, self.manifest))
 
     def _as_written(self, name: str, table: Table) -> Table:
-        """Return a table that was read; warn where it is not as it was written."""
+        """Return a table that was read; warn if its digest differs from the manifest."""
         held, told = self._folder.digest_of_table(name), self.manifest.tables.get(name)
         if held and told and held != told:
             self._events.warning(
@@ -116,10 +116,10 @@ class Run:
         return table
 
     def results_over(self, averaging: Averaging) -> pd.DataFrame:
-        """Return the results over users with a test item, or over all, the others counting 0.
+        """Return the results over users with a test item, or over all users, the others counting 0.
 
         Raises:
-            InputError: as `results`, or the table does not say how many users were evaluated.
+            InputError: as `results`, or the table lacks `evaluated`.
 
         """
         if averaging not in get_args(Averaging):
@@ -129,15 +129,15 @@ class Run:
         frame = self.results.assign(value=frames.averaged(self.results, held, averaging))
         if frame["value"].isna().any():
             raise InputError(
-                f"{self.folder}: cannot be averaged over {averaging}; its results.csv does not say "
-                "how many users were evaluated, and its records are gone"
+                f"{self.folder}: cannot be averaged over {averaging}; its results.csv does not "
+                "have the share of evaluated users, and its records are gone"
             )
         return frame
 
     def _agreement(self) -> dict[str, dict[str, float]]:
-        """Return how far the lists of each training agree with those of its level 0, by cell.
+        """Return the agreement of each training's lists with those of its level 0, by cell.
 
-        A test that is perturbed changes no list, so its cells have none of it.
+        Cells with a perturbation of the test have none: it changes no list.
         """
         cells, read = self.manifest.cells, lru_cache(LISTS_HELD)(self._lists)
         clean = {_pair(one): one.training for one in cells.values() if one.level == 0}
@@ -156,12 +156,12 @@ class Run:
 
     @cached_property
     def users(self) -> dict[str, UserValues]:
-        """The suite's metrics of each user, by the label of the data set; nothing in runs of old.
+        """The suite's metrics of each user, by the label of the data set; empty in old runs.
 
-        A cell whose file is damaged is warned of and left out.
+        A cell with a damaged file is left out, with a warning.
 
         Raises:
-            InputError: the table of them is damaged.
+            InputError: users.npz is damaged.
 
         """
         if not self._of_records:
@@ -180,10 +180,10 @@ class Run:
 
     @cached_property
     def evaluations(self) -> pd.DataFrame:
-        """How each loss weighed its negatives during training, one row an evaluation.
+        """How each loss weighed its negatives during training, one row per evaluation.
 
         Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, epoch, best
-        (where the model was kept), and one for each of `training.diagnostics.DIAGNOSTICS`. Cells
+        (true for the kept model), and one for each of `training.diagnostics.DIAGNOSTICS`. Cells
         that share a training have the same rows.
         """
         if self._of_records:
@@ -192,23 +192,23 @@ class Run:
 
     @cached_property
     def _epochs(self) -> pd.DataFrame:
-        """The evaluations, of records without their diagnostics, which `summary` does not need."""
+        """The evaluations of records without diagnostics, which `summary` does not need."""
         if self._of_records:
             return frames.epochs_frame(self.manifest, self._done)
         return self.evaluations
 
     @cached_property
     def diagnostics(self) -> pd.DataFrame:
-        """The evaluations, one row a diagnostic that is defined there: `diagnostic`, `value`."""
+        """The evaluations, one row per defined diagnostic: `diagnostic`, `value`."""
         return frames.diagnostics_frame(self.evaluations)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """The trials of each study, in the order in which they were put.
+        """The trials of each study, in their order.
 
-        Columns: dataset, backbone, loss, perturbation ("" where the clean control chose), level,
-        trial, settings (JSON), validation, best_epoch, seconds, status, chosen, edges (where what
-        was chosen stands at the end of what was tried).
+        Columns: dataset, backbone, loss, perturbation ("" for the clean control), level, trial,
+        settings (JSON), validation, best_epoch, seconds, status, chosen, edges (chosen settings
+        at the edge of the tried values).
         """
         if not self._of_records:
             return self._as_written("tuning.csv", frames.read_trials_table(self.folder))
@@ -218,19 +218,19 @@ class Run:
 
     @cached_property
     def studies(self) -> list[StudyState]:
-        """The studies of the suite, and how they stand."""
+        """The studies of the suite, and their states."""
         if self._of_records:
             return self._folder.studies_so_far(self.manifest, self._events)
         return frames.studies_of_tables(self.manifest, self.trials)
 
     @cached_property
     def computed(self) -> tuple[Computed, ...]:
-        """The finished cells, by the versions that computed them; none in tables of old."""
+        """The finished cells, by the versions that computed them; empty for old tables."""
         return computed_by(self._done) if self._of_records else self.manifest.computed
 
     @cached_property
     def summary(self) -> Summary:
-        """How many cells are done, failed and left, and what is told of the run."""
+        """The numbers of finished, failed and remaining cells, and cautions about the run."""
         manifest, cells = self.manifest, self.manifest.cells
         failed = [one for one in self.records.values() if one.status == "failed"]
         done = self._n_done()
@@ -277,7 +277,7 @@ class Run:
             )
 
     def _told_of_cells(self) -> dict[str, Any]:
-        """Return what is to be told of finished cells before anybody concludes from them."""
+        """Return the cautions about finished cells."""
         cells = frames.cells_frame(self.manifest, self._first_results)
         return {
             "capped": _rows(Capped, frames.capped_frame(cells)),
@@ -288,7 +288,7 @@ class Run:
 
     @cached_property
     def _first_results(self) -> pd.DataFrame:
-        """A row a cell: in the first of the suite's metrics that it has, or in any."""
+        """A row per cell, in the suite's first metric that it has, else in any."""
         if not self._of_records or "results" in vars(self):
             return frames.first_frame(self.manifest, self.results)
         asked = self.manifest.metrics
@@ -302,7 +302,7 @@ class Run:
 
 @without_gc()
 def compact(folder: RunFolder, events: Events = TOLD_AS_WARNINGS) -> Run:
-    """Write what was measured into the tables of a run, and return it."""
+    """Write the results into the tables of a run, and return the run."""
     run = Run(folder, events)
     records = folder.digest_of_records(run.manifest)  # before they are read: they may change
     tried = run.trials if run.manifest.studies else None
@@ -318,7 +318,7 @@ Pair = tuple[str, str, str, str, int]
 
 
 def _pair(cell: PlannedCell) -> Pair:
-    """Return what a cell has in common with the level 0 that it is held against."""
+    """Return the key that a cell shares with its level 0."""
     return cell.dataset, cell.backbone, cell.loss, cell.perturbation, cell.replicate
 
 

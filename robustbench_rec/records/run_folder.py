@@ -1,20 +1,20 @@
-"""The results folder of one run: one atomic file a cell.
+"""The results folder of one run: one file per cell, written atomically.
 
-    RUN/manifest.json      what was run: suite, cells, data, plugins, versions, command
-    RUN/cells/ID.json      one record a finished or failed cell
+    RUN/manifest.json      the manifest: suite, cells, data, plugins, versions, command
+    RUN/cells/ID.json      the record of a finished or failed cell
     RUN/cells/ID.npz       its metrics of each user, written before the record
-    RUN/lists/ID.npz       the first 20 places of each list of a training, likewise
-    RUN/tuning/ID.json     one trial of settings, or what a study of several chose
-    RUN/results.csv        the tidy frame, written when a run ends
-    RUN/tuning.csv         the trials, likewise, where a loss was tuned
-    RUN/diagnostics.csv    how the losses weighed negatives, one row an evaluation
+    RUN/lists/ID.npz       the first 20 places of each list of a training, written before it too
+    RUN/tuning/ID.json     a trial of settings, or the choice of a study
+    RUN/results.csv        the tidy frame, written at the end of a run
+    RUN/tuning.csv         the trials, written at the end too, if a loss was tuned
+    RUN/diagnostics.csv    how the losses weighed negatives, one row per evaluation
     RUN/users.npz          the suite's metrics of each user
-    RUN/set-aside/         what could not be read, kept for a look
+    RUN/set-aside/         unreadable files, kept for inspection
     RUN/started/           trainings in flight, with their last epoch and their process
 
-A record exists whole or not at all: it is written beside its place, synced, and renamed. It holds
-a checksum of its own text, so that what changed afterwards is told from what was measured. The
-manifest holds digests of the tables and of the records that they were made of.
+A record exists whole or not at all: it is written to a temporary file, synced, and renamed. It
+holds a checksum of its own text, so that later changes are detected. The manifest holds digests of
+the tables and of the records that they were made from.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ Kind = TypeVar("Kind", Manifest, Record, Trial, StudyOutcome)
 
 
 class InFlight(NamedTuple):
-    """How far a training in flight is."""
+    """The progress of a training in flight."""
 
     epoch: int
-    """The last that was evaluated; 0 before there is one."""
+    """The last evaluated epoch; 0 before the first."""
     worker: int
-    """The process that trains; 0 where it is not told, or not yet."""
+    """The process that trains; 0 if not known."""
 
 
 class RunFolder:
@@ -94,23 +94,23 @@ class RunFolder:
 
     @property
     def is_without_records(self) -> bool:
-        """Whether tables are all that is left of a run, as in results that were published."""
+        """Whether only tables are left of a run, as in published results."""
         return (self.folder / "results.csv").is_file() and not self.cells.is_dir()
 
     def refuse_foreign(self) -> None:
-        """Raise InputError unless the folder is missing, empty, or of a run of ours.
+        """Raise InputError unless the folder is missing, empty, or belongs to a run.
 
-        A folder in which a run has begun is ours, even if its manifest cannot be read.
+        A folder in which a run has begun counts, even if its manifest cannot be read.
         """
         stranger = self._stranger()
         if stranger is not None:
             raise InputError(
-                f"{self.folder} holds {stranger}, which no run wrote; "
-                "give another folder with --out, new or empty"
+                f"{self.folder} holds {stranger}, which no run wrote; give a new or empty folder "
+                "with --out"
             )
 
     def _stranger(self) -> str | None:
-        """Return the name of what no run wrote; None where a run may write."""
+        """Return a name in the folder that no run writes; None if a run may write here."""
         try:
             if (self.folder / "manifest.json").exists():
                 damaged = is_begun(self.folder) and not is_of_others(self.folder)
@@ -124,7 +124,7 @@ class RunFolder:
             ) from None
 
     def refuse_to_replace(self, suite: str) -> None:
-        """Raise InputError where a run would replace another's tables, or what none can restore."""
+        """Raise InputError if a run would replace tables of another run or without records."""
         self.refuse_foreign()
         held = self.manifest_if_any()
         if self.is_without_records:
@@ -144,7 +144,7 @@ class RunFolder:
         )
 
     def refuse_unwritable(self) -> None:
-        """Raise InputError where `locked` could make or write no files; make none."""
+        """Raise InputError if `locked` could not create or write files; create none."""
         for place in (self.folder, self.cells, self.started):
             path = place.absolute()
             there = next(one for one in (path, *path.parents) if os.path.lexists(one))
@@ -160,7 +160,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one run; the lock goes with its process, however that ends.
+        """Lock the folder for one run; the lock ends with its process in any case.
 
         Raises:
             InputError: another run holds it, or the folder cannot be written.
@@ -193,15 +193,15 @@ class RunFolder:
         return f" (process {held.process})" if held else ""
 
     def _sweep(self) -> None:
-        """Remove what an interrupted run left half written, and its marks."""
+        """Remove temporary files and marks of an interrupted run."""
         for leftover in (*half_written(self.folder), *marks(self.started)):
             with suppress(OSError):  # it is in nobody's way
                 leftover.unlink()
 
     def write(self, record: Record, per_user: Mapping[str, Any] | None = None) -> None:
-        """Keep one record, and its metrics of each user: `users` (U,), and (U,) a metric.
+        """Store one record, and its metrics of each user: `users` (U,), and (U,) per metric.
 
-        Lists of its training that are kept are written before.
+        Lists of its training, if stored, are written before.
         """
         size = 0
         if per_user:
@@ -210,13 +210,13 @@ class RunFolder:
         write(self.cells / f"{record.id}.json", sealed(kept))
 
     def write_lists(self, training: str, lists: Lists) -> None:
-        """Keep the lists of a training, of a cell that is not recorded yet; those kept stay."""
+        """Store the lists of a training before its cells are recorded; stored lists stay."""
         _make(self.lists)
         if self.read_lists(training, Events()) is None:
             write(self.lists / f"{training}.npz", zipped(vars(lists)))
 
     def read_lists(self, training: str, events: Events) -> Lists | None:
-        """Return the lists of a training; None where there are none, or none that can be read."""
+        """Return the lists of a training; None if they are missing or unreadable."""
         path = self.lists / f"{training}.npz"
         try:
             held = unzipped(path)
@@ -224,13 +224,16 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError) as error:
-            events.warning(f"{path}: damaged lists ({_unfit(error)}); they are compared with none")
+            events.warning(
+                f"{path}: damaged lists ({_unfit(error)}); their agreement with others "
+                "is not computed"
+            )
             return None
 
     def with_damaged_lists(self, trainings: Iterable[str], events: Events) -> frozenset[str]:
-        """Return the trainings whose lists are damaged; set these aside, and warn of them.
+        """Return the trainings with damaged lists; set the lists aside, with a warning.
 
-        Only who holds the lock may.
+        The caller must hold the lock.
         """
         found = set()
         for training in trainings:
@@ -248,12 +251,12 @@ class RunFolder:
         return frozenset(found)
 
     def write_tuning(self, what: Trial | StudyOutcome) -> None:
-        """Keep one trial, or a study as far as it has come."""
+        """Store one trial, or the state of a study."""
         _make(self.tuning)
         write(self.tuning / f"{what.id}.json", sealed(what))
 
     def begin(self, manifest: Manifest) -> None:
-        """Keep what is being run; what was compacted goes until it holds all of it."""
+        """Store the manifest of a run; tables go until they hold all of it."""
         for name in TABLES:
             try:
                 (self.folder / name).unlink(missing_ok=True)
@@ -263,7 +266,7 @@ class RunFolder:
         self.write_manifest(manifest)
 
     def manifest(self) -> Manifest:
-        """Return the manifest; InputError where the folder holds no run that can be read."""
+        """Return the manifest; InputError if the folder holds no readable run."""
         try:
             return self._manifest()
         except FileNotFoundError:
@@ -275,10 +278,10 @@ class RunFolder:
             raise InputError(f"{path}: cannot be read ({_unfit(error)})") from None
 
     def manifest_if_any(self) -> Manifest | None:
-        """Return the manifest; None where there is none, or none that can be read.
+        """Return the manifest; None if it is missing or unreadable.
 
         Raises:
-            InputError: it is of a format that is not known here, so that nobody writes over it.
+            InputError: its format is unknown, so nothing must overwrite it.
 
         """
         try:
@@ -289,9 +292,10 @@ class RunFolder:
             return None
 
     def manifest_or_aside(self, events: Events) -> Manifest | None:
-        """Return the manifest as `manifest_if_any`; a damaged one is told.
+        """Return the manifest as `manifest_if_any` does, with a warning if it is damaged.
 
-        Where the folder is locked it is set aside, so that a new one replaces nothing.
+        If the folder is locked, a damaged manifest is set aside, so that a new one replaces
+        nothing.
         """
         path = self.folder / "manifest.json"
         try:
@@ -320,16 +324,16 @@ class RunFolder:
         events: Events,
         set_corrupt_aside: bool = False,
     ) -> dict[str, Record]:
-        """Read the records of cells that exist; a corrupt one is left out, and warned of.
+        """Read the records of cells that exist; corrupt records are left out, with a warning.
 
-        One that is whole, but not of its cell, is corrupt too. Values of users beside a record of a
-        cell of today are read as well: they are not measured again later.
+        A whole record of another cell is corrupt too. The users' values of a cell in today's form
+        are checked as well: they will not be measured again.
 
         Args:
-            cells: id -> the cell, or what the manifest says of it.
-            events: hears of corrupt records.
-            set_corrupt_aside: whether to move them away, for a look. Only who holds the lock may:
-                another reader may have met a record half replaced.
+            cells: id -> the cell, or its entry in the manifest.
+            events: receives warnings of corrupt records.
+            set_corrupt_aside: whether to set corrupt records aside. The caller must hold the lock:
+                another reader may see a record that is being replaced.
 
         """
 
@@ -347,8 +351,8 @@ class RunFolder:
         """Read the trials that exist, as `read_records` does.
 
         Args:
-            cells: id of a trial -> the cell whose training it is; None where that is not known, as
-                in a run of old, whose trials may have no checksum either.
+            cells: id of a trial -> the cell with its training; None if not known, as in an old run,
+                whose trials may also lack a checksum.
             events: as in `read_records`.
             set_corrupt_aside: as in `read_records`.
 
@@ -370,9 +374,9 @@ class RunFolder:
         set_corrupt_aside: bool = False,
         of_today: bool = True,
     ) -> dict[str, StudyOutcome]:
-        """Read the studies of `ids` that were begun, as `read_records` does.
+        """Read the studies of `ids` that have begun, as `read_records` does.
 
-        Those `of_today` have a checksum; without one they are corrupt.
+        Studies `of_today` must have a checksum; otherwise they are corrupt.
         """
         read = partial(_whole, StudyOutcome, of_today=of_today)
         return self._read(self.tuning, ids, read, "its study", events, set_corrupt_aside)
@@ -420,7 +424,7 @@ class RunFolder:
         return record
 
     def _set_aside(self, path: Path) -> str:
-        """Move a file away, for a look, of a cell its users too; say whether it went."""
+        """Set a file aside, with the users' values of a cell; say whether that succeeded."""
         beside = [path.with_suffix(".npz")] if path.parent == self.cells else []
         there = [one for one in (path, *beside) if os.path.lexists(one)]
         try:
@@ -431,7 +435,7 @@ class RunFolder:
         return "set aside, "
 
     def per_user(self, cell: str) -> dict[str, Any]:
-        """Return the metrics of each user of a cell: `users` (U,), and (U,) a metric.
+        """Return the metrics of each user of a cell: `users` (U,), and (U,) per metric.
 
         Raises:
             InputError: the file is damaged.
@@ -447,10 +451,10 @@ class RunFolder:
             ) from None
 
     def users_table(self) -> dict[str, UserValues]:
-        """Return what users.npz holds, by data set; nothing where there is none, as of old.
+        """Return the content of users.npz, by data set; empty if it is missing, as in old runs.
 
         Raises:
-            InputError: it is damaged.
+            InputError: the file is damaged.
 
         """
         path = self.folder / "users.npz"
@@ -460,23 +464,23 @@ class RunFolder:
             raise InputError(f"{path}: cannot be read ({_unfit(error)})") from None
 
     def mark_started(self, training: str) -> None:
-        """Say that a training is in flight; none fails because that cannot be told."""
+        """Mark a training as in flight; a failure to write the mark is ignored."""
         self.mark_epoch(training, 0)
 
     def mark_epoch(self, training: str, epoch: int) -> None:
-        """Say how far a training in flight in this process is."""
+        """Record the progress of a training in flight in this process."""
         path = self.started / training
         with suppress(OSError):
             if path.is_file() or not path.exists():
                 path.write_text(f"{epoch} {os.getpid()}", encoding="ascii")
 
     def mark_ended(self, training: str) -> None:
-        """Say that it is not any more."""
+        """Remove the mark of a training."""
         with suppress(OSError):
             (self.started / training).unlink()
 
     def in_flight(self) -> dict[str, InFlight]:
-        """Return the trainings that were started and have not ended, and how far each is."""
+        """Return the trainings that were started and have not ended, with their progress."""
         found = {}
         for path in marks(self.started):
             with suppress(OSError, ValueError):  # it has just ended, or is no mark
@@ -486,7 +490,7 @@ class RunFolder:
         return found
 
     def studies_so_far(self, manifest: Manifest, events: Events) -> list[StudyState]:
-        """Return each study that the manifest names, with what is known of it so far."""
+        """Return each study in the manifest, with its state so far."""
         held = self.read_studies(manifest.studies, events, of_today=False)
         return [
             StudyState(**one.model_dump(), **held.get(id, StudyOutcome(id=id)).model_dump())
@@ -494,11 +498,11 @@ class RunFolder:
         ]
 
     def is_compact(self, manifest: Manifest, before: Manifest | None) -> bool:
-        """Say whether the tables are what the records, as they are now, are compacted to.
+        """Say whether the tables are up to date with the records.
 
         Args:
-            manifest: what the tables are to be of.
-            before: what the folder holds.
+            manifest: the manifest that the tables must match.
+            before: the manifest in the folder.
 
         """
         if before is None or before.records != self.digest_of_records(manifest):
@@ -509,14 +513,14 @@ class RunFolder:
         return same and all(held.values()) and held.items() <= before.tables.items()
 
     def digest_of_table(self, name: str) -> str:
-        """Return the digest of a table; "" where there is none that can be read."""
+        """Return the digest of a table; "" if it cannot be read."""
         try:
             return digest(contents(self.folder / name))
         except OSError:
             return ""
 
     def digest_of_records(self, manifest: Manifest) -> str:
-        """Return what tells the records of a run's cells and studies from any others."""
+        """Return a digest of the records of a run's cells and studies."""
         kept = [self.cells / f"{id}.json" for id in manifest.cells]
         kept += [self.tuning / f"{id}.json" for id in manifest.studies]
         return digest("\n".join(f"{path.name} {seal_of(path)}" for path in sorted(kept)).encode())
@@ -524,10 +528,10 @@ class RunFolder:
     def write_tables(
         self, tables: Mapping[str, str], users: Mapping[str, UserValues]
     ) -> dict[str, str]:
-        """Write each table, of a name and a text, and users.npz, whole or not at all.
+        """Write each table, (name, text), and users.npz, each whole or not at all.
 
         Returns:
-            Name of each -> its digest.
+            Name of each file -> its digest.
 
         """
         files = {"users.npz": zipped(packed(users))}
@@ -537,13 +541,13 @@ class RunFolder:
         return {name: digest(content) for name, content in files.items()}
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Keep what is run, and what the tables are of."""
+        """Store the manifest, with the digests of the tables."""
         write(self.folder / "manifest.json", as_json(manifest))
 
     def publish(
         self, manifest: Manifest, tables: Mapping[str, str], users: Mapping[str, UserValues]
     ) -> None:
-        """Write tables and what they are of, without records."""
+        """Write tables and their manifest, without records."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -553,42 +557,42 @@ class RunFolder:
 
 
 def _whole(kind: type[Written], path: Path, of_today: bool) -> Written:
-    """Read what calls itself as its file is called; ValueError where it is not whole."""
+    """Read a file and check its id and checksum; ValueError if it is not whole."""
     text = contents(path)
     found = parsed(kind, text, record_of_today)
     if found.id != path.stem:
-        raise ValueError(f"it is of cell {found.id}")
+        raise ValueError(f"it is the record of cell {found.id}")
     if of_today and not found.checksum:
         raise ValueError("it has no checksum")
     if found.checksum and not is_as_sealed(text, found.checksum):
-        raise ValueError("its checksum is not that of its text, so it was changed")
+        raise ValueError("its checksum does not match, so it was changed")
     return found
 
 
 def parsed(kind: type[Kind], text: bytes, of_today: Callable[[Plain], Plain]) -> Kind:
-    """Return what JSON holds, turned into today's form; ValueError where it is not whole."""
+    """Parse JSON and convert it to today's form; ValueError if it is not whole."""
     with suppress(ValidationError):  # in one go, which takes a third of the time
         found = kind.model_validate_json(text)
         if is_of_today(found):
             return found
     held = json.loads(text)
     if not isinstance(held, dict):
-        raise ValueError("it is no table")
+        raise ValueError("it is not a table")
     return kind.model_validate(of_today(held))
 
 
 def _refuse_damaged(path: Path, record: Record) -> None:
-    """Raise ValueError unless a file holds values of as many users as a record says."""
+    """Raise ValueError unless a file holds values of as many users as its record says."""
     try:
         users = unzipped(path)["users"].size
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path.name} beside it is damaged: {_unfit(error)}") from None
     if users != record.users["evaluated"]:
-        raise ValueError(f"{path.name} beside it is of {users} users")
+        raise ValueError(f"{path.name} beside it has {users} users")
 
 
 def _make(folder: Path) -> None:
-    """Make a folder; InputError where it cannot be."""
+    """Create a folder; InputError if that fails."""
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
@@ -596,7 +600,7 @@ def _make(folder: Path) -> None:
 
 
 def _size(path: Path) -> int | None:
-    """Return the bytes of a file; None where there is none."""
+    """Return the bytes of a file; None if there is none."""
     try:
         return path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -604,7 +608,7 @@ def _size(path: Path) -> int | None:
 
 
 def _unfit(error: Exception) -> str:
-    """Say on one line why a file is none of ours: the first thing that is wrong with it."""
+    """Return the first reason, on one line, why a file is invalid."""
     if not isinstance(error, ValidationError):
         return " ".join(str(error).split())
     first = error.errors()[0]

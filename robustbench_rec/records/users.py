@@ -1,4 +1,4 @@
-"""Values of each user: what a run keeps of them, by data set, under original ids."""
+"""Values of each user: their storage in a run, by data set, under original ids."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WEIGHT = "weight"
-"""What a user counts for where the test is weighted, of mean 1; it stands among the metrics."""
+"""Key, among the metrics, of the weight of a user if the test is weighted; of mean 1."""
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -21,8 +21,8 @@ class UserValues:
     Attributes:
         users: (U,) original ids, ascending.
         cells: (C,) ids.
-        values: metric@k -> (C, U) float16; NaN where a cell did not test a user.
-        weights: (C, U) float16, what a user counts for; 1 where the test is not weighted.
+        values: metric@k -> (C, U) float16; NaN if a cell did not test a user.
+        weights: (C, U) float16, the weight of a user; 1 if the test is not weighted.
 
     """
 
@@ -33,12 +33,12 @@ class UserValues:
 
 
 def gathered(cells: Mapping[str, Arrays], metrics: Sequence[str]) -> UserValues:
-    """Put the users of cells beside each other.
+    """Collect the users of cells in one table.
 
     Args:
-        cells: id -> `users` (u,), and (u,) each metric that was kept of them, `WEIGHT` among them
-            where the test is weighted.
-        metrics: those that are taken.
+        cells: id -> `users` (u,), and (u,) for each stored metric, and `WEIGHT` if the test is
+            weighted.
+        metrics: the metrics to take.
 
     """
     users = np.unique(np.concatenate([arrays["users"] for arrays in cells.values()]))
@@ -55,7 +55,7 @@ def gathered(cells: Mapping[str, Arrays], metrics: Sequence[str]) -> UserValues:
 
 
 def apart(held: UserValues, wanted: Iterable[str]) -> dict[str, Arrays]:
-    """Return what `gathered` was given, of those `wanted` cells that are held."""
+    """Split a table back into the cells that `gathered` took, for the `wanted` cells in it."""
     rows = {str(id): row for row, id in enumerate(held.cells)}
     found: dict[str, Arrays] = {}
     for id in wanted if held.values else ():
@@ -69,7 +69,7 @@ def apart(held: UserValues, wanted: Iterable[str]) -> dict[str, Arrays]:
 
 
 def packed(by_dataset: Mapping[str, UserValues]) -> Arrays:
-    """Return the arrays of a file; equal rows of weights, as those of all losses, stand once."""
+    """Return the arrays of a file; equal rows of weights, as of all losses, are stored once."""
     arrays: Arrays = {"datasets": np.array(list(by_dataset), dtype=np.str_)}
     for at, held in enumerate(by_dataset.values()):
         rows, which = np.unique(held.weights, axis=0, return_inverse=True)
@@ -79,7 +79,7 @@ def packed(by_dataset: Mapping[str, UserValues]) -> Arrays:
 
 
 def unpacked(arrays: Mapping[str, NDArray[Any]]) -> dict[str, UserValues]:
-    """Return label of a data set -> what was packed of it; KeyError where an array is missing."""
+    """Return label of a data set -> its values; KeyError if an array is missing."""
     found = {}
     for at, label in enumerate(arrays["datasets"]):
         its = {name.partition("/")[2]: one for name, one in arrays.items() if _is_of(name, at)}

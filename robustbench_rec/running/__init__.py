@@ -1,1 +1,1 @@
-"""Running what is asked: the plan, the workers, the trainings and the trials."""
+"""Running a suite: the plan, the workers, the trainings and the trials."""

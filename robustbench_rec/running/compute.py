@@ -1,4 +1,4 @@
-"""What a worker computes with: how many threads, and which device."""
+"""The resources of a worker: threads and device."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-"""What the libraries take their number of threads from, as they are imported."""
+"""Environment variables with the number of threads, read when the libraries are imported."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's malloc, from malloc.h."""
 
 
 @dataclass(frozen=True)
 class Compute:
-    """What a cell runs on; it is recorded, and no part of a cell's id.
+    """The resources of a cell, which are recorded, but are no part of its id.
 
     Attributes:
-        threads: of torch and of the compiled code. Equal bits need equal threads.
-        device: "cpu", "cuda" or "cuda:1", as `find_device` returns it: where the model trains and
-            is evaluated. Negatives are drawn on the CPU, the same ones for every device.
+        threads: threads of torch and of the compiled code. Bit-identical results need equal
+            threads.
+        device: "cpu", "cuda" or "cuda:1", as `find_device` returns it: the device of training and
+            evaluation. Negatives are drawn on the CPU, the same ones for every device.
 
     """
 
@@ -39,7 +40,7 @@ class Compute:
     device: str = "cpu"
 
     def environment(self) -> dict[str, str]:
-        """Return what a worker's environment holds, before it imports the libraries."""
+        """Return the environment of a worker, to be set before it imports the libraries."""
         counts = dict.fromkeys(THREAD_VARIABLES, str(self.threads))
         return counts | {
             # torch and numba bring an OpenMP each: the one must not spin where the other works.
@@ -48,12 +49,12 @@ class Compute:
         }
 
     def configure_libraries(self) -> None:
-        """Hold torch and the compiled code to the threads, and to equal bits for equal ones.
+        """Set the threads of torch and the compiled code, and deterministic algorithms.
 
         Freed memory is kept for the next step; see `keep_freed_memory`.
 
         Raises:
-            InputError: torch or numba does not take so many threads.
+            InputError: torch or numba does not support this number of threads.
 
         """
         import numba
@@ -64,8 +65,8 @@ class Compute:
                 library.set_num_threads(self.threads)
             if library.get_num_threads() != self.threads:
                 raise InputError(
-                    f"{library.__name__} runs {library.get_num_threads()} threads where "
-                    f"{self.threads} were asked for; it takes no other number here"
+                    f"{library.__name__} runs {library.get_num_threads()} threads, not the "
+                    f"{self.threads} requested; it supports no other number here"
                 )
         # On an accelerator some operations have no deterministic form: they warn, and go on.
         # torch.use_deterministic_algorithms would import torch's compiler: seconds, and 70 MB.
@@ -80,8 +81,9 @@ class Compute:
 def keep_freed_memory() -> None:
     """Let this process keep memory that it frees, up to 1 GiB, where the C library is glibc.
 
-    It gives large blocks back at once, else; a step then takes its few megabytes as new pages, each
-    filled by the system: a fifth of a step at Amazon-Electronic's size. It cannot be taken back.
+    By default glibc returns large blocks at once; each step then gets its few megabytes as new
+    pages, which the system fills with zeros: a fifth of a step at Amazon-Electronic's size. This
+    setting cannot be undone.
     """
     with suppress(OSError, AttributeError, TypeError):  # another system, or another C library
         mallopt = ctypes.CDLL(None).mallopt
@@ -90,7 +92,7 @@ def keep_freed_memory() -> None:
 
 
 def peak_memory() -> int:
-    """Return the bytes that this process held at most, so far; 0 where the system does not tell."""
+    """Return the peak memory of this process in bytes; 0 if the system does not report it."""
     try:
         import resource
     except ImportError:  # not a Unix
@@ -100,7 +102,7 @@ def peak_memory() -> int:
 
 
 def available_cores() -> int:
-    """Return the cores this process may use, which a container or taskset may limit."""
+    """Return the number of cores for this process; a container or taskset may limit it."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -108,28 +110,28 @@ def available_cores() -> int:
 
 
 COMPUTE = Compute()
-"""One thread, on the CPU."""
+"""One thread on the CPU."""
 GPU_JOBS = 4
-"""Workers that share a GPU unless told otherwise: on an H100 they do 3.4 times the work of one, 16
+"""Default number of workers that share a GPU: on an H100 they do 3.4 times the work of one, 16
 of them 4.2 times (benchmarks/README.md)."""
 
 
 def workers_for(
     jobs: int | None, compute: Compute, most: int | None, events: Events = TOLD_AS_WARNINGS
 ) -> int:
-    """Return how many workers to run: as asked, else as many as the cores have room for.
+    """Return the number of workers: `jobs`, or as many as fit the cores.
 
-    Whoever asks for threads asks for speed, which more threads than cores undo: that is refused.
-    More jobs than cores are warned of alone; a command then runs on a small machine as on a large.
+    More threads than cores make a run slower, so they are refused. More jobs than cores only cause
+    a warning, so that the same command runs on small and large machines.
 
     Args:
-        jobs: what was asked; None leaves it to the cores.
-        compute: what each worker has.
-        most: how many the engine can have; None where any number goes.
-        events: hears of more jobs than cores.
+        jobs: the requested number; None to choose by the cores.
+        compute: the resources of each worker.
+        most: the largest number of workers of the engine; None for any.
+        events: receives a warning of more jobs than cores.
 
     Raises:
-        InputError: numbers below 1, more threads than cores, more jobs than the engine can have.
+        InputError: numbers below 1, more threads than cores, more jobs than the engine supports.
 
     """
     cores, threads = available_cores(), compute.threads
@@ -155,7 +157,7 @@ def workers_for(
 
 @contextmanager
 def libraries_as_they_were() -> Iterator[None]:
-    """Restore what `Compute.configure_libraries` sets, on the way out."""
+    """Restore, at the end of a `with`, the settings of `Compute.configure_libraries`."""
     import numba
     import torch
 
@@ -172,10 +174,10 @@ def libraries_as_they_were() -> Iterator[None]:
 
 
 def find_device(name: str) -> str:
-    """Return the device that a name stands for: "auto" is a GPU where there is one.
+    """Return the device with a name; "auto" is a GPU if there is one.
 
     Raises:
-        InputError: no such name, or no such device here.
+        InputError: an unknown name, or a device that is missing here.
 
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):

@@ -1,4 +1,4 @@
-"""Execution: one training and the cells that share it, or one trial that tunes."""
+"""Execution: one training with the cells that share it, or one trial of tuning."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """What is kept beside the record of a cell, in files of its own.
+    """Data stored beside the record of a cell, in separate files.
 
     Attributes:
-        users: (U,) original ids of those who were tested.
-        per_user: metric@k -> (U,) float16; under a weighted test `WEIGHT` too, of mean 1.
-        lists: of the training; None where the perturbation left out a part of the test.
+        users: (U,) original ids of tested users.
+        per_user: metric@k -> (U,) float16; under a weighted test also `WEIGHT`, of mean 1.
+        lists: the lists of the training; None if the perturbation left out a part of the test.
 
     """
 
@@ -51,13 +51,13 @@ class Beside:
 
 @functools.lru_cache(maxsize=2)
 def _read(dataset: Dataset, data_dir: Path) -> Raw:
-    """Read a data set once a worker, not once a replicate."""
+    """Read a data set once per worker, not once per replicate."""
     return dataset.read(data_dir)
 
 
 @functools.lru_cache(maxsize=2)
 def _prepared(dataset: Dataset, data_dir: Path, seed: int, replicate: Replicate | None) -> Split:
-    """Prepare a split once a worker, not once a cell."""
+    """Prepare a split once per worker, not once per cell."""
     return prepare(_read(dataset, data_dir), dataset, seed, replicate)
 
 
@@ -71,15 +71,15 @@ def train_and_test(
     """Run cells that share one training; a cell that fails yields a failed record.
 
     Args:
-        cells: of one `fit_id`.
-        data_dir: where data sets lie.
+        cells: the cells, of one `fit_id`.
+        data_dir: the folder of the data sets.
         compute: threads and device.
-        after_epoch: called with each epoch of the training that was evaluated.
-        metrics: what to record, name -> digest of its code, as `metrics.recorded` returns it; every
-            metric of ours if None.
+        after_epoch: called with each evaluated epoch of the training.
+        metrics: the metrics to record, name -> digest of its code, from `metrics.recorded`; all
+            of our metrics if None.
 
     Yields:
-        Each record as soon as it is known, and what is kept beside it; None where the cell failed.
+        Each record as soon as it is known, and its data beside it; None if the cell failed.
 
     Raises:
         InputError: torch or numba does not take so many threads.
@@ -102,7 +102,7 @@ def try_settings(
     compute: Compute = COMPUTE,
     after_epoch: Callable[[int], None] = lambda _: None,
 ) -> Trial:
-    """Train under settings that are tried, and keep the best validation; nothing is tested.
+    """Train with trial settings, and return the best validation; nothing is tested.
 
     Arguments are those of `train_and_test`, with one cell.
 
@@ -124,13 +124,13 @@ def try_settings(
 
 @dataclass(frozen=True)
 class _Failure:
-    """What a call raised of its own accord."""
+    """An exception that a call raised."""
 
     error: BaseException
 
 
 def _tried(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | _Failure:
-    """Return what a call returns, or its failure, whatever a plugin raises; Ctrl-C passes."""
+    """Return the result of a call, or its failure, whatever a plugin raises; Ctrl-C passes."""
     try:
         return work(*args, **kwargs)
     except BaseException as error:
@@ -141,9 +141,9 @@ def _tried(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | _Fail
 
 @dataclass(frozen=True, eq=False)
 class _Training:
-    """A training that is done: the clean split, what it trained on, the model, and the seconds.
+    """A finished training: the clean split, its training data, the model, and the seconds.
 
-    `redraws_test` says whether another replicate would have another test.
+    `redraws_test` says whether replicates have different tests.
     """
 
     clean: Split
@@ -167,13 +167,13 @@ def _trained(
 
 
 def _timed(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:
-    """Return what a call returns, and the seconds it took."""
+    """Return the result of a call, and its seconds."""
     started = time.perf_counter()
     return work(*args, **kwargs), time.perf_counter() - started
 
 
 def _measured(done: _Training, compute: Compute) -> dict[str, Any]:
-    """Return what is kept of any training."""
+    """Return the stored fields of any training."""
     return {
         "best_epoch": done.model.best_epoch,
         "history": done.model.history,
@@ -187,7 +187,7 @@ def _measured(done: _Training, compute: Compute) -> dict[str, Any]:
 def _tested(
     cell: Cell, done: _Training, compute: Compute, metrics: Mapping[str, str]
 ) -> tuple[Record, Beside]:
-    """Test a training as a cell asks."""
+    """Test a training for a cell."""
     made, perturbing = done.data.made, done.seconds["perturbation"]
     if cell.perturbation.acts_through == "test":
         made, perturbing = _timed(perturb, cell.perturbation, done.clean, cell.perturbation_rng())
@@ -216,7 +216,7 @@ def _tested(
 
 
 def _left_out(cell: Cell, clean: Split, split: Split) -> NDArray[Any]:
-    """Return the original ids (n,) of users whom the perturbation left no negative to train on."""
+    """Return the original ids (n,) of users left out of training: they had no negative."""
     if not cell.backbone.learns:
         return np.empty(0, dtype=np.int64)
     full, before = (one.train.user_counts == one.n_items for one in (split, clean))
@@ -225,7 +225,7 @@ def _left_out(cell: Cell, clean: Split, split: Split) -> NDArray[Any]:
 
 
 def _drawn(cell: Cell, redraws_test: bool) -> Drawn:
-    """Return what the replicate of a cell drew anew."""
+    """Return what the replicate of a cell drew: split, validation or training."""
     if cell.replicates_vary == "training":
         return "training"
     return "split" if redraws_test else "validation"
@@ -240,7 +240,7 @@ def _realised(perturbation: Perturbation, met: Split, made: Split) -> dict[str, 
 
 
 def _beside(ranking: Ranking, clean: Split, tested: Split) -> Beside:
-    """Return what is kept of each user, under original ids."""
+    """Return the values of each user, under original ids."""
     user_ids, item_ids = (
         np.arange(n) if ids is None else ids
         for n, ids in ((clean.n_users, clean.user_ids), (clean.n_items, clean.item_ids))

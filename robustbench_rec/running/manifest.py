@@ -1,4 +1,4 @@
-"""The manifest of a plan: how a run was asked for, and what its cells are called."""
+"""The manifest of a plan: how the run was started, and the labels of its cells."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Labels = Mapping[str, Mapping[str, str]]
 
 
 def manifest_of(plan: Plan, command: str = "") -> Manifest:
-    """Describe a run; what an earlier call of the same suite and protocol planned stays in it.
+    """Describe a run; cells planned by earlier calls of the same suite and protocol stay.
 
     Args:
-        plan: what is run.
-        command: what the user typed.
+        plan: the plan.
+        command: the user's command line.
 
     """
     suite, before = plan.suite, plan.before
@@ -62,15 +62,15 @@ def manifest_of(plan: Plan, command: str = "") -> Manifest:
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions of all that results may follow from, and the commit where it is known."""
+    """Return the versions of all software that may affect results, and the commit if known."""
     libraries = {name: version(name) for name in ("pandas", "scipy")}
     return versions() | libraries | ({"commit": commit()} if commit() else {})
 
 
 def _cells(plan: Plan, before: Mapping[str, PlannedCell], labels: Labels) -> dict[str, PlannedCell]:
-    """Name the planned cells by id, and those planned before, as far as they still stand.
+    """Name the planned cells by id, and the cells planned before, as far as they are still valid.
 
-    A cell planned before stands if the suite still has it, or if its data set is not here now.
+    A cell planned before is valid if the suite still has it, or if its data set is missing now.
     """
     planned = {cell.id for cell in plan.cells} | before.keys()
     named = {
@@ -90,7 +90,7 @@ def _cells(plan: Plan, before: Mapping[str, PlannedCell], labels: Labels) -> dic
 def _studies(
     plan: Plan, before: Mapping[str, PlannedStudy], labels: Labels
 ) -> dict[str, PlannedStudy]:
-    """Name the studies by id, as `_cells` does the cells that rest on them."""
+    """Name the studies by id, for the cells that `_cells` returns."""
     planned = plan.studies.keys() | before.keys()
     every = plan.all_studies.items()
     named = {id: _study(study, labels) for id, study in every if id in planned}

@@ -1,4 +1,4 @@
-"""The plan of a run: which cells a suite has, and which are done."""
+"""The plan of a run: the cells of a suite, and which of them are finished."""
 
 from __future__ import annotations
 
@@ -38,33 +38,32 @@ from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.training.config import PROTOCOL
 
 OURS = f"{PERTURBATIONS.package}."
-"""How the modules of our own perturbations begin."""
+"""Prefix of the modules of our own perturbations."""
 Kind = tuple[object, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, and what is done already.
+    """The work of a run, finished and to do.
 
     Attributes:
-        suite: what was asked.
-        cells: of the suite, less what `only` and `shard` leave out; in stable order.
-        all_cells: of the whole suite, as far as its data are here.
+        suite: the suite.
+        cells: the cells of the suite that `only` and `shard` select, in stable order.
+        all_cells: the cells of the whole suite, on data sets that are present.
         fingerprints: data set -> digest of its content.
-        done: ids that are recorded and need not run.
-        seconds: what trainings that are recorded here took in the mean, baselines left out, by
-            `_kind`.
-        studies: of the losses that are tuned, by id; `cells` rest on these.
-        outcomes: of those begun; a cell whose study has not ended stands under the first
-            candidates.
-        all_studies: of the whole suite, as `all_cells`.
-        retry: whether studies are run again of which trials failed by what may have passed.
-        before: the manifest that the folder holds; None where there is none.
-        metrics: what a cell records, name -> digest of its code.
-        outdated: cells that were done, by id -> the `name@k` of the suite that their records lack,
-            or have by other code than today's. They are not `done`.
-        sizes: label of a data set that is left to run on -> its sizes, once it was checked.
-        computed: the cells that are `done`, by the versions that computed them.
+        done: ids of recorded cells that need not run.
+        seconds: mean seconds of the trainings recorded here, without baselines, by `_kind`.
+        studies: id -> study of the tuned losses; `cells` depend on these.
+        outcomes: id -> outcome of each study that has begun; until a study ends, its cells have the
+            first candidates.
+        all_studies: the studies of the whole suite, as `all_cells`.
+        retry: whether to rerun studies whose trials failed for a reason that may have passed.
+        before: the manifest in the folder; None if there is none.
+        metrics: the metrics that a cell records, name -> digest of its code.
+        outdated: id of a finished cell -> the `name@k` of the suite that its record lacks, or has
+            by other code than today's. These cells are not `done`.
+        sizes: label of a data set with cells left to run -> its sizes, once checked.
+        computed: the cells of `done`, by the versions that computed them.
 
     """
 
@@ -86,7 +85,7 @@ class Plan:
 
     @property
     def untuned(self) -> dict[str, Study]:
-        """The studies that are to be run before the cells."""
+        """The studies to run before the cells."""
         return {id: study for id, study in self.studies.items() if not self._has_ended(id)}
 
     def _has_ended(self, study: str) -> bool:
@@ -97,7 +96,7 @@ class Plan:
 
     @cached_property
     def blocked(self) -> dict[str, tuple[Cell, str]]:
-        """The cells that cannot run as every trial of their settings failed, by id, and why."""
+        """Id -> reason of the cells that cannot run because all trials of their study failed."""
         failed = {id for id, one in self.outcomes.items() if one.status == "failed"}
         return {
             cell.id: (cell, self.outcomes[cell.tuned.study].error)
@@ -107,7 +106,7 @@ class Plan:
 
     @cached_property
     def left(self) -> dict[str, list[Cell]]:
-        """The cells to run, by the training they share: whole replicates, one after the other."""
+        """The cells to run, by the training they share, ordered by replicate."""
         groups: dict[str, list[Cell]] = {}
         for cell in sorted(self.cells, key=lambda cell: cell.replicate):
             if cell.id not in self.done and cell.id not in self.blocked:
@@ -124,7 +123,7 @@ class Plan:
 
     @cached_property
     def left_out(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The `name@k` that cells lack for good, and the perturbations under which they do."""
+        """The `name@k` that cells can never have, and the perturbations for which this holds."""
         weighing = [cell.perturbation.name for cell in self.cells if _is_weighted(cell)]
         defined = _defined(self.suite.metrics, is_weighted=bool(weighing))
         lacking = tuple(metric for metric in self.suite.metrics if metric not in defined)
@@ -132,25 +131,25 @@ class Plan:
 
     @property
     def by_other_versions(self) -> list[Computed]:
-        """The cells that are done, and were computed by other versions than today's."""
+        """The finished cells that other versions than today's computed."""
         today = {name: versions()[name] for name in COMPUTE}
         return [one for one in self.computed if one.versions != today]
 
     @property
     def n_trainings(self) -> int:
-        """How many trainings the whole plan has."""
+        """The number of trainings of the whole plan."""
         return len({cell.fit_id for cell in self.cells})
 
     @property
     def n_to_run(self) -> int:
-        """How many trainings are left at most, those that tune among them."""
+        """The largest number of trainings left to run, including trials."""
         return len(self.left) + sum(study.budget for study in self.untuned.values())
 
     @cached_property
     def costs(self) -> dict[str, float]:
-        """What each training that is left may take: what its like took, or else all took.
+        """The expected cost of each training left: the mean of similar trainings, or of all.
 
-        In seconds; where none is recorded, 1 each. Baselines take nothing.
+        In seconds; 1 each if none is recorded. Baselines cost 0.
         """
         usual = fmean(self.seconds.values()) if self.seconds else 1.0
         return {
@@ -160,7 +159,7 @@ class Plan:
 
     @property
     def not_applicable(self) -> list[tuple[str, str]]:
-        """Losses and perturbations without cells: the loss does not use what is perturbed."""
+        """Losses and perturbations without cells: the loss does not use the perturbed data."""
         losses, perturbations = (self.suite.labels[axis] for axis in ("loss", "perturbation"))
         return [
             (losses[entry.text], perturbations[spec_once(one, without="level")])
@@ -169,22 +168,22 @@ class Plan:
 
     @property
     def of_old(self) -> str:
-        """Say why what an earlier version recorded here is run anew; nothing where it is not."""
+        """Say why records of an earlier version run again; "" if there are none."""
         old = self.before.protocols - {PROTOCOL} if self.before else None
         if not old:
             return ""
         return (
-            f"what is recorded here is of protocol {', '.join(sorted(old))}, under which cells "
-            f"meant something else; under protocol {PROTOCOL} all of them run anew"
+            f"the records here are of protocol {', '.join(sorted(old))} and cannot be reused: all "
+            f"cells run again under protocol {PROTOCOL}"
         )
 
     def estimate(self, jobs: int) -> float | None:
-        """Return the seconds left, from recorded trainings; None where none is recorded."""
+        """Return the seconds left, from recorded trainings; None if none is recorded."""
         return sum(self.costs.values()) / jobs if self.seconds else None
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
-    """Return what mostly decides how long a training takes."""
+    """Return the components that mostly determine the time of a training."""
     training = cell.training
     parts = map(spec_once, (cell.dataset, cell.backbone, cell.loss))
     return *parts, training.epochs, training.batch_size, training.patience
@@ -201,20 +200,20 @@ def make_plan(
     retry: bool = True,
     shard: Shard | None = None,
 ) -> Plan:
-    """Find out what is to be run.
+    """Compare a suite with its results folder, and return the work to do.
 
     Args:
-        suite: what is asked.
-        folder: where its results lie. Where it is locked, corrupt records are set aside.
-        data_dir: where its data sets lie.
-        only: (axis, name) of what to keep, as in [("dataset", "synthetic"), ("replicate", "0")].
-        force: whether to run again what is done.
-        events: hears of corrupt records.
-        retry: as `Plan.retry`; no longer once they were.
-        shard: the share to keep of what `only` keeps.
+        suite: the suite.
+        folder: its results folder. If it is locked, corrupt records are set aside.
+        data_dir: the folder of the data sets.
+        only: (axis, name) to keep, as in [("dataset", "synthetic"), ("replicate", "0")].
+        force: whether to rerun finished cells.
+        events: receives warnings of corrupt records.
+        retry: see `Plan.retry`; False once the studies were rerun.
+        shard: the share to keep of the cells that `only` keeps.
 
     Raises:
-        InputError: missing data, or `only` names what the suite does not have.
+        InputError: data are missing, or the suite does not have a name of `only`.
 
     """
     selected = select(suite, only, shard)
@@ -257,7 +256,7 @@ def _outdated(
     asked: Sequence[str],
     codes: Mapping[str, str],
 ) -> dict[str, tuple[str, ...]]:
-    """Return the records that lack what is asked for, or have it by other code, and what that is.
+    """Return id -> metrics of the records that lack a metric, or have it by other code.
 
     Models are not kept, so such a cell trains again; a baseline trains nothing and is only ranked
     again. Metrics that are not defined for a cell do not count: it would lack them for ever.
@@ -281,14 +280,14 @@ def _is_weighted(cell: Cell) -> bool:
 
 
 def _defined(asked: Iterable[str], is_weighted: bool) -> tuple[str, ...]:
-    """Return the `name@k` that a cell has, its test weighted or not."""
+    """Return the `name@k` that a cell can have, with a weighted test or not."""
     return tuple(
         metric for metric in asked if not is_weighted or defined_under_weights(parse(metric)[0])
     )
 
 
 def _seconds(cells: Iterable[Cell], done: Mapping[str, Record]) -> dict[Kind, float]:
-    """Return what trainings took in the mean, by what decides it."""
+    """Return the mean seconds of trainings, by the components that determine them."""
     took: dict[Kind, dict[str, float]] = {}
     for cell in cells:
         if cell.id in done and cell.backbone.learns:
@@ -297,7 +296,7 @@ def _seconds(cells: Iterable[Cell], done: Mapping[str, Record]) -> dict[Kind, fl
 
 
 class _Outcomes:
-    """Gathers the studies that cells rest on, and gives the cells the settings that these chose."""
+    """Collects the studies that cells depend on, and sets the chosen settings in the cells."""
 
     def __init__(self, suite: Suite, folder: RunFolder, events: Events) -> None:
         self.tuning, self.folder, self.events = suite.tune, folder, events
@@ -312,22 +311,22 @@ class _Outcomes:
         return study.with_chosen(cell, self.held.get(study.id))
 
     def of(self, cells: Iterable[Cell]) -> dict[str, Study]:
-        """Return the studies that some cells rest on."""
+        """Return the studies that some cells depend on."""
         wanted = {cell.tuned.study for cell in cells if cell.tuned}
         return {id: study for id, study in self.studies.items() if id in wanted}
 
 
 def check_data(plan: Plan, data_dir: Path, events: Events = TOLD_AS_WARNINGS) -> Plan:
-    """Prepare and perturb each data set that is left to run on, so that a misfit is told at once.
+    """Prepare and perturb each data set that is left to run on, to detect problems early.
 
-    A plugin's perturbation is left to the workers, which survive what it does.
+    Perturbations of plugins are left to the workers, which survive crashes.
 
     Returns:
         The plan with the sizes of these data sets.
 
     Raises:
-        InputError: as `preparation.prepare` and the readers do, data on which no cell can train, or
-            a perturbation of ours that the data set has nothing for.
+        InputError: as `preparation.prepare` and the readers; no cell can train on the data; or a
+            perturbation of ours has no effect on the data set.
 
     """
     left = [cell for group in plan.left.values() for cell in group]
@@ -355,30 +354,30 @@ def check_data(plan: Plan, data_dir: Path, events: Events = TOLD_AS_WARNINGS) ->
 
 
 def _refuse_untrainable(split: Split) -> None:
-    """Raise InputError where what the split is like would fail every cell."""
+    """Raise InputError if the split would make every cell fail."""
     if not len(split.valid):
         raise InputError(
             "no user has a validation pair, which needs two training pairs of a user; lower test, "
             "raise k_core, or give a validation part"
         )
     if not (split.train.user_counts[split.train.users] < split.n_items).any():
-        raise InputError("every user has met every item, so that no negative is left to train on")
+        raise InputError("every user has met every item, so there is no negative to train on")
 
 
 def _left_out(split: Split) -> Iterator[str]:
-    """Say who has met every item, if somebody has."""
+    """Return a warning about users who have met every item, if any."""
     full = np.flatnonzero(split.train.user_counts == split.n_items)
     if full.size:
         named = [str(user) for user in (full if split.user_ids is None else split.user_ids[full])]
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         yield (
             f"{counted(len(named), 'user')} met every item in training: {', '.join(named[:3])}"
-            f"{more}; no negative is left for them, so their pairs are not trained on"
+            f"{more}; they have no negatives, so their pairs are not used in training"
         )
 
 
 def _refuse_out_of_reach(cell: Cell, split: Split) -> None:
-    """Raise InputError where a perturbation fails on a split, or achieves nothing at its level."""
+    """Raise InputError if a perturbation fails on a split, or has no effect at its level."""
     perturbation = cell.perturbation
     if not perturbation.level:
         return
@@ -386,13 +385,13 @@ def _refuse_out_of_reach(cell: Cell, split: Split) -> None:
     severity = next(iter(perturbation.realised(split, made).values()))
     if not severity > 0:
         raise InputError(
-            f"{spec_once(perturbation, without='level')} can reach no level here: of "
-            f"{perturbation.level:g} asked, {severity:g} was achieved; leave it out on these data"
+            f"{spec_once(perturbation, without='level')} reaches no level on these data: "
+            f"{severity:g} was achieved instead of {perturbation.level:g}; leave it out here"
         )
 
 
 def _fingerprints(datasets: Iterable[Dataset], data_dir: Path) -> dict[Dataset, str]:
-    """Return the digests of the data sets that are here; one that is missing is left out."""
+    """Return the digests of the data sets that are present."""
     found = {}
     for dataset in datasets:
         with suppress(InputError):

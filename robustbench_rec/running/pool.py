@@ -1,4 +1,4 @@
-"""The pool: runs jobs on an engine, and survives what happens to its workers."""
+"""The pool: runs jobs on an engine, and survives the death of workers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from robustbench_rec.running.plan import Plan
 from robustbench_rec.running.watch import Watch
 
 DEATHS = 3
-"""A training whose worker died so often has failed."""
+"""Number of deaths of its workers after which a training fails."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,12 @@ class Job:
     """One training to run.
 
     Attributes:
-        id: of the training.
-        title: its name for a person.
-        function, args: what a worker calls; it marks the training as in flight, see `in_flight`.
-        epochs: how many it may take.
-        cost: what it may cost, in the unit of `Status.costs`.
+        id: the id of the training.
+        title: its readable name.
+        function, args: the call in the worker, which marks the training as in flight; see
+            `in_flight`.
+        epochs: the largest number of epochs.
+        cost: the expected cost, in the unit of `Status.costs`.
 
     """
 
@@ -49,10 +50,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Limits:
-    """What ends a training, or the run.
+    """Limits that end a training, or the run.
 
     Attributes:
-        seconds: that a training may take, with the tests of its cells; None for any.
+        seconds: the largest time of a training, with the tests of its cells; None for any.
         failures: the share of a run's cells that may fail before it stops; None for any.
 
     """
@@ -66,16 +67,16 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where the jobs of a run are done.
+    """The place and the resources of the jobs of a run.
 
     Attributes:
-        folder: of the results.
-        data_dir: where data sets lie.
-        plugins: of the suite.
-        compute: what each worker has.
-        engine: what calls workers.
-        events: who hears how it goes.
-        limits: what ends a training, or the run.
+        folder: the results folder.
+        data_dir: the folder of the data sets.
+        plugins: the plugins of the suite.
+        compute: the resources of each worker.
+        engine: the engine of the workers.
+        events: receives progress and warnings.
+        limits: limits of a training and of the run.
 
     """
 
@@ -90,27 +91,27 @@ class Workplace:
 
 @dataclass
 class Status:
-    """How a run stands: the pool's user updates it, and `Events.progress` hears of it."""
+    """The status of a run; the pool's user updates it, and `Events.progress` receives it."""
 
     total: int
     already: int
     done: int = 0
     running: int = 0
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Id of each failed cell -> its title and why."""
+    """Id of each failed cell -> its title and the reason."""
     started: float = field(default_factory=time.monotonic)
     counting: str = "cells"
-    """What is counted: "cells", or the "trials" that tune."""
+    """The unit of the counts: "cells", or "trials" of tuning."""
     costs: tuple[float, float] | None = None
-    """What the finished and what the rest may cost, in one unit; None where all cost the same."""
+    """Costs of finished and of remaining trainings, in one unit; None if all cost the same."""
     epochs: tuple[tuple[int, int], ...] = ()
-    """How far each running training is: its last evaluated epoch, and the last it may come to."""
+    """For each running training: its last evaluated epoch, and its last possible epoch."""
     under_way: float = 0.0
-    """What of the rest the running ones have behind them, in the unit of `costs`."""
+    """The finished share of running trainings, in the unit of `costs`."""
 
     @classmethod
     def of_cells(cls, plan: Plan, titles: Mapping[str, str]) -> Status:
-        """Return how a plan stands before its cells run; `titles` name them for a person."""
+        """Return the status of a plan before its cells run; `titles` are readable names."""
         return cls(
             total=len(plan.cells),
             already=sum(cell.id in plan.done for cell in plan.cells),
@@ -120,17 +121,17 @@ class Status:
 
     @property
     def left(self) -> int:
-        """Cells neither done nor failed."""
+        """The number of cells neither finished nor failed."""
         return self.total - self.already - self.done - len(self.failed)
 
     @property
     def finished(self) -> int:
-        """Those done, now or before."""
+        """The number of finished cells, from now and before."""
         return self.already + self.done
 
     @property
     def seconds_left(self) -> float | None:
-        """The time that the rest takes at the pace so far; None before there is one."""
+        """The expected time of the rest, at the pace so far; None before the first training."""
         finished, left = self.costs or (self.done + len(self.failed), self.left)
         finished, left = finished + self.under_way, left - self.under_way
         return (time.monotonic() - self.started) / finished * max(left, 0) if finished else None
@@ -139,16 +140,16 @@ class Status:
 class Pool:
     """Runs jobs again and again until none is left.
 
-    When a worker dies, its engine gives up all calls. Then every job that had started and not ended
-    is charged one death and retried alone, so that only the guilty one fails in the end. A job that
-    takes too long fails at once; those in flight beside it run again, and are not charged.
+    When a worker dies, its engine abandons all calls. Then every job in flight is charged one death
+    and retried alone, so that only the job that causes deaths fails in the end. A job that takes
+    too long fails at once; other jobs in flight run again and are not charged.
 
     Args:
         place: engine, results folder and events.
-        status: kept up to date.
-        take_up: called with a job and what its worker returned.
-        give_up: called with a job that cannot be run and the reason; records it, and returns what
-            a worker would have.
+        status: updated by the pool's user.
+        take_up: called with a job and the result of its worker.
+        give_up: called with a job that cannot be run and the reason; records the failure, and
+            returns a result in place of the worker's.
 
     """
 
@@ -170,15 +171,15 @@ class Pool:
         self.unexplained = 0
 
     def add(self, job: Job) -> None:
-        """Put one more job behind those that wait; one that is left already is not added."""
+        """Add a job to the queue, unless it is queued already."""
         if job.id not in self.left:
             self.left[job.id] = job
             self.waiting.append(job)
 
     def run(self) -> None:
-        """Run until nothing is left, or too much has failed.
+        """Run until the queue is empty, or too many cells have failed.
 
-        KeyboardInterrupt and errors of workers pass through.
+        KeyboardInterrupt and exceptions of workers pass through.
         """
         while self.left and not self._has_failed_too_often():
             trusted = [job for job in self.left.values() if not self.deaths[job.id]]
@@ -192,7 +193,7 @@ class Pool:
                     self._charge_deaths()
 
     def _drain(self) -> None:
-        """Keep two jobs a worker submitted; waiting on thousands would cost more."""
+        """Submit jobs, at most two per worker at a time; waiting on thousands would cost more."""
         futures: dict[Future[Any], Job] = {}
         workers = self.engine.n_workers
         while (futures or self.waiting) and not self._has_failed_too_often():
@@ -209,14 +210,14 @@ class Pool:
             self.events.progress(self.status)
 
     def _tell(self, job: Job, lines: Iterable[str]) -> None:
-        """Tell what a job warned of, unless another did so before."""
+        """Pass on the warnings of a job, each once per run."""
         for line in lines:
             if line not in self.told:
                 self.told.add(line)
                 self.events.warning(f"{job.title}: {line}")
 
     def _look_inside(self) -> None:
-        """Take up how far the running jobs are, and end those that take too long."""
+        """Update the progress of running jobs, and end those that take too long."""
         marks = {id: mark for id, mark in self.folder.in_flight().items() if id in self.left}
         running = [(self.left[id], mark.epoch) for id, mark in marks.items()]
         self.status.epochs = tuple((at, job.epochs) for job, at in running)
@@ -233,16 +234,16 @@ class Pool:
                 self.overdue.add(id)
 
     def _end_overdue(self) -> None:
-        """Fail the jobs whose workers were ended; what was in flight beside them runs again."""
+        """Fail the jobs whose workers were ended; other jobs in flight run again."""
         for id in self.folder.in_flight().keys() & self.left.keys():
             self.folder.mark_ended(id)
         for id in self.overdue & self.left.keys():
-            error = TimeoutError(f"took longer than {self.limits.seconds:g} s, and was ended")
+            error = TimeoutError(f"took longer than {self.limits.seconds:g} s (--cell-timeout)")
             self._end(self.left[id], self.give_up(self.left[id], error))
         self.overdue.clear()
 
     def _has_failed_too_often(self) -> bool:
-        """Say whether so much has failed that the rest is left; of trials, some always do."""
+        """Say whether the run must stop because of failures; failed trials do not count."""
         most = self.limits.failures
         if most is None or self.status.counting != "cells":
             return False
@@ -253,7 +254,7 @@ class Pool:
         self.take_up(job, result)
 
     def _charge_deaths(self) -> None:
-        """Charge each job in flight with a death; the third is its failure."""
+        """Charge each job in flight with a death; at the third death the job fails."""
         guilty = self.folder.in_flight().keys() & set(self.left)
         self.unexplained = 0 if guilty else self.unexplained + 1
         if self.unexplained == DEATHS:
@@ -270,7 +271,7 @@ class Pool:
 
 
 def _overheard(function: Callable[..., Any], *args: Any) -> tuple[Any, tuple[str, ...]]:
-    """Call a function in a worker, and return what it returns and what it warned of."""
+    """Call a function in a worker, and return its result and its warnings."""
     with overheard() as lines:
         result = function(*args)
     return result, lines.told()
@@ -278,12 +279,12 @@ def _overheard(function: Callable[..., Any], *args: Any) -> tuple[Any, tuple[str
 
 @contextmanager
 def in_flight(folder: str, training: str, plugins: Iterable[str]) -> Iterator[RunFolder]:
-    """Frame what a worker does for one training: marked while it runs, with plugins at hand.
+    """Mark a training as in flight during a worker's call, with its plugins loaded.
 
     Args:
-        folder: of the results.
-        training: its id.
-        plugins: of the suite.
+        folder: the results folder.
+        training: the id of the training.
+        plugins: the plugins of the suite.
 
     Yields:
         The results folder.

@@ -18,19 +18,19 @@ from robustbench_rec.running.plan import Plan
 from robustbench_rec.running.pool import Job, Pool, Status, Workplace, in_flight
 
 Outcomes = list[tuple[str, str, str]]
-"""(cell id, status, error) of each cell that a worker ran."""
+"""(cell id, status, error) of each cell run by a worker."""
 
 
 def run_cells(plan: Plan, place: Workplace, titles: Mapping[str, str]) -> Status:
-    """Run what a plan leaves to do; every record is on disk as soon as it is known.
+    """Run the remaining cells of a plan; each record is on disk as soon as it is known.
 
-    Call it while the folder is locked, and its manifest kept. A cell gives the same bits with any
-    number of workers and on any engine, as long as the threads are as many.
+    Call it with the folder locked and the manifest written. Results are bit-identical for any
+    number of workers and any engine, if the number of threads is the same.
 
     Args:
-        plan: from `make_plan`, with every study run.
-        place: where to run it.
-        titles: cell id -> its name for a person.
+        plan: from `make_plan`, with every study finished.
+        place: the place of the jobs.
+        titles: cell id -> its readable name.
 
     Raises:
         InputError: results cannot be written, or torch or numba takes no such number of threads.
@@ -47,13 +47,13 @@ def run_cells(plan: Plan, place: Workplace, titles: Mapping[str, str]) -> Status
 
 
 def record_blocked(plan: Plan, folder: RunFolder) -> None:
-    """Record the cells whose settings no trial could choose; they fail with the reason."""
+    """Record the cells whose study chose no settings; they fail with the reason."""
     for cell, why in plan.blocked.values():
         folder.write(Record.failure(cell, InputError(why)))
 
 
 class _Cells:
-    """The cells of a plan as jobs, those that share a training together."""
+    """The cells of a plan as jobs; cells that share a training are one job."""
 
     def __init__(
         self, plan: Plan, place: Workplace, status: Status, titles: Mapping[str, str]
@@ -71,7 +71,7 @@ class _Cells:
             yield Job(training, self.titles[cells[0].id], run_training, args, epochs, cost)
 
     def take_up(self, job: Job, outcomes: Outcomes) -> None:
-        """Count what a worker ran."""
+        """Count the cells that a worker ran."""
         finished, left = self.status.costs or (0.0, 0.0)
         self.status.costs = finished + job.cost, left - job.cost
         for id, outcome, error in outcomes:
@@ -97,13 +97,13 @@ def run_training(
     compute: Compute,
     metrics: Mapping[str, str],
 ) -> Outcomes:
-    """Run the cells of one training in a worker, from plain data by id, and write their records.
+    """Run the cells of one training in a worker, from plain data by id; write their records.
 
     Arguments from `compute` on are those of `execution.train_and_test`.
 
     Raises:
-        InputError: a plugin or its code is not what it was when the run was planned, or torch
-            takes no such number of threads.
+        InputError: a plugin or its code changed since the run was planned, or torch does not
+            support this number of threads.
 
     """
     outcomes: Outcomes = []

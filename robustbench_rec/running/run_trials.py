@@ -21,17 +21,17 @@ from robustbench_rec.running.search import import_optuna, suggestions
 
 
 def run_trials(plan: Plan, place: Workplace, titles: Mapping[str, str]) -> Status:
-    """Run what the studies of a plan leave to try; every trial is on disk as soon as it is known.
+    """Run the remaining trials of a plan's studies; each trial is on disk as soon as it is known.
 
-    Call it while the folder is locked and its manifest kept, and make the plan anew afterwards.
-    Candidates that are all tried run side by side; those that Optuna draws run one after the
-    other, study beside study. A trial that is recorded is not run again, whichever study it was of,
-    unless it failed by what may have passed.
+    Call it with the folder locked and the manifest written, and make a new plan afterwards.
+    Candidates run in parallel if all are tried; candidates drawn by Optuna run one after the other,
+    with studies in parallel. A recorded trial of any study does not run again, unless it failed for
+    a reason that may have passed.
 
     Args:
         plan: from `make_plan`.
-        place: where to run it.
-        titles: study id -> its name for a person.
+        place: the place of the jobs.
+        titles: study id -> its readable name.
 
     Raises:
         InputError: results cannot be written, Optuna is wanted and not installed, or torch or
@@ -48,13 +48,13 @@ def run_trials(plan: Plan, place: Workplace, titles: Mapping[str, str]) -> Statu
 
 
 class _Course:
-    """The course of one study: what it waits for, and what came of what it tried.
+    """The progress of one study: its open trials, and the results so far.
 
     Attributes:
-        study: what is run.
-        title: for a person.
-        open: id of each trial that is put and not answered -> its settings.
-        tried: id of each that is answered -> what came of it.
+        study: the study.
+        title: its readable name.
+        open: id of each submitted trial without a result -> its settings.
+        tried: id of each trial with a result -> its outcome.
 
     """
 
@@ -77,7 +77,7 @@ class _Course:
         self.open[id] = settings
 
     def _draw(self, answer: float | None) -> None:
-        """Let Optuna draw again, given what the last settings reached; at its end it does not."""
+        """Draw the next settings with Optuna, given the last result; if any is left."""
         assert self._draws is not None
         try:
             self._put(self._draws.send(answer))
@@ -85,24 +85,24 @@ class _Course:
             return
 
     def tell(self, trial: Trial) -> None:
-        """Take up the record of a trial that is open."""
+        """Take the record of an open trial."""
         self.tried[trial.id] = trial.tried(self.open.pop(trial.id))
         if self._draws is not None:
             self._draw(trial.validation)
 
     @property
     def to_come(self) -> int:
-        """How many trials may follow those that are put."""
+        """The largest number of trials after the submitted ones."""
         return self.study.budget - len(self.tried) - len(self.open) if self.open else 0
 
     def outcome(self) -> StudyOutcome:
-        """Return how the study stands; see `Study.outcome`."""
+        """Return the state of the study; see `Study.outcome`."""
         tried = {id: self.tried[id] for id in self._order if id in self.tried}
         return self.study.outcome(tried, ended=not self.open)
 
 
 class _Trials:
-    """Puts to a pool what courses wait for, and tells each course what is known."""
+    """Submits open trials to a pool, and passes results to each course."""
 
     def __init__(self, courses: list[_Course], place: Workplace) -> None:
         self.courses, self.place = courses, place
@@ -118,7 +118,7 @@ class _Trials:
         self._count()
 
     def _advance(self, course: _Course) -> None:
-        """Tell a course what is known, keep how it stands, and put what it waits for."""
+        """Pass known results to a course, store its state, and submit its open trials."""
         while known := self._known(course):
             for trial in known:
                 course.tell(trial)
@@ -130,7 +130,7 @@ class _Trials:
             self.pool.add(self._job(id))
 
     def _known(self, course: _Course) -> list[Trial]:
-        """Return the records of open trials that have one, each looked for on disk once."""
+        """Return the records of open trials that have one; each is looked up on disk once."""
         fresh = {
             id: course.study.trial(course.open[id]) for id in course.open.keys() - self.looked_for
         }
@@ -152,7 +152,7 @@ class _Trials:
         self.status.done = len(self.answered) - self.status.already - failed
 
     def take_up(self, job: Job, trial: Trial) -> None:
-        """Tell every course that waits for a trial what came of it."""
+        """Pass the result of a trial to every course that waits for it."""
         self.answered[job.id] = trial
         if trial.status == "failed":
             self.status.failed[job.id] = (self.titles[job.id], trial.error)
@@ -176,7 +176,7 @@ def run_one(
     plugins: Iterable[str],
     compute: Compute,
 ) -> Trial:
-    """Run one trial in a worker, from a cell as plain data, and write and return its record.
+    """Run one trial in a worker, from a cell as plain data; write and return its record.
 
     Raises:
         InputError: a plugin or its code is not what it was when the run was planned, or torch

@@ -1,4 +1,4 @@
-"""The search: which settings Optuna draws next. It is imported only where it draws."""
+"""The search: draws settings with Optuna. It is imported only if needed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from robustbench_rec.errors import InputError
 from robustbench_rec.experiment.search_space import Choices, Entry, Settings, Space
 
 REPEATS = 100
-"""Draws in a row that bring nothing new, after which Optuna is not asked again."""
+"""Number of repeated draws in a row after which Optuna is not asked again."""
 
 
 def suggestions(entry: Entry, budget: int, seed: int) -> Generator[Settings, float | None, None]:
     """Draw settings by Optuna's TPE, each once, up to a budget.
 
-    Each is to be answered, by `send`, with the validation that it reached, or None where it
-    failed. Equal answers get equal draws. What was drawn before, or what the loss refuses, is
-    drawn again; after `REPEATS` of these in a row, what no draw has met of a finite space follows
-    in the file's order.
+    The caller answers each, by `send`, with its validation, or None if it failed. Equal answers get
+    equal draws. Settings that were drawn before or that the loss refuses are drawn again; after
+    `REPEATS` of these in a row, the remaining settings of a finite space follow in the file's
+    order.
 
     Raises:
         InputError: Optuna is not installed.
@@ -55,13 +55,13 @@ def suggestions(entry: Entry, budget: int, seed: int) -> Generator[Settings, flo
 
 
 def import_optuna(loss: str) -> Any:
-    """Import Optuna, or say how to install it."""
+    """Import Optuna; InputError with install instructions if it is missing."""
     try:
         import optuna
     except ImportError:
         raise InputError(
-            f"tuning {loss} needs Optuna, which draws where not every candidate is tried: "
-            "pip install 'robustbench_rec[tune]'"
+            f"tuning {loss} needs Optuna, because not every candidate fits the budget: pip "
+            "install 'robustbench_rec[tune]'"
         ) from None
     return optuna
 

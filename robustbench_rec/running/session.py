@@ -1,4 +1,4 @@
-"""A session: one call that runs what is left of a suite, from the plan to the tables."""
+"""A session: one call that runs the rest of a suite, from the plan to the tables."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ from robustbench_rec.running.pool import NO_LIMITS, Limits, Status, Workplace
 
 
 def run(suite: str | Path | Suite, out: Path | str | None = None, **options: Any) -> Run:
-    """Run what is left of a suite, its tuning first, and return what the run has come to.
+    """Run the rest of a suite, tuning first, and return the run.
 
-    The same call goes on where it was stopped, and has nothing to do once all is done. A cell that
-    fails does not stop the others: it has its reason in `Run.summary.failed`, and is tried again by
-    the next call.
+    After an interruption the same call continues; after the end it does nothing. A failed cell does
+    not stop the others: its reason is in `Run.summary.failed`, and the next call retries it.
 
     Args:
         suite: its name, the path of its .toml file, or the suite itself.
@@ -42,11 +41,10 @@ def run(suite: str | Path | Suite, out: Path | str | None = None, **options: Any
             device, engine, shard, tune_only, cell_timeout, max_failures, plugins, events.
 
     Returns:
-        What `read_run` returns of the folder.
+        The run, as from `read_run`.
 
     Raises:
-        InputError: anything wrong with what is asked, with the data or with the folder, on one
-            line.
+        InputError: the arguments, the data or the folder are wrong; the message is one line.
 
     """
     return open_session(suite, out, **options).run()
@@ -71,38 +69,39 @@ def open_session(
     events: Events = TOLD_AS_WARNINGS,
     command: str = "",
 ) -> Session:
-    """Return a session that can run what is left of a suite, or tell what that is.
+    """Return a session that can run or describe the rest of a suite.
 
     Args:
         suite: its name, the path of its .toml file, or the suite itself.
         out: the results folder; `results/runs/SUITE` if None.
-        data_dir: where data sets lie; the default folder if None.
-        only: the part to run: `{"loss": ["softmax", "bpr"], "replicate": 0}`, or pairs as in
+        data_dir: the folder of the data sets; the default folder if None.
+        only: the cells to run: `{"loss": ["softmax", "bpr"], "replicate": 0}`, or pairs as in
             `[("loss", "softmax")]`.
-        shard: "3/16" for the third of sixteen shares, to run on several machines into a folder
-            each, and to merge.
-        tune_only: whether to stop when settings are chosen.
-        force: run done cells again; what tuning chose is kept.
-        jobs: workers; as many as the cores have room for if None.
-        threads: of each worker. Equal bits need equal threads, and with them any number of jobs.
+        shard: "3/16" for the third of sixteen shares of the cells. Run the shares on several
+            machines, into a folder each, and merge them.
+        tune_only: whether to stop after tuning.
+        force: rerun finished cells; tuning results are kept.
+        jobs: the number of workers; as many as fit the cores if None.
+        threads: threads of each worker. Results are bit-identical for equal threads and any
+            number of jobs.
         device: "cpu", "auto", "cuda" or "cuda:1".
-        engine: "loky", processes of this machine, or "serial", one training after the other in
-            this process.
-        cell_timeout: seconds that a training may take, with the tests of its cells; one that takes
-            longer is ended, and its cells fail. It needs an engine of processes.
+        engine: "loky" (worker processes) or "serial" (one training after the other in this
+            process).
+        cell_timeout: the largest seconds of a training, with the tests of its cells; a longer
+            one is ended, and its cells fail. It needs an engine of processes.
         max_failures: the share of the cells, from 0 to 1, that may fail before the run stops.
-        plugins: files or modules that register components of yours, besides those of the suite.
-        events: hears of the plan, of progress and of warnings.
-        command: what the user typed, for the manifest.
+        plugins: files or modules that register your components, besides those of the suite.
+        events: receives the plan, progress and warnings.
+        command: the user's command line, for the manifest.
 
     Raises:
-        InputError: no such suite, engine or device, a mistake in the suite, numbers of workers or
-            threads that do not fit.
+        InputError: an unknown suite, engine or device; a mistake in the suite; numbers of
+            workers or threads that do not fit.
 
     """
     for name, path in (("--out", out), ("--data-dir", data_dir)):
         if path == "":
-            raise InputError(f"{name} is empty; give a folder, or leave {name} out")
+            raise InputError(f"{name} is empty; give a folder or omit {name}")
     share = None if shard is None else Shard.parsed(shard)
     limits = _limits(cell_timeout, max_failures, engine)
     compute = Compute(threads, find_device(device))
@@ -127,7 +126,7 @@ def open_session(
 
 
 def _limits(cell_timeout: float | None, max_failures: float | None, engine: str) -> Limits:
-    """Return the limits that are asked for.
+    """Return the limits of the options.
 
     Raises:
         InputError: one is out of bounds, or the engine cannot end a training.
@@ -139,8 +138,8 @@ def _limits(cell_timeout: float | None, max_failures: float | None, engine: str)
         raise InputError(f"--max-failures is {max_failures:g}; it must lie in [0, 1], a share")
     if cell_timeout is not None and engine == "serial":
         raise InputError(
-            "--cell-timeout needs a process that can be ended, and --engine serial has none; "
-            "leave out the one or the other"
+            "--cell-timeout needs worker processes, which --engine serial does not have; omit one "
+            "of the two options"
         )
     return Limits(cell_timeout, max_failures)
 
@@ -157,7 +156,7 @@ def _loaded(suite: str | Path | Suite, data_dir: Path, plugins: Sequence[str]) -
 
 @dataclass(frozen=True)
 class Session:
-    """One call of a suite; attributes are the arguments of `open_session`, resolved."""
+    """One call of a suite; attributes are the resolved arguments of `open_session`."""
 
     suite: Suite
     folder: RunFolder
@@ -175,18 +174,18 @@ class Session:
 
     @same_folder()
     def plan(self, retry: bool = True) -> Plan:
-        """Find out what is to be run, as the folder stands now."""
+        """Plan the run from the current state of the folder."""
         what = (self.suite, self.folder, self.data_dir)
         return make_plan(*what, self.only, self.force, self.events, retry, self.shard)
 
     def rehearse(self) -> None:
-        """Tell the plan, and whether the data and the folder fit; run and write nothing."""
+        """Report the plan, and check data and folder; run and write nothing."""
         self._refuse_to_replace()
         self.folder.refuse_unwritable()
         self._checked_plan()
 
     def run(self) -> Run:
-        """Run what is left."""
+        """Run the rest."""
         self._refuse_to_replace()
         if told := code_folder()[1]:
             self.events.warning(told)
@@ -204,7 +203,7 @@ class Session:
                 return self._run_cells(plan, engine)
 
     def _checked_plan(self) -> Plan:
-        """Make the plan, refuse data that do not fit it, and tell it."""
+        """Make the plan, check the data, and report the plan."""
         with same_folder():
             plan = check_data(self.plan(), self.data_dir, self.events)
         self.events.plan(plan, self)

@@ -1,4 +1,4 @@
-"""The source that runs: its git commit, where the package is run from a checkout."""
+"""The source code: its git commit, if the package runs from a checkout."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import subprocess
 from pathlib import Path
 
 LIMIT = 10.0
-"""Seconds that git has to answer, on a slow disk too."""
+"""Seconds to wait for git, enough for a slow disk."""
 
 
 @functools.cache
 def commit(package: Path = Path(__file__).parents[1]) -> str:
-    """Return the commit of the checkout that a package stands in.
+    """Return the commit of the checkout that contains the package.
 
-    It ends in "-dirty" where files that git knows were changed. Of an installed package, or
-    without git, it is "".
+    It ends in "-dirty" if tracked files were changed. For an installed package, or without git, it
+    is "".
     """
     git = shutil.which("git")
     if git is None or not (package.parent / ".git").exists():

@@ -1,4 +1,4 @@
-"""What a training trains on and is selected by, and what its test masks."""
+"""The data of a training: training and validation pairs, and the pairs masked in its test."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class TrainedOn:
     """The data of one training.
 
     Attributes:
-        split: what is trained on and selected by; clean where the perturbation is of the test.
-        met: what the perturbation met.
-        made: what it made of it.
-        masked: the pairs that the test does not rank: what was observed, less the validation.
+        split: the pairs for training and selection; clean if the perturbation is of the test.
+        met: the input of the perturbation.
+        made: the output of the perturbation.
+        masked: the pairs that the test does not rank: all observed pairs except validation.
 
     """
 
@@ -31,10 +31,10 @@ class TrainedOn:
 
 
 def trained_on(cell: Cell, clean: Split) -> TrainedOn:
-    """Return what a cell's training trains on.
+    """Return the data of a cell's training.
 
     Raises:
-        InputError: as the perturbation does, or no validation pair can be carved from what it left.
+        InputError: as the perturbation, or no validation pair can be drawn from its output.
 
     """
     if cell.trains_clean:
@@ -49,16 +49,16 @@ def trained_on(cell: Cell, clean: Split) -> TrainedOn:
 def with_noisy_validation(
     clean: Split, perturbation: Perturbation, rng: np.random.Generator, carve: np.random.Generator
 ) -> TrainedOn:
-    """Return a training whose validation pairs are perturbed as its training pairs are.
+    """Return a training whose validation pairs are perturbed like its training pairs.
 
-    The perturbation meets training and validation pairs alike, as where all that was observed is
-    noisy; of what it leaves, each user's validation is as large a share as before, one pair at
-    least, though one stays to train on. What is held out stays masked.
+    The perturbation applies to training and validation pairs together, as if all observed pairs
+    were noisy. From its output each user's validation is drawn, the same share as before and at
+    least one pair, but one pair stays for training. Held-out pairs stay masked.
 
     Args:
-        clean: not perturbed.
-        perturbation: of training pairs.
-        rng: of the perturbation.
+        clean: the clean split.
+        perturbation: a perturbation of training pairs.
+        rng: the generator of the perturbation.
         carve: draws the validation pairs.
 
     Raises:
@@ -75,7 +75,7 @@ def with_noisy_validation(
     chosen = made.train.drawn(counts, carve)
     if not chosen.any():
         raise InputError(
-            f'selection = "noisy" has nothing to carve validation pairs from: {perturbation} '
+            f'selection = "noisy" cannot draw validation pairs: {perturbation} '
             'leaves no user two training pairs; choose selection = "clean", or a lower level'
         )
     train, valid = made.train[~chosen], made.train[chosen]

@@ -1,4 +1,4 @@
-"""The watch over trainings in flight: which exceeds its time, and which has become slow."""
+"""The watch over trainings in flight: detects those over their time, and those that become slow."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from statistics import median
 from robustbench_rec.records.run_folder import InFlight
 
 SLOW = 10.0
-"""A step from evaluation to evaluation that takes so many times its usual time is told of."""
+"""An interval between evaluations so many times longer than usual causes a warning."""
 LEAST = 30.0
-"""Seconds that it must take besides: less is a busy machine."""
+"""Least seconds of such an interval: shorter ones only mean a busy machine."""
 
 
 @dataclass
 class _Course:
-    """The course of one training in flight, by the clock that `look` is given."""
+    """The progress of one training in flight, by the clock of `look`."""
 
     since: float
     epoch: int
@@ -30,7 +30,7 @@ class Watch:
     """Watches trainings in flight from outside, by their marks.
 
     Args:
-        limit: seconds that a training may take; None for any time.
+        limit: the largest seconds of a training; None for any.
 
     """
 
@@ -39,7 +39,7 @@ class Watch:
         self._courses: dict[str, _Course] = {}
 
     def look(self, marks: Mapping[str, InFlight], now: float) -> None:
-        """Take up the marks at a time, in seconds; trainings without a mark are forgotten."""
+        """Read the marks at a time in seconds; trainings without a mark are dropped."""
         self._courses = {id: self._moved(id, mark, now) for id, mark in marks.items()}
 
     def _moved(self, id: str, mark: InFlight, now: float) -> _Course:
@@ -52,7 +52,7 @@ class Watch:
         return course
 
     def overdue(self, now: float) -> list[str]:
-        """Return the trainings that exceed the limit."""
+        """Return the trainings over the limit."""
         if self.limit is None:
             return []
         return [id for id, one in self._courses.items() if now - one.since > self.limit]
@@ -60,8 +60,8 @@ class Watch:
     def slowed(self, now: float) -> Iterator[tuple[str, float, float]]:
         """Yield each training that has become slow, once.
 
-        Two evaluations of its own say what is usual. With its id come the seconds since its last
-        evaluation, and the usual seconds from one to the next.
+        The usual interval is the median of its own, of two at least. Each id comes with the
+        seconds since its last evaluation, and the usual interval in seconds.
         """
         for id, one in self._courses.items():
             if one.is_slow or len(one.steps) < 2:

@@ -551,7 +551,7 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, in_pr
     assert refused("compare", "tiny", "--against", "softmx").startswith("loss 'softmx' was not run")
     _ranks_tiny(kept)
     line = refused("claims", "tiny")
-    assert line.endswith("and run it again; what is done is not trained again")
+    assert line.endswith("and run it again; finished cells are not trained again")
     told_by = "mse" if kept[0] > kept[1] else "bpr"
     tiny.write_text(tiny.read_text() + CLAIM.replace("LOSS", told_by))
     assert in_process("run", tiny, "--jobs", 1, "--no-figures").returncode == 0
@@ -681,7 +681,8 @@ def test_levels_not_reached_few_users_and_losses_below_random_are_warned_of(caps
     _, lines = cautions(capsys, unreached=[unreached], few_users=2, below_random=below)
     assert lines == [
         "warning: noise on toy: level 0.5 was not reached; 0 was achieved",
-        "warning: 2 cells with fewer than 200 test users in effect: their values are uncertain (flags in results.csv, effective_users in the records)",
+        "warning: 2 cells with fewer than 200 test users in effect: their values are uncertain "
+        "(flags in results.csv, effective_users in the records)",
         "warning: bpr on toy mf ends below the random baseline under noise level 0.5: "
         "ndcg@20 0.0312 against 0.1250",
     ]

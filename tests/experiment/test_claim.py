@@ -43,7 +43,7 @@ def test_a_claim_has_the_labels_that_it_means():
 @pytest.mark.parametrize(
     ("change", "message", "at"),
     [
-        ({"says": " "}, "says is empty; it must say the claim in words", "says"),
+        ({"says": " "}, "says is empty; it must state the claim in words", "says"),
         ({"kind": "more"}, "claim.kind is 'more'; it should be 'keeps-more', 'uses-less'", "kind"),
         ({"loss": "drl"}, "loss 'drl' is not in the suite; did you mean 'drrl'?", "loss"),
         ({"than": "sofmax"}, "than 'sofmax' is not in the suite; did you mean 'softmax'?", "than"),
@@ -51,8 +51,8 @@ def test_a_claim_has_the_labels_that_it_means():
         ({"level": 0.2}, "level is 0.2; it must be one of 0.1, 0.3, the sweep of neg", "level"),
         ({"perturbation": "hidden_positives"}, "a claim needs a level 0 and another of", "level"),
         ({"perturbation": ""}, "a claim of kind 'keeps-more' needs 'perturbation'", "kind"),
-        ({"kind": "not-beaten"}, "than means nothing in a claim of kind 'not-beaten'", "than"),
-        ({"kind": "equivalent"}, "perturbation means nothing in a claim of kind", "perturbation"),
+        ({"kind": "not-beaten"}, "than does not apply to a claim of kind 'not-beaten'", "than"),
+        ({"kind": "equivalent"}, "perturbation does not apply to a claim of kind", "perturbation"),
         ({"losses": "x"}, "claim has no setting 'losses'; did you mean 'loss'?", "losses"),
         ({"level": "0.1"}, "claim.level is '0.1'; it should be a", "level"),
     ],

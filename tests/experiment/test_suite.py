@@ -439,17 +439,17 @@ ROWS = {
     "tuning of no loss": (
         ("metrics", "tune = { trials = 3 }\nmetrics"),
         "metrics",
-        "tune: no loss says what to try, as in tune = { lr = [1e-3, 1e-2] }",
+        "tune: no loss has candidates, as in tune = { lr = [1e-3, 1e-2] }",
     ),
     "tune that is no table": (
         ("tau = 0.2", "tune = [0.1, 0.2]"),
         "tau",
-        "tune is [0.1, 0.2]; it must be a table; say what to try, as in { tau = [0.1, 0.2] }",
+        "tune is [0.1, 0.2]; it must be a table; give candidates, as in { tau = [0.1, 0.2] }",
     ),
     "tune of nothing": (
         ("tau = 0.2", "tune = {}"),
         "tau",
-        "tune is empty; say what to try, as in { tau = [0.1, 0.2] }",
+        "tune is empty; give candidates, as in { tau = [0.1, 0.2] }",
     ),
     "no candidate": (
         ("tau = 0.2", "tune = { tau = [] }"),
@@ -499,12 +499,12 @@ ROWS = {
     "a setting that is given and tuned": (
         ("tau = 0.2", "tune = { tau = [0.1] }\ntau = 0.2"),
         "tau",
-        "tune.tau: tau = 0.2 is given besides; give the one value or what to try, not both",
+        "tune.tau: tau = 0.2 is given too; give either the value or the candidates",
     ),
     "a training setting that is given and tuned": (
         ("tau = 0.2", "tune = { lr = [0.1] }"),
         "tau",
-        "tune.lr: lr = 0.001 is given besides; give the one value or what to try, not both",
+        "tune.lr: lr = 0.001 is given too; give either the value or the candidates",
     ),
     "a range that is none": (
         ("tau = 0.2", "tune = { tau = { low = 0.3, high = 0.3 } }"),
@@ -904,7 +904,7 @@ REFERENCES = {
     "a percentage": (
         ("0.05", "5.29"),
         "values",
-        "values: ndcg@20 is 5.29; it must be at most 1, a share and not a percentage",
+        "values: ndcg@20 is 5.29; it must be at most 1 (a share, not a percentage)",
     ),
     "zero": (("0.05", "0"), "values", "values: ndcg@20 is 0; it must be finite and above 0"),
     "not a number": (("0.05", "nan"), "values", "values: ndcg@20 is nan; it must be finite and"),

@@ -65,7 +65,8 @@ def test_who_has_met_every_item_is_named_as_the_file_does(tmp_path):
     }
     _, (warning,) = checked(tmp_path, files | {"valid.csv": ["a,5"]})
     assert warning == (
-        "data set mine: 1 user met every item in training: collector; they have no negatives, so their pairs are not used in training"
+        "data set mine: 1 user met every item in training: collector; they have no "
+        "negatives, so their pairs are not used in training"
     )
 
 

@@ -1,4 +1,4 @@
-"""Engines: where trainings run. An engine is one file here; see `engine_module`."""
+"""Engines: the places where trainings run. One file here per engine; see `engine_module`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """Calls functions somewhere, several at once.
+    """Calls functions in workers, several at once.
 
-    What it is handed can be pickled, and so can what it returns. A future of a call whose worker
-    died raises `concurrent.futures.BrokenExecutor`; the engine then takes calls as before.
+    Arguments and results can be pickled. The future of a call whose worker died raises
+    `concurrent.futures.BrokenExecutor`; the engine then accepts calls as before.
 
     Attributes:
-        n_workers: how many calls it runs at once.
+        n_workers: the number of calls at once.
 
     """
 
@@ -30,24 +30,24 @@ class Engine(Protocol):
         """Call a function, now or when a worker is free."""
 
     def end_worker(self, process: int) -> bool:
-        """End a worker at once, so that its call raises `BrokenExecutor`; False if it is none."""
+        """End a worker, so that its call raises `BrokenExecutor`; False if it is not a worker."""
 
     def close(self) -> None:
-        """End all workers at once, whatever they do."""
+        """End all workers at once, even during calls."""
 
 
 def engine_names() -> list[str]:
-    """Return the engines that there are; none of them is imported."""
+    """Return the names of all engines, without importing them."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def engine_module(name: str) -> Any:
     """Import an engine's module by its name.
 
-    It has `start(n_workers, compute) -> Engine`, and `MOST_WORKERS`, None where any number goes.
+    It has `start(n_workers, compute) -> Engine`, and `MOST_WORKERS`, None for any number.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is no engine with this name.
 
     """
     known = engine_names()

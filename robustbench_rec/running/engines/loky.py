@@ -1,4 +1,4 @@
-"""The loky engine: processes of this machine, which may die without taking the run along."""
+"""The loky engine: worker processes, whose death does not end the run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MOST_WORKERS = None
 
 
 def start(n_workers: int, compute: Compute) -> Loky:
-    """Start it; its processes start with the first call."""
+    """Start the engine; its processes start with the first call."""
     return Loky(n_workers, compute)
 
 
 class Loky:
-    """Runs calls in processes that end with this one, and that Ctrl-C reaches through it alone."""
+    """Runs calls in processes that end with this process; Ctrl-C reaches them only through it."""
 
     def __init__(self, n_workers: int, compute: Compute) -> None:
         self.n_workers = n_workers
@@ -35,7 +35,7 @@ class Loky:
         self._executor: Any = None
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Call a function in a process; new ones are started where the old ones have died."""
+        """Call a function in a process; dead processes are replaced."""
         try:
             return self._started().submit(_called, function, args)  # type: ignore[no-any-return]  # loky has no types
         except BrokenExecutor:
@@ -78,9 +78,9 @@ def _called(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
 
 @functools.cache
 def _spare_imports() -> None:
-    """Take what a worker has imported by now out of garbage collection, once.
+    """Exclude the imports of a worker from garbage collection, once.
 
-    loky collects after every task; with all of torch to look through, that takes 0.15 s.
+    loky collects after every task; scanning all of torch takes 0.15 s.
     """
     gc.collect()
     gc.freeze()

@@ -13,12 +13,12 @@ MOST_WORKERS = 1
 
 
 def start(n_workers: int, compute: Compute) -> Serial:
-    """Start it; it has one worker, this process, whatever is asked."""
+    """Start the engine; it has one worker, this process, for any `n_workers`."""
     return Serial()
 
 
 class Serial:
-    """Runs a call as it is submitted. What kills a worker kills this process."""
+    """Runs a call as it is submitted. A crash of a call ends this process."""
 
     n_workers = 1
 
@@ -26,7 +26,7 @@ class Serial:
         self._libraries: ExitStack | None = None
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Call a function, and return its result as a future that is done."""
+        """Call a function, and return its result as a finished future."""
         if self._libraries is None:  # not before anything runs: it imports torch
             self._libraries = ExitStack()
             self._libraries.enter_context(libraries_as_they_were())
@@ -38,10 +38,10 @@ class Serial:
         return future
 
     def end_worker(self, process: int) -> bool:
-        """Return False: the only worker is this process, which waits for its call to end."""
+        """Return False: the only worker is this process, which waits for its call."""
         return False
 
     def close(self) -> None:
-        """Give torch and the compiled code back the threads that they had."""
+        """Restore the threads of torch and the compiled code."""
         if self._libraries is not None:
             self._libraries.close()
