@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_readme_s_plugin_passes_the_readme_s_test(checkout, readme_plugin, tmp_path):
     text = (checkout / "README.md").read_text(encoding="utf-8")
