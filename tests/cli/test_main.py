@@ -225,6 +225,7 @@ def reference(tmp_path, checkout) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, reference):
     table = pd.read_csv(reference / "results.csv")
     table[table["metric"] == "ndcg@20"].to_csv(reference / "results.csv", index=False)
@@ -455,6 +456,7 @@ def beside(tmp_path) -> Path:
     return Path("beside.toml")
 
 
+@pytest.mark.slow
 def test_compare_prints_published_values_beside_ours(tmp_path, beside, in_process):
     run = ("run", beside, "--jobs", 1)
     done = in_process(*run, "--only", "loss=mse")
@@ -741,6 +743,7 @@ def test_what_does_not_apply_is_said_and_is_no_warning(capsys):
     ]
 
 
+@pytest.mark.slow
 def test_parts_run_apart_are_merged_to_what_one_run_gives(tmp_path, tiny, in_process):
     quiet = ("--jobs", 1, "--no-figures")
     assert in_process("run", tiny, *quiet).returncode == 0
@@ -1216,6 +1219,7 @@ def started(blocked: Iterable[str], asked: list[list[str]]) -> list[tuple[int, s
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_what_needs_no_torch_starts_where_torch_is_blocked(reference):
     words = [
         ["--help"],

@@ -645,6 +645,7 @@ def settings_of(put: dict) -> str:
     return json.dumps(put["settings"])
 
 
+@pytest.mark.slow
 def test_a_third_call_has_nothing_to_do_and_imports_neither_torch_nor_optuna(copied):
     suite, out = copied
     written = times(out)
@@ -913,6 +914,7 @@ def test_a_record_of_another_trial_is_set_aside_and_made_again(copied, change):
     assert without_seconds(out / "tuning.csv") == before
 
 
+@pytest.mark.slow
 def test_optuna_is_wanted_only_where_it_draws(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(InputError, match=r"tuning softmax needs Optuna.*pip install 'robustbench"):

@@ -9,6 +9,8 @@ from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = """
 import logging, os, signal, sys, warnings
 from dataclasses import dataclass
@@ -102,7 +104,6 @@ training = {{ epochs = 1 }}
 )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["loky", "serial"])
 def test_whatever_a_plugin_does_its_cell_fails_alone_and_by_name(tmp_path, command, engine):
     acts = [act for act in ACTS if engine == "loky" or act != "interrupts"]  # there it is Ctrl-C
@@ -145,7 +146,6 @@ def test_whatever_a_plugin_does_its_cell_fails_alone_and_by_name(tmp_path, comma
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hostile.py", "out", "tiny.toml"]
 
 
-@pytest.mark.slow
 def test_a_signal_of_a_plugin_in_this_process_is_ctrl_c(tmp_path, command):
     (tmp_path / "hostile.py").write_text(PLUGIN)
     tables = '[[perturbation]]\nname = "signals"\nlevel = [0, 1]\n'
@@ -176,7 +176,6 @@ VERBS = {
 }
 
 
-@pytest.mark.slow
 def test_no_module_of_the_current_folder_is_run(tmp_path, command):
     for name in NAMES.split():
         note = f"open({str(tmp_path / 'RAN')!r}, 'a').write({name!r} + ' ')"

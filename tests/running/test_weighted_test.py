@@ -10,6 +10,8 @@ from tiny import WORLD
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 SUITE = (
     """
 name = "weighted"
