@@ -109,6 +109,7 @@ def test_the_commands_are_those_that_are_documented():
         "claims",
         "compare",
         "status",
+        "verify",
         "data",
         "new",
         "check",
