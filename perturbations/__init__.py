@@ -1,1 +1,1 @@
-"""Perturbations, one idea a file; each is a plugin like any of yours."""
+"""Perturbations, one per file; each is a plugin like any of yours."""

@@ -1,4 +1,4 @@
-"""No perturbation: accuracy on the data as they are."""
+"""No perturbation: accuracy on the clean data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robustbench_rec import PERTURBATIONS, ActsThrough, Perturbation, Split
 @PERTURBATIONS.add("clean")
 @dataclass(frozen=True, kw_only=True)
 class Clean(Perturbation):
-    """Leave the data alone. Level 0 is all there is; a suite without perturbations runs this."""
+    """Change nothing. It only has level 0; a suite without perturbations runs this."""
 
     unit: ClassVar[str] = "clean data"
     acts_through: ClassVar[ActsThrough] = "test"
@@ -21,5 +21,5 @@ class Clean(Perturbation):
     source: ClassVar[str] = "the control; published tables of accuracy"
 
     def apply(self, split: Split, rng: np.random.Generator) -> Split:
-        """Return the split as it is."""
+        """Return the split unchanged."""
         return split

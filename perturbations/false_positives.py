@@ -1,4 +1,4 @@
-"""Label noise: items that a user never met stand among the positives."""
+"""Label noise: items that a user never met are among the positives."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class FalsePositives(Perturbation):
     """Add ceil(level * |P_u|) items that user u never met to the training positives.
 
     Items are drawn without replacement, uniformly or in proportion to their popularity; none is a
-    validation or test item, nor a known false negative. The achieved rate is the asked one unless
-    a user runs out of items.
+    validation or test item, nor a known false negative. The achieved rate is the requested one,
+    unless a user runs out of items.
     """
 
     weights: Literal["uniform", "popularity"] = setting(
@@ -40,7 +40,7 @@ class FalsePositives(Perturbation):
         return replace(split, train=split.train + noise)
 
     def _weights(self, seen: Interactions) -> NDArray[np.float64]:
-        """Return the (n_items,) chances of an item, up to a factor."""
+        """Return the unnormalised probabilities of items (n_items,)."""
         flat = self.weights == "uniform"
         return np.asarray(np.ones(seen.n_items) if flat else seen.item_counts + 1.0)
 
@@ -58,14 +58,14 @@ CELLS = 4_000_000
 def _noise(split: Split, weights: NDArray[np.float64], rng: np.random.Generator) -> Noise:
     """Draw for each user a sequence of up to |P_u| distinct items never met.
 
-    Each item runs for an Exp(1) time divided by its weight; the order of arrival is that of
-    drawing without replacement in proportion to the weights, one item after the other. It does
-    not depend on the level, so a level takes a prefix and levels nest.
+    Each item has an arrival time Exp(1) divided by its weight; the order of arrival equals drawing
+    without replacement in proportion to the weights. It does not depend on the level, so a level
+    takes a prefix and levels nest.
 
     Args:
-        split: clean.
+        split: the clean split.
         weights: (n_items,) above 0.
-        rng: gives n_users * n_items times, user by user.
+        rng: draws n_users * n_items times, user by user.
 
     Returns:
         users, items and the rank of each item in its user's sequence, all (m,).

@@ -24,7 +24,7 @@ class HiddenPositives(Perturbation):
     source: ClassVar[str] = "positives missing at random, each user keeping at least one"
 
     def apply(self, split: Split, rng: np.random.Generator) -> Split:
-        """Hide the pairs whose fixed draw lies under the level; see `Perturbation.apply`."""
+        """Hide the pairs whose fixed draw is below the level; see `Perturbation.apply`."""
         draws = rng.random(len(split.train))
         hidden = (draws < self.level) & ~_largest_of_user(draws, split.train.starts)
         known = split.train[hidden].without(split.false_negatives)

@@ -1,4 +1,4 @@
-"""False negatives in the sampler: some drawn negatives are in truth positives."""
+"""False negatives in the sampler: some drawn negatives are true positives."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class NegativeContamination(Perturbation):
     """Draw each negative, with probability `level`, from the user's positives.
 
     Published code replaces int(N * level) of a row's N slots, so that 0.05 of 64 becomes 4.7% and
-    N = 1 is never touched; here every slot is a draw of its own, and every loss meets one rate.
-    A user with an empty pool draws ordinary negatives.
+    N = 1 is never contaminated; here every slot is a separate draw, and every loss has the same
+    rate. A user with an empty pool draws ordinary negatives.
 
-    A user's own pool holds the positive of the row, which is then drawn as a negative of itself: at
+    A user's own pool includes the positive of the row, which may be drawn as its own negative: at
     full contamination 1 / n_u of the slots of a user with n_u training pairs, and USERS / PAIRS of
     all slots: 1.6% on MovieLens-100K and 8.1% on Amazon-Electronic, where a tenth is held out 1.8%
     and 9.0%. `own_positive = "left_out"` draws from the others alone.
@@ -42,7 +42,7 @@ class NegativeContamination(Perturbation):
         """Set the pool and the rate; see `Perturbation.apply`. The sampler does the drawing.
 
         Raises:
-            InputError: pool "held_out" where the data set holds nothing out.
+            InputError: the pool is "held_out" and the data set holds nothing out.
 
         """
         pool = split.train if self.pool == "own" else split.false_negatives
@@ -59,7 +59,7 @@ class NegativeContamination(Perturbation):
     def realised(self, clean: Split, perturbed: Split) -> dict[str, float]:
         """Return the expected share of contaminated slots, and the users without a pool.
 
-        A row's own positive, where it is left out, is none of its pool.
+        If a row's own positive is left out, it does not count as part of the pool.
         """
         if not perturbed.contamination:
             return {"contaminated": 0.0, "users_without_pool": 0.0}

@@ -1,4 +1,4 @@
-"""Popularity shift: the items people meet at test time are not the ones they met in training."""
+"""Popularity shift: test items are less popular than training items."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ class PopularityShift(Perturbation):
 
     Popularity is the item's count in the clean training set, plus one. With v_u the mean of w over
     user u's test items, and x_u the user's metric under weights w / v_u, a metric is
-    SUM_u v_u x_u / SUM_u v_u: its mean where test items are met with chances in proportion to w
-    times those of today. The test keeps all its pairs, so that what a ranker owes to popularity is
-    all that a level takes away. The training set is untouched: one training serves the whole curve.
+    SUM_u v_u x_u / SUM_u v_u: its mean if test items occur with probabilities proportional to w
+    times the current ones. The test keeps all its pairs, so that a level only removes the part of
+    a metric that is due to popularity. The training set is untouched: one training serves the whole
+    curve.
     """
 
     unit: ClassVar[str] = "popularity shift: exponent of inverse popularity at test time"
@@ -44,7 +45,7 @@ class PopularityShift(Perturbation):
         """Set the weights; nothing is drawn. See `Perturbation.apply`.
 
         Raises:
-            InputError: so few users carry the weight that their mean would be mostly chance.
+            InputError: so few users have most of the weight that their mean would be mostly noise.
 
         """
         popularity = split.seen.item_counts[split.test.items] + 1
@@ -59,7 +60,7 @@ class PopularityShift(Perturbation):
         return replace(split, test_weights=weights)
 
     def realised(self, clean: Split, perturbed: Split) -> dict[str, float]:
-        """Return what the weights make of the law of test items, which has no sampling in it.
+        """Return statistics of the weighted test items, without sampling noise.
 
         The law of level 0 is that of the mean over users: a user uniformly, then one of its test
         items uniformly. `kl` is the divergence of the shifted law from it, in nats;
@@ -81,13 +82,13 @@ class PopularityShift(Perturbation):
 
 
 def _even_law(test: Interactions) -> FloatArray:
-    """Return the chance (n,) of each pair: of a user uniformly, then of its pairs uniformly."""
+    """Return the probability (n,) of each pair: a uniform user, then a uniform pair of the user."""
     chances = 1 / test.user_counts[test.users]
     return np.asarray(chances / chances.sum())
 
 
 def _effective_users(test: Interactions, weights: FloatArray) -> float:
-    """Return how many users of equal weight would tell as much: (SUM v)^2 / SUM v^2."""
+    """Return the effective number of users: (SUM v)^2 / SUM v^2."""
     if not len(test):
         return 0.0
     of_users = np.bincount(test.users, _even_law(test) * weights)
@@ -97,8 +98,8 @@ def _effective_users(test: Interactions, weights: FloatArray) -> float:
 def _popular_fifth(law: FloatArray, popularity: NDArray[np.int64]) -> float:
     """Return the share of a law (n_items,) on the fifth of the items with the highest popularity.
 
-    Where the fifth ends among items of equal popularity, each of these counts by the share of
-    them that still belongs to it; so their order does not matter.
+    If the fifth ends among items of equal popularity, each of these counts with the share of them
+    within the fifth, so their order does not matter.
     """
     fifth = popularity.size / 5
     last = np.sort(popularity)[-int(np.ceil(fifth))]

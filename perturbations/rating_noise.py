@@ -1,4 +1,4 @@
-"""Rating noise: events that users rated low stand among the positives, as in raw logs they do."""
+"""Rating noise: low-rated events are among the positives, as in raw logs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from robustbench_rec import PERTURBATIONS, ActsThrough, InputError, Perturbation
 @PERTURBATIONS.add("rating_noise")
 @dataclass(frozen=True, kw_only=True)
 class RatingNoise(Perturbation):
-    """Let each event that was rated below `min_rating` into the training positives by chance.
+    """Add each event rated below `min_rating` to the training positives with probability `level`.
 
-    Every click is taken for a liking where nobody asks for ratings. Level 1 trains on the raw log,
-    less its validation and test events; these, users and items stay those of the clean data.
+    Without ratings every click counts as positive. Level 1 trains on the raw log without its
+    validation and test events; these, and users and items, are those of the clean data.
     """
 
     unit: ClassVar[str] = "share of low-rated events among the positives"
@@ -34,7 +34,7 @@ class RatingNoise(Perturbation):
         return replace(split, train=split.train + split.low_rated[entered])
 
     def realised(self, clean: Split, perturbed: Split) -> dict[str, float]:
-        """Return the share that entered, and the pairs added per clean training pair."""
+        """Return the share of events added, and the pairs added per clean training pair."""
         added = len(perturbed.train) - len(clean.train)
         low = 0 if clean.low_rated is None else len(clean.low_rated)
         return {"entered": added / max(low, 1), "added": added / len(clean.train)}

@@ -1,7 +1,7 @@
-"""Compiling by numba, whose code is cached where its user alone can write.
+"""Compilation by numba, with a cache that only its user can write.
 
-What numba finds in its cache it runs, and by default it looks beside the source file: a folder that
-others may write, or that nobody can.
+Numba runs the code in its cache. By default the cache is beside the source file: a folder that
+others may be able to write, or nobody.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import platformdirs
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 CHOSEN = "NUMBA_CACHE_DIR"
-"""numba's own variable: a folder that the user chose, or one that was made for this run."""
+"""Numba's own variable: a folder chosen by the user, or made for this run."""
 
 
 @functools.cache
 def code_folder() -> tuple[Path, str]:
-    """Return where compiled code is kept, and a line to tell the user, or "".
+    """Return the folder of compiled code, and a warning for the user, or "".
 
-    Where neither NUMBA_CACHE_DIR names a folder nor the user's own cache can be written, it is a
-    new one that is gone with this process; those that this process starts share it.
+    If NUMBA_CACHE_DIR is not set and the user's cache cannot be written, it is a temporary folder
+    of this process; child processes share it.
     """
     if chosen := os.environ.get(CHOSEN):
         return Path(chosen), ""
@@ -40,13 +40,13 @@ def code_folder() -> tuple[Path, str]:
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     os.environ[CHOSEN] = made
     return Path(made), (
-        f"{own} cannot be kept for compiled code, so all of it is compiled anew in {made}; set "
-        f"{CHOSEN} to a folder that is yours alone"
+        f"{own} cannot hold compiled code safely, so code is compiled again in {made}; set "
+        f"{CHOSEN} to a folder that only you can write"
     )
 
 
 def _is_private(folder: Path) -> bool:
-    """Say whether a folder, made if need be, can be written by this user and nobody else."""
+    """Say whether a folder, made if missing, can be written by this user and nobody else."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         held = folder.stat()
@@ -59,7 +59,7 @@ def _is_private(folder: Path) -> bool:
 
 @contextmanager
 def kept_privately() -> Iterator[None]:
-    """Let what numba is told to cache meanwhile be kept in `code_folder`, and nothing else."""
+    """Make numba's cache use `code_folder` inside a `with`, and nothing else."""
     import numba
 
     config: Any = numba.config
@@ -72,7 +72,7 @@ def kept_privately() -> Iterator[None]:
 
 
 def njit(**options: Any) -> Callable[[Function], Function]:
-    """Return numba's decorator of these options, whose code is kept in `code_folder`."""
+    """Return numba's decorator with these options; its code is cached in `code_folder`."""
     import numba
 
     decorate: Any = numba.njit(**options)

@@ -1,4 +1,4 @@
-"""The one exception of our own, a mistake the user can mend, and the words of messages."""
+"""Our one exception, for mistakes that a user can correct, and helpers for messages."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ Place = tuple[str | int, ...]
 
 
 LONGEST = 1000
-"""Characters of a message: of a longer one, the middle is left out."""
+"""Largest length of a message; the middle of a longer one is left out."""
 KEPT_END = 200
 CLOSE = 200
-"""Characters of a name beyond which nothing is near it."""
+"""Length of a name from which on no suggestion is made."""
 RENAMED = {"floors": "baselines", "mechanism": "diagnostics"}
-"""Names of earlier versions -> their names today, for the question that `nearest` asks."""
+"""Names of earlier versions -> their names today, for the suggestion of `nearest`."""
 
 
 class InputError(ValueError):
     """Bad input: a file, a name, a key or a value that the user gave.
 
-    Its message is one line that says what is wrong, where, and what is allowed. The command line
-    prints it without a traceback and exits with status 2.
+    Its message is one line: place, mistake, allowed values. The command line prints it without a
+    traceback and exits with status 2.
 
     Attributes:
-        at: the place in the suite that it speaks of, as far as that is known.
+        at: the place in the suite, if known.
 
     """
 
@@ -38,7 +38,7 @@ class InputError(ValueError):
 
 @contextmanager
 def placed(*at: str | int) -> Iterator[None]:
-    """Put a place before that of an InputError which is raised inside the `with`."""
+    """Prefix a place to that of an InputError raised inside the `with`."""
     try:
         yield
     except InputError as error:
@@ -47,9 +47,9 @@ def placed(*at: str | int) -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """Return a text as one line of a sensible length that holds nothing but what can be seen.
+    """Return a text as one line of limited length with printable characters only.
 
-    Files, plugins and data may hold sequences that clear a screen or rename a window.
+    Files, plugins and data may contain sequences that clear a screen or rename a window.
     """
     if len(text) > LONGEST:
         text = f"{text[: LONGEST - KEPT_END]} [...] {text[-KEPT_END:]}"
@@ -57,12 +57,12 @@ def printable(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a text as one line of the same length that holds nothing but what can be seen."""
+    """Return a text as one line of the same length with printable characters only."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the closest known name, or nothing."""
+    """Return "; did you mean 'x'?" for the closest known name, or ""."""
     if len(name) > CLOSE:
         return ""
     choices = list(known)
@@ -73,7 +73,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Print an exception on one line, with its type unless that is our own InputError."""
+    """Print an exception on one line, with its type unless it is an InputError."""
     try:
         text = printable(" ".join(str(error).split())) or "no message"
     except Exception:  # a plugin's own, whose text fails in its turn
@@ -82,16 +82,16 @@ def one_line(error: BaseException) -> str:
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Say whether it is the user who ends the program, and not what was called that failed.
+    """Say whether a KeyboardInterrupt comes from the user, and not from called code.
 
-    A plugin may raise whatever it likes. Workers do not hear Ctrl-C, so there it is the plugin's.
+    A plugin may raise any exception. Workers ignore Ctrl-C, so there it comes from the plugin.
     """
     heard = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
     return isinstance(error, KeyboardInterrupt) and heard
 
 
 def counted(n: int, what: str) -> str:
-    """Say how many of something there are: "1 cell", "2 cells", "2 studies"."""
+    """Print a number of things: "1 cell", "2 cells", "2 studies"."""
     if n == 1:
         return f"{n} {what}"
     return f"{n} {what[:-1]}ies" if what.endswith("y") else f"{n} {what}s"

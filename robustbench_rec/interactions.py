@@ -1,4 +1,4 @@
-"""Interactions and Split: the only data that travels between the rooms."""
+"""Interactions and Split: the data types that all packages share."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Frame(Protocol):
 
 
 def _frozen(values: ArrayLike, dtype: type[np.generic]) -> NDArray[Any]:
-    """Return a copy that nobody can write, nor make writable: nobody's writing reaches us."""
+    """Return a copy that nobody can write or make writable."""
     held: Any = np.array(values, dtype=dtype)
     return np.asarray(memoryview(held).toreadonly())
 
 
 def _ids(values: ArrayLike, name: str) -> IntArray:
-    """Return ids as int64, or refuse numbers that a cast would truncate; `name` is the field."""
+    """Return ids as int64; ValueError if a cast would truncate them; `name` is the field."""
     ids = np.asarray(values)
     if ids.size and ids.dtype.kind not in "iu":
         raise ValueError(f"Interactions.{name} has dtype {ids.dtype}; ids are integers")
@@ -47,8 +47,8 @@ class Interactions:
         ratings: (n,) float64, or None.
 
     Raises:
-        ValueError: ids that are out of range or no integers, pairs out of order or repeated,
-            lengths that differ. `Interactions.of` sorts for you.
+        ValueError: ids are out of range or not integers, pairs are out of order or repeated, or
+            lengths differ. `Interactions.of` sorts pairs.
 
     """
 
@@ -136,7 +136,7 @@ class Interactions:
     __hash__ = None  # type: ignore[assignment]  # compares by content, so it cannot be a key
 
     def __add__(self, other: Interactions) -> Interactions:
-        """Join two disjoint sets; timestamps and ratings are kept where both have them."""
+        """Join two disjoint sets; timestamps and ratings are kept if both have them."""
         times, stars = (
             None if one is None or two is None else np.concatenate([one, two])
             for one, two in (
@@ -150,22 +150,22 @@ class Interactions:
 
     @cached_property
     def keys(self) -> IntArray:
-        """(n,) one number a pair, user * n_items + item; ascending."""
+        """(n,) one number per pair, user * n_items + item; ascending."""
         return self.users * np.int64(self.n_items) + self.items
 
     @cached_property
     def starts(self) -> IntArray:
-        """(n_users + 1,) where each user's pairs begin; those of u are starts[u]:starts[u + 1]."""
+        """(n_users + 1,) start of each user's pairs; those of u are starts[u]:starts[u + 1]."""
         return np.searchsorted(self.users, np.arange(self.n_users + 1)).astype(np.int64)
 
     @cached_property
     def user_counts(self) -> IntArray:
-        """(n_users,) pairs of each user."""
+        """(n_users,) number of pairs of each user."""
         return np.bincount(self.users, minlength=self.n_users).astype(np.int64)
 
     @cached_property
     def item_counts(self) -> IntArray:
-        """(n_items,) pairs of each item: its popularity."""
+        """(n_items,) number of pairs of each item: its popularity."""
         return np.bincount(self.items, minlength=self.n_items).astype(np.int64)
 
     def holds(self, users: ArrayLike, items: ArrayLike) -> BoolArray:
@@ -177,11 +177,11 @@ class Interactions:
         return np.asarray(self.keys[at] == keys)
 
     def without(self, other: Interactions) -> Interactions:
-        """Return the pairs that `other` does not hold."""
+        """Return the pairs that are not in `other`."""
         return self[~other.holds(self.users, self.items)]
 
     def drawn(self, counts: IntArray, rng: np.random.Generator) -> BoolArray:
-        """Return a mask (n,) that chooses `counts[u]` pairs of each user u at random."""
+        """Return a mask (n,) that selects `counts[u]` pairs of each user u at random."""
         shuffled = np.lexsort((rng.random(len(self)), self.users))
         rank = np.empty(len(self), dtype=np.int64)
         rank[shuffled] = np.arange(len(self))
@@ -197,27 +197,27 @@ class Interactions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """What one cell trains on, is selected by, and is tested on.
+    """The data of one cell: for training, selection and test.
 
     Attributes:
         train: pairs the model trains on; perturbations of training pairs change it.
-        seen: the clean training positives. Evaluation masks them, and no perturbation may touch
-            them, else a hidden positive would come back as a wrong recommendation.
+        seen: the clean training positives. Evaluation masks them, and no perturbation may change
+            them; otherwise a hidden positive would count as a wrong recommendation.
         valid, test: held-out positives; disjoint from `seen` and from each other.
         false_negatives: positives known to be missing from `train` (held out as a pool, hidden by
             a perturbation, or known from a synthetic world's truth).
-        test_weights: (len(test),) float64 above 0, what each pair of `test` counts for; None where
-            all count the same. A perturbation of the test may set it.
+        test_weights: (len(test),) float64 above 0, the weight of each pair of `test`; None if all
+            are equal. A perturbation of the test may set it.
         contamination: probability, for each negative slot, that it is drawn from the user's
             `false_negatives` instead of the items the user never met.
-        spares_positive: whether a row's own positive is left out of that draw.
+        spares_positive: whether that draw excludes the row's own positive.
         user_ids, item_ids: (n_users,) and (n_items,) original ids, or None.
-        low_rated: pairs of a raw log that `min_rating` left out of the positives, of users and
-            items that have others; None where there is no such log.
+        low_rated: pairs of a raw log below `min_rating`, of users and items in the split; None if
+            there is no such log.
 
     Raises:
-        ValueError: catalogues that differ, sets that overlap, contamination outside [0, 1], test
-            weights that are not one number above 0 for each test pair.
+        ValueError: catalogues differ, sets overlap, contamination is outside [0, 1], or test
+            weights are not one number above 0 for each test pair.
 
     """
 
@@ -270,10 +270,9 @@ class Split:
         item_ids: NDArray[Any] | None = None,
         low_rated: Interactions | None = None,
     ) -> Split:
-        """Make a clean split; what is not given follows from the three sets.
+        """Make a clean split; other fields have their defaults.
 
-        `seen` is `train` unless observed positives were held out of it, and no false negative is
-        known.
+        By default `seen` is `train`, and no false negative is known.
         """
         return cls(
             train=train,
@@ -298,24 +297,24 @@ class Split:
         valid_share: float = 0.1,
         seed: int = 0,
     ) -> Split:
-        """Make a clean split of data of one's own: pandas frames, or anything with columns.
+        """Make a clean split of your own data: pandas frames, or anything with columns.
 
         Args:
-            train: the training pairs, one a row, in any order; ids are whole numbers or texts. They
-                are numbered from 0 in the order of their values, see `user_ids` and `item_ids`.
+            train: the training pairs, one per row, in any order; ids are whole numbers or texts.
+                They are numbered from 0 in the order of their values, see `user_ids`, `item_ids`.
             test: the test pairs.
-            valid: the validation pairs; without them they are taken from `train`.
+            valid: the validation pairs; if None, they are drawn from `train`.
             user: name of the column of users.
             item: name of the column of items.
-            valid_share: of each user's training pairs, one at least and never all, where `valid`
-                is not given.
-            seed: of that draw.
+            valid_share: if `valid` is None, the share of each user's training pairs to draw, at
+                least one and never all.
+            seed: the seed of that draw.
 
         Raises:
             KeyError: a frame lacks a column.
-            ValueError: a pair stands twice, in one frame or in two, or ids that are neither whole
-                numbers in all frames nor texts in all; the message names the original ids. A
-                share outside (0, 1).
+            ValueError: a pair is repeated, in one frame or in two; ids are neither whole numbers in
+                all frames nor texts in all (the message names the original ids); or a share is
+                outside (0, 1).
 
         """
         if not 0 < valid_share < 1:
@@ -343,16 +342,16 @@ class Split:
 
     @property
     def n_users(self) -> int:
-        """Users in the catalogue."""
+        """Number of users in the catalogue."""
         return self.train.n_users
 
     @property
     def n_items(self) -> int:
-        """Items in the catalogue."""
+        """Number of items in the catalogue."""
         return self.train.n_items
 
     def met(self) -> Interactions:
-        """Return every pair known to be positive: no noise may be drawn from these."""
+        """Return every pair known to be positive: noise must not be drawn from these."""
         parts = (self.train, self.seen, self.valid, self.test, self.false_negatives)
         keys = np.unique(np.concatenate([part.keys for part in parts]))
         users, items = np.divmod(keys, np.int64(self.n_items))
@@ -360,7 +359,7 @@ class Split:
 
 
 def _pair_weights(values: ArrayLike, n_pairs: int) -> NDArray[np.float64]:
-    """Return the weights of the test pairs, (n_pairs,), read-only, or raise ValueError."""
+    """Return the weights of the test pairs, (n_pairs,), read-only; ValueError if invalid."""
     weights = np.asarray(values)
     if weights.dtype.kind not in "iuf":
         raise ValueError(f"Split.test_weights has dtype {weights.dtype}; weights are numbers")
@@ -378,7 +377,7 @@ def _pair_weights(values: ArrayLike, n_pairs: int) -> NDArray[np.float64]:
 
 
 def _numbered(columns: list[ArrayLike], name: str) -> tuple[NDArray[Any], list[IntArray]]:
-    """Number ids from 0: return the original ones, ascending, and each column in numbers."""
+    """Number ids from 0: return the original ids, ascending, and each column as numbers."""
     arrays = [_original_ids(np.asarray(column), name) for column in columns]
     filled = [array for array in arrays if array.size]
     if len({array.dtype for array in filled}) > 1:
@@ -393,7 +392,7 @@ def _original_ids(column: NDArray[Any], name: str) -> NDArray[Any]:
     """Return the ids of a column, (n,): int64, or texts as objects."""
     if column.ndim != 1:
         raise ValueError(
-            f"column {name!r} has shape {column.shape}; there must be one of that name"
+            f"column {name!r} has shape {column.shape}; there must be one column of that name"
         )
     if column.dtype.kind in "iu" and (not column.size or column.max() <= np.iinfo(np.int64).max):
         return column.astype(np.int64)
@@ -407,7 +406,7 @@ def _original_ids(column: NDArray[Any], name: str) -> NDArray[Any]:
 def _refuse_repeated(
     users: IntArray, items: IntArray, user_ids: NDArray[Any], item_ids: NDArray[Any]
 ) -> None:
-    """Raise ValueError where a frame holds a pair twice, naming it as the frame does."""
+    """Raise ValueError if a frame has a pair twice, with the ids of the frame."""
     pairs = users * np.int64(len(item_ids)) + items
     _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
     if np.any(counts > 1):

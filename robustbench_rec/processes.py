@@ -1,4 +1,4 @@
-"""What holds in every process that we start: it ends with its parent, which alone hears Ctrl-C."""
+"""Common to all processes that we start: they end with their parent, which alone handles Ctrl-C."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ SERVE = (
 
 
 PR_SET_PDEATHSIG = 1
-"""Of prctl(2): the signal that a process gets when its parent ends."""
+"""Option of prctl(2): the signal that a process gets when its parent ends."""
 
 
 SAFELY = {"PYTHONSAFEPATH": "1"}
-"""The environment without which a process imports a json.py from the current folder."""
+"""Variable that keeps a process from importing, say, a json.py from the current folder."""
 
 
 @contextmanager
 def safe_path() -> Iterator[None]:
-    """Let processes that are started meanwhile import nothing from the current folder."""
+    """Make processes started inside a `with` import nothing from the current folder."""
     before = {name: os.environ.get(name) for name in SAFELY}
     os.environ.update(SAFELY)
     try:
@@ -48,30 +48,30 @@ def safe_path() -> Iterator[None]:
 
 
 class _Plain(io.TextIOBase):
-    """A text stream through which no control character passes but line feeds and tabs."""
+    """A text stream that drops control characters except line feeds and tabs."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str | bytes) -> int:  # click writes bytes
-        """Write what a terminal only prints."""
+        """Write text without control characters."""
         if isinstance(text, bytes):
             text = text.decode("utf-8", errors="backslashreplace")
         kept = (char if char.isprintable() or char in "\n\t" else " " for char in text)
         return self._stream.write("".join(kept))
 
     def flush(self) -> None:
-        """Flush what is behind it."""
+        """Flush the stream behind it."""
         self._stream.flush()
 
     def fileno(self) -> int:
-        """Return that of what is behind it."""
+        """Return the descriptor of the stream behind it."""
         return self._stream.fileno()
 
 
 @contextmanager
 def open_streams() -> Iterator[None]:
-    """Give back both streams on the way out, should a plugin close them."""
+    """Restore both streams at the end of a `with`, in case a plugin closes them."""
     with ExitStack() as stack:
         for name, place in (("stdout", 1), ("stderr", 2)):
             with suppress(OSError):  # it was closed before
@@ -81,7 +81,7 @@ def open_streams() -> Iterator[None]:
 
 
 def _reopen(name: str, place: int, kept: int, stream: TextIO) -> None:
-    """Put a stream back to its place, and make it anew where it was closed."""
+    """Restore a stream, and reopen it if it was closed."""
     os.dup2(kept, place)
     os.close(kept)
     original = getattr(sys, f"__{name}__")
@@ -96,14 +96,14 @@ def _reopen(name: str, place: int, kept: int, stream: TextIO) -> None:
 
 @contextmanager
 def plain_output() -> Iterator[None]:
-    """Let what a plugin prints meanwhile do nothing to the terminal, and close no stream."""
+    """Protect the terminal and its streams from a plugin's output inside a `with`."""
     with open_streams(), redirect_stdout(_Plain(sys.stdout)), redirect_stderr(_Plain(sys.stderr)):
         yield
 
 
 @contextmanager
 def same_folder() -> Iterator[None]:
-    """Come back to the current folder, should a plugin leave it."""
+    """Return to the current folder at the end of a `with`, in case a plugin leaves it."""
     before = Path.cwd()
     try:
         yield
@@ -112,9 +112,9 @@ def same_folder() -> Iterator[None]:
 
 
 def start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end when it is gone, however it went.
+    """Ignore Ctrl-C, which the parent handles, and end when the parent has ended.
 
-    On Linux the kernel ends us, even where C code holds the interpreter and no thread of ours runs.
+    On Linux the kernel ends us, even if C code blocks the interpreter and no thread of ours runs.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
@@ -131,9 +131,9 @@ def _end_with(parent: int) -> None:
 
 @contextmanager
 def without_gc() -> Iterator[None]:
-    """Put off the search for garbage, which would look through all that is there again and again.
+    """Pause garbage collection inside a `with`, because it would scan all objects repeatedly.
 
-    It goes on at the end if it did before.
+    It is enabled again at the end if it was enabled before.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -146,7 +146,7 @@ def without_gc() -> Iterator[None]:
 
 @without_gc()
 def import_without_gc(*modules: str) -> None:
-    """Import modules without looking for garbage, now or later, among what they hold for good."""
+    """Import modules, and exclude their objects from garbage collection now and later."""
     try:
         for module in modules:
             import_module(module)
@@ -163,10 +163,10 @@ class Helper:
     def starmap(
         self, function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]
     ) -> list[Result]:
-        """Call a function with the arguments of each job, and return the results in order.
+        """Call a function with the arguments of each job; return the results in order.
 
-        The helper takes the latter half. Should it fail, that half is done here too, so that an
-        error is raised as if there were no helper.
+        The helper takes the second half. If it fails, this process does that half too, so that an
+        error is raised as without a helper.
         """
         held = list(jobs)
         here, there = held[: (len(held) + 1) // 2], held[(len(held) + 1) // 2 :]
@@ -175,14 +175,14 @@ class Helper:
         return done + (self._results() or [function(*job) for job in there])
 
     def tell(self, message: object) -> None:
-        """Hand over what `serve` reads."""
+        """Send the input of `serve`."""
         assert self._process.stdin
         with suppress(OSError):  # it is gone, as will be seen when it is asked for results
             self._process.stdin.write(pickle.dumps(message))
             self._process.stdin.flush()
 
     def _results(self) -> Any:
-        """Return what the helper made of its half, or None where it failed."""
+        """Return the helper's results, or None if it failed."""
         assert self._process.stdout
         try:
             return pickle.load(self._process.stdout)  # noqa: S301  # written by our own process
@@ -198,7 +198,7 @@ class Helper:
 
 @contextmanager
 def helper(*modules: str) -> Iterator[Helper]:
-    """Start a process that imports modules meanwhile, and end it on the way out."""
+    """Start a process that imports modules meanwhile, and end it at the end of a `with`."""
     # A Ctrl-C that came before it can ignore it would make it print a traceback.
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
@@ -219,7 +219,7 @@ def helper(*modules: str) -> Iterator[Helper]:
 
 
 def serve() -> None:
-    """Be the helper: read what to import, then calls, and write their results."""
+    """Run as the helper: read modules to import, then calls, and write their results."""
     results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what is printed is no result
     parent, modules = pickle.load(sys.stdin.buffer)  # noqa: S301  # written by our parent

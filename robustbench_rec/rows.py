@@ -1,8 +1,8 @@
 """For authors of losses: a loss of one row at a time, compiled, with its slopes.
 
-A row function takes the scores of one row, fills in the derivative of its loss by each of them, and
-returns the loss. Such a form is optional: see `Loss.rows`. It trains faster, since a row's scores
-never leave the cache, and torch's form stays what the loss is defined by.
+A row function takes the scores of one row, fills in the derivative of its loss by each score, and
+returns the loss. This form is optional: see `Loss.rows`. It trains faster, because a row's scores
+stay in the cache. The torch form still defines the loss.
 
     @row_function
     def mine(scores, slopes, settings, own):
@@ -15,10 +15,10 @@ never leave the cache, and torch's form stays what the loss is defined by.
         slopes[0] = ...
         return value, np.float32(0)
 
-A row function raises nothing, and an index beyond the settings that were given is not noticed.
-Imports numba: import it late, or from a module that is itself imported late. The compiled code of a
-row function is kept on disk, see `compiling.code_folder`, and made anew when its file or this one
-changes; where it calls compiled functions of another file of yours, delete what is kept after a
+A row function cannot raise, and an index beyond the given settings is not detected. Imports numba:
+import it late, or from a module that is itself imported late. The compiled code of a row function
+is stored on disk, see `compiling.code_folder`, and compiled again when its file or this one
+changes. If it calls compiled functions of another file of yours, delete the stored code after a
 change there.
 """
 
@@ -43,7 +43,7 @@ LossAndSlope = tuple[np.float32, np.float32]
 Function = TypeVar("Function", bound=Callable[..., Any])
 Row = Callable[[Floats, Floats, Doubles, np.float32], LossAndSlope]
 SUMS = {"reassoc", "contract", "nsz"}
-"""What lets a sum be vectorised; infinite and undefined values keep their meaning."""
+"""Options that allow vectorised sums; infinite and undefined values keep their meaning."""
 ROW = types.UniTuple(float32, 2)(float32[::1], float32[::1], float64[::1], float32)  # type: ignore[no-untyped-call]  # numba is
 """The type of a row function: (scores (1 + N,), slopes (1 + N,), settings (S,), own) ->
 (loss, its derivative by own)."""
@@ -52,7 +52,7 @@ ROW = types.UniTuple(float32, 2)(float32[::1], float32[::1], float64[::1], float
 ZERO, HALF, ONE, TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
 LOG2_E = np.float32(1 / math.log(2))
 LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(math.log(2) - 0.693359375)
-"""Their sum is ln 2; the first times a whole number below 2^14 is exact."""
+"""Their sum is ln 2; the product of the first with a whole number below 2^14 is exact."""
 LEAST, MOST = np.float32(-88), np.float32(89)
 """Beyond these e^x is 0 and infinite."""
 E2, E3, E4, E5, E6, E7 = (np.float32(1 / math.factorial(k)) for k in range(2, 8))
@@ -64,27 +64,27 @@ ONLY_FRACTION = np.int32(0x7FFFFF)
 
 
 def stamped(function: Function) -> Function:
-    """Give the name of a function a digest of this file, which names the file of its compiled code.
+    """Add a digest of this file to the name of a function, which names its compiled code.
 
-    So that code compiled with another version of what is here is never used again.
+    So code compiled with another version of this file is never used again.
     """
     function.__qualname__ = f"{function.__qualname__}_{STAMP}"
     return function
 
 
 def row_helper(function: Function) -> Function:
-    """Compile what a row function calls; it may call what is here, as a row function may."""
+    """Compile a function for use in row functions; it may use the functions of this module."""
     return njit(cache=True, fastmath=SUMS, error_model="numpy")(stamped(function))
 
 
 class RowFunction(types.WrapperAddressProtocol):
-    """A row function, compiled when it is first used; compiled code calls it by its address.
+    """A row function, compiled at first use; compiled code calls it by its address.
 
     Args:
-        function: of `scores` (1 + N,) float32, the positive's first; `slopes` (1 + N,) float32, to
-            be filled whole; `settings` (S,) float64, what the loss handed over; and `own` float32,
-            the learned number of the row's user, 0 where the loss has none. It returns the row's
-            loss and the derivative of that by `own`, both float32.
+        function: a function of `scores` (1 + N,) float32, the positive's first; `slopes` (1 + N,)
+            float32, to be filled completely; `settings` (S,) float64, given by the loss; and `own`
+            float32, the learned number of the row's user, 0 if the loss has none. It returns the
+            row's loss and its derivative by `own`, both float32.
 
     """
 
@@ -96,11 +96,11 @@ class RowFunction(types.WrapperAddressProtocol):
     def __call__(
         self, scores: Floats, slopes: Floats, settings: Doubles, own: np.float32
     ) -> LossAndSlope:
-        """Call the function as it is written, in Python."""
+        """Call the Python function, without compilation."""
         return self.function(scores, slopes, settings, own)
 
     def compile(self) -> None:
-        """Compile it, unless that was done.
+        """Compile it, unless it is compiled.
 
         Raises:
             TypeError: it cannot be compiled, as numba says.
@@ -117,17 +117,17 @@ class RowFunction(types.WrapperAddressProtocol):
             raise TypeError(f"row function {self.name}: cannot be compiled: {told}") from None
 
     def __wrapper_address__(self) -> int:
-        """Return the address, as numba asks for it."""
+        """Return the address, for numba."""
         self.compile()
         return int(self._compiled.address)
 
     def signature(self) -> Any:
-        """Return the type, as numba asks for it."""
+        """Return the type, for numba."""
         return ROW
 
 
 row_function = RowFunction
-"""The decorator that makes one."""
+"""The decorator of row functions."""
 
 
 # Without "reassoc", which would undo the splitting of ln 2.
@@ -136,7 +136,7 @@ _elementwise = njit(cache=True, fastmath={"contract"}, error_model="numpy")
 
 @_elementwise
 def relu(x: np.float32) -> np.float32:
-    """Return x, and 0 where it is less."""
+    """Return x, or 0 if x is negative."""
     return ZERO if x < ZERO else x  # not a number stays so
 
 
@@ -153,7 +153,7 @@ def exp(x: np.float32) -> np.float32:
 
 @_elementwise
 def log(x: np.float32) -> np.float32:
-    """Return ln x to 2e-7 of it, for x a positive normal number; not a number where x is none."""
+    """Return ln x to 2e-7 of it, for a positive normal x; nan for other x."""
     above = np.int32(np.float32(x).view(np.int32) - ROOT_HALF)
     n = np.float32(np.int32(above >> np.int32(23)))
     m = np.int32((above & ONLY_FRACTION) + ROOT_HALF).view(np.float32)  # x = 2^n m
@@ -182,7 +182,7 @@ def sigmoid(x: np.float32) -> np.float32:
 
 @njit(cache=True, fastmath=SUMS | {"nnan"})
 def largest(values: Floats) -> np.float32:
-    """Return the largest of (n,), at least one; any number where one of them is not a number."""
+    """Return the largest of (n,), n at least 1; undefined if any is nan."""
     top: np.float32 = values[0]
     for value in values:
         if value > top:

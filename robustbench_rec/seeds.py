@@ -1,4 +1,4 @@
-"""Generators keyed by what they are for, so that no draw depends on any other."""
+"""Random generators keyed by their purpose, so that no draw depends on any other."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 
 Replicate = int | Literal["tuning"]
-"""Whose draws: those of a replicate, from 0, or those on which settings are chosen."""
+"""A replicate, from 0, or the draws of tuning."""
 
 
 def seed_for(*names: str | int) -> int:
     """Return a 64-bit seed that depends on `names` alone.
 
-    The names say what the randomness is for, as in `seed_for(0, "movielens-100k", "mf", 1)`.
-    They are joined with their types and lengths, so that `("a", "b")` and `("ab",)` differ.
+    The names are the purpose of the randomness, as in `seed_for(0, "movielens-100k", "mf", 1)`.
+        They are joined with their types and lengths, so that `("a", "b")` and `("ab",)` differ.
     """
     text = "".join(f"{type(name).__name__}:{len(str(name))}:{name};" for name in names)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

@@ -20,9 +20,9 @@ class Contrast(nn.Module):
 
     Args:
         tables: the embeddings that are propagated.
-        graph: of the training pairs.
+        graph: the graph of the training pairs.
         settings: layers, noise, temperature and weight.
-        seed: of the noise.
+        seed: the seed of the noise.
 
     """
 

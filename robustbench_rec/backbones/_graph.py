@@ -2,8 +2,8 @@
 
 The normalised adjacency N has an entry 1 / sqrt(degree_u degree_i) for each training pair, in both
 directions; a product with N sends item embeddings to users and user embeddings to items. N is
-symmetric, so that the derivative of a propagation is a propagation of the gradient: nothing is
-kept for the backward, and autograd sees one node whatever the number of layers.
+symmetric, so the derivative of a propagation is a propagation of the gradient: nothing is stored
+for the backward pass, and autograd sees one node for any number of layers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 class Graph(nn.Module):
-    """The normalised adjacency as two halves, each row-wise, so that nothing is transposed."""
+    """The normalised adjacency as two row-wise halves, so that nothing is transposed."""
 
     def __init__(self, train: Interactions) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Graph(nn.Module):
         self.to_users, self.to_items = halves(train, weights)
 
     def product(self, tables: Pair, base: Pair | None = None, scale: float = 1.0) -> Pair:
-        """Return scale * (base + N tables), without a base scale * N tables; no gradient flows."""
+        """Return scale * (base + N tables), or scale * N tables without base; no gradient flows."""
         users, items = tables
         to_users, to_items = base or (None, None)
         return self.to_users(items, to_users, scale), self.to_items(users, to_items, scale)
@@ -47,7 +47,7 @@ class Half(nn.Module):
     """A sparse matrix, row-wise.
 
     Attributes:
-        starts: (rows + 1,) int32, where each row's entries begin.
+        starts: (rows + 1,) int32, the start of each row's entries.
         columns: (entries,) int32.
         weights: (entries,) float32.
 
@@ -75,7 +75,7 @@ class Half(nn.Module):
         return self.by_torch(dense, base, scale)
 
     def compiled(self, dense: Tensor, base: Tensor | None, scale: float) -> Tensor:
-        """Return the product by our own loop, on a CPU; equal bits for any number of threads."""
+        """Return the product by our own loop on a CPU; bit-identical for any number of threads."""
         result = dense.new_empty(len(self.starts) - 1, dense.shape[1]).numpy()
         _multiply(
             self.starts.numpy(),
@@ -181,7 +181,7 @@ class Propagation(nn.Module):
 
 
 class _LayerMean(torch.autograd.Function):
-    """Horner's form, x + N (x + N (x + ...)): the sum over layers costs no pass of its own."""
+    """Horner's form, x + N (x + N (x + ...)): the sum over layers needs no separate pass."""
 
     @staticmethod
     def forward(ctx: Any, graph: Graph, layers: int, users: Tensor, items: Tensor) -> Pair:
@@ -212,7 +212,7 @@ def noisy_layer_mean(
     noise: float,
     generator: torch.Generator,
 ) -> tuple[Pair, Pair]:
-    """Return the mean of layers 1 to `layers` under noise, and one of these layers: one pass.
+    """Return the mean of layers 1 to `layers` with noise, and one of these layers.
 
     e_l = N e_{l-1} + noise * sign(N e_{l-1}) * r / |r|, r uniform on [0, 1)^dim, drawn for every
     row of every layer. The noise is a constant to the gradient.
@@ -223,8 +223,8 @@ def noisy_layer_mean(
         items: e_0, (n_items, dim).
         layers: how often to propagate, at least 1.
         contrasted: the layer returned beside the mean, from 1 to `layers`.
-        noise: length of what is added to a row; 0 adds and draws nothing.
-        generator: of the noise, on the CPU whatever the tables' device.
+        noise: length of the noise added to a row; 0 adds and draws nothing.
+        generator: the generator of the noise, on the CPU for any device.
 
     Returns:
         The mean of users and items, and the contrasted layer of users and items.

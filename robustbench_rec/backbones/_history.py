@@ -25,7 +25,7 @@ class HistoryMean(nn.Module):
     def forward(self, items: Tensor) -> Tensor:
         """Return the mean of each user's rows of (n_items, dim): (n_users, dim).
 
-        Who has no training pair gets a row of zeros.
+        Users without training pairs have zeros.
         """
         mean: Tensor = _HistoryMean.apply(self, items)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
         return mean
@@ -61,7 +61,7 @@ class Aggregation(nn.Module):
         self.map = nn.Parameter(initial)
 
     def forward(self) -> tuple[Tensor, Tensor]:
-        """Return the mixed users, and the items as they are."""
+        """Return the mixed users, and the unchanged items."""
         users, items = self.tables()
         mapped = self.history(items) @ self.map.T  # (n_users, dim)
         return self.gate * users + (1 - self.gate) * mapped, items

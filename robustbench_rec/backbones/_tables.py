@@ -1,4 +1,4 @@
-"""Tables of embeddings, free ones and fixed ones. Imports torch: import it late."""
+"""Tables of embeddings, trained and fixed. Imports torch: import it late."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Tables(nn.Module):
 
 
 class Fixed(nn.Module):
-    """Tables that are what they are: buffers, with nothing to train.
+    """Fixed tables: buffers, without training.
 
     Attributes:
         users: (n_users, dim) float32.

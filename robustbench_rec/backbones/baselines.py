@@ -1,4 +1,4 @@
-"""Baselines: what is reached by training nothing."""
+"""Baselines: scores without training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Popularity(Backbone):
     """The same list for every user: an item's score is its number of training pairs.
 
-    The dot product ranks; the cosine of two single numbers would know their signs alone.
+    It ranks by the dot product; the cosine of two single numbers only has their signs.
     """
 
     dim: int = setting(1, "a score is one number", at_least=1, at_most=1)

@@ -1,4 +1,4 @@
-"""SimpleX: a user is a mix of the own embedding and of those of the items in the history."""
+"""SimpleX: a user is a mix of the user's embedding and those of the items in the history."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class SimpleX(Backbone):
     user u = gate e_u + (1 - gate) V mean of e_i over the training items i of u
 
     V (dim, dim) is learned and has no bias; items are their e_i. It starts as the identity, so
-    that users lie among their items from the first step, or at random (`map_init`). Who has no
-    training pair has no second part. The poolings by attention of the paper are left out.
+    that users are near their items from the first step, or at random (`map_init`). Users without
+    training pairs have no second term. The paper's attention poolings are left out.
     """
 
     gate: float = setting(

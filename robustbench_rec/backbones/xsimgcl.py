@@ -1,4 +1,4 @@
-"""XSimGCL: noisy propagation, and a contrast between two of its depths."""
+"""XSimGCL: noisy propagation, and a contrast between two layers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a plugin is: a loss, a perturbation, a backbone, a data set, a metric; and settings."""
+"""Components, the kinds of plugins: loss, perturbation, backbone, data set, metric; settings."""

@@ -1,4 +1,4 @@
-"""What a backbone is: settings, and a module that yields embeddings."""
+"""The contract of a backbone: settings, and a module that returns embeddings."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class Backbone(Component):
     dim: int = setting(64, "size of an embedding", at_least=1)
 
     learns: ClassVar[bool] = True
-    """Whether there is anything to train; False makes it a baseline, evaluated as built."""
+    """Whether it is trained; False makes it a baseline, evaluated as built."""
 
     def build(self, train: Interactions, generator: torch.Generator) -> nn.Module:
-        """Return a module whose call, without arguments, gives the embeddings.
+        """Return a module whose call, without arguments, returns the embeddings.
 
         Args:
             train: the (possibly perturbed) training pairs; a graph model propagates over them.
             generator: for the initial values; equal for every loss of a replicate.
 
         Returns:
-            A module `() -> (users (n_users, dim), items (n_items, dim))`, float32. It is moved to
-            the device of the training by `.to`, so tensors that are no parameters are buffers.
-            Its modes are torch's: what is random at each call is so in training mode alone.
+            A module `() -> (users (n_users, dim), items (n_items, dim))`, float32. `.to` moves it
+            to the device of the training, so tensors that are not parameters must be buffers.
+            Random calls are random in training mode only.
 
             It may have a method `auxiliary(users, items) -> ()`, of a batch's user ids (B,) and
-            positive item ids (B,), both int64: a term of the model's own, added to the loss. It is
-            differentiable, and of what the last call computed.
+            positive item ids (B,), both int64: an extra term of the model, added to the loss. It is
+            differentiable, and uses the results of the last call.
 
         """
         raise NotImplementedError(f"{type(self).__name__} must override build")

@@ -1,4 +1,4 @@
-"""What a data set is: where its pairs come from, and how they become a Split."""
+"""The contract of a data set: the source of its pairs, and the settings that make a Split."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from robustbench_rec.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Interactions as a file holds them: original ids, any order.
+    """Interactions as in a file: original ids, any order.
 
     Attributes:
         users, items: (n,) original ids, str or int.
         ratings, timestamps: (n,) float64, or None.
-        where: the file they stand in, for messages.
+        where: the name of the file, for messages.
 
     """
 
@@ -33,13 +33,12 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """What a data set reads: one log of everything, or parts that were split before.
+    """The content of a data set: one log of all pairs, or given parts.
 
     Attributes:
-        train: the whole log where `test` is None, else the given training part.
+        train: the whole log if `test` is None, otherwise the given training part.
         valid, test: the given parts, or None.
-        unobserved: positives that are true but were never observed; only a world whose truth is
-            known has them.
+        unobserved: true positives that were never observed; only known for synthetic data.
 
     """
 
@@ -51,10 +50,10 @@ class Raw:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Component):
-    """The settings of a data set: preparation, common to all, and its own.
+    """The settings of a data set: its own, and those of preparation, common to all.
 
-    Filters and splitting apply to a raw log. Of a data set that comes split the test is kept,
-    unless `resplit` is set; `valid` and `hold_out` are carved from its training part.
+    Filters and splitting apply to a raw log. If a data set has given parts, its test is kept unless
+    `resplit` is set; `valid` and `hold_out` are drawn from its training part.
     """
 
     min_rating: float = setting(0.0, "raw log: keep ratings of at least this; 0 keeps all")
@@ -86,20 +85,20 @@ class Dataset(Component):
 
     licence: ClassVar[str] = ""
     how_to_get: ClassVar[str] = ""
-    """What to do where the data are missing."""
+    """Instructions to get missing data."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, default in (("hold_out_by", "user"), ("held_out", "removed")):
             if (value := getattr(self, name)) != default and not self.hold_out:
                 raise InputError(
-                    f"{type(self).__name__}.{name} is {value!r}, but hold_out is 0: "
-                    f"set hold_out = 0.1, or leave {name} out",
+                    f"{type(self).__name__}.{name} is {value!r}, but hold_out is 0: set hold_out "
+                    f"= 0.1, or omit {name}",
                     (name,),
                 )
 
     def read(self, data_dir: Path) -> Raw:
-        """Read the pairs; raise InputError, naming file and line, where they are unfit."""
+        """Read the pairs; InputError, with file and line, if they are invalid."""
         raise NotImplementedError(f"{type(self).__name__} must override read")
 
     def fingerprint(self, data_dir: Path) -> str:

@@ -1,8 +1,8 @@
-"""Labels: what results call a component, and what a user who names one may mean.
+"""Labels: names of components in results, and their matching with texts of users.
 
-A label is a component's name, with the settings that are not its defaults: the same in every run,
-so that runs can be joined by it. Two entries of a suite that are one component, trained or tuned in
-two ways, are told apart by that too. A figure may call a component shorter, see `short_names`.
+A label is a component's name with its non-default settings: the same in every run, so that runs can
+be joined by it. If a suite has the same component twice, trained or tuned differently, labels
+include that difference. Figures may use shorter names, see `short_names`.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from robustbench_rec.components.settings import identity_of, shown, spec
 from robustbench_rec.errors import nearest
 
 AXES = ("dataset", "backbone", "loss", "perturbation")
-"""What a cell has a label on."""
+"""Axes with labels."""
 UNTRAINED = "untrained"
-"""The loss of a baseline: the name of what trains nothing."""
+"""The loss name of baselines."""
 
 
 @lru_cache(maxsize=4096)
 def spec_once(component: Any, without: str = "") -> str:
-    """Print a component once, not once for each of thousands of cells that it stands in."""
+    """Print a component once, not once for each of the thousands of cells with it."""
     return spec(component, without)
 
 
 @lru_cache(maxsize=4096)
 def trained(loss: Any, training: Any) -> str:
-    """Print a loss with its training among its settings, where these tell two apart."""
+    """Print a loss with its training settings, if these distinguish two entries."""
     return f"{spec(loss).removesuffix(')')}, {spec(training).partition('(')[2]}"
 
 
 def label_of(component: Any, without: Collection[str] = ()) -> str:
-    """Return the label of a component, some of its settings left out."""
+    """Return the label of a component, without some of its settings."""
     defaults = {field.name: field.default for field in fields(component)}
     given = {
         key: value
@@ -46,9 +46,9 @@ def label_of(component: Any, without: Collection[str] = ()) -> str:
 
 
 def told_apart(labels: Mapping[str, str]) -> dict[str, str]:
-    """Make labels distinct: where specs share one, it gets the settings in which they differ.
+    """Make labels distinct: labels shared by several specs get the settings that differ.
 
-    So losses are called that differ in their training alone, or in what of them is tuned.
+    This is needed for losses that differ only in their training or tuning.
 
     Args:
         labels: full spec -> label.
@@ -64,10 +64,10 @@ def told_apart(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def short_names(specs: Iterable[str]) -> dict[str, str]:
-    """Shorten specs: the name alone, or with the settings that differ among those of its name.
+    """Shorten specs to the name, with the settings that differ among specs of the same name.
 
     `softmax(tau=0.1, n_negatives=200)` and `softmax(tau=0.2, n_negatives=200)` become
-    `softmax(tau=0.1)` and `softmax(tau=0.2)`; a name that stands alone loses its settings.
+    `softmax(tau=0.1)` and `softmax(tau=0.2)`; a name used once loses its settings.
     """
     parts = {one: _settings(one) for one in dict.fromkeys(specs)}
     siblings = Counter(one.partition("(")[0] for one in parts)
@@ -85,13 +85,13 @@ def _settings(text: str) -> list[str]:
 
 
 def meant(asked: str, labels: Mapping[str, str]) -> list[str]:
-    """Return the labels that a text may mean: one where it is clear, none where nothing fits.
+    """Return the labels that match a text: one if clear, none if nothing matches.
 
-    Every component of the asked name counts whose settings are all as asked, those that are not
-    asked for whatever they are. Space does not matter, nor how a number is written.
+    A component matches if it has the name and all settings in the text; other settings may have any
+    value. Spaces and the format of numbers do not matter.
 
     Args:
-        asked: as in `psl(activation=relu)` or `psl`.
+        asked: a text, as `psl(activation=relu)` or `psl`.
         labels: full spec -> label.
 
     """
@@ -102,19 +102,19 @@ def meant(asked: str, labels: Mapping[str, str]) -> list[str]:
 
 
 def one_meant(asked: str, labels: Mapping[str, str]) -> list[str]:
-    """Return the labels that a text may mean where one is wanted: a label means itself alone."""
+    """Return the labels that match a text; a text equal to a label matches only this label."""
     itself = [label for label in labels.values() if _read(label) == _read(asked)]
     return itself[:1] or meant(asked, labels)
 
 
 def nearest_label(asked: str, labels: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the closest label, or name of one; or nothing."""
+    """Return "; did you mean 'x'?" for the closest label, or its name; or ""."""
     known = list(labels)
     return nearest(asked, [*known, *(label.partition("(")[0] for label in known)])
 
 
 def _read(text: str) -> tuple[str, frozenset[str]]:
-    """Split a spec or label into its name and its settings, each written in one way."""
+    """Split a spec or label into its name and its settings, in normal form."""
     name, _, inside = "".join(text.split()).removesuffix(")").partition("(")
     return name, frozenset(map(_written, filter(None, inside.split(","))))
 

@@ -1,4 +1,4 @@
-"""What a loss is: settings, and a function of a batch of scores."""
+"""The contract of a loss: settings, and a function of a batch of scores."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from robustbench_rec.rows import RowFunction
 
 Bound = float | Callable[[], "Tensor"]
-"""An end of the range that a learned part is clamped to: a number, or a function that gives it."""
+"""A bound of a learned part: a number, or a function that returns it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some training pairs, their negatives, and the scores of both.
+    """Training pairs, their negatives, and the scores of both.
 
-    Most losses need `pos` and `neg` alone.
+    Most losses only need `pos` and `neg`.
 
     Attributes:
         pos: (B,) float, the score of each row's positive item.
@@ -34,9 +34,9 @@ class Batch:
         items: (B,) int64, its positive item.
         negatives: (B, N) integers, the items behind `neg`.
         user_vectors: (B, dim) float, the embedding of each row's user.
-        item_vectors: (B, dim) float, that of its positive. Of both, a cosine score takes the
-            directions; they are given as they are.
-        step: steps that the model took before this one.
+        item_vectors: (B, dim) float, the embedding of its positive. Both are not normalised, also
+            if the score is a cosine.
+        step: the number of earlier steps of the model.
 
     """
 
@@ -50,12 +50,12 @@ class Batch:
     step: int = 0
 
     def detached(self) -> Batch:
-        """Return the batch with scores and embeddings held fixed."""
+        """Return the batch with scores and embeddings as constants."""
         parts = ("pos", "neg", "user_vectors", "item_vectors")
         return replace(self, **{part: getattr(self, part).detach() for part in parts})
 
     def negative_scores(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return how other embeddings score the batch's negatives: products (B, N).
+        """Return the scores of the batch's negatives under other embeddings: products (B, N).
 
         Args:
             users: (n_users, d), one embedding a user.
@@ -68,10 +68,10 @@ class Batch:
 
 
 class Objective(Protocol):
-    """A loss bound to a data set: a batch in, a scalar out.
+    """A loss bound to a data set: batch in, scalar out.
 
-    One with parts of its own says how they move: `moves` is a sequence of `Move`, `estimates` one
-    of `Estimate`; either may be missing. One with a compiled form has `rows`, see `Rows`.
+    An objective with learned parts declares `moves`, a sequence of `Move`, or `estimates`, a
+    sequence of `Estimate`. An objective with a compiled form has `rows`, see `Rows`.
     """
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -80,22 +80,22 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Move:
-    """How learned parts of an objective move by its gradient.
+    """Update rule for learned parts of an objective, by its gradient.
 
     Attributes:
         parameters: leaf tensors that require a gradient.
         lr: size of a step.
-        when: "before": a step of their own before each step of the model, which is held fixed in
-            it, as they are in the model's. "with": by the gradient of the model's own step.
-            "apart": in passes of their own over the training pairs, the model held fixed.
+        when: "before": a separate step before each step of the model; the model is fixed in this
+            step, and the parts are fixed in the model's step. "with": by the gradient of the
+            model's step. "apart": in separate passes over the training pairs, with fixed model.
         optimizer: plain gradient steps, or Adam without weight decay.
-        ascend: whether they climb the loss, as an adversary does.
+        ascend: whether they maximise the loss, as an adversary does.
         of_model: whether `lr` is a multiple of the model's rate instead.
-        rows: whether they follow the gradient of the mean or of the sum over the rows.
-        low, high: what they are clamped to after each step, low first; a function gives a bound
-            that depends on other parts, as they are after the moves declared before this one.
-        every: epochs from one pass "apart" to the next; each follows the last of them.
-        passes: how many such passes there are at most.
+        rows: whether the gradient is of the mean or of the sum over the rows.
+        low, high: bounds after each step, low first; a function returns a bound that depends on
+            other parts, after the moves declared before this one.
+        every: number of epochs between passes "apart".
+        passes: the largest number of such passes.
 
     """
 
@@ -113,7 +113,7 @@ class Move:
 
     def __post_init__(self) -> None:
         if not all(part.requires_grad and part.is_leaf for part in self.parameters):
-            raise ValueError("Move.parameters holds a tensor that is no leaf requiring a gradient")
+            raise ValueError("Move.parameters has a tensor that is not a leaf with requires_grad")
         for name, allowed in MOVES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"Move.{name} is {getattr(self, name)!r}; it must be in {allowed}")
@@ -132,11 +132,11 @@ MOVES = {
     "optimizer": ("sgd", "adam"),
     "rows": ("mean", "sum"),
 }
-"""What a move may say."""
+"""Allowed values of a move."""
 
 
 class View(Protocol):
-    """The model as it stands, without gradients, for an objective that estimates from it."""
+    """The current model, without gradients, for an objective that estimates from it."""
 
     train: Interactions
 
@@ -144,17 +144,17 @@ class View(Protocol):
         """Return the score of each of n pairs: (n,)."""
 
     def batches(self, rows: IntArray) -> Iterator[Batch]:
-        """Yield the training pairs at `rows`, in that order, with N negatives each."""
+        """Yield the training pairs at `rows`, in order, with N negatives each."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A learned part that is no gradient's business: recomputed from the model now and then.
+    """A learned part without gradients: recomputed from the model at intervals.
 
     Attributes:
         update: recomputes it.
-        every: epochs from one update to the next, the first one before the first epoch.
-        parts: the tensors it sets in place, so that one that is not finite is told as such.
+        every: number of epochs between updates; the first is before the first epoch.
+        parts: the tensors it sets in place; values that are not finite are reported.
 
     """
 
@@ -165,22 +165,22 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Rows:
-    """The compiled form of a loss that is the mean over rows of a function of a row's scores.
+    """The compiled form of a loss that is the mean over rows of a function of the row's scores.
 
-    What the loss is stays defined by its call: on a CPU a training compares both, on its first
-    batch, on made-up scores and at each evaluation, and trains by this one, which is faster. The
-    call trains elsewhere, where the objective moves or estimates a part other than `own`, and where
-    embeddings are not float32.
+    The call still defines the loss. On a CPU a training compares both, on its first batch, on
+    made-up scores and at each evaluation, and uses this form, which is faster. The call is used on
+    other devices, if the objective moves or estimates a part other than `own`, and if embeddings
+    are not float32.
 
     Attributes:
         function: made by `robustbench_rec.rows.row_function`.
-        settings: numbers that every row is given.
-        own: (n_users,) float32, a number of each user that the objective learns or estimates in
-            place, such as a margin; None where it has none.
+        settings: numbers, the same for every row.
+        own: (n_users,) float32, a number for each user that the objective learns or estimates in
+            place, such as a margin; None if there is none.
 
     Raises:
-        TypeError: `function` was not made so, or cannot be compiled; settings that are no numbers,
-            or `own` of another shape or type.
+        TypeError: `function` was not made by `row_function`, or cannot be compiled; settings are
+            not numbers; `own` has another shape or type.
 
     """
 
@@ -208,9 +208,9 @@ class Rows:
 
 
 def rows_of(objective: Objective) -> Rows | None:
-    """Return the compiled form that an objective declares; None where it has none.
+    """Return the compiled form of an objective; None if it has none.
 
-    One that a class inherits, but not the call that it is of, is none of it.
+    A form inherited from a class with another call does not count.
 
     Raises:
         TypeError: `rows` is something else.
@@ -233,11 +233,11 @@ def rows_of(objective: Objective) -> Rows | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Loss(Component):
-    """The settings of a loss, and, unless it learns, the loss itself.
+    """The settings of a loss, and, unless it learns parts, the loss itself.
 
-    A subclass is a frozen dataclass, registered under a name, that overrides `__call__`; one that
-    learns a part, or needs the size of the data, overrides `bind` instead. It sees batches, and
-    owns no optimizer, device, initialisation or sampler.
+    A subclass is a frozen dataclass, registered under a name, that overrides `__call__`; if it
+    learns a part, or needs the size of the data, it overrides `bind` instead. It sees batches, and
+    has no optimizer, device, initialisation or sampler.
     """
 
     n_negatives: int = setting(1, "sampled negatives N for each positive", at_least=1)
@@ -248,7 +248,7 @@ class Loss(Component):
 
     @property
     def draws_negatives(self) -> bool:
-        """Whether it samples negatives; else what contaminates negatives does not apply to it."""
+        """Whether it samples negatives; otherwise contaminated negatives do not apply to it."""
         return self.n_negatives > 0
 
     @property
@@ -257,10 +257,10 @@ class Loss(Component):
         return None
 
     def bind(self, n_users: int, n_items: int) -> Objective:
-        """Return what is called with batches: the loss itself, unless it learns a part.
+        """Return the function of batches: the loss itself, unless it learns a part.
 
-        What learns has `moves` or `estimates`, see `Objective`. Tensors made here without naming a
-        device are on the device of the training; what is drawn by torch follows its seed.
+        A learning objective has `moves` or `estimates`, see `Objective`. Tensors made here without
+        a device are on the device of the training; torch's random numbers follow its seed.
         """
         return self
 
@@ -270,7 +270,7 @@ class Loss(Component):
 
 
 def bound(loss: Loss, n_users: int, n_items: int, seed: int) -> Objective:
-    """Bind a loss; what it draws from torch meanwhile follows a seed of 64 bits."""
+    """Bind a loss; torch's random numbers in the call follow a seed of 64 bits."""
     import torch
 
     with torch.random.fork_rng(devices=[]):

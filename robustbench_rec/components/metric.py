@@ -1,4 +1,4 @@
-"""What a metric is: a function of the ranks at which a model lists the test items of each user."""
+"""The contract of a metric: a function of the ranks of each user's test items."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def _read_only(array: NDArray[N]) -> NDArray[N]:
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """Where the test items of U users stand in their lists: flat, by user, then rank.
+    """Ranks of the test items of U users: flat, by user, then rank.
 
     Attributes:
         user: (n,) int64, the position of each test item's user, 0 to U - 1; ascending.
         ranks: (n,) float64, the place of the test item in the user's list, from 1; ascending within
-            a user, inf where the list does not hold it.
-        weights: (n,) float64, what the test item counts for: ones, or where a perturbation weighs
-            the test, numbers of mean 1 within each user.
+            a user, inf if it is not in the list.
+        weights: (n,) float64, weights of the test items: ones, or, if a perturbation weighs the
+            test, numbers of mean 1 within each user.
         n_users: U. Its arrays, and what it computes, are read-only: all metrics share them.
 
     Raises:
@@ -49,7 +49,7 @@ class Ranks:
         for name in ("user", "ranks", "weights"):
             object.__setattr__(self, name, _read_only(getattr(self, name)))
         if not self.user.shape == self.ranks.shape == self.weights.shape == (self.user.size,):
-            raise ValueError("Ranks.user, ranks and weights must be of one length")
+            raise ValueError("Ranks.user, ranks and weights must have equal lengths")
         next_user = self.user[1:] > self.user[:-1]
         lower = (self.user[1:] == self.user[:-1]) & (self.ranks[1:] >= self.ranks[:-1])
         if not np.all(next_user | lower):
@@ -57,18 +57,18 @@ class Ranks:
         if self.user.size and not 0 <= self.user[0] <= self.user[-1] < self.n_users:
             raise ValueError(f"Ranks.user must lie in [0, {self.n_users})")
         if not np.all(self.ranks >= 1):
-            raise ValueError("Ranks.ranks must be at least 1, or inf where the list ends before")
+            raise ValueError("Ranks.ranks must be at least 1; inf if the item is not in the list")
         if not np.all((self.weights >= 0) & (self.weights < np.inf)):
             raise ValueError("Ranks.weights must be finite and at least 0")
 
     @classmethod
     def of(cls, hits: BoolArray, counts: ArrayLike, weights: FloatArray | None = None) -> Ranks:
-        """Read ranks off lists that are marked where they hit.
+        """Read ranks from lists of hits.
 
         Args:
             hits: (U, K) bool, in rank order; a list shorter than K ends in misses.
-            counts: (U,) int, how many test items each user has, at least 1.
-            weights: (n,) by user; of each user the found items first, by rank, then the others.
+            counts: (U,) int, the number of test items of each user, at least 1.
+            weights: (n,) by user; for each user the items in the list first, by rank, then others.
                 Ones if None.
 
         Raises:
@@ -93,42 +93,42 @@ class Ranks:
         return made
 
     def sum(self, values: ArrayLike) -> FloatArray:
-        """Add up one number of each test item, (n,), over the items of each user: (U,)."""
+        """Sum a number of each test item, (n,), over the items of each user: (U,)."""
         of_items = np.asarray(values, dtype=np.float64)
         return np.bincount(self.user, of_items, self.n_users).astype(np.float64, copy=False)
 
     @cached_property
     def counts(self) -> IntArray:
-        """(U,) how many test items each user has."""
+        """(U,) the number of test items of each user."""
         counts = np.bincount(self.user, minlength=self.n_users).astype(np.int64, copy=False)
         return _read_only(counts)
 
     @cached_property
     def total(self) -> FloatArray:
-        """(U,) the weights of each user's test items, added up."""
+        """(U,) the sum of the weights of each user's test items."""
         return _read_only(self.sum(self.weights))
 
     @cached_property
     def order(self) -> IntArray:
-        """(n,) from 1, how far down each test item stands among those of its user."""
+        """(n,) from 1, the position of each test item among those of its user."""
         before = np.cumsum(self.counts) - self.counts
         return _read_only(np.arange(1, self.user.size + 1) - before[self.user])
 
     @cached_property
     def first(self) -> FloatArray:
-        """(U,) the best rank of each user, inf where no test item is in the list."""
+        """(U,) the best rank of each user; inf if no test item is in the list."""
         first = np.full(self.n_users, np.inf)
         first[self.user[::-1]] = self.ranks[::-1]
         return _read_only(first)
 
     @cached_property
     def best(self) -> Ranks:
-        """The same test items in the best list there can be: ranks 1, 2, ..., by weight."""
+        """The same test items in the best possible list: ranks 1, 2, ..., by weight."""
         heaviest = np.lexsort((-self.weights, self.user))
         return Ranks(self.user, self.order.astype(np.float64), self.weights[heaviest], self.n_users)
 
     def top(self, k: int) -> Ranks:
-        """Return the test items in the first k places alone; made once for each k."""
+        """Restrict the ranks to the first k places; computed once for each k."""
         if k not in self._tops:
             which = self.ranks <= k
             self._tops[k] = Ranks(
@@ -141,9 +141,9 @@ class Ranks:
         return {}
 
     def finding(self, which: BoolArray) -> Ranks:
-        """Return the ranks as if the list held of the test items but `which`, (n,) bool.
+        """Return the ranks as if the list held only the test items `which`, (n,) bool.
 
-        The others stay test items, so that counts and totals are as before; they are not found.
+        The others remain test items outside the list, so counts and totals do not change.
         """
         ranks = np.where(which, self.ranks, np.inf)
         order = np.lexsort((ranks, self.user))
@@ -152,25 +152,25 @@ class Ranks:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Component):
-    """A metric that each user has a value of.
+    """A metric with a value for each user.
 
-    A subclass is a frozen dataclass, registered under a name, that overrides `__call__`. A suite
-    names it as name@k; its settings, if it has any, have defaults.
+    A subclass is a frozen dataclass, registered under a name, that overrides `__call__`. Suites
+    use name@k; settings, if any, must have defaults.
     """
 
     symbol: ClassVar[str] = ""
-    """How a figure prints it, as NDCG of NDCG@20; its name if empty."""
+    """Its name in figures, as NDCG in NDCG@20; the registered name if empty."""
     per_user: ClassVar[bool] = True
-    """Whether each user has a value, which is then averaged."""
+    """Whether each user has a value, so that the metric is a mean."""
     additive: ClassVar[bool] = False
     """Whether it is a sum over the test items that are found, each in proportion to its weight.
 
-    What one of them adds may depend on its own rank, on the number of the user's test items and on
-    their total weight, and on k, but not on where the others stand. Hence the value is the sum of
-    the values of `Ranks.finding` over any parts of the test items: what each part gives.
+    The term of an item may depend on its own rank, on the number of the user's test items and on
+    their total weight, and on k, but not on the ranks of other items. Hence the value is the sum of
+    the values of `Ranks.finding` over the parts of any partition of the test items.
 
-    Such a metric, and no other of users, is defined where a perturbation weighs the test pairs by
-    w_i: with v_u the mean weight of user u's test items and x_u the value under the weights
+Only such metrics are defined if a perturbation weighs the test pairs by w_i: with v_u the mean
+weight of user u's test items and x_u the value under the weights
     w_i / v_u, whose mean is 1, the metric is SUM_u v_u x_u / SUM_u v_u.
     """
 
@@ -178,8 +178,8 @@ class Metric(Component):
         """Return the metric of each user's first k places: (U,) float64, finite.
 
         Args:
-            found: the ranks of the test items, in lists that may be longer than k, or shorter.
-            k: how many places count, at least 1.
+            found: the ranks of the test items, in lists of any length.
+            k: the number of places that count, at least 1.
 
         """
         raise NotImplementedError(f"{type(self).__name__} must override __call__")
@@ -187,7 +187,7 @@ class Metric(Component):
 
 @dataclass(frozen=True, kw_only=True)
 class ListMetric(Component):
-    """A metric of the lists of all users together, whatever the test items are."""
+    """A metric of the lists of all users together, independent of test items."""
 
     symbol: ClassVar[str] = ""
     """As `Metric.symbol`."""

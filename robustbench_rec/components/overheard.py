@@ -1,4 +1,4 @@
-"""What plugins warn of and log: heard as lines, which nobody prints meanwhile."""
+"""Warnings and logs of plugins: caught as lines, and not printed meanwhile."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 from robustbench_rec.errors import one_line, printable
 
 MOST = 20
-"""Different lines of which one call is heard."""
+"""Largest number of different lines kept of one call."""
 
 
 class Lines:
-    """Different lines as they were first heard; at most `MOST`, and how many there were besides."""
+    """Different lines, in order; at most `MOST`, and the number of the rest."""
 
     def __init__(self) -> None:
         self._held: dict[str, None] = {}
         self._more = 0
 
     def add(self, line: str) -> None:
-        """Hear a line."""
+        """Add a line."""
         line = printable(" ".join(line.split()))
         if line not in self._held and len(self._held) == MOST:
             self._more += 1
@@ -31,13 +31,13 @@ class Lines:
             self._held[line] = None
 
     def told(self) -> tuple[str, ...]:
-        """Return what was heard."""
-        more = [f"{self._more} more warnings, which are left out"] if self._more else []
+        """Return the lines."""
+        more = [f"{self._more} more warnings, not shown"] if self._more else []
         return (*self._held, *more)
 
 
 class _Handler(logging.Handler):
-    """Takes what is logged."""
+    """Takes log records."""
 
     def __init__(self, lines: Lines) -> None:
         super().__init__(logging.WARNING)
@@ -54,9 +54,9 @@ class _Handler(logging.Handler):
 
 @contextmanager
 def overheard() -> Iterator[Lines]:
-    """Hear Python's warnings, and what is logged as a warning or worse, instead of the terminal.
+    """Catch Python's warnings, and logs of level warning or above, before they reach the terminal.
 
-    Handlers of others than the terminal, such as those of files, still take what is logged.
+    Other handlers, such as those of files, still receive logs.
     """
     lines, root = Lines(), logging.getLogger()
     ours = _Handler(lines)
@@ -76,7 +76,7 @@ def overheard() -> Iterator[Lines]:
 
 
 def _exchange(logger: logging.Logger, old: list[Any], new: list[Any]) -> None:
-    """Take handlers from a logger, and give it others."""
+    """Replace some handlers of a logger."""
     for handler in old:
         logger.removeHandler(handler)
     for handler in new:

@@ -1,4 +1,4 @@
-"""What a perturbation is, and what it may not do."""
+"""The contract of a perturbation, and its checks."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ MAY_CHANGE: dict[ActsThrough, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Perturbation(Component):
-    """A way in which data lie, at one severity.
+    """A kind of wrong data, at one severity.
 
     A subclass is a frozen dataclass of settings, registered under a name, that overrides `apply`.
-    Level 0 is the identity; under one generator levels nest, so that what a low level corrupts a
-    higher one corrupts too. To nest, draw the same random numbers whatever the level is.
+    Level 0 is the identity. Levels nest under one generator: a higher level corrupts everything
+    that a lower level corrupts. For that, draw the same random numbers at each level.
     """
 
     level: float = setting(0.0, "severity; 0 is the clean control", at_least=0)
 
     unit: ClassVar[str] = "level"
-    """What the level measures: the axis label of every figure."""
+    """The quantity of the level, the axis label in figures."""
     acts_through: ClassVar[ActsThrough] = "training pairs"
-    """What it reaches a loss through: the training pairs, the drawn negatives, or the test. A loss
-    that draws no negatives takes no part where they are contaminated."""
+    """The data that it changes: the training pairs, the drawn negatives, or the test. If it changes
+    negatives, a loss that draws none has no cells."""
     max_level: ClassVar[float] = 1.0
     weighs_test: ClassVar[bool] = False
     """Whether it sets `Split.test_weights` above level 0; metrics that are not additive are then
-    left out."""
+    not computed."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -52,7 +52,7 @@ class Perturbation(Component):
         if "stage" in vars(cls) or cls.acts_through not in allowed:
             raise TypeError(
                 f"{cls.__name__} must say acts_through, one of {', '.join(map(repr, allowed))}"
-                + (", in the place of stage" if "stage" in vars(cls) else "")
+                + (", in place of stage" if "stage" in vars(cls) else "")
             )
 
     def __post_init__(self) -> None:
@@ -65,30 +65,30 @@ class Perturbation(Component):
             )
 
     def apply(self, split: Split, rng: np.random.Generator) -> Split:
-        """Return the perturbed split; the input stays as it is.
+        """Return the perturbed split; the input does not change.
 
         Args:
             split: the clean split.
-            rng: keyed by suite seed, data set, perturbation and replicate; not by the level, nor
-                by the loss, so that all losses meet the same corrupted data.
+            rng: depends on suite seed, data set, perturbation and replicate; not on level or loss,
+                so that all losses have the same corrupted data.
 
         Raises:
-            InputError: the split lacks what this perturbation needs, as in a pool of held-out
-                positives; the message says which setting of the data set gives it.
+            InputError: the split lacks data for this perturbation, such as a pool of held-out
+                positives; the message names the setting of the data set that provides them.
 
         """
         raise NotImplementedError(f"{type(self).__name__} must override apply")
 
     def realised(self, clean: Split, perturbed: Split) -> dict[str, float]:
-        """Say what was achieved, not what was asked.
+        """Return the effect that was achieved, as opposed to the requested level.
 
-        The first entry is the severity, in the unit of the level: results stand beside it, and a
-        level of which less than 80% was achieved is marked as not reached. Where there is an entry
-        `effective_users`, one under 200 is marked too.
+        The first entry is the severity, in the unit of the level, which is stored with results. A
+        level is marked as not reached if less than 80% of it was achieved. An entry
+        `effective_users` below 200 is marked too.
 
         Args:
-            clean: what the perturbation met.
-            perturbed: what it made of it.
+            clean: the input of the perturbation.
+            perturbed: its output.
 
         """
         return {"level": self.level}
@@ -100,13 +100,13 @@ PERTURBATIONS: Registry[Perturbation] = Registry("perturbation", "robustbench_re
 def perturbation_rng(
     perturbation: Perturbation, dataset: Component | str, seed: int = 0, replicate: Replicate = 0
 ) -> np.random.Generator:
-    """Return the generator that a suite perturbs by: the same for every loss and every level.
+    """Return the generator of a perturbation in a suite: the same for every loss and level.
 
     Args:
-        perturbation: what is applied; its level does not matter.
-        dataset: what it is applied to, or any name for data of one's own.
-        seed: of the suite.
-        replicate: which repetition, from 0, or "tuning".
+        perturbation: the perturbation; its level does not matter.
+        dataset: the data set, or any name for your own data.
+        seed: the seed of the suite.
+        replicate: the replicate, from 0, or "tuning".
 
     """
     called = dataset if isinstance(dataset, str) else spec(dataset)
@@ -114,20 +114,20 @@ def perturbation_rng(
 
 
 def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) -> Split:
-    """Apply a perturbation and hold it to its contract.
+    """Apply a perturbation and check its contract.
 
     Args:
-        perturbation: at its level; level 0 changes nothing.
-        split: the clean split, which stays as it is.
-        rng: its generator; `perturbation_rng` gives the one that a suite uses.
+        perturbation: the perturbation at its level; level 0 changes nothing.
+        split: the clean split, which does not change.
+        rng: its generator; `perturbation_rng` returns the one of a suite.
 
     Returns:
         The perturbed split.
 
     Raises:
-        ValueError: it returned no Split, changed what it may not, drew training noise from the
-            validation or test pairs, tests on pairs that are no test pairs, or weighs these without
-            saying so (`weighs_test`); the message names the perturbation.
+        ValueError: it returned no Split, changed a field that it must not change, drew training
+            noise from validation or test pairs, added test pairs, or set weights without
+            `weighs_test`; the message names the perturbation.
 
     """
     if perturbation.level == 0:
@@ -146,8 +146,8 @@ def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) 
         before, after = getattr(split, field.name), getattr(perturbed, field.name)
         if field.name not in allowed and not same_part(before, after):
             raise ValueError(
-                f"{name} changed Split.{field.name}; one that acts through "
-                f"{perturbation.acts_through!r} may change {' and '.join(allowed)} only"
+                f"{name} changed Split.{field.name}; with acts_through = "
+                f"{perturbation.acts_through!r} it may change only {' and '.join(allowed)}"
             )
     for held, part in product(("valid", "test"), ("train", "false_negatives")):
         pairs: Interactions = getattr(split, held)
@@ -161,21 +161,21 @@ def perturb(perturbation: Perturbation, split: Split, rng: np.random.Generator) 
 
 
 def _check_test(perturbation: Perturbation, clean: Split, perturbed: Split) -> None:
-    """Raise ValueError where the test is no part of the clean one, or is weighted unsaid."""
+    """Raise ValueError if the test has new pairs, or weights without `weighs_test`."""
     name = type(perturbation).__name__
     if strange := len(perturbed.test.without(clean.test)):
         raise ValueError(
-            f"{name} put {counted(strange, 'pair')} into Split.test that it did not hold"
+            f"{name} put {counted(strange, 'pair')} into Split.test that were not there"
         )
     weighs = not same_part(clean.test_weights, perturbed.test_weights)
     if weighs and not perturbation.weighs_test:
         raise ValueError(
-            f"{name} set Split.test_weights; a perturbation that does says weighs_test"
+            f"{name} set Split.test_weights; such a perturbation must set weighs_test = True"
         )
 
 
 def same_part(before: object, after: object) -> bool:
-    """Say whether a field of a Split, which may be an array, is the same in two."""
+    """Say whether a field of a Split, which may be an array, is equal in two splits."""
     if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
         return np.array_equal(before, after)
     if isinstance(before, np.ndarray) or isinstance(after, np.ndarray):

@@ -1,4 +1,4 @@
-"""Registries: names to classes, found lazily in our folders, in plugins and in entry points."""
+"""Registries: names of classes, found lazily in our folders, in plugins and in entry points."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ class Registry(Generic[C]):
     """Classes of one kind by name.
 
     Args:
-        kind: what an entry is called in messages, as in "no loss named ...".
-        package: the package whose modules hold our own entries, and, by the same dotted name,
-            the entry-point group in which other packages announce theirs. It is imported at the
-            first look-up, not before.
+        kind: the word for an entry in messages, as in "no loss named ...".
+        package: the package with our own entries. Its dotted name is also the entry-point group of
+            other packages. It is imported at the first look-up.
 
     """
 
@@ -42,12 +41,12 @@ class Registry(Generic[C]):
         self.kind = kind
         self.package = package
         self.broken: dict[str, str] = {}
-        """Modules and entry points that could not be imported, and why."""
+        """Modules and entry points that could not be imported -> the reason."""
         self._classes: dict[str, type[C]] = {}
         self._scanned = False
 
     def add(self, name: str) -> Callable[[type[C]], type[C]]:
-        """Register the decorated frozen dataclass as `name`; it stands above `@dataclass`.
+        """Register the decorated frozen dataclass as `name`; place it above `@dataclass`.
 
         Raises:
             ValueError: the name is not made of lower-case letters, digits, '_', '.' and '-', or
@@ -61,14 +60,16 @@ class Registry(Generic[C]):
         def register(cls: type[C]) -> type[C]:
             parameters = cls.__dict__.get("__dataclass_params__")
             if parameters is None or not parameters.frozen:
-                raise TypeError(f"{cls.__qualname__} must stand under @dataclass(frozen=True)")
+                raise TypeError(
+                    f"{cls.__qualname__} must be decorated with @dataclass(frozen=True)"
+                )
             if not self._is_ours(cls):
                 self._scan()  # so that a plugin meets the names that are taken
             held = self._classes.get(name)
             if held is not None and _address(held) != _address(cls):
                 raise ValueError(
-                    f"{self.kind} {name!r} is {_address(held)} already; "
-                    f"{_address(cls)} must take another name"
+                    f"{self.kind} {name!r} is already taken by {_address(held)}; {_address(cls)} "
+                    "needs another name"
                 )
             cls.name = name
             self._classes[name] = cls
@@ -81,7 +82,7 @@ class Registry(Generic[C]):
 
     @property
     def ours(self) -> tuple[str, ...]:
-        """The names of what our own package holds, in order; no plugin is among them."""
+        """The names in our own package, in order, without plugins."""
         return tuple(name for name in self if self._is_ours(self._classes[name]))
 
     def _scan(self) -> None:
@@ -96,7 +97,7 @@ class Registry(Generic[C]):
             self._import(point.module)
 
     def _import(self, where: str) -> None:
-        """Import one module; a broken one must not take the others along."""
+        """Import one module; a broken module must not affect the others."""
         try:
             importlib.import_module(where)
         except BaseException as error:
@@ -105,7 +106,7 @@ class Registry(Generic[C]):
             self.broken[where] = one_line(error)
 
     def __getitem__(self, name: str) -> type[C]:
-        """Return the class registered as `name`, or raise InputError with the nearest name."""
+        """Return the class registered as `name`; InputError names the nearest if there is none."""
         self._scan()
         if name not in self._classes:
             raise InputError(
@@ -115,7 +116,7 @@ class Registry(Generic[C]):
         return self._classes[name]
 
     def _broken_note(self) -> str:
-        parts = (f"{where} did not import ({why})" for where, why in self.broken.items())
+        parts = (f"{where} could not be imported ({why})" for where, why in self.broken.items())
         return "".join(f"; {part}" for part in parts)
 
     def __contains__(self, name: object) -> bool:
@@ -131,7 +132,7 @@ class Registry(Generic[C]):
         return len(self._classes)
 
     def build(self, table: Mapping[str, Any]) -> C:
-        """Make a component of a table from TOML or JSON: `{"name": "softmax", "tau": 0.2}`."""
+        """Make a component from a table of TOML or JSON: `{"name": "softmax", "tau": 0.2}`."""
         settings = dict(table)
         name = settings.pop("name", None)
         if not isinstance(name, str):
@@ -167,7 +168,7 @@ def make(cls: type[Any], settings: Mapping[str, Any], name: str) -> Any:
 
 
 def _typed(cls: Any, key: str, value: Any, name: str) -> Any:
-    """Check one value against the type of its field; nothing is converted but int to float."""
+    """Check a value against the type of its field; only int is converted, to float."""
     from pydantic import ValidationError
 
     try:
@@ -189,7 +190,7 @@ def _address(cls: type[Any]) -> str:
 
 
 def placed_plugin(plugin: str) -> str:
-    """Return a plugin as it is found from any folder: a file by its absolute path."""
+    """Return a plugin so that any folder can find it: a file by its absolute path."""
     return str(Path(plugin).absolute()) if plugin.endswith(".py") else plugin
 
 
@@ -197,10 +198,10 @@ def load_plugins(plugins: Iterable[str]) -> None:
     """Import plugins named explicitly: a path to a .py file, or a dotted module name.
 
     Raises:
-        InputError: a file that is missing, or a module that does not import.
+        InputError: a file is missing, or a module cannot be imported.
 
     Warns:
-        UserWarning: of what a plugin warns of or logs as it is imported, a line each.
+        UserWarning: warnings and logs of a plugin during import, one line each.
 
     """
     for plugin in [plugins] if isinstance(plugins, str) else plugins:
@@ -213,7 +214,9 @@ def load_plugins(plugins: Iterable[str]) -> None:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            raise InputError(f"plugin {plugin!r} did not import: {one_line(error)}") from error
+            raise InputError(
+                f"plugin {plugin!r} could not be imported: {one_line(error)}"
+            ) from error
         for line in lines.told():
             warnings.warn(f"plugin {plugin!r}: {line}", stacklevel=2)
 
@@ -240,14 +243,14 @@ def _import_file(path: Path) -> None:
 
 @functools.cache
 def code_of(cls: Any) -> str:
-    """Return a digest of the code behind a component: of the whole module, helpers included.
+    """Return a digest of the code of a component: its whole module, including helpers.
 
-    It is part of a cell's identity, so that a component that was mended is run again. Comments,
-    docstrings and imports do not count, so that modules may move. What a component imports is not
-    covered: whoever changes results there, as in `backbones/_graph.py`, raises `PROTOCOL`.
+    It is part of a cell's identity, so that cells of a corrected component run again. Comments,
+    docstrings and imports do not count, so that modules can move. Imported code does not count: a
+    change of results there, as in `backbones/_graph.py`, must increase `PROTOCOL`.
 
     Raises:
-        InputError: the class was not made in a file.
+        InputError: the class is not defined in a file.
 
     """
     try:
@@ -259,7 +262,7 @@ def code_of(cls: Any) -> str:
 
 
 class _Code(ast.NodeTransformer):
-    """Drops imports and docstrings from a module, and an `if` that held nothing else."""
+    """Drops imports and docstrings from a module, and `if` statements without other content."""
 
     def visit(self, node: ast.AST) -> Any:
         if isinstance(node, ast.Import | ast.ImportFrom) or _is_docstring(node):

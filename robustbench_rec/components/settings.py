@@ -1,7 +1,7 @@
-"""Settings of a component: declared once with meaning and domain, checked and printed from there.
+"""Settings of a component: declared once with meaning and domain, then checked and printed.
 
-A component (a loss, a perturbation, a backbone, a data set) is a frozen dataclass whose fields are
-its settings. What it declares serves the check at construction, `robustbench-rec show`, the log
+A component (a loss, a perturbation, a backbone, a data set) is a frozen dataclass; its fields are
+its settings. The declarations are used for checks at construction, `robustbench-rec show`, the log
 line, the legend and the cell's identity.
 """
 
@@ -31,13 +31,13 @@ def setting(
     """Declare a field with its meaning and domain.
 
     Args:
-        default: the value when none is given; without one the setting is required.
+        default: the default value; without it the setting is required.
         about: one line for `robustbench-rec show`, with the unit.
-        at_least: lower bound on a number, itself allowed.
-        above: lower bound, itself not allowed.
-        at_most: upper bound, itself allowed.
-        below: upper bound, itself not allowed.
-        identity: whether the value tells experiments apart. A file's path does not.
+        at_least: inclusive lower bound.
+        above: exclusive lower bound.
+        at_most: inclusive upper bound.
+        below: exclusive upper bound.
+        identity: whether the value is part of an experiment's identity. A file's path is not.
 
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
@@ -81,18 +81,18 @@ KINDS: dict[Any, tuple[Any, str]] = {
     str: (str, "a text"),
     bool: (bool, "True or False"),
 }
-"""Type of a setting -> what its value must be an instance of, and what that is called."""
+"""Type of a setting -> the types of its values, and their description."""
 
 
 def _is_of(kind: Any, value: Any) -> bool:
-    """Say whether a value is of the type of its setting; a type not in `KINDS` takes any."""
+    """Say whether a value has the type of its setting; types not in `KINDS` accept any value."""
     if kind not in KINDS:
         return True
     return isinstance(value, KINDS[kind][0]) and (kind is bool or not isinstance(value, bool))
 
 
 def check(settings: Any) -> None:
-    """Raise InputError, naming setting, value and what is allowed, where one does not fit."""
+    """Raise InputError, with setting, value and allowed values, if a setting is invalid."""
     cls: Any = type(settings)
     types = hints(cls)
     for field in dataclasses.fields(settings):
@@ -112,10 +112,10 @@ def check(settings: Any) -> None:
 
 
 class Settings:
-    """What a dataclass of settings inherits: keys and values are checked as they are given."""
+    """Base of dataclasses of settings: keys and values are checked at construction."""
 
     def __new__(cls, *_: Any, **settings: Any) -> Self:
-        """Raise TypeError, with the nearest name, where a setting is misspelt."""
+        """Raise TypeError, with the nearest name, if a setting is misspelt."""
         for key in settings:
             if key not in setting_names(cls):
                 raise TypeError(no_such_setting(cls, key))
@@ -131,7 +131,7 @@ def setting_names(cls: Any) -> frozenset[str]:
 
 
 def no_such_setting(cls: Any, key: str, name: str = "") -> str:
-    """Say that a class has no setting `key`, which ones it has, and which is the nearest."""
+    """Return the message for an unknown setting `key`: the nearest and all settings of a class."""
     known = sorted(setting_names(cls))
     return (
         f"{name or getattr(cls, 'name', '') or cls.__name__} has no setting {key!r}"
@@ -142,9 +142,9 @@ def no_such_setting(cls: Any, key: str, name: str = "") -> str:
 def spec(component: Any, without: str = "") -> str:
     """Print a component with its settings: `softmax(tau=0.2, n_negatives=1000, score=cosine)`.
 
-    A component's own settings stand first, inherited ones last. This is log line and identity, so
-    two components print alike if and only if they are the same experiment. `without` leaves one
-    setting out, as in a curve over that setting.
+    A component's own settings come first, inherited ones last. This is log line and identity: two
+    components print equally if and only if they are the same experiment. `without` omits one
+    setting, as for a curve over that setting.
     """
     name = getattr(component, "name", "") or type(component).__name__
     settings = identity_of(component)
@@ -158,7 +158,7 @@ def shown(settings: typing.Mapping[str, Any]) -> str:
 
 
 def identity_of(component: Any) -> dict[str, Any]:
-    """Return the settings that tell a component from others, its own ones first."""
+    """Return the settings that are part of a component's identity, its own ones first."""
     inherited = {
         field.name
         for base in type(component).__mro__[1:]
@@ -176,13 +176,13 @@ def printed(value: Any) -> str:
 
 
 def plain(component: Any) -> dict[str, Any]:
-    """Return a component as the plain table that `Registry.build` takes, name included."""
+    """Return a component as the plain table for `Registry.build`, with its name."""
     name = {"name": component.name} if getattr(component, "name", "") else {}
     return name | dataclasses.asdict(component)
 
 
 def described(cls: Any) -> list[dict[str, Any]]:
-    """Describe each setting of a component's class: name, default, domain, and what it is.
+    """Describe each setting of a component's class: name, default, domain, and meaning.
 
     A setting without a default is `required`, and its default None.
     """

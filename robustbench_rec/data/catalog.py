@@ -1,4 +1,4 @@
-"""Data sets by name: what is known, where it lies, and how to get what is missing."""
+"""Data sets by name: known data sets, their location, and how to get missing ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from robustbench_rec.data.source import Source
 from robustbench_rec.errors import InputError, nearest
 
 ENDINGS = ("", ".zip", *SUFFIXES, *(f"{one}{packed}" for one in SUFFIXES for packed in COMPRESSED))
-"""What may follow a data set's name in the data folder, in the order it is looked for."""
+"""Endings after a data set's name in the data folder, in the order of search."""
 
 KNOWN_SIZES: Mapping[str, tuple[int, int, int]] = {
     "amazon2014-beauty": (1_237, 719, 25_736),
@@ -33,19 +33,19 @@ KNOWN_SIZES: Mapping[str, tuple[int, int, int]] = {
     "movielens-1m": (6_033, 3_123, 834_449),
     "synthetic": (600, 400, 14_519),
 }
-"""Data set -> users, items and pairs under its defaults: as its splits tell, or as generated."""
+"""Data set -> users, items and pairs under its defaults, from its splits or as generated."""
 
 
 def default_data_dir() -> Path:
-    """Return the folder that ROBUSTBENCH_REC_DATA names, else the user's own data folder."""
+    """Return the folder in ROBUSTBENCH_REC_DATA, or the user's own data folder."""
     named = os.environ.get("ROBUSTBENCH_REC_DATA")
     return Path(named) if named else platformdirs.user_data_path("robustbench-rec")
 
 
 def find(data_dir: Path, *names: str) -> Path | None:
-    """Return the folder or file in `data_dir` that has one of the names, but for its ending.
+    """Return the folder or file in `data_dir` with one of the names, ignoring the ending.
 
-    An ending may be in upper case, where there is none in lower case.
+    An ending in upper case is used if there is none in lower case.
     """
     wanted = [f"{name}{ending}" for name in names for ending in ENDINGS]
     found = next((data_dir / one for one in wanted if (data_dir / one).exists()), None)
@@ -56,7 +56,7 @@ def find(data_dir: Path, *names: str) -> Path | None:
 
 
 def _within(folder: Path) -> list[Path]:
-    """Return what a folder holds, sorted; nothing where it is missing, or cannot be read."""
+    """Return the content of a folder, sorted; empty if it is missing or cannot be read."""
     try:
         return sorted(folder.iterdir())
     except OSError:
@@ -64,20 +64,20 @@ def _within(folder: Path) -> list[Path]:
 
 
 def _with_low_ending(file: str, names: Iterable[str]) -> str:
-    """Return the name of a file with what follows one of the names in lower case."""
+    """Return the name of a file, with the part after a data set's name in lower case."""
     name = next((name for name in names if file.startswith(name)), file)
     return name + file.removeprefix(name).lower()
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileDataset(Dataset):
-    """A data set that lies in files: a folder, a zip, or one table.
+    """A data set in files: a folder, a zip, or one table.
 
-    How the files are read tells experiments apart through the fingerprint, not through the name.
+    The way files are read is part of the fingerprint, not of the name.
     """
 
     aliases: ClassVar[tuple[str, ...]] = ()
-    """Other names that its files go by."""
+    """Other names of its files."""
 
     path: str = setting("", "where it lies; empty looks for its name", identity=False)
     format: Format = setting(  # noqa: RUF009  # it is a dataclass field, as its kin
@@ -102,11 +102,11 @@ class FileDataset(Dataset):
 
     @classmethod
     def find(cls, data_dir: Path) -> Path | None:
-        """Return where a registered data set lies in `data_dir`, if it does."""
+        """Return the location of a registered data set in `data_dir`, or None."""
         return find(data_dir, cls.name, *cls.aliases)
 
     def read(self, data_dir: Path) -> Raw:
-        """Read the pairs; raise InputError, naming file and line, where they are unfit."""
+        """Read the pairs; InputError, with file and line, if they are invalid."""
         source = Source(self.locate(data_dir))
         raw = read(source, self.format, self._reading(source))
         if not self.resplit:
@@ -114,7 +114,7 @@ class FileDataset(Dataset):
         return raw
 
     def fingerprint(self, data_dir: Path) -> str:
-        """Return 16 hex digits of the files' bytes and of how they are read."""
+        """Return 16 hex digits of the files' bytes and of the way they are read."""
         source = Source(self.locate(data_dir))
         digest = source.digest(files_of(source))
         how = f"{digest} {','.join(parts(source))} {self.format} {self._columns()}"
@@ -123,7 +123,7 @@ class FileDataset(Dataset):
         return hashlib.sha256(how.encode()).hexdigest()[:16]
 
     def locate(self, data_dir: Path) -> Path:
-        """Return where the files lie, or raise InputError that says how to get them."""
+        """Return the location of the files; InputError with instructions if they are missing."""
         if self.path:
             return Path(self.path)
         found = find(data_dir, self.name, *self.aliases)
@@ -147,7 +147,7 @@ class FileDataset(Dataset):
 
 @dataclass(frozen=True, kw_only=True)
 class OwnData(FileDataset):
-    """A data set of the user's own, under a name that no registry knows."""
+    """A data set of the user, under an unregistered name."""
 
     label: str = setting(about="the name it goes by", identity=False)
 
@@ -162,18 +162,18 @@ def _looked_for(*names: str) -> str:
 
 
 def resolve(table: Mapping[str, Any], data_dir: Path, base: Path) -> Dataset:
-    """Make the data set that a suite's `[[dataset]]` table asks for.
+    """Make the data set of a suite's `[[dataset]]` table.
 
     Args:
-        table: its name and settings. A name that is not registered is a data set of the user's
-            own: it has a `path`, or lies in `data_dir` under that name. `plain(dataset)` is such
-            a table too, and gives the same data set back.
-        data_dir: where data lie.
-        base: the folder that a relative `path` starts from: the suite file's.
+        table: its name and settings. An unregistered name is a data set of the user: it has a
+            `path`, or is in `data_dir` under that name. `plain(dataset)` is such a table too, and
+            gives the same data set.
+        data_dir: the folder of the data sets.
+        base: the folder of relative paths: that of the suite file.
 
     Raises:
-        InputError: an unknown name, with the nearest and where it was looked for; an unknown
-            setting or a bad value.
+        InputError: an unknown name (the message has the nearest name and the searched folder), an
+            unknown setting or a bad value.
 
     """
     table = dict(table)
@@ -187,12 +187,12 @@ def resolve(table: Mapping[str, Any], data_dir: Path, base: Path) -> Dataset:
     if not table.get("path") and find(data_dir, name) is None:
         raise InputError(
             f"no data set named {name!r}{nearest(name, DATASETS)} (known: {', '.join(DATASETS)}), "
-            f"nor one of your own in {data_dir} ({_looked_for(name)}); put it there, "
-            "or give its `path`"
+            f"and no data of yours in {data_dir} ({_looked_for(name)}); put them there, or give "
+            "their `path`"
         )
     del table["name"]
     if table.setdefault("label", name) != name:
-        raise InputError(f"{name} has the label {table['label']!r}; leave it out")
+        raise InputError(f"{name} has the label {table['label']!r}; delete it")
     own: Dataset = make(OwnData, table, name)
     return own
 
@@ -210,11 +210,11 @@ class Listing:
     """One row of `robustbench-rec data list`.
 
     Attributes:
-        name, about: what it is called, and one line that says what it is.
+        name, about: its name, and one line of description.
         ready: whether a suite can run on it now.
-        present: where its files lie; None if they are missing, or if it needs none.
-        licence, how_to_get: empty where unknown.
-        users, items, pairs: as `KNOWN_SIZES`; None where they are not known without reading it.
+        present: the location of its files; None if they are missing, or if it needs none.
+        licence, how_to_get: empty if unknown.
+        users, items, pairs: as in `KNOWN_SIZES`; None if not known without reading the files.
 
     """
 
@@ -230,7 +230,7 @@ class Listing:
 
 
 def inventory(data_dir: Path) -> list[Listing]:
-    """List the registered data sets, then what else in `data_dir` looks like one."""
+    """List the registered data sets, then other likely data sets in `data_dir`."""
     known = [_listing(DATASETS[name], data_dir) for name in DATASETS]
     taken = {row.present for row in known}
     return known + [row for row in _own_data(data_dir) if row.present not in taken]
@@ -246,7 +246,7 @@ def _listing(cls: type[Dataset], data_dir: Path) -> Listing:
 
 
 def _own_data(data_dir: Path) -> Iterator[Listing]:
-    """Find what a suite can name: not read, but of a known ending, and whole as far as it looks."""
+    """Find the user's data sets, without reading: files with a known ending that look whole."""
     for path in _within(data_dir):
         usual = path.is_dir() or path.name.lower().endswith(ENDINGS[1:])
         if usual and NAME.fullmatch(_stem(path)) and (found := _parts_if_whole(path)):

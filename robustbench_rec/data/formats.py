@@ -1,4 +1,4 @@
-"""Which file is what: finds the parts of a data set, tells formats by looking, and reads them."""
+"""Formats of files: finds the parts of a data set, recognises formats, and reads them."""
 
 from __future__ import annotations
 
@@ -51,25 +51,25 @@ HELD = {
     *("valid", "validation", "validate", "vali", "val", "dev", "test"),
     *("eval", "evaluation", "tune", "tuning", "holdout", "heldout"),
 }
-"""Words in the names of held-out parts, of which only `valid` and `test` are read."""
+"""Words in the names of held-out parts; only `valid` and `test` are read."""
 WIDTH_OF_MOVIELENS = 4
-"""Numbers on a line: user, item, rating and timestamp."""
+"""Numbers per line: user, item, rating and timestamp."""
 LOOKED_AT = 1000
-"""Lines that tell whether numbers are ratings and times, or items."""
+"""Lines to read to decide between ratings with times, and items."""
 MOST_NAMED = 6
-"""Names that a message lists."""
+"""Largest number of names in a message."""
 
 
 def parts(source: Source) -> dict[str, str]:
-    """Return which member is what: `train`, `test` and perhaps `valid`, or `log` alone.
+    """Return part -> member: `train`, `test` and perhaps `valid`, or `log` alone.
 
-    A folder or zip that holds `train.EXT` or `NAME.train.inter` was split before; else it holds
-    one log: a file of MovieLens, or the only table there is. All parts come from one folder, that
-    which is nearest to the top of a zip.
+    A folder or zip with `train.EXT` or `NAME.train.inter` has given parts; otherwise it has one
+    log: a MovieLens file, or its only table. All parts come from one folder, the one nearest to the
+    top of a zip.
 
     Raises:
-        InputError: a training part without a test part, or no table, or several; two folders
-            equally near to the top.
+        InputError: a training part without a test part; no table, or several; two folders equally
+            near to the top.
 
     """
     if source.is_alone:
@@ -98,17 +98,17 @@ def _is_train(name: str) -> bool:
 
 
 def _refuse_beside(source: Source, log: str, tables: Sequence[str]) -> None:
-    """Raise InputError where a test or validation part lies beside one log."""
+    """Raise InputError if a test or validation part is beside one log."""
     for name in tables:
         if _folder(name) == _folder(log) and _is_held_out(bare(name)):
             raise InputError(
-                f"{source.path} holds {bare(name)} beside {bare(log)}: call the other train.* if "
-                "it is the training part, else take the part out"
+                f"{source.path} holds {bare(name)} beside {bare(log)}: rename the other file to "
+                "train.* if it is the training part, otherwise remove the part"
             )
 
 
 def _is_held_out(name: str) -> bool:
-    """Say whether one of the words in a file's name is that of a held-out part."""
+    """Say whether a file's name has a word for a held-out part."""
     stem = name.lower().rpartition(".")[0]
     return any(word.rstrip("0123456789") in HELD for word in re.split(r"[\W_]+", stem))
 
@@ -118,10 +118,10 @@ def _is_table(name: str) -> bool:
 
 
 def _nearest(source: Source, names: Sequence[str], given: Sequence[str]) -> list[str]:
-    """Return those of `names` in the folder that is nearest to the top.
+    """Return the `names` in the folder nearest to the top.
 
     Raises:
-        InputError: another folder is as near, and holds some of `given`.
+        InputError: another folder is equally near, and holds some of `given`.
 
     """
     depth = min(name.count("/") for name in names)
@@ -136,7 +136,7 @@ def _nearest(source: Source, names: Sequence[str], given: Sequence[str]) -> list
 
 
 def _folder(name: str) -> str:
-    """Return the folder of a member, with a slash at its end; empty at the top."""
+    """Return the folder of a member, with a slash at its end; "" at the top."""
     return name[: name.rfind("/") + 1]
 
 
@@ -155,35 +155,35 @@ def _split_before(source: Source, trains: Sequence[str]) -> dict[str, str]:
             found[part] = named[0]
     if "test" not in found:
         raise InputError(
-            f"{source.path} holds {train} but no {_folder(train)}{before}test{after}; "
-            "data that come split need both"
+            f"{source.path} holds {train} but no {_folder(train)}{before}test{after}; data with "
+            "given parts need both"
         )
     held = [name for name in beside if _is_table(bare(name)) and _is_held_out(bare(name))]
     others = [name for name in held if name not in found.values()]
     if others:
         raise InputError(
-            f"{source.path} holds {_and(others)} beside {train}, of another name or ending; "
-            "name the parts alike, or take it away"
+            f"{source.path} holds {_and(others)} beside {train}, with another name or ending; "
+            "name the parts alike, or remove it"
         )
     return found
 
 
 def _and(names: Sequence[str]) -> str:
-    """List names for a message, not more than a few."""
+    """List names for a message, up to a few."""
     more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
     return " and ".join([*names[:MOST_NAMED], *more])
 
 
 def read(source: Source, format: Format, how: Reading) -> Raw:
-    """Read a data set from its files; ids become the original ones where the files list them.
+    """Read a data set from its files, with original ids if the files list them.
 
     Args:
         source: a folder, a zip, or one file.
-        format: of each file, or "auto" to look; what the first is, the others are.
-        how: names of columns, where they are not the usual ones, and what else settings say.
+        format: the format of each file, or "auto" to recognise the first; others have the same.
+        how: options of reading, such as names of columns.
 
     Raises:
-        InputError: a file that is missing, damaged or unfit; one line with file and line.
+        InputError: a file is missing, damaged or invalid; one line with file and line.
 
     """
     found = parts(source)
@@ -200,7 +200,7 @@ def read(source: Source, format: Format, how: Reading) -> Raw:
 
 
 def look(source: Source, name: str, how: Reading) -> str:
-    """Tell the format of a file by its bytes, and by its ending where these do not decide."""
+    """Recognise the format of a file by its bytes, and by its ending if these do not decide."""
     with source.open(name) as stream:
         line = stream.readline(65_536)
     if line.startswith(b"PAR1") or bare(name).endswith(".parquet"):
@@ -223,7 +223,7 @@ def look(source: Source, name: str, how: Reading) -> str:
 def _are_rated(source: Source, name: str) -> bool:
     """Say whether lines of four numbers end in a rating and a time, not in two items.
 
-    In one of the two places all numbers are as large as times, in the other none is.
+    In one of the two columns all numbers are as large as times, in the other none is.
     """
     with source.open(name) as stream:
         lines = (part for line in stream for part in line.splitlines())
@@ -234,7 +234,7 @@ def _are_rated(source: Source, name: str) -> bool:
 
 
 def _numbers(fields: Sequence[str | bytes]) -> list[float]:
-    """Return fields as numbers; none where one is no number."""
+    """Return fields as numbers; None if any is not a number."""
     try:
         return [float(field) for field in fields]
     except ValueError:
@@ -249,13 +249,13 @@ def files_of(source: Source) -> list[str]:
 
 
 def _list(source: Source, train: str, role: str) -> str:
-    """Return the list of original ids beside a training part; empty where there is none."""
+    """Return the list of original ids beside a training part; "" if there is none."""
     beside = (name for name in source.members if _folder(name) == _folder(train))
     return next((name for name in beside if bare(name) == LISTS[role]), "")
 
 
 def _original(source: Source, train: str, role: str) -> Table | None:
-    """Read the list that maps ids in the files (`items` of the result) to original ones."""
+    """Read a list that maps ids in the files (`items` of the result) to original ids."""
     name = _list(source, train, role)
     return read_delimited(source, name, LIST_COLUMNS[role]) if name else None
 

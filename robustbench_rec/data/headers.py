@@ -1,4 +1,4 @@
-"""Header lines among data: above rows without a header, or within files that were joined."""
+"""Header lines among data: above rows without a header, or inside joined files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USUAL = {
     "rating": ("rating", "ratings", "stars", "score", "overall"),
     "timestamp": ("timestamp", "time", "unixtime", "unixreviewtime"),
 }
-"""Names of columns, without case and punctuation, the first of them taken first."""
+"""Names of columns, without case and punctuation, in order of preference."""
 KNOWN = {name for names in USUAL.values() for name in names}
 
 
@@ -34,17 +34,16 @@ def plain(name: str) -> str:
 def header_at(
     frame: DataFrame, users: NDArray[Any], items: NDArray[Any], named: tuple[str, str]
 ) -> int | None:
-    """Return the first row, from 0, that names columns instead of holding a pair; None without.
+    """Return the first row, from 0, that is a header and not a pair; None if there is none.
 
-    Its user and item are usual names, or those that the header has. Or they look like names while
-    all other users, or all other items, are numbers; for the first row, other ratings or times
-    will do.
+    Its user and item are usual names, or names of the header. Or they look like names while all
+    other users, or all other items, are numbers; for the first row, ratings or times count too.
 
     Args:
-        frame: the columns as they were read.
-        users: (n,) ids; whole numbers have no header among them.
+        frame: the columns as read.
+        users: (n,) ids; whole numbers contain no header.
         items: as `users`.
-        named: what the header calls users and items; "" where there is none, or as usual.
+        named: the header's names of users and items; "" if none, or usual names.
 
     """
     if users.dtype.kind == "i" or items.dtype.kind == "i":
@@ -60,7 +59,7 @@ def header_at(
 
 @dataclass(frozen=True, eq=False)
 class _Column:
-    """Values, each asked once: positions (n,) in the distinct ones (d,)."""
+    """Values, each tested once: positions (n,) in the distinct values (d,)."""
 
     codes: IntArray
     distinct: NDArray[Any]
@@ -72,11 +71,11 @@ class _Column:
         return cls(*pd.factorize(values, use_na_sentinel=False))
 
     def where(self, holds: Callable[[Any], bool]) -> BoolArray:
-        """Return where a condition holds, (n,)."""
+        """Return the rows for which a condition holds, (n,)."""
         return np.array(list(map(holds, self.distinct)), dtype=np.bool_)[self.codes]
 
     def are_numbers_but(self, row: int) -> bool:
-        """Say whether all values but that of a row are numbers; not where there is no other."""
+        """Say whether all values except a row's are numbers; False if there are no others."""
         but = self.codes[row]
         return self.distinct.size > 1 and all(
             _is_number(one) for code, one in enumerate(self.distinct) if code != but
@@ -84,7 +83,7 @@ class _Column:
 
 
 def _unlike_others(frame: DataFrame, users: _Column, items: _Column) -> int | None:
-    """Return a row of names, which may stand several times, where all else is numbers."""
+    """Return a row of names, perhaps repeated, if all other values are numbers."""
     names = np.flatnonzero(users.where(_is_name) & items.where(_is_name))
     if not names.size:
         return None

@@ -1,4 +1,4 @@
-"""Reader of LightGCN's text files: a line holds a user and then its items."""
+"""Reader of LightGCN's text files: each line has a user and then the user's items."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ WHOLE_NUMBER = re.compile(rb"-?[0-9]+")
 INT64 = np.iinfo(np.int64)
 BOM = codecs.BOM_UTF8
 LEAST = 20
-"""Lines from which on what they have in common tells something."""
+"""Least number of lines for conclusions from what they have in common."""
 MOST_STARS = 10
-"""The best rating that lines of numbers alone are taken to hold."""
+"""The highest number that counts as a rating in lines of numbers only."""
 
 AS_COLUMNS = (
     'set format = "movielens" for user, item, rating and perhaps time, or format = "delimited" and '
@@ -33,12 +33,11 @@ AS_COLUMNS = (
 def read_lightgcn(source: Source, name: str, how: Reading) -> Table:
     """Read lines `user item item ...`, whole numbers separated by spaces or tabs.
 
-    A user without items is no pair. There are no columns, so of `how` only `duplicates` plays a
-    part.
+    A user without items gives no pair. There are no columns, so of `how` only `duplicates` is used.
 
     Raises:
-        InputError: a user of several lines with more than one item, which are interactions with
-            ratings or times; what is no whole number, or is too large for 64 bits.
+        InputError: a user is on several lines with more than one item, so they are interactions
+            with ratings or times; a field is not a whole number, or too large for 64 bits.
 
     """
     import pandas as pd
@@ -61,7 +60,7 @@ def read_lightgcn(source: Source, name: str, how: Reading) -> Table:
 
 
 def repeated_user(lines: Iterable[bytes]) -> tuple[int, int] | None:
-    """Return the rows, from 0, of the first user that stands on a second line, if one does."""
+    """Return the rows, from 0, of the first user on a second line, if any."""
     seen: dict[bytes, int] = {}
     for row, line in enumerate(lines):
         for user in line.split(None, 1)[:1]:
@@ -72,11 +71,11 @@ def repeated_user(lines: Iterable[bytes]) -> tuple[int, int] | None:
 
 
 def refuse_mixed(source: Source, names: Sequence[str]) -> None:
-    """Refuse lists beside a training part of one pair a line: more than a pair is no item there.
+    """Refuse lists beside a training part with one pair per line.
 
     Args:
-        source: of the files.
-        names: of the parts, the training part first.
+        source: the files.
+        names: names of the parts, the training part first.
 
     Raises:
         InputError: a line of another part has more than a user and an item.
@@ -93,18 +92,18 @@ def refuse_mixed(source: Source, names: Sequence[str]) -> None:
         if long is not None:
             raise Rows(source.where(name), "line", 1).fault(
                 long,
-                f"more than a user and an item, while {source.where(train)} has one pair a line; "
-                f"{AS_COLUMNS}",
+                f"more than a user and an item, while {source.where(train)} has one pair per "
+                f"line; {AS_COLUMNS}",
             )
 
 
 def _lines(stream: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a stream, whatever ends them."""
+    """Yield the lines of a stream, for any line ending."""
     return (line for part in stream for line in part.splitlines())
 
 
 def _refuse_interactions(lines: Sequence[bytes], rows: Rows) -> None:
-    """Refuse what is one interaction a line: users on several lines, and not pairs alone."""
+    """Refuse one interaction per line: users on several lines, and not only pairs."""
     repeat = repeated_user(lines)
     if repeat is None or all(len(line.split(None, 3)) <= 2 for line in lines):
         return
@@ -112,14 +111,14 @@ def _refuse_interactions(lines: Sequence[bytes], rows: Rows) -> None:
     user = lines[later].split()[0].decode(errors="replace")
     raise rows.fault(
         later,
-        f"user {user[:40]} stands on line {rows.first + earlier} already, so this looks like one "
-        f"interaction a line, not like a user and its items; {AS_COLUMNS}; "
+        f"user {user[:40]} is on line {rows.first + earlier} already, so this looks like one "
+        f"interaction per line, not like a user and its items; {AS_COLUMNS}; "
         "for lists, put all items of a user on one line",
     )
 
 
 def _refuse_rated(ids: Sequence[IntArray], rows: Rows) -> None:
-    """Refuse lines that all end in a rating or a time, though each user stands on one alone."""
+    """Refuse lines that all end in a rating or a time, even if each user has one line."""
     lines = [line for line in ids if line.size]
     if len(lines) < LEAST or {line.size for line in lines} not in ({3}, {4}):
         return
@@ -129,7 +128,7 @@ def _refuse_rated(ids: Sequence[IntArray], rows: Rows) -> None:
     if as_rating or as_time:
         raise rows.fault(
             0,
-            f"{third[0]} and what stands in its place on every other line look like "
+            f"{third[0]} and the same field on every other line look like "
             f"{'ratings' if as_rating else 'times'}, not like items; {AS_COLUMNS}",
         )
 
@@ -151,7 +150,8 @@ def _fault_of(field: bytes) -> str:
     if BOM in field:
         return f"{shown} {MARKED}"
     return (
-        f"{shown} is no whole number; expected a user and then its items, separated by spaces; for "
+        f"{shown} is not a whole number; expected a user and then its items, separated by spaces; "
+        "for "
         'columns set format = "delimited", with user_column and item_column where their names are '
         'not the usual ones, or header = false, user_column = "1" and item_column = "2"'
     )

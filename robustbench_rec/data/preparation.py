@@ -1,4 +1,4 @@
-"""From what a file holds to a Split: filter, split, carve, and number from 0."""
+"""From the content of a file to a Split: filter, split, draw validation, number ids from 0."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def load_dataset(
     replicate: Replicate | None = None,
     **settings: Any,
 ) -> Split:
-    """Return the clean split of a data set, as a suite of the same seed trains on it.
+    """Return the clean split of a data set, as in a suite with the same seed.
 
     Args:
-        name: of a data set that `robustbench-rec data list` tells of, or of one's own.
-        data_dir: where data sets lie; the default folder if None.
-        seed: of splitting, validation and holding out; a suite's.
-        replicate: whose split, in a suite of `replicates_vary = "split"`; None for the one split of
-            all replicates in a suite of `replicates_vary = "training"`.
+        name: the name of a data set in `robustbench-rec data list`, or of your own.
+        data_dir: the folder of the data sets; the default folder if None.
+        seed: the seed of splitting, validation and holding out, as of a suite.
+        replicate: the replicate with this split, in a suite with `replicates_vary = "split"`; None
+            for the split of all replicates in a suite with `replicates_vary = "training"`.
         settings: as in a suite's `[[dataset]]` table, such as `hold_out=0.1` or `path="mine.csv"`.
 
     Raises:
-        InputError: no such data, an unknown setting, or data that are unfit; one line.
+        InputError: unknown data, an unknown setting, or invalid data; one line.
 
     Warns:
-        UserWarning: ids that seem to be written in two ways.
+        UserWarning: ids seem to be written in two ways.
 
     """
     where = Path(data_dir) if data_dir else default_data_dir()
@@ -57,29 +57,29 @@ def load(dataset: Dataset, data_dir: Path, seed: int, replicate: Replicate | Non
 
 
 def prepare(raw: Raw, dataset: Dataset, seed: int, replicate: Replicate | None = None) -> Split:
-    """Turn what a data set reads into a Split, by the settings that all data sets share.
+    """Turn the content of a data set into a Split, by the settings common to all data sets.
 
-    A raw log is filtered (`min_rating`, then `k_core`) and split (`split_by`, `test`); what
-    `min_rating` leaves out, of users and items that stay, is kept as `low_rated`. Of parts
-    that were split before the test is kept, unless `resplit` joins them to a log. From the training
-    part come the validation pairs, and then the pairs that are held out (`hold_out`). Validation
-    pairs that are given are kept where all replicates share one split; else as many of each user
-    are drawn anew from both parts. Held-out pairs stay in `seen`; pairs that are true but were
-    never observed join `false_negatives` alone. Ids are numbered from 0 in the order of the
-    original ones, numbers by value. The order of the rows changes nothing.
+    A raw log is filtered (`min_rating`, then `k_core`) and split (`split_by`, `test`); pairs below
+    `min_rating`, of remaining users and items, become `low_rated`. If parts are given, the test is
+    kept, unless `resplit` joins the parts to a log. Validation pairs are drawn from the training
+    part, and then held-out pairs (`hold_out`). Given validation pairs are kept if all replicates
+    share one split; otherwise equally many per user are drawn again from both parts. Held-out pairs
+    stay in `seen`; true pairs that were never observed are only in `false_negatives`. Ids are
+    numbered from 0 in the order of the original ids, numbers by value. The order of rows has no
+    effect.
 
-    Whoever changes what comes out raises `training.config.PROTOCOL`.
+    A change of the result must increase `training.config.PROTOCOL`.
 
     Args:
-        raw: as read.
-        dataset: the settings, and the name that keys the draws.
-        seed: the suite's. Splitting, validation and holding out draw independently.
-        replicate: keys the draws too; None where all replicates share one split.
+        raw: the content of the data set.
+        dataset: the settings; the name is part of the key of random draws.
+        seed: the suite's seed. Splitting, validation and holding out draw independently.
+        replicate: part of the key too; None if all replicates share one split.
 
     Raises:
-        InputError: a pair that stands twice, in one part or in two; a rating or timestamp that a
-            setting needs and the data lack; one log that is to be split anew; too little left, with
-            the step that took it.
+        InputError: a pair is repeated, in one part or in two; a setting needs ratings or timestamps
+            that the data lack; `resplit` is set for one log; or too little is left (the message
+            names the step).
 
     """
     whose = () if replicate is None else (replicate,)
@@ -110,24 +110,24 @@ def prepare(raw: Raw, dataset: Dataset, seed: int, replicate: Replicate | None =
 
 
 def redraws_test(raw: Raw, dataset: Dataset) -> bool:
-    """Say whether another replicate has another test: that of a given part, or of time, is one."""
+    """Say whether replicates have different tests: not if the test is given, or by time."""
     return (raw.test is None or dataset.resplit) and dataset.split_by != "time"
 
 
 LOG_SETTINGS = ("min_rating", "k_core", "split_by", "test")
-"""What applies to a raw log alone."""
+"""Settings that apply to a raw log only."""
 
 
 def _tested(
     parts: _Parts, dataset: Dataset, rng: np.random.Generator
 ) -> tuple[Interactions, Interactions | None, Interactions, Interactions | None]:
-    """Return training pairs, validation pairs where they are given, test and low-rated pairs."""
+    """Return training pairs, validation pairs if given, test and low-rated pairs."""
     train, valid, test = parts.train, parts.valid, parts.test
     if test is None:
         if dataset.resplit:
             raise InputError(
-                f"{_called(dataset)} is one log, which is split here anyway; leave out "
-                "resplit = true, which is for data that come split"
+                f"{_called(dataset)} is one log, which is split here anyway; delete resplit = "
+                "true, which is for data with given parts"
             )
         log = train
         train, test = _split(_filtered(log, dataset), dataset, rng)
@@ -142,16 +142,16 @@ def _tested(
     if asked:
         name, value = next(iter(asked.items()))
         raise InputError(
-            f"{_called(dataset)} comes split, so {name} = {value!r} cannot apply; leave it out, or "
-            "set resplit = true to join its parts and split them anew"
+            f"{_called(dataset)} has given parts, so {name} = {value!r} does not apply; delete "
+            "it, or set resplit = true to join the parts and split them again"
         )
     return train, valid, test, None
 
 
 def _low_rated(log: Interactions, dataset: Dataset, test: Interactions) -> Interactions | None:
-    """Return what `min_rating` leaves out of a log; None where it asks for nothing.
+    """Return the pairs of a log below `min_rating`; None if it is not set.
 
-    Where the test is the last of the timeline, these are what came before it.
+    If the test is the last part of the timeline, only earlier pairs count.
     """
     if log.ratings is None or not dataset.min_rating:
         return None
@@ -162,7 +162,7 @@ def _low_rated(log: Interactions, dataset: Dataset, test: Interactions) -> Inter
 
 
 def _asked_of_a_log(dataset: Dataset) -> dict[str, Any]:
-    """Return what a user set; the defaults of a catalogued data set are not the user's."""
+    """Return the settings of the user, without defaults of a catalogued data set."""
     own = [field for field in fields(dataset) if field.name in LOG_SETTINGS]
     values = {field.name: getattr(dataset, field.name) for field in own}
     return {one.name: values[one.name] for one in own if values[one.name] != one.default}
@@ -199,7 +199,7 @@ def _number(raw: Raw) -> _Parts:
 
 
 def _coded(columns: list[NDArray[Any]]) -> tuple[list[IntArray], NDArray[Any]]:
-    """Return the columns as positions in the array of all their ids, and that array."""
+    """Return the columns as positions in the array of all their ids, and this array."""
     together = np.concatenate([np.asarray(column) for column in _alike(columns)])
     bounds = np.cumsum([len(column) for column in columns])[:-1]
     if together.dtype.kind in "iu":
@@ -216,7 +216,7 @@ def _coded(columns: list[NDArray[Any]]) -> tuple[list[IntArray], NDArray[Any]]:
 
 
 def _alike(columns: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Make ids text in every part where they are text in one."""
+    """Make ids text in every part if they are text in any."""
     if all(np.asarray(column).dtype.kind in "iu" for column in columns):
         return columns
     return [np.asarray(column).astype(str).astype(object) for column in columns]
@@ -232,7 +232,7 @@ def _pairs(
         at = order[again[0]]
         raise InputError(
             f"{_of(table)} holds the pair (user {user_ids[users[at]]}, item {item_ids[items[at]]}) "
-            f"more than once ({again.size} such repeats in all); keep one event a pair"
+            f"more than once ({again.size} repeats in all); keep one event per pair"
         )
     sizes = (user_ids.size, item_ids.size)
     return Interactions.of(users, items, *sizes, table.timestamps, table.ratings)
@@ -256,8 +256,8 @@ def _refuse_shared(
         raise InputError(
             f"{two.where or 'one part'} holds {shared.size} pairs that "
             f"{one.where or 'another'} holds too, such as "
-            f"(user {parts.user_ids[user]}, item {parts.item_ids[item]}); "
-            "a pair may stand in one part only"
+            f"(user {parts.user_ids[user]}, item {parts.item_ids[item]}); a pair may be in one "
+            "part only"
         )
 
 
@@ -266,8 +266,8 @@ def _filtered(log: Interactions, dataset: Dataset) -> Interactions:
     if dataset.min_rating:
         if log.ratings is None:
             raise InputError(
-                f"{_called(dataset)} has no ratings, so min_rating={dataset.min_rating:g} "
-                "cannot apply; set min_rating = 0, or name the column with rating_column"
+                f"{_called(dataset)} has no ratings, so min_rating={dataset.min_rating:g} does "
+                "not apply; set min_rating = 0, or name the column with rating_column"
             )
         log = log[log.ratings >= dataset.min_rating]
         _refuse_small(log, f"{_called(dataset)}: min_rating={dataset.min_rating:g} leaves")
@@ -319,16 +319,16 @@ def _split(
     if not len(test):
         raise InputError(
             f"{_called(dataset)}: split_by={dataset.split_by!r} with test={dataset.test:g} leaves "
-            "no pair to test on; a user needs two pairs, one of them to train on"
+            "no test pair; a user needs two pairs, one of them for training"
         )
     return train, test
 
 
 def _latest(log: Interactions, dataset: Dataset) -> BoolArray:
-    """Return the mask (n,) of the last share of the timeline; ties go by user and item."""
+    """Return the mask (n,) of the last share of the timeline; ties by user and item."""
     if log.timestamps is None:
         raise InputError(
-            f"{_called(dataset)} has no timestamps, so split_by='time' cannot apply; "
+            f"{_called(dataset)} has no timestamps, so split_by='time' does not apply; "
             "set split_by = 'ratio', or name the column with timestamp_column"
         )
     tested = np.zeros(len(log), dtype=np.bool_)
@@ -338,16 +338,16 @@ def _latest(log: Interactions, dataset: Dataset) -> BoolArray:
 
 
 def _test_counts(log: Interactions, share: float) -> IntArray:
-    """Return how many of each user's pairs are tested on: rounded up, but one stays to train.
+    """Return the number of test pairs of each user: rounded up, but one stays for training.
 
-    Rounding up is what the published splits of these data sets did.
+    The published splits of these data sets round up too.
     """
     counts = np.ceil(share * log.user_counts - 1e-9).astype(np.int64)
     return np.asarray(np.minimum(counts, np.maximum(log.user_counts - 1, 0)))
 
 
 def _held_out(train: Interactions, dataset: Dataset, rng: np.random.Generator) -> BoolArray:
-    """Return the mask (n,) of the training pairs that are held out; a larger share adds to it."""
+    """Return the mask (n,) of the held-out training pairs; a larger share adds pairs."""
     if dataset.hold_out_by == "user":
         return train.drawn(train.share_of_each_user(dataset.hold_out), rng)
     places = rng.random(len(train))
@@ -359,7 +359,7 @@ def _held_out(train: Interactions, dataset: Dataset, rng: np.random.Generator) -
 
 
 def _compact(split: Split, called: str) -> Split:
-    """Drop the users and items that no observed pair holds, and number the rest from 0."""
+    """Drop users and items without observed pairs, and number the rest from 0."""
     observed = (split.seen, split.valid, split.test)
     users = np.sum([part.user_counts for part in observed], axis=0) > 0
     items = np.sum([part.item_counts for part in observed], axis=0) > 0

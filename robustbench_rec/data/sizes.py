@@ -1,4 +1,4 @@
-"""The sizes of a data set, as papers tell them, and where its parts came from."""
+"""The sizes of a data set, as in papers, and the files of its parts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from robustbench_rec.interactions import Split
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is left of a data set once it is prepared.
+    """The sizes of a prepared data set.
 
     Attributes:
-        users, items: in the catalogue.
-        pairs: observed ones, of training, validation and test together.
-        sources: part -> the file it came from; empty where the data are generated.
+        users, items: numbers in the catalogue.
+        pairs: number of observed pairs of training, validation and test together.
+        sources: part -> its file; empty if the data are generated.
 
     """
 
@@ -27,7 +27,7 @@ class Sizes:
 
     @classmethod
     def of(cls, raw: Raw, split: Split) -> Self:
-        """Return the sizes of a split, and the files of what it was made of."""
+        """Return the sizes of a split, and the files of its data set."""
         pairs = len(split.seen) + len(split.valid) + len(split.test)
         train = "one log" if raw.test is None else "training"
         tables = {train: raw.train, "validation": raw.valid, "test": raw.test}
@@ -36,5 +36,5 @@ class Sizes:
 
     @property
     def density(self) -> float:
-        """Share of all pairs of a user and an item that was observed."""
+        """Share of all pairs of a user and an item that were observed."""
         return self.pairs / (self.users * self.items)

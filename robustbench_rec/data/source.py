@@ -1,4 +1,4 @@
-"""Where files lie: a folder, a zip that is read without unpacking, or one file alone."""
+"""Location of files: a folder, a zip that is read without unpacking, or one file."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ from robustbench_rec.errors import InputError
 
 ENCRYPTED = 0x1
 SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
-"""Folders of the system, whose files are no files: reading one may never end."""
+"""System folders, whose files may never end."""
 MEMORY = Path("/dev/shm")  # noqa: S108  # where memory is lent as a disk: files in it are files
 
 
 @dataclass(frozen=True)
 class Source:
-    """Files by their names; in a zip, names with folders. Hidden files do not count.
+    """Files by name; in a zip, names include folders. Hidden files are ignored.
 
-    Files that are compressed (gzip, bz2, xz, zstd) are read as what they unpack to.
+    Compressed files (gzip, bz2, xz, zstd) are unpacked during reading.
 
     Raises:
-        InputError: from every method, where the path is missing or unreadable, or the zip is not
-            whole.
+        InputError: from every method, if the path is missing or unreadable, or the zip is damaged.
 
     """
 
@@ -39,7 +38,7 @@ class Source:
 
     @cached_property
     def is_zip(self) -> bool:
-        """Whether the path is, or says it is, a zip."""
+        """Whether the path is a zip, or is named like one."""
         with self._clear(""):
             if not self.path.is_file():
                 return False
@@ -51,12 +50,12 @@ class Source:
 
     @cached_property
     def is_alone(self) -> bool:
-        """Whether the path is one file, and no zip."""
+        """Whether the path is one file, and not a zip."""
         return not self.is_zip and not self.path.is_dir()
 
     @cached_property
     def members(self) -> tuple[str, ...]:
-        """The names of the files within the folder or zip, ascending."""
+        """The names of the files in the folder or zip, ascending."""
         if self.is_zip:
             return self._members_of_zip()
         with self._clear(""):
@@ -74,7 +73,7 @@ class Source:
             names = [name for name in archive.namelist() if _counts(name)]
         twice = [name for name, n in Counter(names).items() if n > 1]
         if twice:
-            raise InputError(f"{self.path} holds {twice[0]!r} more than once; pack it anew")
+            raise InputError(f"{self.path} holds {twice[0]!r} more than once; pack it again")
         return tuple(sorted(names))
 
     def where(self, name: str) -> str:
@@ -85,7 +84,7 @@ class Source:
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
-        """Open a member to read bytes; damage that reading meets becomes an InputError."""
+        """Open a member to read bytes; damage found while reading becomes an InputError."""
         with self._clear(name), self._packed(name) as stream:
             yield unpacked(stream, self.where(name), self.is_zip)
 
@@ -100,7 +99,8 @@ class Source:
         with self._archive() as archive:
             if archive.getinfo(name).flag_bits & ENCRYPTED:
                 raise InputError(
-                    f"{self.where(name)} is encrypted; unpack the zip, or pack it anew"
+                    f"{self.where(name)} is encrypted; unpack the zip, or pack it without "
+                    "encryption"
                 )
             with archive.open(name) as stream:
                 yield stream
@@ -113,7 +113,7 @@ class Source:
 
     @contextmanager
     def _clear(self, name: str) -> Iterator[None]:
-        """Say in one line what is wrong with a file or zip."""
+        """Say in one line why a file or zip cannot be read."""
         try:
             yield
         except (
@@ -126,8 +126,8 @@ class Source:
             kind = "zip" if self.is_zip else "compressed"
             says = " ".join(str(error).split())
             raise InputError(
-                f"{self._called(name)}: not a whole {kind} file ({says}); "
-                "it may be truncated, so get it again"
+                f"{self._called(name)}: not a whole {kind} file ({says}); it may be truncated: "
+                "get it again"
             ) from None
         except OSError as error:
             says = " ".join(str(error.strerror or error).split())
@@ -146,21 +146,21 @@ class Source:
 
 
 def refuse_of_system(path: Path) -> None:
-    """Raise InputError where a path leads into the system, as a link to /proc/kmsg does."""
+    """Raise InputError if a path leads into the system, for example by a link to /proc/kmsg."""
     if is_of_system(path):
         raise InputError(
-            f"{path} is a file of the system (below {', '.join(map(str, SYSTEM))}), which may "
-            "never end; give a file of yours"
+            f"{path} is a system file (in {', '.join(map(str, SYSTEM))}), which may never end; "
+            "give another file"
         )
 
 
 def is_of_system(path: Path) -> bool:
-    """Say whether a path leads into folders of the system."""
+    """Say whether a path leads into system folders."""
     real = path.resolve()
     return any(map(real.is_relative_to, SYSTEM)) and not real.is_relative_to(MEMORY)
 
 
 def _counts(name: str) -> bool:
-    """Say whether a name is of a file, and neither it nor a folder of it is hidden."""
+    """Say whether a name is of a file, and neither the file nor its folders are hidden."""
     parts = [part for part in name.split("/") if part != "."]
     return bool(parts[-1:] and parts[-1]) and not any(p.startswith((".", "__")) for p in parts)

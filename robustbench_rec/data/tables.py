@@ -1,4 +1,4 @@
-"""Readers of tables: delimited text, with a header or MovieLens's without, and Parquet."""
+"""Readers of tables: delimited text, with a header or in MovieLens's format, and Parquet."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from robustbench_rec.errors import InputError
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
 CHUNK = 4 << 20
 LARGEST_RATING = 1e8
-"""Seconds since 1970 are above it, in any file of interactions."""
+"""Seconds since 1970 are above this number in all files of interactions."""
 BOM = codecs.BOM_UTF8
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a text is laid out.
+    """The layout of a text table.
 
     Attributes:
         sep: one character between fields.
-        fields: how many of them the first line has; no line may have more.
+        fields: the number of fields of the first line; no line may have more.
         header: whether the first line names the columns.
-        encoding: of the text.
-        width: characters from field to field as a user sees them, 2 where `::` separates.
+        encoding: the encoding of the text.
+        width: characters of the separator, 2 for `::`.
 
     """
 
@@ -54,25 +54,25 @@ class Layout:
 
     @property
     def most(self) -> int:
-        """The number of fields that `sep` makes of a full line."""
+        """The number of fields of a full line when split at `sep`."""
         return (self.fields - 1) * self.width + 1
 
     @property
     def quoting(self) -> Any:
-        """What a quote means; see `quoting_of`."""
+        """The meaning of quotes; see `quoting_of`."""
         return quoting_of(self.sep)
 
 
 def quoting_of(sep: str) -> Any:
-    """Return csv's constant: between tabs or colons a quote is text, else it wraps a field.
+    """Return csv's constant: with tabs or colons a quote is text, otherwise it wraps a field.
 
-    Were it to wrap there too, one that opens a title would swallow rows until the next.
+    Otherwise a quote at the start of a title would include rows up to the next quote.
     """
     return csv.QUOTE_NONE if sep in ("\t", ":") else csv.QUOTE_MINIMAL
 
 
 def first_line(source: Source, name: str) -> str:
-    """Return the first line of a text file, or raise InputError where it is empty or no text."""
+    """Return the first line of a text file; InputError if it is empty or not text."""
     with source.open(name) as stream:
         head = stream.readline(65_536)
     if not head:
@@ -84,9 +84,9 @@ def first_line(source: Source, name: str) -> str:
 
 
 def header_of(line: str, columns: Columns) -> tuple[str, list[str]]:
-    """Return the separator and the names in a header line.
+    """Return the separator and the names of a header line.
 
-    It is the separator by which a user and an item column are found, else the most frequent one.
+    The separator is the one that gives a user and an item column, else the most frequent one.
     """
     split = {
         mark: next(csv.reader([line], delimiter=mark, quoting=quoting_of(mark)), [])
@@ -98,10 +98,10 @@ def header_of(line: str, columns: Columns) -> tuple[str, list[str]]:
 
 
 def read_delimited(source: Source, name: str, how: Reading) -> Table:
-    """Read text with columns; the separator is found by looking.
+    """Read text with columns; the separator is detected.
 
-    Its first line names them; without a header they are called by position, and the first two are
-    users and items unless `how` says otherwise.
+    The first line names the columns; without a header they are named by position, and the first two
+    are users and items, unless `how` says otherwise.
     """
     where = source.where(name)
     if not how.header:
@@ -119,7 +119,7 @@ def read_recbole(source: Source, name: str, how: Reading) -> Table:
     line = first_line(source, name)
     if "\t" not in line or ":" not in line:
         raise InputError(
-            f"{source.where(name)}, line 1: {line[:80]!r} is no header of RecBole; expected names "
+            f"{source.where(name)}, line 1: {line[:80]!r} is not a RecBole header; expected names "
             "with types, separated by tabs, such as user_id:token and item_id:token"
         )
     return read_delimited(source, name, replace(how, header=True))
@@ -128,7 +128,7 @@ def read_recbole(source: Source, name: str, how: Reading) -> Table:
 def read_movielens(source: Source, name: str, how: Reading) -> Table:
     """Read `u.data` (tabs or spaces) or `ratings.dat` (`::`): user, item, rating, timestamp.
 
-    It has no header, so of the names of columns only "none" plays a part.
+    There is no header, so of the names of columns only "none" is used.
     """
     line = _latin_1(source, name)
     mark = next((mark for mark in ("::", "\t", " ") if mark in line), "")
@@ -144,8 +144,8 @@ def read_movielens(source: Source, name: str, how: Reading) -> Table:
     table = _read_headless(source, name, how, Columns(**(given | off)), mark)
     if table.ratings is not None and table.ratings.min() > LARGEST_RATING:
         raise InputError(
-            f"{table.where}: all ratings, in the third place, are above {LARGEST_RATING:g}, as "
-            'times are; set format = "delimited", header = false and user_column = "1", '
+            f"{table.where}: all ratings, in the third column, are above {LARGEST_RATING:g}, "
+            'like times; set format = "delimited", header = false and user_column = "1", '
             'item_column = "2", timestamp_column = "3", rating_column = "4"'
         )
     return table
@@ -157,7 +157,7 @@ def _mark(line: str) -> str:
 
 
 def _latin_1(source: Source, name: str) -> str:
-    """Return the first line of a file in which every byte is a character."""
+    """Return the first line of a file in latin-1, where every byte is a character."""
     with source.open(name) as stream:
         line = stream.readline(65_536)
     if not line:
@@ -166,7 +166,7 @@ def _latin_1(source: Source, name: str) -> str:
 
 
 def _read_headless(source: Source, name: str, how: Reading, columns: Columns, mark: str) -> Table:
-    """Read text without a header, whose columns are called by their positions from 1."""
+    """Read text without a header; columns are named by their positions from 1."""
     line = _latin_1(source, name)
     rows = Rows(source.where(name), "line", 1)
     fields = line.count(mark) + 1
@@ -206,9 +206,9 @@ def _parsed(source: Source, name: str, rows: Rows, picked: dict[str, int], layou
 
 
 def _refuse_long_lines(source: Source, name: str, where: str, layout: Layout, records: int) -> None:
-    """Refuse a line with more fields than the first: pandas, told which columns, cuts it.
+    """Refuse lines with more fields than the first, which pandas would cut.
 
-    Only where counting separators does not decide is the text parsed again.
+    The text is parsed again only if counting separators does not decide.
     """
     with source.open(name) as stream:
         if not _may_have_long_lines(stream, layout, records):
@@ -226,7 +226,7 @@ def _refuse_long_lines(source: Source, name: str, where: str, layout: Layout, re
 
 
 def _may_have_long_lines(stream: IO[bytes], layout: Layout, records: int) -> bool:
-    """Say whether a line has too many separators, quoted or not, or not every line is a record."""
+    """Say whether a line has too many separators, or not every line is a record."""
     lines = 0
     while chunk := stream.read(CHUNK) + stream.readline():
         text = np.frombuffer(chunk, dtype=np.uint8)

@@ -1,1 +1,1 @@
-"""Data sets: readers of formats, a catalogue of names, and a synthetic world."""
+"""Data sets: the registered ones, and a synthetic world."""

@@ -12,7 +12,7 @@ SPLITS = "github.com/Tiny-Snow/IR-Benchmark-Dataset"
 
 @dataclass(frozen=True, kw_only=True)
 class Amazon2014(FileDataset):
-    """What all categories share: the reviews, and who split them."""
+    """Common to all categories: the reviews, and the publisher of the splits."""
 
     source: ClassVar[str] = (
         "J. McAuley, C. Targett, Q. Shi and A. van den Hengel, Image-based Recommendations on "

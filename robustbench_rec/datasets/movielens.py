@@ -10,7 +10,7 @@ from robustbench_rec import DATASETS, FileDataset, setting
 
 @dataclass(frozen=True, kw_only=True)
 class MovieLens(FileDataset):
-    """What all sizes share: the filters of the published splits, for a raw log."""
+    """Common to all sizes: the filters of the published splits, for a raw log."""
 
     source: ClassVar[str] = (
         "F. M. Harper and J. A. Konstan, The MovieLens Datasets: History and Context, "

@@ -1,4 +1,4 @@
-"""A generated world whose truth is known: what each user likes, and what each was shown."""
+"""A synthetic world with known truth: what each user likes, and what each user was shown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Synthetic(Dataset):
 
     User u likes item i with probability sigmoid(sharpness * (p_u . q_i) / sqrt(dim_true) + b),
     with factors p, q from N(0, 1) and b such that `positives` items are liked on average. A liked
-    item is observed with probability e_i = min(1, c * rank_i^-exponent), whatever the user, with c
+    item is observed with probability e_i = min(1, c * rank_i^-exponent) for every user, with c
     such that `observed` is their mean over the items. So the observed popularity follows a power
     law, and every liked item that was not observed is known.
     """
@@ -103,7 +103,7 @@ class World:
 
 
 def world(settings: Synthetic) -> World:
-    """Generate the world of the given settings; what is held is in proportion to its pairs."""
+    """Generate the world of the given settings; memory is proportional to its pairs."""
 
     def rng(purpose: str) -> np.random.Generator:
         return rng_for(settings.world_seed, "synthetic", purpose)
@@ -146,7 +146,7 @@ def _exposure(settings: Synthetic) -> FloatArray:
 
 
 def _root(rising: Callable[[float], float], low: float, high: float) -> float:
-    """Find by halving where a rising function crosses 0."""
+    """Find the zero of a rising function by bisection."""
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (low, middle) if rising(middle) >= 0 else (middle, high)
@@ -156,7 +156,7 @@ def _root(rising: Callable[[float], float], low: float, high: float) -> float:
 def _liked(
     users: FloatArray, items: FloatArray, bias: float, rng: np.random.Generator
 ) -> Iterator[tuple[IntArray, IntArray]]:
-    """Draw the liked pairs, a block of users at a time; the blocks' size changes nothing."""
+    """Draw the liked pairs, a block of users at a time; the block size has no effect on them."""
     step = max(BLOCK // len(items), 1)
     for first in range(0, len(users), step):
         likes = _sigmoid(users[first : first + step] @ items.T + bias)  # (step, n_items)

@@ -1,4 +1,4 @@
-"""Metrics by name@k: read, printed, and computed for the lists of a model; pure numpy."""
+"""Metrics by name@k: parsed, printed, and computed for the lists of a model; pure numpy."""
 
 from __future__ import annotations
 
@@ -38,37 +38,36 @@ def _name_and_k(metric: str) -> tuple[str, int]:
 
 
 def is_per_user(metric: str) -> bool:
-    """Say whether each user has a value of `name@k` that an average over all users counts as 0.
+    """Say whether `name@k` has a value for each user, 0 for users without test items.
 
-    coverage has not, nor what compares lists.
-
-    A metric that is not known here, of a plugin that is not loaded, is taken to have one.
+    Coverage and the agreement of lists have not. Unknown metrics, of plugins that are not loaded,
+    are assumed to have one.
     """
     name, _ = _name_and_k(metric)
     return METRICS[name].per_user if name in METRICS else name not in OVERLAPS
 
 
 def defined_under_weights(name: str) -> bool:
-    """Say whether a metric, without its k, has a value where a perturbation weighs the test pairs.
+    """Say whether a metric, without its k, is defined for weighted test pairs.
 
-    One of users has, if it is additive; one of all lists looks at no test pair.
+    A metric of users is if it is additive; a metric of all lists is, because it uses no test pairs.
     """
     kind = METRICS[name]
     return kind.additive or not kind.per_user
 
 
 def label(metric: str) -> str:
-    """Print a metric as figures do: "ndcg@20" as "NDCG@20"; as it is where it is not known here."""
+    """Print a metric as in figures: "ndcg@20" as "NDCG@20"; unknown metrics do not change."""
     name, k = _name_and_k(metric)
     known = METRICS[name] if name in METRICS else OVERLAPS.get(name)
     return f"{(known.symbol if known else '') or name}@{k}"
 
 
 def recorded(asked: Iterable[str]) -> dict[str, str]:
-    """Return what a cell records of a suite that asks for `name@k`: name -> digest of its code.
+    """Return the metrics that a cell records for a suite's `name@k`: name -> digest of its code.
 
-    That is every metric of ours, and each plugin's that is asked for: one that nobody asks for
-    cannot fail anybody's cell.
+    These are all of our metrics, and the plugins' metrics in the suite: a plugin's metric that is
+    not in the suite must not make cells fail.
 
     Raises:
         InputError: as `parse`.
@@ -78,7 +77,7 @@ def recorded(asked: Iterable[str]) -> dict[str, str]:
 
 
 def codes_of(names: Iterable[str]) -> dict[str, str]:
-    """Return name -> digest of today's code, of metrics."""
+    """Return name -> digest of today's code, for metrics."""
     classes: dict[str, Any] = {name: METRICS[name] for name in names}
     return {name: code_of(cls) for name, cls in classes.items()}
 
@@ -86,13 +85,13 @@ def codes_of(names: Iterable[str]) -> dict[str, str]:
 def up_to_date(
     metric: str, held: Mapping[str, float], code: Mapping[str, str], codes: Mapping[str, str]
 ) -> bool:
-    """Say whether a finished cell has `name@k` as today's code gives it.
+    """Say whether a finished cell has `name@k` by today's code.
 
     Args:
         metric: `name@k`.
         held: its values, by `name@k`.
-        code: name -> digest of the code that gave them.
-        codes: name -> digest, as `recorded` returns it.
+        code: name -> digest of the code that computed them.
+        codes: name -> digest, from `recorded`.
 
     """
     name, _ = _name_and_k(metric)
@@ -100,9 +99,9 @@ def up_to_date(
 
 
 def try_out(asked: Iterable[str]) -> None:
-    """Compute what plugins are asked for, `name@k`, for five made-up users.
+    """Compute the plugins' metrics among some `name@k` for five made-up users.
 
-    So one that cannot be computed is told before anything runs, and costs no result.
+    So a metric that fails is reported before anything runs.
 
     Raises:
         InputError: as `parse`, or as `user_values` and `list_values` raise ValueError.
@@ -122,13 +121,13 @@ def try_out(asked: Iterable[str]) -> None:
 def user_values(
     found: Ranks, ks: Sequence[int], names: Iterable[str], users: IntArray | None = None
 ) -> dict[str, FloatArray]:
-    """Compute the metrics that each user has a value of.
+    """Compute the metrics with a value for each user.
 
     Args:
         found: ranks of the test items.
         ks: cut-offs, each >= 1.
-        names: of metrics; those of lists are left out.
-        users: (U,) ids, by which a message names a user; positions if None.
+        names: names of metrics; metrics of lists are ignored.
+        users: (U,) ids of users, for messages; positions if None.
 
     Returns:
         "name@k" -> (U,) float64, finite.
@@ -158,7 +157,7 @@ def list_values(
             shorter than k ends there.
         item_counts: (I,) training pairs of each item.
         ks: cut-offs, each >= 1.
-        names: of metrics; those that each user has a value of are left out.
+        names: names of metrics; metrics of users are ignored.
 
     Returns:
         "name@k" -> value.
@@ -179,7 +178,7 @@ def list_values(
 
 def _check_cutoffs(ks: Sequence[int]) -> None:
     if not ks or min(ks) < 1:
-        raise ValueError(f"cut-offs are {list(ks)}; there must be one, and each at least 1")
+        raise ValueError(f"cut-offs are {list(ks)}; give at least one, each at least 1")
 
 
 def _built(names: Iterable[str]) -> list[Metric | ListMetric]:
@@ -187,7 +186,7 @@ def _built(names: Iterable[str]) -> list[Metric | ListMetric]:
 
 
 def _called(metric: Metric | ListMetric, *arguments: Any) -> Any:
-    """Call a metric; what it divides by 0 is told once, by the check of what it returns."""
+    """Call a metric; divisions by 0 are reported by the check of its result."""
     try:
         with np.errstate(all="ignore"):
             return metric(*arguments)
@@ -198,7 +197,7 @@ def _called(metric: Metric | ListMetric, *arguments: Any) -> Any:
 
 
 def _of_users(metric: Metric, returned: Any, users: IntArray, k: int) -> FloatArray:
-    """Return what a metric returned, (U,) float64, once it is what a metric returns."""
+    """Return the result of a metric, checked: (U,) float64."""
     values = _numbers(metric, returned, f"{users.size} numbers, one a user")
     if values.shape != users.shape:
         shape = values.size if values.ndim == 1 else f"an array {values.shape} of"

@@ -1,4 +1,4 @@
-"""How far two models' lists agree, user by user; pure numpy."""
+"""Agreement of two models' lists, user by user; pure numpy."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from robustbench_rec.components.metric import FloatArray
 from robustbench_rec.interactions import IntArray
 
 PERSISTENCE = 0.9
-"""p of rank-biased overlap: a reader goes on from one place of a list to the next."""
+"""p of rank-biased overlap, the probability that a reader continues to the next place of a list."""
 
 
 def jaccard(one: IntArray, other: IntArray) -> FloatArray:
-    """Return the items in both lists over those in either, (U,) in [0, 1].
+    """Return intersection over union of the items in two lists, (U,) in [0, 1].
 
     Args:
-        one: (U, K) items, each once in a list; a negative place is empty, and a list ends there.
+        one: (U, K) items, each once in a list; a negative item marks the end of a list.
         other: (U, K), of the same users.
 
     """
@@ -27,7 +27,7 @@ def jaccard(one: IntArray, other: IntArray) -> FloatArray:
 
 
 def rank_biased_overlap(one: IntArray, other: IntArray, p: float = PERSISTENCE) -> FloatArray:
-    """Return the rank-biased overlap of finite lists, (U,) in [0, 1]; that of equal ones is 1.
+    """Return the rank-biased overlap of finite lists, (U,) in [0, 1]; 1 for equal lists.
 
     (1 - p) / (1 - p^D) SUM_(d = 1..D) p^(d - 1) A_d, where A_d is the share of the first d places
     that both lists have in common, and D the length of the longer one: the sum of W. Webber, A.
@@ -35,9 +35,9 @@ def rank_biased_overlap(one: IntArray, other: IntArray, p: float = PERSISTENCE) 
     divided by the weights that are left.
 
     Args:
-        one: as `jaccard` takes it.
-        other: likewise.
-        p: in (0, 1); the first place weighs most the lower it is.
+        one: as for `jaccard`.
+        other: as for `jaccard`.
+        p: in (0, 1); a lower p gives the first places more weight.
 
     """
     depth = np.arange(1, one.shape[1] + 1)
@@ -48,7 +48,7 @@ def rank_biased_overlap(one: IntArray, other: IntArray, p: float = PERSISTENCE) 
 
 
 def _both_by(one: IntArray, other: IntArray) -> IntArray:
-    """Return how many items both lists hold in their first d places, for each d: (U, K)."""
+    """Return the number of common items in the first d places, for each d: (U, K)."""
     n, k = one.shape
     same = (one[:, :, None] == other[:, None, :]) & (one >= 0)[:, :, None]  # (U, K, K)
     user, place, where = np.nonzero(same)
@@ -58,7 +58,7 @@ def _both_by(one: IntArray, other: IntArray) -> IntArray:
 
 
 class Overlap(NamedTuple):
-    """A measure of how far two lists agree: how figures print it, and what gives it, (U,)."""
+    """A measure of the agreement of two lists: name in figures, and function to (U,)."""
 
     symbol: str
     of: Callable[[IntArray, IntArray], FloatArray]
@@ -68,4 +68,4 @@ OVERLAPS = {
     "jaccard": Overlap("Jaccard", jaccard),
     "rbo": Overlap("RBO", rank_biased_overlap),
 }
-"""What a run's end compares lists by, under the names that results have."""
+"""Measures of agreement of lists, under their names in results."""

@@ -1,4 +1,4 @@
-"""Full ranking: every item scored for every user who has something held out."""
+"""Full ranking: every item is scored for every user with a held-out item."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Ranking:
         users: (U,) the users with a held-out item, who are evaluated.
         per_user: metric@k -> (U,) float64, of each `Metric`.
         lists: metric@k of all lists together, of each `ListMetric`: coverage, gini, popularity.
-        recommended: (U, max(ks)) items of each list, best first; -1 where it has ended.
-        user_weights: (U,) float64 of mean 1, what each user counts for: the mean weight of its
-            held-out pairs; ones where these have none.
+        recommended: (U, max(ks)) items of each list, best first; -1 after its end.
+        user_weights: (U,) float64 of mean 1, the weight of each user: the mean weight of its
+            held-out pairs; ones if pairs have no weights.
 
     """
 
@@ -51,7 +51,7 @@ class Ranking:
 
     @property
     def means(self) -> dict[str, float]:
-        """metric@k -> the mean over users, by their weights; of all lists together as it is."""
+        """metric@k -> the weighted mean over users, or the value for all lists together."""
         by_weight = {
             name: float((self.user_weights * values).mean())
             for name, values in self.per_user.items()
@@ -70,7 +70,7 @@ def evaluate(
 ) -> Ranking:
     """Rank the whole catalogue for every user with a held-out item, `seen` items masked.
 
-    One pass over the scores gives all metrics at all `ks`. Memory: as `top_items`, and what is
+    One pass over the scores computes all metrics at all `ks`. Memory: as `top_items`, plus a part
     linear in U max(ks) and in the held-out pairs.
 
     Args:
@@ -79,9 +79,9 @@ def evaluate(
         held_out: the positives to find.
         seen: the clean training positives.
         ks: lengths of the list.
-        metrics: names of what to compute; every metric of ours if None.
-        weights: (n,) above 0, what each held-out pair counts for; ones if None. A metric of users
-            that is not additive is not defined under weights, and left out: see `Metric.additive`.
+        metrics: names of the metrics; all of ours if None.
+        weights: (n,) above 0, the weight of each held-out pair; ones if None. Metrics of users that
+            are not additive are not defined under weights, and left out: see `Metric.additive`.
 
     Raises:
         FloatingPointError: as `top_items`.
@@ -117,7 +117,7 @@ def _normalised(
 def _ranks(
     held_out: Interactions, evaluated: IntArray, recommended: IntArray, weights: FloatArray | None
 ) -> Ranks:
-    """Return where the held-out items stand in the lists (U, K) of the users (U,) who have any."""
+    """Return the ranks of held-out items in the lists (U, K) of the users (U,) with any."""
     hits = held_out.holds(evaluated[:, None], recommended) & (recommended >= 0)
     if weights is not None:
         listed = evaluated[:, None] * np.int64(held_out.n_items) + recommended
@@ -133,20 +133,20 @@ def top_items(
 ) -> IntArray:
     """Return (U, min(k, n_items)) the best unseen items of the users `which` (U,), best first.
 
-    The lower item comes first where scores are equal. The list of a user with fewer than k unseen
-    items ends in -1. Memory beyond the result, however many users and items there are: on a CPU a
-    tile of 32 MiB and, of 4096 users at a time, the embeddings and the scores listed; on an
-    accelerator the larger of 0.6 GiB and 40 bytes an item.
+    For equal scores the lower item comes first. The list of a user with fewer than k unseen items
+    ends in -1. Memory beyond the result, for any number of users and items: on a CPU a tile of
+    32 MiB and, for 4096 users at a time, their embeddings and listed scores; on an accelerator the
+    larger of 0.6 GiB and 40 bytes per item.
 
     Args:
         users: (n_users, dim) embeddings.
         items: (n_items, dim) embeddings, on the same device and of the same type.
         which: (U,) users, in any order.
-        seen: what is masked.
+        seen: the pairs to mask.
         k: length of the list.
 
     Raises:
-        ValueError: k < 1, or embeddings of another catalogue than that of `seen`.
+        ValueError: k < 1, or the numbers of embeddings differ from those of `seen`.
         FloatingPointError: embeddings that are not finite, or so large that a score may overflow.
 
     """
@@ -166,7 +166,7 @@ def top_items(
 
 
 def _check_range(users: Tensor, items: Tensor) -> None:
-    """Refuse embeddings that could give a score that is not finite: |<u, v>| <= |u| |v|."""
+    """Refuse embeddings whose scores may not be finite: |<u, v>| <= |u| |v|."""
     most = float(users.norm(dim=1).max()) * float(items.norm(dim=1).max())
     if not most < torch.finfo(users.dtype).max:
         raise FloatingPointError(
@@ -185,7 +185,7 @@ def _best_in_tiles(
 ) -> IntArray:
     """Return `top_items` on a CPU, scoring `tile` users and items at a time.
 
-    Where there are fewer users than a tile has, it is as much wider.
+    With fewer users than `tile`, tiles have correspondingly more items.
     """
     best = np.full((which.size, k), -1, dtype=np.int64)
     height = max(min(tile[0], which.size), 1)
@@ -207,9 +207,9 @@ def _best_in_tiles(
 def _best_in_rows(
     users: Tensor, items: Tensor, which: IntArray, seen: Interactions, k: int, at_once: int
 ) -> IntArray:
-    """Return `top_items` on any device by torch, scores compared in single precision.
+    """Return `top_items` on any device with torch; scores are compared in single precision.
 
-    `at_once` bounds the scores held, but for one row.
+    `at_once` bounds the number of scores in memory, except that one row always fits.
     """
     best = np.empty((which.size, k), dtype=np.int64)
     n_rows = max(at_once // len(items), 1)
@@ -233,7 +233,7 @@ def _seen_by(rows: IntArray, seen: Interactions) -> tuple[IntArray, IntArray]:
 
 
 def _order(scores: Tensor) -> Tensor:
-    """Return (R, n) int64 of the same order as float32 scores, the lower item first of equals.
+    """Return (R, n) int64 with the order of float32 scores; ties go to the lower item.
 
     The bits of a float, as an integer, ascend with it if positive and descend if negative; `topk`
     alone would leave the order of equal scores open.

@@ -1,8 +1,8 @@
-"""The best items of each user, kept while tiles of scores pass by. Imports numba: import it late.
+"""The best items of each user, kept while tiles of scores pass. Imports numba: import it late.
 
-Each row of (values, ids) is a heap whose root is the worst that is kept. Most scores are compared
-with the root alone, many in one instruction. Equal scores rank by item, the lower first, so what
-is kept depends neither on tiles nor on threads. The compiled code is cached on disk.
+Each row of (values, ids) is a heap; its root is the worst kept score. Most scores are compared only
+with the root, many in one instruction. For equal scores the lower item ranks first, so the result
+depends neither on tiles nor on threads. The compiled code is cached on disk.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ def keep_best(
     values: Floats,
     ids: IntArray,
 ) -> None:
-    """Mask what each user has seen, and let the tile's scores into the heaps.
+    """Mask the seen items of each user, and push the tile's scores into the heaps.
 
     Tiles must come in ascending order of items.
 
     Args:
-        scores: (R, C) of R users for items first to first + C, none of them NaN; overwritten.
+        scores: (R, C) scores of R users for items first to first + C, without NaN; overwritten.
         first: the first item of the tile.
-        users: (R,) whose rows these are.
-        starts: (n_users + 1,) where the items of each user begin in `seen`.
-        seen: (n,) what each user has seen, ascending by item.
+        users: (R,) the users of the rows.
+        starts: (n_users + 1,) start of each user's items in `seen`.
+        seen: (n,) the seen items of each user, ascending.
         values: (R, k) the scores in the heaps, k >= 1; -inf in an empty place.
         ids: (R, k) the items in the heaps; -1 in an empty place.
 
@@ -67,7 +67,7 @@ def sort_best(values: Floats, ids: IntArray) -> None:
 
 @njit(cache=True)
 def _mask(row: Floats, first: int, seen: IntArray) -> None:
-    """Give -inf to the items of `row`, which begins with item `first`, that are in `seen`."""
+    """Set scores of the items in `seen` to -inf; `row` begins with item `first`."""
     for at in range(np.searchsorted(seen, first), seen.size):
         if seen[at] >= first + row.size:
             break
@@ -76,7 +76,7 @@ def _mask(row: Floats, first: int, seen: IntArray) -> None:
 
 @njit(cache=True)
 def _any_above(run: Floats, bound: float) -> bool:
-    """Say whether any of RUN scores exceeds the bound; a count in 32 bits is what vectorises."""
+    """Say whether any of RUN scores exceeds the bound; a 32-bit count allows vectorisation."""
     above = np.int32(0)
     for at in range(RUN):
         above += np.int32(run[at] > bound)
@@ -85,9 +85,9 @@ def _any_above(run: Floats, bound: float) -> bool:
 
 @njit(cache=True)
 def _take(run: Floats, first: int, values: Floats, ids: IntArray) -> None:
-    """Let the scores of a run, which begins with item `first`, into a heap (k,).
+    """Push the scores of a run, which begins with item `first`, into a heap (k,).
 
-    A score that only equals the worst one kept has the higher item, so it stays out.
+    A score equal to the worst kept score has the higher item, so it is not kept.
     """
     for at in range(run.size):
         if run[at] > values[0]:
@@ -96,7 +96,7 @@ def _take(run: Floats, first: int, values: Floats, ids: IntArray) -> None:
 
 @njit(cache=True)
 def _replace_root(values: Floats, ids: IntArray, value: float, item: int) -> None:
-    """Put (value, item) into a heap (n,), n >= 1, in place of its worst."""
+    """Replace the worst entry of a heap (n,), n >= 1, with (value, item)."""
     at, child = 0, 1
     while child < values.size:
         if child + 1 < values.size and _worse(

@@ -1,8 +1,7 @@
 """The compiled loops of a training step, on arrays: scores, gradients, and losses row by row.
 
-No (B, N, dim) array is ever made. The compiled code is kept on disk, see `compiling`, and shared by
-every process that finds it there. No result depends on the number of threads. Imports numba: import
-it late.
+No (B, N, dim) array is ever made. The compiled code is stored on disk, see `compiling`, and shared
+by all processes. Results do not depend on the number of threads. Imports numba: import it late.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from robustbench_rec.rows import SUMS, Doubles, Floats, Row
 TILE = 64
 """Dimensions of a vector that are summed at a time."""
 SMALLEST_NORM = 1e-12
-"""A shorter vector has no direction; what torch's `normalize` takes."""
+"""A shorter vector has no direction; the default of torch's `normalize`."""
 
 Index = NDArray[np.uint32]
-"""Unsigned: compiled code need not ask whether an index counts from the end."""
+"""Unsigned: compiled code need not check for negative indices."""
 
 
 def scales(vectors: Floats, cosine: bool) -> Floats:
-    """Return what each vector is multiplied by: (n,)."""
+    """Return the factor of each vector: (n,)."""
     factors = np.ones(len(vectors), dtype=np.float32)
     if cosine:
         _inverse_norms(vectors, factors)
@@ -54,7 +53,7 @@ def score(
     index: Index,
     scores: Floats,
 ) -> None:
-    """Fill scores (B, N); the scales are what `scales` returns of either table."""
+    """Fill scores (B, N); the scales are those of `scales` for each table."""
     for b in prange(len(users)):
         _score_row(users[b], items, user_scales[b], item_scales, index[b], scores[b])
 
@@ -63,7 +62,7 @@ def score(
 def _score_row(
     user: Floats, items: Floats, scale: float, item_scales: Floats, index: Index, scores: Floats
 ) -> None:
-    """Fill scores (N,), four at a time: their loads overlap."""
+    """Fill scores (N,), four at a time, so that their loads overlap."""
     n_slots, dim = index.size, user.size
     whole = n_slots - n_slots % 4
     for n in range(0, whole, 4):
@@ -89,7 +88,7 @@ def _score_row(
 
 @intrinsic
 def _place(typing_context: Any) -> Any:
-    """Return a pointer to TILE float32 on the stack of whoever it is inlined into."""
+    """Return a pointer to TILE float32 on the stack of the function that inlines it."""
 
     def allocate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = cgutils.alloca_once(builder, ir.ArrayType(ir.FloatType(), TILE))  # type: ignore[no-untyped-call]
@@ -102,8 +101,8 @@ def _place(typing_context: Any) -> Any:
 def tile_of_sums() -> Any:
     """Return TILE float32 on the caller's stack, not yet set.
 
-    Nothing else can lie where they do, and the compiler knows it. In memory that it is given, each
-    pass over a few vectors would begin by comparing the places of all of them.
+    The compiler knows that they do not alias other memory. For memory passed in, each pass over a
+    few vectors would begin by comparing all addresses.
     """
     return carray(_place(), TILE)  # type: ignore[call-arg]  # numba hands over the context
 
@@ -140,7 +139,7 @@ def by_user(
 
 @njit(cache=True, inline="always")
 def _room(n_slots: int) -> tuple[Index, Floats]:
-    """Return what `_user_row` writes the pairs of a row into."""
+    """Return a buffer for the pairs of a row in `_user_row`."""
     return np.empty(n_slots, dtype=np.uint32), np.empty(n_slots, dtype=np.float32)
 
 
@@ -291,7 +290,7 @@ def by_item(
 def _through_scale(
     total: Floats, vector: Floats, scale: float, cosine: bool, gradient: Floats
 ) -> None:
-    """Turn the gradient by a direction, `total`, into that by the vector it is of: all (dim,)."""
+    """Turn the gradient of a direction, `total`, into the gradient of its vector: all (dim,)."""
     along = np.float32(0)
     if cosine and scale < np.float32(1 / SMALLEST_NORM):  # else it was scaled by a constant
         for k in range(total.size):
@@ -313,7 +312,7 @@ def row_losses(
 ) -> None:
     """Fill the loss of each row, values (B,), and the slopes of their mean.
 
-    Those by scores are (B, N), those by own (B,).
+    Slopes by scores are (B, N), slopes by own (B,).
     """
     share = np.float32(1 / len(scores))
     for b in prange(len(scores)):
@@ -341,7 +340,7 @@ def row_steps(
     own_slopes: Floats,
     gradient: Floats,
 ) -> None:
-    """Score a row, take its loss, and sum its items, before the next row: all stay in the cache."""
+    """Score a row, compute its loss, and sum its items, before the next row, to stay in cache."""
     n_rows, share = len(users), np.float32(1 / len(users))
     for part in prange(n_parts):
         scores = np.empty(index.shape[1], dtype=np.float32)

@@ -1,7 +1,7 @@
 """Losses by row functions, as torch sees them, differentiable.
 
-Both ways to a loss give the same numbers to rounding: from scores that are there, for a loss that
-needs them twice, or from embeddings, where scores, slopes and the users' gradient of a row are done
+Both ways to compute a loss give the same numbers up to rounding: from given scores, for a loss that
+needs them twice, or from embeddings, with scores, slopes and the users' gradient of a row computed
 before the next row. Imports torch and numba: import it late.
 """
 
@@ -23,7 +23,7 @@ from robustbench_rec.rows import Doubles, Floats, RowFunction
 
 @dataclass(frozen=True, eq=False)
 class RowLoss:
-    """A row function with its settings: the mean over rows of what it returns.
+    """A row function with its settings: the mean over rows of its values.
 
     Attributes:
         function: made by `rows.row_function`.
@@ -48,7 +48,7 @@ class RowLoss:
         """Return the loss of a batch, and the sum of its scores.
 
         Args:
-            users: (n_users, dim) float32, on the CPU as all else.
+            users: (n_users, dim) float32, on the CPU, like all arguments.
             items: (n_items, dim) float32.
             own: (B,) float32, a number of each row.
             who: (B,) int64, the user of each row.
@@ -129,7 +129,7 @@ class _OfEmbeddings(torch.autograd.Function):
 
 
 class _Rows:
-    """The arrays of a batch: its users, all items, what scales either, places and slopes."""
+    """The arrays of a batch: its users, all items, their scales, indices and slopes."""
 
     def __init__(
         self, users: Tensor, items: Tensor, who: Tensor, index: Tensor, cosine: bool
@@ -143,7 +143,7 @@ class _Rows:
         self.cosine = cosine
 
     def by_item(self) -> Floats:
-        """Return the gradient by items of the loss that left these slopes."""
+        """Return the gradient by items of the loss with these slopes."""
         gradient = np.empty_like(self.items)
         order = compiled.by_item_order(self.places, self.slopes, len(self.items), get_num_threads())
         scaled = self.users, self.items, self.user_scales, self.item_scales
@@ -156,6 +156,6 @@ def _scalar(value: np.float32) -> Tensor:
 
 
 def _scaled(slopes: tuple[Floats, ...], factor: Tensor) -> tuple[Tensor, ...]:
-    """Return slopes times what the loss itself is weighed by, mostly 1."""
+    """Return slopes times the gradient of the loss itself, mostly 1."""
     tensors = tuple(torch.from_numpy(part) for part in slopes)
     return tensors if factor == 1 else tuple(part * factor for part in tensors)

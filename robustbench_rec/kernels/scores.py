@@ -22,7 +22,7 @@ from robustbench_rec.kernels.compiled import (
 )
 
 CHUNK_BYTES = 2**28
-"""Bound on the vectors that the path of torch operations gathers at once."""
+"""Bytes of vectors that the path of torch operations gathers at once, at most."""
 MOST_PAIRS = 2**31 - 1
 """The compiled path counts pairs in 32 bits."""
 
@@ -53,7 +53,7 @@ def gathered_scores(users: Tensor, items: Tensor, index: Tensor, cosine: bool = 
 
 
 def trusted_scores(users: Tensor, items: Tensor, index: Tensor, cosine: bool) -> Tensor:
-    """Return the same of shapes, types and an index that are known to fit."""
+    """Return the same for shapes, types and an index known to fit."""
     if users.device.type == "cpu" and users.dtype == items.dtype == torch.float32:
         scores: Tensor = _Compiled.apply(users, items, index, cosine)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
         return scores
@@ -103,7 +103,7 @@ class _Apart(torch.autograd.Function):
 
 
 class _Compiled(torch.autograd.Function):
-    """The compiled path. Directions are taken inside, so that no scaled table is ever written."""
+    """The compiled path. Directions are computed inside, so no scaled table is written."""
 
     @staticmethod
     def forward(ctx: Any, users: Tensor, items: Tensor, index: Tensor, cosine: bool) -> Tensor:
@@ -159,7 +159,7 @@ class _Chunked(torch.autograd.Function):
 
 
 def _chunks(users: Tensor, index: Tensor) -> list[slice]:
-    """Return runs of rows whose gathered vectors stay within CHUNK_BYTES, a row at least."""
+    """Return runs of rows whose gathered vectors fit into CHUNK_BYTES; at least one row each."""
     row_bytes = max(index.shape[1] * users.shape[1] * users.element_size(), 1)
     n = max(CHUNK_BYTES // row_bytes, 1)
     return [slice(first, first + n) for first in range(0, len(users), n)]

@@ -1,1 +1,1 @@
-"""For authors of plugins: files to begin with, and contracts checked without pytest."""
+"""For authors of plugins: template files, and contract checks without pytest."""

@@ -1,4 +1,4 @@
-"""Contracts checked without pytest: what each clause wants, whether it holds, what was found."""
+"""Contract checks without pytest: the clauses, and whether a plugin satisfies each."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "backbone": BACKBONES,
     "data set": DATASETS,
 }
-"""What has a contract, by what it is called."""
+"""Kinds of components with a contract -> their registries."""
 SHARES = (0.1, 0.3, 0.6, 1.0)
-"""Of the highest level, those at which a perturbation is tried."""
+"""Shares of the highest level at which a perturbation is tested."""
 N_USERS = 300
-"""Of the split that it is tried on: a shift of the test needs some hundred."""
+"""Users of the split for perturbations: a shift of the test needs a few hundred."""
 
 
 @dataclass(frozen=True)
 class Clause:
-    """A clause of a contract, and how a plugin stands to it.
+    """A clause of a contract, and its result for a plugin.
 
     Attributes:
-        name: of the method that it is.
-        wants: what it asks, in a sentence.
-        holds: None where it has nothing to say of this plugin.
-        found: what was found instead, or why it has nothing to say; else "".
+        name: the name of its method.
+        wants: the requirement, in a sentence.
+        holds: whether it holds; None if it does not apply to this plugin.
+        found: the violation, or why it does not apply; otherwise "".
 
     """
 
@@ -59,11 +59,11 @@ class Clause:
 
 
 def components_of(asked: str) -> list[tuple[str, type[Any]]]:
-    """Return the (kind, class) of what a file registers, or of what is registered by a name.
+    """Return the (kind, class) of components in a file, or registered under a name.
 
     Raises:
-        InputError: the file does not import, or registers nothing that has a contract; nothing is
-            called so.
+        InputError: the file cannot be imported, or registers no component with a contract; or the
+            name is unknown.
 
     """
     path = Path(asked)
@@ -72,8 +72,8 @@ def components_of(asked: str) -> list[tuple[str, type[Any]]]:
         if not found:
             known = [name for held in REGISTRIES.values() for name in held]
             raise InputError(
-                f"nothing that has a contract is named {asked!r}{nearest(asked, known)}; "
-                "of yours, give the file: my_noise.py"
+                f"nothing with a contract is named {asked!r}{nearest(asked, known)}; for your own "
+                "plugin, give its file, such as my_noise.py"
             )
         return found
     load_plugins([asked])
@@ -81,8 +81,8 @@ def components_of(asked: str) -> list[tuple[str, type[Any]]]:
     found = [(kind, cls) for kind, cls in every if _file_of(cls) == path.resolve()]
     if not found:
         raise InputError(
-            f'{asked} registers nothing: put @PERTURBATIONS.add("name") above the class, or '
-            "that of LOSSES, METRICS, BACKBONES, DATASETS"
+            f'{asked} registers nothing: put @PERTURBATIONS.add("name") (or LOSSES, METRICS, '
+            "BACKBONES, DATASETS) above the class"
         )
     return found
 
@@ -100,16 +100,16 @@ def check(
     settings: Mapping[str, Any] | None = None,
     data_dir: Path | None = None,
 ) -> Iterator[Clause]:
-    """Return each clause of the contract of a plugin, tried as it is asked for.
+    """Test each clause of the contract of a plugin, lazily, and return the results.
 
     Args:
-        kind: of `REGISTRIES`.
-        cls: its class, registered.
-        settings: besides the level.
-        data_dir: where data sets lie; the default folder if None.
+        kind: a key of `REGISTRIES`.
+        cls: the registered class.
+        settings: its settings, except the level.
+        data_dir: the folder of the data sets; the default folder if None.
 
     Raises:
-        InputError: it cannot be made, or has no such settings.
+        InputError: the component cannot be made, or does not have a setting.
 
     """
     try:
@@ -123,7 +123,7 @@ def check(
 
 
 def _contract(kind: str, cls: type[Any], settings: dict[str, Any], data_dir: Path) -> Any:
-    """Return the contract of a plugin, ready to be asked."""
+    """Return the contract of a plugin, ready to test."""
     held: dict[str, Any]
     base: type[Any]
     built = REGISTRIES[kind].build({"name": cls.name, **settings})
@@ -146,7 +146,7 @@ def _contract(kind: str, cls: type[Any], settings: dict[str, Any], data_dir: Pat
 
 
 def _tried(contract: Any, name: str) -> Clause:
-    """Ask one clause; whatever a plugin raises, it does not hold."""
+    """Test one clause; any exception of a plugin is a violation."""
     clause = getattr(contract, name)
     wants = " ".join((clause.__doc__ or name).split())
     try:

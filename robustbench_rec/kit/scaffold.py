@@ -1,4 +1,4 @@
-"""Files that a plugin begins with: they work as they are written, and are to be changed."""
+"""Template files of a plugin: they work as written, and are meant to be edited."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from robustbench_rec.errors import InputError
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of plugin, and what of it stands in the files.
+    """A kind of plugin, and its parts in the template files.
 
     Attributes:
-        registry: where it is registered.
-        called: the name of that among our public names.
-        contract: what its test is a subclass of.
-        made: what turns its class into what the contract takes.
+        registry: its registry.
+        called: the public name of the registry.
+        contract: the base class of its test.
+        made: an expression that turns the class into the contract's argument.
 
     """
 
@@ -39,25 +39,25 @@ KINDS = {
     "metric": Kind(METRICS, "METRICS", "MetricContract"),
 }
 LONGEST = 60
-"""Characters of a name."""
+"""Largest length of a name."""
 
 
 def new(kind: str, name: str, folder: Path, package: bool = False) -> list[Path]:
-    """Write a plugin, its test and a suite that tries it.
+    """Write a plugin, its test and a suite with it.
 
     Args:
-        kind: of `KINDS`.
-        name: what it is registered as, and the name of its module.
-        folder: where the files go.
-        package: whether they go into a folder of its name, with a pyproject.toml by which pip
-            installs it.
+        kind: a key of `KINDS`.
+        name: its registered name, and the name of its module.
+        folder: the folder of the files.
+        package: whether to write an installable package: a folder of this name with a
+            pyproject.toml.
 
     Returns:
-        The files that were written: the plugin, its test, the suite, and pyproject.toml if any.
+        The written files: the plugin, its test, the suite, and pyproject.toml if any.
 
     Raises:
-        InputError: the name is none for a module, or is taken; a file is there already, or cannot
-            be written.
+        InputError: the name is not valid for a module, or is taken; a file exists already, or
+            cannot be written.
 
     """
     _check_name(KINDS[kind], kind, name)
@@ -66,7 +66,7 @@ def new(kind: str, name: str, folder: Path, package: bool = False) -> list[Path]
     paths = [there / file for file in texts]
     for path in paths:
         if path.exists() or path.is_symlink():
-            raise InputError(f"{path} is there already; take another name, or move it away")
+            raise InputError(f"{path} exists already; choose another name, or move it")
     try:
         there.mkdir(parents=True, exist_ok=True)
         for path, text in zip(paths, texts.values(), strict=True):
@@ -79,15 +79,15 @@ def new(kind: str, name: str, folder: Path, package: bool = False) -> list[Path]
 
 
 def _check_name(kind: Kind, called: str, name: str) -> None:
-    """Raise InputError unless a module, and a plugin of a kind, may have a name."""
+    """Raise InputError unless the name is valid and free, as a module and as a plugin."""
     wanted = "small letters, digits and _, a letter first, as in my_noise"
     plain = name.isidentifier() and name.isascii() and name == name.lower()
     if not plain or keyword.iskeyword(name) or name.startswith("_") or len(name) > LONGEST:
         raise InputError(f"{name!r} cannot be the name of a {called}; it takes {wanted}")
     if name in kind.registry:
-        raise InputError(f"there is a {called} {name!r} already; take another name")
+        raise InputError(f"a {called} named {name!r} exists already; choose another name")
     if importlib.util.find_spec(name) is not None:
-        raise InputError(f"there is a Python module {name!r} already; take another name")
+        raise InputError(f"a Python module named {name!r} exists already; choose another name")
 
 
 def _texts(kind: str, name: str, package: bool) -> dict[str, str]:

@@ -47,7 +47,7 @@ def _log_sum_exp(
 
 @row_helper
 def _pull(slopes: Floats, factor: np.float32) -> np.float32:
-    """Scale the slopes of the negatives; return that of a positive which all are measured from."""
+    """Scale the slopes of the negatives; return that of the positive subtracted from each."""
     pull = ZERO
     for n in range(1, slopes.size):
         slopes[n] *= factor
@@ -113,7 +113,7 @@ def drrl(scores: Floats, slopes: Floats, settings: Doubles, own: np.float32) -> 
     """Return relu(1 - p) + the power mean of eps + c relu(n_j - m_u) + m_u.
 
     Settings are the dual order a*, eps and c; m_u is the row's own. Terms are divided by the
-    largest: orders near 1 have huge duals. What rounding took from a ratio near 1 is known from
+    largest: orders near 1 have huge duals. The rounding error of a ratio near 1 is corrected by
     the difference of the scores, which is exact.
     """
     dual, eps, scale = np.float32(settings[0]), np.float32(settings[1]), np.float32(settings[2])

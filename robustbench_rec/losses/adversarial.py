@@ -1,4 +1,4 @@
-"""Losses that learn, by ascent, which negatives to weigh."""
+"""Losses that learn the weights of negatives by ascent."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ class DirectAU(Loss):
     """Alignment and uniformity: positives near their users, all embeddings spread on the sphere.
 
     MEAN |u - i|^2 + gamma (U(users) + U(items)) / 2 with U(x) = log MEAN exp(-2 |x - y|^2) over the
-    pairs of rows of the batch; u and i are directions. It draws no negatives, so that false ones
-    reach it only as users and items that it pushes apart.
+    pairs of rows of the batch; u and i are directions. It draws no negatives, so false negatives
+    affect it only as users and items that it pushes apart.
     """
 
     gamma: float = setting(1.0, "weight of uniformity", at_least=0)

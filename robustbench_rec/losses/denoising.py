@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 @LOSSES.add("t_ce")
 @dataclass(frozen=True, kw_only=True)
 class TruncatedCE(Loss):
-    """Truncated cross-entropy: the positives with the largest loss are left out.
+    """Truncated cross-entropy: positives with the largest loss are dropped.
 
-    Binary cross-entropy over the scores that are left. The share left out grows from 0, evenly
-    over `warm_up` steps, to `drop`. The paper counts it among the positives; its authors' code
-    among all scores of the batch, negatives too, so that with one negative each the same number
-    drops twice as many positives: `share_of` says which. A part of a positive is rounded down, by
-    the authors up.
+    Binary cross-entropy over the remaining scores. The dropped share grows linearly from 0 to
+    `drop` over `warm_up` steps. In the paper it is a share of the positives; in the authors' code
+    of all scores of the batch, including negatives, so that with one negative each the same number
+    drops
+    twice as many positives: `share_of` selects one. The number of positives is rounded down, by the
+    authors up.
     """
 
     drop: float = setting(0.1, "largest share left out", at_least=0, below=1)
@@ -44,7 +45,7 @@ class TruncatedCE(Loss):
 @LOSSES.add("r_ce")
 @dataclass(frozen=True, kw_only=True)
 class ReweightedCE(Loss):
-    """Reweighted cross-entropy: a score counts the less, the larger its loss.
+    """Reweighted cross-entropy: scores with a larger loss have less weight.
 
     -sigmoid(p)^power log sigmoid(p) and -(1 - sigmoid(n_j))^power log(1 - sigmoid(n_j)), the mean
     over all B + B N scores; the weights are not differentiated.

@@ -1,4 +1,4 @@
-"""Losses that truncate the negatives they train on: CCL, and DrRL that generalises it and SL."""
+"""Losses that truncate the negatives: CCL, and DrRL, which generalises CCL and SL."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class DrRL(Loss):
 
     At eps = 0 and its best margin this is relu(1 - p) and the worst case of the negatives' mean
     score over the ball of Renyi divergence at most rho from the uniform distribution, where
-    c = exp(rho (a - 1) / a). So c = 1, the published code's, is a ball of radius 0, under which
-    margins have no minimum and only fall; what it truncates hangs on their start and their rate.
+    c = exp(rho (a - 1) / a). So c = 1, as in the published code, is a ball of radius 0, for which
+    margins have no minimum and only fall; the truncation then depends on their start and rate.
     """
 
     order: float = setting(150.0, "a: Renyi order of the ball", above=1)

@@ -61,8 +61,8 @@ class BSL(Loss):
       (tau2/tau1) softmax(tau2), which Adam cannot tell from softmax(tau2). The settings that PSL
       published belong to it.
     - "authors": -log MEAN_i exp(p_i/tau1) + tau2 log MEAN_j exp(n_j/tau1), where i runs over the
-      rows of the batch with the row's user, the mean over rows. Here tau2 is a weight. It is a
-      loss of its own only where users have several rows.
+      rows of the batch with the row's user, the mean over rows. Here tau2 is a weight. It
+      differs from other losses only if users have several rows.
     """
 
     tau1: float = setting(0.2, "temperature of positives, on the cosine scale", above=0)

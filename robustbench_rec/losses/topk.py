@@ -1,4 +1,4 @@
-"""Losses made for the top of the list: a metric at K, or the corner of the ROC curve."""
+"""Losses for the top of the list: a metric at K, or the corner of the ROC curve."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @LOSSES.add("sl_at_k")
 @dataclass(frozen=True, kw_only=True)
 class SLAtK(Loss):
-    """Softmax loss at K: each row weighed by whether its positive is among the user's top K.
+    """Softmax loss at K: rows are weighted by whether the positive is in the user's top K.
 
     sigmoid((p - beta_u)/tau_w) log SUM_j exp((n_j - p)/tau_d), the mean over rows. beta_u is the
     K-th largest score among the user's training positives and one draw of N negatives, estimated
@@ -151,7 +151,7 @@ class SaddleLLPAUC:
         )
 
     def _low(self) -> Tensor:
-        """Return the least g at which both constraints hold."""
+        """Return the smallest g that satisfies both constraints."""
         import torch
 
         return torch.maximum(-self.a, self.b - 1)

@@ -1,4 +1,4 @@
-"""No loss: for backbones that have nothing to train."""
+"""No loss: for backbones without training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from robustbench_rec import LOSSES, Loss
 @LOSSES.add("untrained")
 @dataclass(frozen=True, kw_only=True)
 class Untrained(Loss):
-    """Stands for a loss in the cells of a baseline, such as `popularity`: it trains nothing."""
+    """Placeholder loss in the cells of a baseline, such as `popularity`: it trains nothing."""
 
     learns: ClassVar[bool] = False
     source: ClassVar[str] = "a name for what is not there"

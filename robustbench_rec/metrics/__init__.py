@@ -1,1 +1,1 @@
-"""Metrics, one idea a file."""
+"""Metrics, one per file."""

@@ -11,7 +11,7 @@ from robustbench_rec import METRICS, FloatArray, Metric, Ranks
 class AveragePrecision(Metric):
     """Precision at each test item in the top k, over all test items; weights do not count.
 
-    No sum over test items: each counts those above it.
+    It is not a sum over test items: each term counts the items above.
     """
 
     symbol: ClassVar[str] = "MAP"

@@ -11,7 +11,7 @@ from robustbench_rec import METRICS, IntArray, ListMetric
 @METRICS.add("coverage")
 @dataclass(frozen=True, kw_only=True)
 class Coverage(ListMetric):
-    """Share of the catalogue recommended to somebody; in (0, 1]."""
+    """Share of the catalogue recommended to any user; in (0, 1]."""
 
     symbol: ClassVar[str] = "Coverage"
     source: ClassVar[str] = "Ge et al., RecSys 2010: catalogue coverage"
@@ -24,9 +24,9 @@ class Coverage(ListMetric):
 @METRICS.add("gini")
 @dataclass(frozen=True, kw_only=True)
 class Gini(ListMetric):
-    """Inequality of how often items are recommended; 0 is even.
+    """Inequality of the numbers of recommendations of items; 0 is even.
 
-    It is (I - 1) / I where one item of I takes every place.
+    It is (I - 1) / I if one of I items is in every place.
     """
 
     symbol: ClassVar[str] = "Gini"
@@ -35,7 +35,7 @@ class Gini(ListMetric):
     def __call__(self, recommended: IntArray, item_counts: IntArray, k: int) -> float:
         """Return sum_i (2 i - I - 1) c_i / (I sum_i c_i), c ascending, over the whole catalogue.
 
-        c_i is how often item i stands in a top k.
+        c_i is the number of times that item i is in a top k.
         """
         exposure = _exposure(recommended, item_counts, k)
         n = exposure.size
@@ -58,7 +58,7 @@ class Popularity(ListMetric):
 
 
 def _exposure(recommended: IntArray, item_counts: IntArray, k: int) -> IntArray:
-    """Return (I,) how often each item stands in a top k."""
+    """Return (I,) the number of times that each item is in a top k."""
     places, n_items = np.asarray(recommended)[:, :k], len(item_counts)
     items = places[places >= 0]
     if items.size == 0 or items.max() >= n_items:

@@ -17,5 +17,5 @@ class ReciprocalRank(Metric):
     source: ClassVar[str] = "Voorhees, TREC-8 1999"
 
     def __call__(self, found: Ranks, k: int) -> FloatArray:
-        """Return 1 / the first rank where that is <= k, else 0."""
+        """Return 1 / the first rank if it is <= k, else 0."""
         return np.where(found.first <= k, 1 / found.first, 0.0)

@@ -14,8 +14,8 @@ class NDCG(Metric):
     """Gain discounted by log2(1 + rank), over that of the best list.
 
     The best list begins with the n test items, each of weight 1: its gain is the sum of
-    1 / log2(1 + r) over r = 1..min(k, n), whatever they weigh. So a user's value may exceed 1
-    where the test is weighted, as may the weight of one item.
+    1 / log2(1 + r) over r = 1..min(k, n), for any weights. So a user's value may exceed 1 if the
+    test is weighted, because the weight of an item may.
     """
 
     symbol: ClassVar[str] = "NDCG"

@@ -9,7 +9,7 @@ from robustbench_rec import METRICS, FloatArray, Metric, Ranks
 @METRICS.add("recall")
 @dataclass(frozen=True, kw_only=True)
 class Recall(Metric):
-    """Share of the test items, by weight, that stand in the top k."""
+    """Share of the test items, by weight, in the top k."""
 
     symbol: ClassVar[str] = "Recall"
     additive: ClassVar[bool] = True

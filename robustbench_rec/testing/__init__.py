@@ -1,4 +1,4 @@
-"""Contracts for all kinds of components; plugin authors test theirs by the same classes.
+"""Contracts for all kinds of components; plugin authors test their plugins with the same classes.
 
 from robustbench_rec import PERTURBATIONS
 from robustbench_rec.testing import PerturbationContract
@@ -6,8 +6,8 @@ from robustbench_rec.testing import PerturbationContract
 class TestMyNoise(PerturbationContract):
     perturbation = PERTURBATIONS["my_noise"]
 
-Each method `test_...` is a clause: its docstring says what it wants, and it raises AssertionError
-with what was found instead. `robustbench-rec check` runs the clauses without pytest.
+Each method `test_...` is a clause: its docstring is the requirement, and it raises AssertionError
+with the violation. `robustbench-rec check` runs the clauses without pytest.
 """
 
 from robustbench_rec.testing.backbones import BackboneContract

@@ -1,4 +1,4 @@
-"""What every backbone must hold."""
+"""The contract of backbones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robustbench_rec.testing.toys import toy_split
 
 
 class BackboneContract:
-    """What every backbone must hold; subclass it and name yours.
+    """The contract of a backbone; subclass it and set yours.
 
     Attributes:
         backbone: the backbone under test, with its settings.
@@ -25,12 +25,12 @@ class BackboneContract:
     train: ClassVar[Interactions] = toy_split().train
 
     def built(self, seed: int = 3, train: Interactions | None = None) -> nn.Module:
-        """Return its module over training pairs, from a generator of a seed."""
+        """Return its module for training pairs, with a seeded generator."""
         generator = torch.Generator().manual_seed(seed)
         return self.backbone.build(self.train if train is None else train, generator)
 
     def tables(self, module: nn.Module) -> dict[str, Tensor]:
-        """Return the embeddings of users and of items, by these words."""
+        """Return the embeddings of users and of items, by name."""
         found = module()
         require(
             isinstance(found, tuple) and len(found) == 2,
@@ -45,7 +45,7 @@ class BackboneContract:
         require(self.backbone.source, "it has no source: name the paper, or the reason")
 
     def test_embeddings_have_the_asked_shape(self) -> None:
-        """Its call gives finite float32 embeddings: of users, and of items."""
+        """Its call returns finite float32 embeddings of users and of items."""
         wanted = {"users": self.train.n_users, "items": self.train.n_items}
         for name, table in self.tables(self.built()).items():
             shape = wanted[name], self.backbone.dim
@@ -57,7 +57,7 @@ class BackboneContract:
             require(table.isfinite().all(), f"some of {name} are infinite or not a number")
 
     def test_they_follow_the_generator_alone(self) -> None:
-        """Two generators of one seed give equal embeddings, and torch's own is not touched."""
+        """Equal seeds give equal embeddings, and torch's global generator is not used."""
         before = torch.get_rng_state()
         one, other = (self.tables(self.built()) for _ in range(2))
         for name, table in one.items():
@@ -71,7 +71,7 @@ class BackboneContract:
         )
 
     def test_evaluation_repeats_itself(self) -> None:
-        """In evaluation mode a second call gives the same."""
+        """In evaluation mode a second call returns the same."""
         module = self.built().eval()
         first = {name: table.clone() for name, table in self.tables(module).items()}
         for name, table in self.tables(module).items():
@@ -84,7 +84,7 @@ class BackboneContract:
             require(not left, f"{type(part).__name__}.{left[0] if left else ''} is neither of both")
 
     def test_only_what_learns_has_parameters(self) -> None:
-        """It has parameters if it says that it `learns`, and none else."""
+        """It has parameters if and only if it says that it `learns`."""
         has = bool(list(self.built().parameters()))
         said = "says" if self.backbone.learns else "does not say"
         require(

@@ -1,4 +1,4 @@
-"""What every data set must hold."""
+"""The contract of data sets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PARTS = ("train", "valid", "test", "unobserved")
 
 
 class DatasetContract:
-    """What every data set must hold; subclass it and name yours.
+    """The contract of a data set; subclass it and set yours.
 
     Attributes:
         dataset: the data set under test, with its settings.
-        data_dir: where its files lie.
+        data_dir: the folder of its files.
 
     """
 
@@ -27,7 +27,7 @@ class DatasetContract:
     data_dir: ClassVar[Path] = Path()
 
     def parts(self) -> dict[str, Table]:
-        """Return the tables that it reads, by what they are."""
+        """Return the tables that it reads, by name."""
         raw = self.dataset.read(self.data_dir)
         require(isinstance(raw, Raw), f"read returns {type(raw).__name__}, not Raw")
         given = {name: getattr(raw, name) for name in PARTS}
@@ -41,7 +41,7 @@ class DatasetContract:
         require(self.dataset.licence, "it has no licence: say on which terms others may use it")
 
     def test_reads_pairs(self) -> None:
-        """Each part has as many items as users, and ratings and times where there are any."""
+        """Each part has as many items as users, and as many ratings and times if it has any."""
         for name, table in self.parts().items():
             require(len(table.users), f"{name} holds no pair")
             for column in ("items", "ratings", "timestamps"):
@@ -60,13 +60,13 @@ class DatasetContract:
                 require(same, f"the {column} of {name} differ; fix every seed")
 
     def test_its_fingerprint_is_of_what_it_reads(self) -> None:
-        """The fingerprint is a text that stays as long as the content does."""
+        """The fingerprint is a text that changes only with the content."""
         one, other = (self.dataset.fingerprint(self.data_dir) for _ in range(2))
         require(isinstance(one, str) and one, f"fingerprint returns {one!r}, not a text")
         require(one == other, f"it is {one} at first, and then {other}")
 
     def test_it_can_be_split(self) -> None:
-        """It comes to a split with training, validation and test pairs, as its settings ask."""
+        """Its settings give a split with training, validation and test pairs."""
         split = prepare(self.dataset.read(self.data_dir), self.dataset, seed=0)
         for name in ("train", "valid", "test"):
             require(len(getattr(split, name)), f"no {name} pair is left")

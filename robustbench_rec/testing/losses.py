@@ -1,4 +1,4 @@
-"""What every loss must hold."""
+"""The contract of losses."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from robustbench_rec.training.fit import fit
 from robustbench_rec.training.row_form import RowForm
 
 CLOSE = 1e-6
-"""How far a compiled form may be from the call, as a share."""
+"""Largest relative difference of a compiled form from the call."""
 
 
 def batch_of(pos: Tensor, neg: Tensor, users: Tensor | None = None, step: int = 0) -> Batch:
-    """Make a batch of scores alone: users 0 to B - 1 unless given, items below 9, any embeddings.
+    """Make a batch from scores: users 0 to B - 1 by default, items below 9, any embeddings.
 
     Args:
         pos: (B,).
@@ -55,7 +55,7 @@ def batch_of(pos: Tensor, neg: Tensor, users: Tensor | None = None, step: int = 
 
 
 class LossContract:
-    """What every loss must hold; subclass it and name yours.
+    """The contract of a loss; subclass it and set yours.
 
     Attributes:
         loss: the loss under test, with its settings.
@@ -72,17 +72,17 @@ class LossContract:
         return pos, neg
 
     def look_at_scores(self) -> None:
-        """Leave a clause that asks for scores where the loss looks at vectors alone."""
+        """Skip a clause about scores if the loss uses embeddings alone."""
         if not self.loss.draws_negatives:
             raise DoesNotApply("it draws no negatives, so scores need not matter to it")
 
     def value(self, pos: Tensor, neg: Tensor, users: Tensor | None = None) -> Tensor:
-        """Return the loss, bound anew, of a batch of such scores."""
+        """Return the loss, newly bound, of a batch with these scores."""
         batch = batch_of(pos, neg, users)
         return bound(self.loss, n_users=len(pos), n_items=9, seed=0)(batch)
 
     def gradients(self, pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return value and gradients with respect to both kinds of score."""
+        """Return value and gradients by both kinds of score."""
         self.look_at_scores()
         value, where = self.value(pos, neg), f"of {len(pos)} rows and {_negatives(neg)}"
         shape = getattr(value, "shape", None)
@@ -109,7 +109,7 @@ class LossContract:
             _require_finite(self.gradients(pos, neg), f"with {_negatives(neg)}")
 
     def test_is_finite_at_extreme_scores(self) -> None:
-        """It stays finite where every score is as large as it may become."""
+        """It stays finite if all scores are as large as possible."""
         largest = 1.0 if self.loss.score == "cosine" else 1e4
         for n in (1, 1000):
             for sign in (-1, 1):
@@ -120,7 +120,7 @@ class LossContract:
                 _require_finite(found, where)
 
     def test_pulls_positives_up_and_pushes_negatives_down(self) -> None:
-        """A higher score of a positive never raises the loss, one of a negative never lowers it."""
+        """A higher score of a positive never raises the loss, of a negative never lowers it."""
         for n in (1, 7):
             pos, neg = self.scores(n)
             _, by_pos, by_neg = self.gradients(pos, neg)
@@ -139,7 +139,7 @@ class LossContract:
             require(by_neg.max() > 0, f"{where} no negative is pushed down: all slopes are 0")
 
     def test_gradient_is_the_derivative(self) -> None:
-        """Its gradient is that of its value, by finite differences."""
+        """Its gradient equals the finite differences of its value."""
         self.look_at_scores()
         try:
             torch.autograd.gradcheck(self.value, self.scores(5))
@@ -148,7 +148,7 @@ class LossContract:
             raise ClauseError(f"the gradient is not the derivative: {first}") from None
 
     def test_the_compiled_form_is_the_loss(self) -> None:
-        """Where it has a compiled form (`rows`), that gives the call's value and derivatives."""
+        """A compiled form (`rows`), if any, has the call's value and derivatives."""
         objective = bound(self.loss, n_users=4, n_items=9, seed=0)
         rows = rows_of(objective)
         if rows is None:
@@ -177,7 +177,7 @@ class LossContract:
                 )
 
     def test_rows_are_averaged(self) -> None:
-        """A batch that holds each row twice has the same loss."""
+        """A batch with each row twice has the same loss."""
         self.look_at_scores()
         pos, neg = self.scores(3)
         objective = bound(self.loss, n_users=4, n_items=9, seed=0)
@@ -191,7 +191,7 @@ class LossContract:
         )
 
     def test_trained_by_it_a_model_ranks_better_than_at_random(self) -> None:
-        """Twenty passes over a small split make embeddings that rank better than random ones."""
+        """After twenty passes over a small split, embeddings rank better than random ones."""
         split = toy_split()
         config = TrainConfig(epochs=20, batch_size=64, lr=0.02, eval_every=5, patience=0)
         model = fit(split, BACKBONES["mf"](dim=8), self.loss, config, seed=0)
@@ -220,7 +220,7 @@ def _kind(value: object) -> str:
 
 
 def _require_finite(found: tuple[Tensor, Tensor, Tensor], where: str) -> None:
-    """Raise ClauseError where a loss or its derivatives are not finite."""
+    """Raise ClauseError if a loss or its derivatives are not finite."""
     value, by_pos, by_neg = found
     require(value.isfinite(), f"{where}: the loss is {float(value.detach())}")
     for slopes, name in ((by_pos, "positive"), (by_neg, "negative")):

@@ -1,4 +1,4 @@
-"""What every metric must hold."""
+"""The contracts of metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from robustbench_rec.testing.clauses import (
 
 
 class MetricContract:
-    """What every metric of users must hold; subclass it and name yours.
+    """The contract of a metric of users; subclass it and set yours.
 
     Attributes:
         metric: the class under test.
@@ -31,16 +31,16 @@ class MetricContract:
     metric: ClassVar[type[Metric | ListMetric]]
 
     def value(self, found: Ranks, k: int) -> FloatArray:
-        """Return the metric at k, (U,), checked as an evaluation checks it."""
+        """Return the metric at k, (U,), with the checks of an evaluation."""
         return user_values(found, [k], [self.metric.name])[f"{self.metric.name}@{k}"]
 
     def ranks(self, depth: int = 30, weighted: bool = False, order: slice = slice(None)) -> Ranks:
-        """Return ranks in random lists of 40 users; the first finds nothing.
+        """Return ranks in random lists of 40 users; the first user has no hits.
 
         Args:
-            depth: how long the lists are, at most 30.
-            weighted: whether the test items count for several amounts, of mean 1 for each user.
-            order: of the users.
+            depth: the length of the lists, at most 30.
+            weighted: whether test items have different weights, of mean 1 for each user.
+            order: the order of the users.
 
         """
         rng = rng_for(0, "ranks")
@@ -51,13 +51,13 @@ class MetricContract:
         return self.weighing(found, rng) if weighted else found
 
     def weighing(self, found: Ranks, rng: np.random.Generator) -> Ranks:
-        """Return the same ranks under random weights of mean 1 for each user."""
+        """Return the same ranks with random weights of mean 1 for each user."""
         drawn = rng.uniform(0.1, 1, found.user.size)
         weights = drawn / (found.sum(drawn) / found.counts)[found.user]
         return replace(found, weights=weights)
 
     def weightings(self) -> tuple[bool, ...]:
-        """Say what it meets: weighted ranks (True) only where it says that it is additive."""
+        """Return the cases to test: weighted ranks (True) only if it says that it is additive."""
         return (False, True) if self.metric.additive else (False,)
 
     def test_says_what_it_is(self) -> None:
@@ -67,7 +67,7 @@ class MetricContract:
         require_words(self.metric)
 
     def test_is_a_finite_number_for_each_user(self) -> None:
-        """It is one finite number for each user, whatever k, and where there is no user."""
+        """It is one finite number for each user, for any k, also without users."""
         for k in (1, 10, 50):
             for depth in (1, 30):
                 for weighted in self.weightings():
@@ -77,18 +77,18 @@ class MetricContract:
             require(none.shape == (0,), f"of no users it has the shape {none.shape}")
 
     def test_places_after_k_do_not_count(self) -> None:
-        """What stands after place k changes nothing."""
+        """Items after place k change nothing."""
         for k in (1, 10):
             whole, cut = self.value(self.ranks(), k), self.value(self.ranks(depth=k), k)
             _require_equal(whole, cut, f"at {k}, lists of 30 and their first {k} places")
 
     def test_the_order_of_users_does_not_matter(self) -> None:
-        """Each user is judged alone."""
+        """Each user's value is independent of other users."""
         turned = self.value(self.ranks(order=slice(None, None, -1)), 10)
         _require_equal(self.value(self.ranks(), 10), turned[::-1], "users in the other order")
 
     def test_a_perfect_list_is_at_least_as_good_as_any_other(self) -> None:
-        """No list is better than the best there can be, and some are worse."""
+        """No list is better than the best possible list, and some are worse."""
         for weighted in self.weightings():
             found = self.ranks(weighted=weighted)
             for k in (1, 10):
@@ -101,7 +101,7 @@ class MetricContract:
                 require(np.any(best > value), f"at {k} a perfect list is no better than any other")
 
     def test_a_sum_over_test_items_is_the_sum_of_its_parts(self) -> None:
-        """Where it is `additive`, test items in three groups add up to all of them."""
+        """If `additive`, the values of three groups of test items sum to that of all."""
         if not self.metric.additive:
             raise DoesNotApply("it says that it is no sum over test items")
         for weighted in (False, True):
@@ -112,7 +112,7 @@ class MetricContract:
             _require_equal(np.sum(parts, axis=0), whole, "the parts and the whole", 1e-9, 1e-12)
 
     def test_a_test_item_adds_in_proportion_to_its_weight(self) -> None:
-        """Where it is `additive`, an item of twice the weight adds twice as much."""
+        """If `additive`, an item of twice the weight adds twice as much."""
         if not self.metric.additive:
             raise DoesNotApply("it is not computed where the test is weighted")
         plain = self.ranks()
@@ -129,14 +129,14 @@ class MetricContract:
 def _require_equal(
     one: FloatArray, other: FloatArray, of: str, share: float = 0.0, least: float = 0.0
 ) -> None:
-    """Raise ClauseError with the first user for whom two values differ.
+    """Raise ClauseError with the first user whose two values differ.
 
     Args:
         one: (U,).
         other: (U,).
-        of: what they are of.
-        share: of the second, by which sums in another order may differ.
-        least: what they may differ by in any case.
+        of: a description of both.
+        share: relative tolerance, as sums in another order differ.
+        least: absolute tolerance.
 
     """
     if at := first_where(np.isclose(one, other, rtol=share, atol=least)):
@@ -144,7 +144,7 @@ def _require_equal(
 
 
 class ListMetricContract:
-    """What every metric of all lists together must hold; subclass it and name yours.
+    """The contract of a metric of all lists together; subclass it and set yours.
 
     Attributes:
         metric: the class under test.
@@ -154,13 +154,13 @@ class ListMetricContract:
     metric: ClassVar[type[Metric | ListMetric]]
 
     def lists(self) -> IntArray:
-        """Return the lists (40, 12) of 30 items; some end before their end."""
+        """Return lists (40, 12) of 30 items; some are shorter."""
         rng = rng_for(0, "lists")
         lists = np.argsort(rng.random((40, 30)), axis=1)[:, :12]
         return np.where(np.arange(12) < rng.integers(3, 13, (40, 1)), lists, -1)
 
     def value(self, recommended: IntArray, k: int) -> float:
-        """Return the metric at k, checked as an evaluation checks it."""
+        """Return the metric at k, with the checks of an evaluation."""
         name, popularity = self.metric.name, np.arange(30)
         return list_values(recommended, popularity, [k], [name])[f"{name}@{k}"]
 
@@ -171,17 +171,17 @@ class ListMetricContract:
         require_words(self.metric)
 
     def test_is_a_finite_number(self) -> None:
-        """It is one finite number, whatever k."""
+        """It is one finite number, for any k."""
         for k in (1, 10, 50):
             found = self.value(self.lists(), k)
             require(np.isfinite(found), f"at {k} it is {found}")
 
     def test_places_after_k_do_not_count(self) -> None:
-        """What stands after place k changes nothing."""
+        """Items after place k change nothing."""
         whole, cut = self.value(self.lists(), 5), self.value(self.lists()[:, :5], 5)
         require(whole == cut, f"at 5 it is {whole:.6g}, and {cut:.6g} of the first 5 places alone")
 
     def test_the_order_of_users_does_not_matter(self) -> None:
-        """Users in the other order give the same number."""
+        """Users in reverse order give the same number."""
         one, turned = self.value(self.lists(), 5), self.value(self.lists()[::-1], 5)
         require(one == turned, f"it is {one:.6g}, and {turned:.6g} with users in the other order")

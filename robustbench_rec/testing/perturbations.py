@@ -1,4 +1,4 @@
-"""What every perturbation must hold."""
+"""The contract of perturbations."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PARTS = (
 
 
 class PerturbationContract:
-    """What every perturbation must hold; subclass it and name yours.
+    """The contract of a perturbation; subclass it and set yours.
 
     Attributes:
         perturbation: the class under test.
-        settings: its settings besides the level.
-        levels: ascending, from above 0; `max_level` bounds them.
-        split: the clean split that it is tried on.
+        settings: its settings, except the level.
+        levels: ascending levels above 0, at most `max_level`.
+        split: the clean split of the tests.
 
     """
 
@@ -44,12 +44,12 @@ class PerturbationContract:
     split: ClassVar[Split] = toy_split()
 
     def at(self, level: float, split: Split | None = None) -> Split:
-        """Return a split under the perturbation at a level; always the same generator."""
+        """Return the perturbed split at a level, always with the same generator."""
         chosen = self.perturbation(level=level, **self.settings)
         return perturb(chosen, split or _copy(self.split), rng_for(0, "contract"))
 
     def _highest(self) -> float:
-        """Return the highest level; one that has none above 0 is the clean control."""
+        """Return the highest level; a perturbation without levels above 0 is the clean control."""
         if not self.levels[-1]:
             raise DoesNotApply("it has no level above 0")
         return self.levels[-1]
@@ -84,25 +84,25 @@ class PerturbationContract:
         require(changed, f"at level {highest:g} nothing changed")
 
     def test_is_deterministic(self) -> None:
-        """Two generators of one seed give the same split: all chance comes from `rng`."""
+        """Equal seeds give the same split: all random numbers come from `rng`."""
         for level in self.levels:
             _require_same(self.at(level), self.at(level), f"twice at level {level:g}")
 
     def test_leaves_the_input_alone(self) -> None:
-        """The clean split stays as it is; a new one is returned."""
+        """The clean split does not change; a new split is returned."""
         given = _copy(self.split)
         self.at(self.levels[-1], given)
         _require_same(self.split, given, "the split that was given")
 
     def test_changes_only_what_it_may(self) -> None:
-        """It changes no part but those that `acts_through` allows."""
+        """It changes only the parts that `acts_through` allows."""
         may = MAY_CHANGE[self.perturbation.acts_through]
         for level in self.levels:
             clean, perturbed = self.split, self.at(level)
             _require_same(clean, perturbed, f"at level {level:g}", set(may))
 
     def test_ids_stay_in_range(self) -> None:
-        """The numbers of users and of items stay."""
+        """The numbers of users and of items do not change."""
         clean = self.split
         wanted = clean.n_users, clean.n_items
         for level in self.levels:
@@ -115,14 +115,14 @@ class PerturbationContract:
             )
 
     def test_every_user_keeps_a_training_pair(self) -> None:
-        """No user loses all training pairs."""
+        """Every user keeps a training pair."""
         had = self.split.train.user_counts > 0
         for level in self.levels:
             lost = np.flatnonzero(had & (self.at(level).train.user_counts == 0))
             require(not lost.size, f"at level {level:g} user {_first(lost)} has no training pair")
 
     def test_levels_nest(self) -> None:
-        """What a low level corrupts, every higher one corrupts: draw the same numbers at each."""
+        """A higher level corrupts all that a lower one does: draw the same numbers at each."""
         if self.perturbation.acts_through == "test":
             raise DoesNotApply("the test alone is changed; its severity is monotone instead")
         clean = self.split
@@ -141,7 +141,7 @@ class PerturbationContract:
             )
 
     def test_realised_severity_grows_with_the_level(self) -> None:
-        """The first entry of `realised` never falls from level to level, and rises in all."""
+        """The first entry of `realised` never falls with the level, and rises overall."""
         self._highest()
         clean = _copy(self.split)
         severities = []
@@ -183,7 +183,7 @@ def _changed(before: Split, after: Split) -> list[str]:
 
 
 def _require_same(before: Split, after: Split, when: str, but: set[str] | None = None) -> None:
-    """Raise ClauseError with the first difference of two splits, in the parts that may not."""
+    """Raise ClauseError with the first difference of two splits in the parts that must be equal."""
     for part in _changed(before, after):
         if part not in (but or ()):
             told = _difference(getattr(before, part), getattr(after, part))
@@ -191,7 +191,7 @@ def _require_same(before: Split, after: Split, when: str, but: set[str] | None =
 
 
 def _difference(one: object, other: object) -> str:
-    """Say where two values of a part of a split differ first."""
+    """Describe the first difference of two values of a part of a split."""
     if isinstance(one, Interactions) and isinstance(other, Interactions):
         apart = np.setxor1d(one.keys, other.keys)
         return f", such as in the pair {_pair(one, int(apart[0]))}" if apart.size else ""

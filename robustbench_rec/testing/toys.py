@@ -1,4 +1,4 @@
-"""The split that contracts are tried on."""
+"""The small split for contracts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from robustbench_rec.seeds import rng_for
 
 
 def toy_split(n_users: int = 60, n_items: int = 40, seed: int = 0) -> Split:
-    """Make a small split with every part filled, a pool of false negatives among them.
+    """Make a small split with every part filled, including a pool of false negatives.
 
     Each user holds 14 items, popular ones more often: 8 to train on, then 2 for each of the
     validation set, the test and the false negatives; 2 more are low-rated. Every pair has a rating
-    of 1 to 5, below 3 where it is low, and a time that is later from part to part.
+    of 1 to 5, below 3 if it is low, and a time, later in later parts.
     """
     rng = rng_for(seed, "toy split")
     keys = rng.random((n_users, n_items)) ** np.arange(1, n_items + 1)

@@ -1,11 +1,11 @@
 """How a loss weighs its negatives, measured on a probe batch; defined for any loss.
 
-The weight of negative j in a row is |d loss / d n_j|, and its share p_j of the row's weights is the
-distribution over negatives under which the loss trains: for a loss that is an expectation under
-distributionally robust optimisation, the worst case that it guards against.
+The weight of negative j in a row is |d loss / d n_j|. Its share p_j of the row's weights is the
+distribution over negatives that the loss trains on; for a loss of distributionally robust
+optimisation, this is the worst case that it guards against.
 
-Weights push negatives down; |d loss / d p| pulls a row's positive up. Where positives are drawn as
-negatives, what their users' items get is the difference of the two.
+Weights push negatives down; |d loss / d p| pulls a row's positive up. If positives are drawn as
+negatives, the net effect on such an item is the difference.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from robustbench_rec.interactions import BoolArray, IntArray, Split
 PROBE = (512, 500)
 """Rows and negatives of the probe batch: the same for every loss, whatever N it trains with.
 
-Whoever changes it raises PROTOCOL, so that no run mixes two."""
+A change must increase PROTOCOL, so that no run mixes two."""
 MOST_CUTS = 16
-"""A row of the probe batch is cut into so many at most, where a loss trains with few negatives."""
+"""Largest number of rows to cut a row of the probe batch into, for a loss with few negatives."""
 NEGLIGIBLE = 0.01
-"""A negative is used if its weight is more than this share of an even one."""
+"""A negative counts as used if its weight exceeds this share of an even weight."""
 
 DIAGNOSTICS = {
     "false_negative_rate": "share of the negatives that are known false negatives",
@@ -44,15 +44,15 @@ DIAGNOSTICS = {
     "renyi_2": "Renyi divergence of order 2 of the weights from even ones, in nats",
     "active_rows": "share of the rows in which any negative has a weight",
 }
-"""Name -> what it is."""
+"""Name -> description."""
 
 
 class Slopes(NamedTuple):
-    """How strongly a loss moves the scores of a batch.
+    """The slopes of a loss in the scores of a batch.
 
     Attributes:
-        weights: (B, N) |d loss / d n_j|, what pushes each negative down.
-        pulls: (B,) |d loss / d p|, what pulls each positive up; 0 where it is not looked at.
+        weights: (B, N) |d loss / d n_j|, the push on each negative.
+        pulls: (B,) |d loss / d p|, the pull on each positive; 0 if the loss does not use it.
 
     """
 
@@ -63,8 +63,8 @@ class Slopes(NamedTuple):
 def weight_diagnostics(weights: NDArray[np.floating], known: BoolArray) -> dict[str, float]:
     """Summarise the weights of a probe batch.
 
-    The share on false negatives is of all weight in the batch; utilisation counts a row without
-    weight as 0; effective sample size and divergences are means over the rows that have weight,
+    The share on false negatives refers to all weight in the batch; utilisation counts a row without
+    weight as 0; effective sample size and divergences are means over the rows with weight,
     with p_j = w_j / sum w: KL is sum p_j log(N p_j), Renyi of order 2 is log(N sum p_j^2).
 
     Args:
@@ -72,8 +72,9 @@ def weight_diagnostics(weights: NDArray[np.floating], known: BoolArray) -> dict[
         known: (B, N) whether a negative is a known false negative.
 
     Returns:
-        The entries of DIAGNOSTICS that are defined, but for the push: none of the weights where all
-        are 0, none of false negatives where none is among the negatives.
+        The defined entries of DIAGNOSTICS, without the push: no entries of weights if all are 0,
+            and
+        none of false negatives if the negatives include none.
 
     """
     weights = weights.astype(np.float64)
@@ -98,30 +99,32 @@ def weight_diagnostics(weights: NDArray[np.floating], known: BoolArray) -> dict[
 
 
 def push(slopes: Slopes | None, known: BoolArray) -> dict[str, float]:
-    """Return the push on false negatives, r w / q: above 1, a positive drawn as one cannot rise.
+    """Return the push on false negatives, r w / q; above 1, a positive drawn as one cannot rise.
 
-    In a row there are r known false negatives; w is the mean weight of those that have any, q the
-    mean pull on the positives that are pulled. Where a user's positives are drawn as negatives,
-    each is pulled by q in its own row and pushed by r w in all, as long as the loss pushes it at
-    all. A loss that truncates ceases to: above 1 its positives stay where it does, half of them
-    unpushed, so that the plain sum of the weights over that of the pulls stays below 1.
+    A row has r known false negatives; w is the mean weight of those with any weight, q the mean
+    pull on the positives with a pull. If a user's positives are drawn as negatives, each is pulled
+    by q in its own row and pushed by r w in all, as long as the loss pushes it. A loss that
+    truncates
+    stops pushing: above 1 its positives stay at the truncation, half of them without push, so that
+    the plain ratio of the sums of weights and pulls stays below 1.
 
-    Where few of the known have any weight, it is of these few alone, and may be large though they
-    are next to nothing: `push_over_pull` tells.
+    If few of the known false negatives have weight, the push is of these few alone, and may be
+    large
+    although they hardly matter: `push_over_pull` shows that.
 
-    False negatives that never are a positive of training count too, though nothing pulls them:
-    what contamination adds is what the push grows by from level 0.
+    False negatives that are not positives in training count too, although nothing pulls them: the
+    effect of contamination is the increase of the push from level 0.
 
-    A loss of differences n_j - p alone that weighs all negatives, as the softmax or BPR, pulls a
-    positive by what it pushes the row's negatives: its push is its share on false negatives.
+    A loss of differences n_j - p that weighs all negatives, such as softmax or BPR, pulls a
+    positive as much as it pushes the row's negatives: its push equals its share on false negatives.
 
     Args:
-        slopes: at least 0, of a batch of rows as the loss trains on; None has no push.
+        slopes: slopes, at least 0, of a batch with rows as in training; None has no push.
         known: (B, N) whether a negative is a known false negative.
 
     Returns:
-        Two entries of DIAGNOSTICS, the push and the plain ratio of the sums, which counts those
-        that a loss has ceased to push; none where no false negative is known, or no positive is
+        Two entries of DIAGNOSTICS, the push and the plain ratio of the sums, which includes those
+        that a loss has stopped pushing; empty if no false negative is known, or no positive is
         pulled.
 
     """
@@ -138,10 +141,11 @@ def push(slopes: Slopes | None, known: BoolArray) -> dict[str, float]:
 
 
 def cut(batch: Batch, known: BoolArray, n: int) -> tuple[Batch, BoolArray]:
-    """Return a batch in rows of n negatives, and what is known of these, both (C B, n).
+    """Return a batch in rows of n negatives, and whether these are known: both (C B, n).
 
-    A loss that sums over negatives pushes N times as much, and pulls as much, with N as with one.
-    Each row stands C times, with other negatives; a batch of n or fewer stays as it is.
+    A loss that sums over negatives has N times the push, and the same pull, with N negatives as
+    with one. Each row is repeated C times with other negatives; a batch of n or fewer does not
+    change.
     """
     width = batch.neg.shape[1]
     if n >= width:
@@ -155,11 +159,11 @@ def cut(batch: Batch, known: BoolArray, n: int) -> tuple[Batch, BoolArray]:
 
 
 def slopes_of(objective: Objective, batch: Batch) -> Slopes | None:
-    """Return how a loss moves the scores of a batch; None if it looks at no sampled negative.
+    """Return the slopes of a loss in a batch's scores; None if it uses no sampled negatives.
 
     Args:
-        objective: any loss, bound.
-        batch: scores and embeddings are held fixed.
+        objective: any bound loss.
+        batch: the batch; scores and embeddings are constants.
 
     """
     batch = batch.detached()
@@ -176,10 +180,10 @@ def slopes_of(objective: Objective, batch: Batch) -> Slopes | None:
 
 
 def probed_rows(clean: Split, split: Split, rng: np.random.Generator) -> IntArray:
-    """Return the rows of `split.train` that are probed: pairs drawn from the clean training set.
+    """Return the rows of `split.train` in the probe: pairs drawn from the clean training set.
 
-    They are the same at every level, but for those that a perturbation took out of training, and
-    where it left none. Pairs that it put in are not probed.
+    They are the same at every level, except pairs that a perturbation removed from training. Pairs
+    that it added are not probed.
     """
     train, keys = split.train, split.train.keys
     drawn = clean.train.keys[rng.permutation(len(clean.train))]
@@ -191,10 +195,10 @@ def probed_rows(clean: Split, split: Split, rng: np.random.Generator) -> IntArra
 def known_false_negatives(
     clean: Split, split: Split, users: Tensor, negatives: Tensor
 ) -> BoolArray:
-    """Say which of the negatives (B, N) of `users` (B,) are in truth positives, as far as is known.
+    """Say which of the negatives (B, N) of `users` (B,) are known to be positives.
 
-    These are the pairs of the clean training set, some of which a perturbation hides, holds out or
-    draws as negatives, the false negatives of either split, and the validation positives: one
+    Known positives are the pairs of the clean training set (some of which a perturbation hides or
+    draws as negatives), the false negatives of both splits, and the validation positives: one
     definition for all levels.
     """
     owners, items = users.cpu().numpy()[:, None], negatives.cpu().numpy()

@@ -1,4 +1,4 @@
-"""Training: a model, a loss and what either learns, to the best epoch on validation."""
+"""Training: a model, a loss and their learned parts, up to the best epoch on validation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from robustbench_rec.training.row_form import RowForm
 from robustbench_rec.training.sampling import NegativeSampler, with_negatives
 
 PAIRS_AT_ONCE = 1 << 16
-"""Pairs scored together where a loss asks for many; of 64 dimensions they take 3 x 16 MiB."""
+"""Pairs scored at once if a loss needs many; with 64 dimensions they take 3 x 16 MiB."""
 
 
 Drawn = tuple[Tensor, Tensor]
@@ -45,12 +45,12 @@ class Fit:
     """A trained model, at its best epoch.
 
     Attributes:
-        users: (n_users, dim) embeddings, normalised where the loss scores by cosine.
-        items: (n_items, dim), likewise.
-        best_epoch: the epoch they are of, from 1; 0 where there is nothing to train.
+        users: (n_users, dim) embeddings, normalised if the score is a cosine.
+        items: (n_items, dim), in the same way.
+        best_epoch: the epoch of the embeddings, from 1; 0 if nothing is trained.
         history: (epoch, validation NDCG@20) of each evaluation.
         diagnostics: (epoch, diagnostics) of each evaluation, see `diagnostics.weight_diagnostics`.
-        seconds: what "validation" and "diagnostics" took of the training.
+        seconds: the seconds of "validation" and "diagnostics" within the training.
 
     """
 
@@ -72,27 +72,27 @@ def fit(
     clean: Split | None = None,
     after_epoch: Callable[[int], None] = lambda _: None,
 ) -> Fit:
-    """Train a backbone by a loss and return it at its best epoch by validation NDCG@20.
+    """Train a backbone with a loss; return it at its best epoch by validation NDCG@20.
 
-    The pairs of a user who has met every item are not trained on, as no negative is left for him;
-    a graph still has them.
+    Pairs of users who have met every item are not used, because such users have no negatives; a
+    graph still includes them.
 
     Args:
-        split: the (possibly perturbed) split; `test` is not looked at.
-        backbone: what is trained; one that does not learn is returned as it is built.
-        loss: what it is trained by.
-        config: how.
-        seed: of the initial embeddings, the batches and the negatives; equal for every loss, and
-            on every device.
-        device: where the model is: "cpu", "cuda", "cuda:1".
-        clean: what `split` was made of; diagnostics know false negatives by it, and probe the same
-            pairs at every level. `split` itself if None.
-        after_epoch: called with each epoch that was evaluated.
+        split: the (possibly perturbed) split; `test` is not used.
+        backbone: the backbone; a baseline is returned as built.
+        loss: the loss.
+        config: the training settings.
+        seed: the seed of initial embeddings, batches and negatives; equal for every loss, and on
+            every device.
+        device: the device of the model: "cpu", "cuda", "cuda:1".
+        clean: the clean split, from which diagnostics take false negatives and the same probe at
+            every level. `split` itself if None.
+        after_epoch: called with each evaluated epoch.
 
     Raises:
-        FloatingPointError: scores, loss or what it learns became infinite or not a number; names
-            epoch, loss, and the step where that is known.
-        ValueError: there is nothing to train on or to select by.
+        FloatingPointError: scores, loss or learned parts became infinite or not a number; the
+            message names epoch, loss, and the step if known.
+        ValueError: there are no training pairs or no validation pairs.
 
     """
     if not len(split.valid) or not len(split.train):
@@ -138,7 +138,7 @@ def _evaluations_since_best(history: Sequence[tuple[int, float]]) -> int:
 
 
 class Trainer:
-    """The state of one training: module, objective, what moves them, sampler, generators."""
+    """The state of one training: module, objective, optimizers, sampler, generators."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class Trainer:
         self._known: BoolArray | None = None
 
     def _row_form(self) -> RowForm | None:
-        """Return the compiled form of the loss where there is one that covers all it learns."""
+        """Return the compiled form of the loss, if it covers all learned parts."""
         plain = all(part.dtype == torch.float32 for part in self.parameters)
         if self.device.type != "cpu" or not plain or not all(one.parts for one in self.estimates):
             return None
@@ -187,7 +187,7 @@ class Trainer:
             ) from error
 
     def _learned(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Return what the loss moves, and what it estimates."""
+        """Return the parts that the loss moves, and those it estimates."""
         moved = [part for mover in self.movers for part in mover.parameters]
         return moved, [part for estimate in self.estimates for part in estimate.parts]
 
@@ -195,7 +195,7 @@ class Trainer:
         return [mover for mover in self.movers if mover.move.when == when]
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
-        """Return the embeddings, without gradients, whose dot product is the loss's score."""
+        """Return the embeddings, without gradients; their dot product is the loss's score."""
         self.module.eval()
         with torch.no_grad():
             users, items = self.module()
@@ -205,14 +205,14 @@ class Trainer:
         return users.detach(), items.detach()  # a table that is a parameter asks for gradients
 
     def snapshot(self, epoch: int) -> Fit:
-        """Return the model as it is now."""
+        """Return the current model."""
         users, items = (table.clone() for table in self.embeddings())
         if not (users.isfinite().all() and items.isfinite().all()):
             raise FloatingPointError(f"{self.loss} left embeddings not finite in epoch {epoch}")
         return Fit(users, items, epoch)
 
     def diagnostics(self, model: Fit) -> dict[str, float]:
-        """Return how the loss, as it is now, weighs the negatives of the probe batch."""
+        """Return the diagnostics of the loss on the probe batch, with the current model."""
         if self._probe is None:  # it is always the same
             self._probe = self._drawn(0, self.probed, PROBE[1])
         batch = self._scored(self._probe, (model.users, model.items), False)
@@ -228,7 +228,7 @@ class Trainer:
         return weight_diagnostics(slopes.weights, self._known) | push(pushing, known)
 
     def run_epoch(self, epoch: int) -> None:
-        """Estimate what is due, take a step for each batch of a pass, then the passes apart."""
+        """Update estimates that are due, train on the batches of a pass, then do passes apart."""
         for estimate in self.estimates:
             if (epoch - 1) % estimate.every == 0:
                 estimate.update(_Still(self, epoch))
@@ -259,8 +259,8 @@ class Trainer:
             )
         if not sound:
             raise FloatingPointError(
-                f"what {self.loss} learns beside the model became infinite or not a number "
-                f"in epoch {epoch}" + ("; try a lower rate of it" if moved else "")
+                f"the learned part of {self.loss} became infinite or not a number in epoch "
+                f"{epoch}" + ("; try a lower rate for it" if moved else "")
             )
 
     def step(self, epoch: int, rows: IntArray) -> tuple[Tensor, Tensor]:
@@ -277,7 +277,7 @@ class Trainer:
         return total, value.detach()
 
     def _by_call(self, epoch: int, rows: IntArray) -> tuple[Tensor, Tensor]:
-        """Return the sum of a batch's scores, and its loss as the objective's call gives it."""
+        """Return the sum of a batch's scores, and its loss by the objective's call."""
         cosine = self.loss.score == "cosine"
         batch = self.batch(epoch, rows, self.module(), self.loss.n_negatives, cosine)
         for mover in self._moving("before"):
@@ -308,7 +308,7 @@ class Trainer:
         return total, value
 
     def _value(self, batch: Batch) -> Tensor:
-        """Return the loss of a batch; TypeError where it is no scalar."""
+        """Return the loss of a batch; TypeError if it is not a scalar."""
         value = self.objective(batch)
         shape = getattr(value, "shape", None)
         if shape is None or len(shape):
@@ -319,7 +319,7 @@ class Trainer:
     def batch(
         self, epoch: int, rows: IntArray, tables: tuple[Tensor, Tensor], n: int, cosine: bool
     ) -> Batch:
-        """Return the training pairs at `rows` with n negatives each, scored by the tables."""
+        """Return the training pairs at `rows` with n negatives each, and their scores."""
         return self._scored(self._drawn(epoch, rows, n), tables, cosine)
 
     def _scored(self, drawn: Drawn, tables: tuple[Tensor, Tensor], cosine: bool) -> Batch:
@@ -343,20 +343,20 @@ class Trainer:
         return index, torch.from_numpy(self.train.users[rows]).to(self.device)
 
     def _move_alone(self, mover: Mover, batch: Batch) -> None:
-        """Let a part of the objective take a step while the model is held fixed."""
+        """Update a part of the objective while the model is fixed."""
         value = self._value(batch.detached())
         gradients = torch.autograd.grad(value, mover.parameters, materialize_grads=True)
         mover.step(gradients, len(batch.users))
 
     def _pass_apart(self, mover: Mover, epoch: int, order: IntArray) -> None:
-        """Let a part take a step for each batch, on negatives that the model did not meet."""
+        """Update a part for each batch, on negatives that the model did not train on."""
         mover.passes += 1
         for batch in _Still(self, self.config.epochs + epoch).batches(order):
             self._move_alone(mover, batch)
 
 
 class _Still:
-    """The model as it stands; see `loss.View`. Negatives are those of the given epoch."""
+    """The current model; see `loss.View`. Negatives are those of the given epoch."""
 
     def __init__(self, trainer: Trainer, epoch: int) -> None:
         self.train = trainer.train
@@ -382,6 +382,6 @@ class _Still:
 
 
 def _batches(order: IntArray, size: int) -> Iterator[IntArray]:
-    """Yield `order` in parts of a batch's size."""
+    """Yield `order` in parts of the batch size."""
     for first in range(0, order.size, size):
         yield order[first : first + size]

@@ -1,4 +1,4 @@
-"""What moves parameters: Adam for the model, and what the learned parts of a loss declare."""
+"""Optimizers: Adam for the model, and the moves that the learned parts of a loss declare."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from robustbench_rec.components.loss import Bound, Move
 
 
 class Adam:
-    """Torch's fused Adam, by the function under its class, of the usual betas.
+    """Torch's fused Adam, by its functional form, with the usual betas.
 
-    The class would import torch's compiler in every worker: seconds, and 70 MB.
+    Torch's class would import its compiler in every worker: seconds, and 70 MB.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Adam:
 
 
 def _laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
-    """Return the gradient in the memory layout of its parameter, which fused Adam takes for given.
+    """Return the gradient in the memory layout of its parameter, which fused Adam assumes.
 
-    A sum, for one, has a gradient of a single number that only looks like a table.
+    For example, the gradient of a sum is an expanded single number.
     """
     if gradient.stride() == parameter.stride():
         return gradient
@@ -75,11 +75,11 @@ class SGD:
 
 
 class Mover:
-    """A move and the optimizer that carries it out.
+    """A move with its optimizer.
 
     Args:
-        move: what a loss declared.
-        model_lr: the model's rate, which the move's may be a multiple of.
+        move: the move that a loss declared.
+        model_lr: the model's rate; the move's rate may be a multiple of it.
 
     """
 

@@ -1,4 +1,4 @@
-"""The compiled form of a loss in a training: used on a CPU, once it has been held to the loss."""
+"""The compiled form of a loss in a training: used on a CPU, after a comparison with the loss."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from robustbench_rec.components.loss import Batch, Objective, Rows
 from robustbench_rec.kernels.row_losses import RowLoss
 
 CLOSE = 1e-3
-"""How far both forms may lie apart, of the loss and of all slopes together; 32 bits need 1e-6."""
+"""Largest relative difference of both forms, in loss and in slopes; 32 bits need 1e-6."""
 
 
 class RowForm:
-    """The compiled form of an objective, of batches of which B may vary.
+    """The compiled form of an objective, for batches of any size B.
 
     Args:
-        rows: what the objective declares.
-        n_users: of the data set.
+        rows: the form that the objective declares.
+        n_users: the number of users of the data set.
 
     Raises:
-        ValueError: it has no number for each user.
+        ValueError: `own` does not have a number for each user.
 
     """
 
@@ -34,21 +34,21 @@ class RowForm:
         self.numbers = rows.own
 
     def own(self, who: Tensor) -> Tensor:
-        """Return the own number of each row (B,), differentiable; zeros where there is none."""
+        """Return the own number of each row (B,), differentiable; zeros if there is none."""
         if self.numbers is None:
             return torch.zeros(len(who))
         return self.numbers.index_select(0, who)
 
     def refuse_unless_equal(self, call: Objective, batch: Batch, name: str) -> None:
-        """Hold the form to what the objective's call gives, and to its derivatives.
+        """Compare the form with the objective's call, and with its derivatives.
 
-        It is held on the scores of a batch, and on others made up for the same rows: those of a
-        model that knows nothing are all near 0.
+        It is compared on the scores of a batch, and on made-up scores for the same rows, because
+        all scores of an untrained model are near 0.
 
         Args:
             call: the loss as it is defined.
-            batch: of scores without gradients.
-            name: of the loss, for the error.
+            batch: a batch whose scores have no gradients.
+            name: the name of the loss, for the error.
 
         Raises:
             ValueError: they differ by more than `CLOSE`.
@@ -82,7 +82,7 @@ class RowForm:
             away = float((one - other).abs().sum()) / total
             if not away <= CLOSE:
                 raise ValueError(
-                    f"{name}: the slopes of its compiled form (rows) by {kind} lie "
+                    f"{name}: the slopes of its compiled form (rows) by {kind} differ by "
                     f"{100 * away:.3g}% from the derivative of its call"
                 )
 

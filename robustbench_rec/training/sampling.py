@@ -1,8 +1,8 @@
-"""Negatives for a batch, honouring the split's contamination. Imports numba: import it late.
+"""Negatives for a batch, with the split's contamination. Imports numba: import it late.
 
-What is drawn for a slot depends on the seed, the epoch, the training row and the slot alone: each
-draw is a hash of the four. So nothing depends on threads, on the size of a batch, or on the order
-of the rows, and levels of contamination share all draws that they do not replace.
+Each draw is a hash of the seed, the epoch, the training row and the slot. So it does not depend on
+threads, on the size of a batch, or on the order of rows, and levels of contamination share all
+draws that they do not replace.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ for _byte in range(256):
 MOST_ITEMS = 2**31 - 1
 
 FEW = 4
-"""So few negatives are looked up among the items that were met; more, in marks of all items."""
+"""Up to so many negatives are searched among the met items; more are looked up in marks."""
 OFTEN = 16
-"""A row that has met more than one in so many items draws many slots again."""
+"""A user who has met more than one in so many items redraws many slots."""
 WORTH = 8
-"""So many words of marks are counted in the time of a search among the items that were met."""
+"""Words of marks that can be counted in the time of one search among the met items."""
 KEPT_BYTES = 2**20
-"""So much is taken for marks of every user, which then need not be made for each row."""
+"""Largest memory for marks of all users, which then need not be computed for each row."""
 
 Index = NDArray[np.int32]
 Marks = NDArray[np.uint64]
@@ -49,18 +49,18 @@ Marks = NDArray[np.uint64]
 class NegativeSampler:
     """Draws negatives uniformly, with replacement, over the items a user has not met in training.
 
-    With probability `split.contamination` a slot is drawn from the user's `false_negatives`
-    instead, where `split.spares_positive` from those that are not the row's own positive; a row for
-    which there is none draws an ordinary negative. Memory beyond the split: a bit an item
-    for each user where that is `KEPT_BYTES` at most, else for each thread.
+    With probability `split.contamination` a slot is drawn from the user's `false_negatives`,
+    without the row's own positive if `split.spares_positive`; if there are none, the slot has an
+    ordinary negative. Memory beyond the split: one bit per item for each user if that is at most
+    `KEPT_BYTES`, otherwise for each thread.
 
     Args:
-        split: the perturbed split; its `train` says what a user has met.
-        seed: of every draw.
+        split: the perturbed split; its `train` has the items that a user has met.
+        seed: the seed of all draws.
 
     Raises:
-        ValueError: a user has met every item, so that nothing can be drawn; or there are more
-            items than 32 bits number.
+        ValueError: a user has met every item, so no negative can be drawn; or there are more items
+            than 32 bits can number.
 
     """
 
@@ -102,9 +102,9 @@ class NegativeSampler:
 
 
 def with_negatives(split: Split) -> Split:
-    """Return the split without the training pairs of users for whom no negative can be drawn.
+    """Return the split without the training pairs of users who have met every item.
 
-    These have met every item; where there is none of them, the split is returned as it is.
+    No negative can be drawn for these users. Without such users the split is returned unchanged.
 
     Raises:
         ValueError: nothing is left.
@@ -121,7 +121,7 @@ def with_negatives(split: Split) -> Split:
 
 @njit(cache=True, inline="always")
 def _mix(z: np.uint64) -> np.uint64:
-    """Return the finaliser of SplitMix64: a bijection of 64 bits that scatters them."""
+    """Return the finaliser of SplitMix64, a bijection of 64 bits that scatters them."""
     z = (z ^ (z >> np.uint64(30))) * MIX_1
     z = (z ^ (z >> np.uint64(27))) * MIX_2
     return z ^ (z >> np.uint64(31))
@@ -129,7 +129,7 @@ def _mix(z: np.uint64) -> np.uint64:
 
 @njit(cache=True, inline="always")
 def _state(key: np.uint64, row: int) -> np.uint64:
-    """Return where the stream of a training row starts."""
+    """Return the start of the stream of a training row."""
     return _mix(key ^ _mix(np.uint64(row) + STEP))
 
 
@@ -141,7 +141,7 @@ def _bits(state: np.uint64, slot: int) -> np.uint64:
 
 @njit(cache=True, inline="always")
 def _uneven(n: int) -> np.uint64:
-    """Return how many of the 2^32 products of `_below` are too many for n equal shares."""
+    """Return how many of the 2^32 products of `_below` must be rejected for n equal shares."""
     return np.uint64(1 << 32) % np.uint64(n)
 
 
@@ -173,10 +173,9 @@ def _draw(
 ) -> None:
     """Fill `index` (B, 1 + N) but for its first column, `n_parts` runs of rows at once.
 
-    A first draw over all items; where it falls on one that was met, or is one of the uneven, a
-    second one by rank among the others. Either way each of the others is as likely: exact, with no
-    more than two draws, also for a user who has met nearly everything.
-    `kept` has the marks of every user, or of none.
+    The first draw is over all items; if it is a met item, or rejected, the second draw is by rank
+    among the other items. So all other items are equally likely: exact, with at most two draws,
+    also for a user who has met nearly all items. `kept` has the marks of every user, or of none.
     """
     uneven, is_kept = _uneven(n_items), len(kept) > 0
     for part in prange(n_parts):
@@ -222,7 +221,7 @@ def _mark(items: IntArray, marks: Marks) -> None:
 
 @njit(cache=True)
 def _draw_once(state: np.uint64, n_items: int, uneven: np.uint64, slots: Index) -> None:
-    """Draw all slots from 1 over all items; -1 where the draw is one of the uneven."""
+    """Draw all slots from 1 over all items; -1 if the draw is rejected."""
     for n in range(1, slots.size):  # by itself, so that it is vectorised
         product = (_bits(state, n) >> np.uint64(32)) * np.uint64(n_items)
         item = np.int32(product >> np.uint64(32))
@@ -231,7 +230,7 @@ def _draw_once(state: np.uint64, n_items: int, uneven: np.uint64, slots: Index) 
 
 @njit(cache=True)
 def _list_by_search(slots: Index, met: IntArray, again: Index) -> int:
-    """List the slots to draw again, those of items that were met, and return how many."""
+    """List the slots to draw again, those with met items, and return their number."""
     n_again = 0
     for n in range(1, slots.size):
         if slots[n] < 0 or _is_in(slots[n], met):
@@ -242,7 +241,7 @@ def _list_by_search(slots: Index, met: IntArray, again: Index) -> int:
 
 @njit(cache=True)
 def _list_seldom(slots: Index, is_met: Marks, again: Index) -> int:
-    """List the same by marks, where few slots are to be drawn again."""
+    """List the same slots by marks, if few slots are to be drawn again."""
     n_again = 0
     for n in range(1, slots.size):
         item = slots[n]
@@ -254,7 +253,7 @@ def _list_seldom(slots: Index, is_met: Marks, again: Index) -> int:
 
 @njit(cache=True)
 def _list_often(slots: Index, is_met: Marks, again: Index) -> int:
-    """List the same where many are: without a branch, as they come at random."""
+    """List the same slots if many are to be drawn again: without a branch."""
     n_again = 0
     for n in range(1, slots.size):
         item = slots[n]
@@ -285,7 +284,7 @@ def _draw_by_marks(
 
 @njit(cache=True, inline="always")
 def _ones_by_byte(bits: np.uint64) -> np.uint64:
-    """Return how many bits are set up to each byte of 64 bits, a byte each: all, in the highest."""
+    """Return the number of set bits up to each byte of 64 bits; the highest byte has the total."""
     pairs = bits - ((bits >> np.uint64(1)) & FIVES)
     fours = (pairs & THREES) + ((pairs >> np.uint64(2)) & THREES)
     return ((fours + (fours >> np.uint64(4))) & FIFTEENS) * ONES
@@ -293,7 +292,7 @@ def _ones_by_byte(bits: np.uint64) -> np.uint64:
 
 @njit(cache=True, inline="always")
 def _place_of(rank: int, bits: np.uint64) -> int:
-    """Return the place of the set bit of that rank, from 0, among 64 (Vigna, WEA 2008)."""
+    """Return the place of the set bit with a rank, from 0, among 64 (Vigna, WEA 2008)."""
     ones = _ones_by_byte(bits)
     r = np.uint64(rank)
     full = ((r * ONES | HIGHEST) - ones) & HIGHEST  # bytes up to which there are too few
@@ -304,7 +303,7 @@ def _place_of(rank: int, bits: np.uint64) -> int:
 
 @njit(cache=True)
 def _draw_again(state: np.uint64, n_items: int, met: IntArray, again: Index, slots: Index) -> None:
-    """Draw the same by rank among the items that were not met, without a list of these."""
+    """Draw the same slots by rank among the items not met, without a list of these."""
     n_left = n_items - met.size
     uneven = _uneven(n_left)
     for n in again:
@@ -320,7 +319,7 @@ def _is_in(item: int, met: IntArray) -> bool:
 
 @njit(cache=True, inline="always")
 def _n_below(item: int, items: IntArray) -> int:
-    """Return how many of `items`, which ascend, lie below `item`."""
+    """Return how many of the ascending `items` are below `item`."""
     low, high = 0, items.size
     while low < high:
         middle = (low + high) >> 1
@@ -333,7 +332,7 @@ def _n_below(item: int, items: IntArray) -> int:
 
 @njit(cache=True)
 def _ranked(rank: int, met: IntArray) -> int:
-    """Return the item of that rank, from 0, among those not in `met`, which ascends."""
+    """Return the item with a rank, from 0, among those not in the ascending `met`."""
     low, high = 0, met.size
     while low < high:
         middle = (low + high) >> 1
@@ -355,12 +354,12 @@ def _contaminate(
     spares: bool,
     index: Index,
 ) -> None:
-    """Overwrite each slot, by a draw of its own, with one of the user's false negatives.
+    """Overwrite each slot, by a separate draw, with one of the user's false negatives.
 
-    Where it `spares` the row's positive, index[:, 0], the draw is by rank among the others.
+    If `spares`, the row's positive, index[:, 0], is excluded: the draw is by rank among the others.
 
-    `bound` is the rate times 2^53, rounded up: 53 bits of a draw lie below it just where the number
-    in [0, 1) that they make lies below the rate.
+    `bound` is the rate times 2^53, rounded up: 53 bits of a draw are below it exactly if their
+    number in [0, 1) is below the rate.
     """
     for b in prange(rows.size):
         own = pool[starts[users[b]] : starts[users[b] + 1]]

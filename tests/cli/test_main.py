@@ -1048,9 +1048,11 @@ def test_no_command_at_all_gets_the_help():
 def test_a_plugin_file_that_is_missing_or_broken_is_named(tmp_path, tiny):
     (tmp_path / "broken.py").write_text("raise RuntimeError('two\\nlines')\n")
     for arguments in (["run", tiny], ["list", "losses"], ["show", "bpr"]):
-        assert "'no.py' did not import: no such file" in refused(*arguments, "--plugin", "no.py")
+        assert "'no.py' could not be imported: no such file" in refused(
+            *arguments, "--plugin", "no.py"
+        )
         line = refused(*arguments, "--plugin", "broken.py")
-        assert "plugin 'broken.py' did not import: RuntimeError: two lines" in line
+        assert "plugin 'broken.py' could not be imported: RuntimeError: two lines" in line
 
 
 ROGUES = """

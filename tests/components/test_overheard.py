@@ -42,7 +42,7 @@ def test_lines_without_end_are_cut():
             logging.warning("%d", n)
         logging.warning("x" * 5000)
     assert len(lines.told()) == MOST + 1
-    assert lines.told()[-1] == "6 more warnings, which are left out"
+    assert lines.told()[-1] == "6 more warnings, not shown"
     with overheard() as lines:
         logging.warning("x" * 5000)
     assert len(lines.told()[0]) < 1100

@@ -77,7 +77,7 @@ def test_what_a_perturbation_may_not_do_is_refused_by_name(does, message):
     [
         (
             "weighs",
-            "RogueOfTests set Split.test_weights; a perturbation that does says weighs_test",
+            "RogueOfTests set Split.test_weights; such a perturbation must set weighs_test = True",
         ),
         ("tests on others", "RogueOfTests put 1 pair into Split.test that it did not"),
         ("leaks", "RogueOfTests changed Split.train; .* may change test and test_weights only"),
@@ -93,7 +93,7 @@ def test_a_perturbation_of_the_test_may_thin_it():
 
 
 def test_what_it_acts_through_has_a_new_name_and_three_values():
-    with pytest.raises(TypeError, match=r"Old must say acts_through, .* in the place of stage"):
+    with pytest.raises(TypeError, match=r"Old must say acts_through, .* in place of stage"):
         type("Old", (Perturbation,), {"stage": "train"})
     with pytest.raises(TypeError, match="Odd must say acts_through, one of 'training pairs', "):
         type("Odd", (Perturbation,), {"acts_through": "train"})

@@ -133,16 +133,16 @@ BROKEN = {
     "a part that is not a number": (
         "torch.full((n_users,), loss.margin,",
         "torch.full((n_users,), float('nan'),",
-        "FloatingPointError: what learned_hinge(margin=0.1, margin_lr=0.01, n_negatives=1, "
-        "score=dot) learns beside the model became infinite or not a number in epoch 1; "
-        "try a lower rate of it",
+        "FloatingPointError: the learned part of learned_hinge(margin=0.1, margin_lr=0.01, "
+        "n_negatives=1, score=dot) became infinite or not a number in epoch 1; "
+        "try a lower rate for it",
     ),
     "a part that becomes infinite": (
         "2 * (-margins).exp()",
         "-1e30 * margins**3",
-        "FloatingPointError: what learned_hinge(margin=0.1, margin_lr=0.01, n_negatives=1, "
-        "score=dot) learns beside the model became infinite or not a number in epoch 1; "
-        "try a lower rate of it",
+        "FloatingPointError: the learned part of learned_hinge(margin=0.1, margin_lr=0.01, "
+        "n_negatives=1, score=dot) became infinite or not a number in epoch 1; "
+        "try a lower rate for it",
     ),
     "a part that cannot be learned": (
         "loss.margin, requires_grad=True)",

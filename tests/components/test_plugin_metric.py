@@ -187,7 +187,7 @@ def test_what_goes_wrong_on_the_data_alone_fails_the_cells_with_one_line(
 REFUSED = {
     "a name that is taken": (
         ('add("mine")', 'add("ndcg")'),
-        "plugin 'mine.py' did not import: ValueError: metric 'ndcg' is "
+        "plugin 'mine.py' could not be imported: ValueError: metric 'ndcg' is "
         "robustbench_rec.metrics.ndcg.NDCG already; ",
     ),
     "a name that is none": (('add("mine")', 'add("mine@10")'), "metric name 'mine@10' must match"),

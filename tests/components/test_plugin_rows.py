@@ -85,7 +85,7 @@ BROKEN = {
         "slopes[n] = share if",
         "slopes[n] = 2 * share if",
         "ValueError: compiled_hinge(margin=0.5, n_negatives=32, score=dot): the slopes of its "
-        "compiled form (rows) by scores lie 100% from the derivative of its call",
+        "compiled form (rows) by scores differ by 100% from the derivative of its call",
     ),
     "value": (
         "value += share * violation",

@@ -168,9 +168,9 @@ def test_a_plugin_cannot_take_a_name_of_ours(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("import nothing_of_that_name", "did not import: ModuleNotFoundError"),
-        ("raise RuntimeError('mine')", "did not import: RuntimeError: mine"),
-        ("def", "did not import: SyntaxError"),
+        ("import nothing_of_that_name", "could not be imported: ModuleNotFoundError"),
+        ("raise RuntimeError('mine')", "could not be imported: RuntimeError: mine"),
+        ("def", "could not be imported: SyntaxError"),
     ],
 )
 def test_a_broken_plugin_is_named(tmp_path, text, message):
@@ -190,7 +190,9 @@ def test_a_broken_module_of_a_registry_does_not_take_the_others_along(tmp_path, 
     monkeypatch.syspath_prepend(str(tmp_path))
     registry: Registry[Loss] = Registry("loss", "half_broken")
     assert list(registry) == []
-    with pytest.raises(InputError, match=r"half_broken.bad did not import \(ZeroDivisionError"):
+    with pytest.raises(
+        InputError, match=r"half_broken.bad could not be imported \(ZeroDivisionError"
+    ):
         registry["any"]
 
 

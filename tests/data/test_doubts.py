@@ -104,7 +104,7 @@ def log(users) -> Raw:
 def test_ids_of_one_log_that_look_alike_are_told_of_where_they_are_many(users, told):
     lines = list(doubts(log(users)))
     assert bool(lines) == bool(told)
-    assert all(line.endswith(f"such as {told}; are they one?") for line in lines)
+    assert all(line.endswith(f"such as {told}; are they the same?") for line in lines)
 
 
 OTHER_DIGITS = ["\u0660", "\u0966", "\uff10"]  # Arabic, Devanagari, full width

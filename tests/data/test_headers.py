@@ -39,7 +39,7 @@ def test_a_header_among_rows_of_movielens(tmp_path, header, at, name, mark, how)
 def test_a_first_line_of_names_where_no_header_was_told_of(tmp_path, header, mark):
     rows = [header, *ROWS]
     path = write(tmp_path, {"log.csv": joined(rows, mark)})
-    says = r"line 1: '\w+' and '\w+' look like names of columns, .*; leave out header = false, or"
+    says = r"line 1: '\w+' and '\w+' look like names of columns, .*; delete header = false, or"
     for columns in ({}, {"rating": "3"}):
         with pytest.raises(InputError, match=says):
             read_all(path, how=HEADLESS, **columns)

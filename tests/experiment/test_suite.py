@@ -580,12 +580,12 @@ ROWS = {
     "a plugin that is missing": (
         ('about = "Small."', 'plugins = ["no.py"]'),
         "about",
-        "plugin 'FOLDER/no.py' did not import: no such file",
+        "plugin 'FOLDER/no.py' could not be imported: no such file",
     ),
     "a module that is missing": (
         ('about = "Small."', 'plugins = ["no_such_module"]'),
         "about",
-        "plugin 'no_such_module' did not import: ModuleNotFoundError: ",
+        "plugin 'no_such_module' could not be imported: ModuleNotFoundError: ",
     ),
 }
 
@@ -734,7 +734,7 @@ def test_a_plugin_that_does_not_import_is_named_with_the_reason(tmp_path, code, 
     (tmp_path / "broken.py").write_text(code)
     message = refused(tmp_path, ('about = "Small."', 'plugins = ["broken.py"]'))
     plugin = tmp_path / "broken.py"
-    assert message.startswith(f":2: plugin '{plugin}' did not import: {why}")
+    assert message.startswith(f":2: plugin '{plugin}' could not be imported: {why}")
 
 
 @pytest.mark.parametrize(

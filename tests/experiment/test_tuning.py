@@ -936,7 +936,8 @@ def test_optuna_is_wanted_only_where_it_draws(tmp_path, monkeypatch):
     refused = without_optuna(TWO)
     assert refused.returncode == 2
     assert refused.stderr == (
-        "robustbench-rec: tuning softmax needs Optuna, because not every candidate fits the budget: pip install 'robustbench_rec[tune]'\n"
+        "robustbench-rec: tuning softmax needs Optuna, because not every candidate fits "
+        "the budget: pip install 'robustbench_rec[tune]'\n"
     )
     listed = TWO.replace("{ low = 0.05, high = 1, log = true }", "[0.1, 0.2]")
     assert without_optuna(listed).returncode == 0

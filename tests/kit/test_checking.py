@@ -427,7 +427,7 @@ def test_what_they_break_holds_of_a_sound_one(registered, cls):
             "false_positive",
             "nothing that has a contract is named 'false_positive'; did you mean",
         ),
-        ("missing.py", "plugin 'missing.py' did not import: no such file"),
+        ("missing.py", "plugin 'missing.py' could not be imported: no such file"),
         ("empty.py", r"empty.py registers nothing: put @PERTURBATIONS.add"),
     ],
 )

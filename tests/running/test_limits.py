@@ -104,7 +104,8 @@ def test_a_run_stops_where_more_fails_than_is_allowed(suite, tmp_path, in_proces
         ({"max_failures": float("nan")}, "--max-failures is nan; it must lie in [0, 1], a share"),
         (
             {"cell_timeout": 5, "engine": "serial"},
-            "--cell-timeout needs worker processes, which --engine serial does not have; omit one of the two options",
+            "--cell-timeout needs worker processes, which --engine serial does not have; omit "
+            "one of the two options",
         ),
     ],
 )

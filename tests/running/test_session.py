@@ -594,7 +594,7 @@ def test_a_run_is_what_read_run_reads(tmp_path):
         ({"engine": "locky"}, "no engine 'locky'; did you mean 'loky'"),
         ({"only": "loss=bpr"}, "only is 'loss=bpr'; it must be pairs"),
         ({"only": {"los": "bpr"}}, "no axis 'los'; did you mean 'loss'"),
-        ({"plugins": ["nope.py"]}, "plugin 'nope.py' did not import: no such file"),
+        ({"plugins": ["nope.py"]}, "plugin 'nope.py' could not be imported: no such file"),
         ({"device": "gpu"}, "--device gpu: it must be"),
     ],
 )

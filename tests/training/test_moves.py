@@ -395,7 +395,7 @@ def test_a_part_that_is_not_finite_is_named_with_the_epoch(when, value):
     mover.optimizer.lr = value
     with pytest.raises(
         FloatingPointError,
-        match=r"^what Pulled\(.*\) learns beside the model became .* in epoch 1; try a lower rate",
+        match=r"^the learned part of Pulled\(.*\) became .* in epoch 1; try a lower rate",
     ):
         trainer.run_epoch(1)
 
@@ -409,7 +409,7 @@ def test_an_estimate_that_is_not_finite_is_told_and_else_met_in_the_loss(parts):
     declared = [quantiles] if parts == "declared" else []
     trainer.estimates = [Estimate(lambda view: quantiles.fill_(math.nan), parts=declared)]
     says = {
-        "declared": r"^what sl_at_k.* learns beside the model became .* in epoch 1$",
+        "declared": r"^the learned part of sl_at_k.* became .* in epoch 1$",
         "not declared": r"^the loss of sl_at_k.* in epoch 1, step 1;",
     }
     with pytest.raises(FloatingPointError, match=says[parts]):
