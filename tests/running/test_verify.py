@@ -37,10 +37,9 @@ def whole(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(whole, tmp_path, monkeypatch):
+def folder(whole, tmp_path):
     """Return a copy of the run."""
-    monkeypatch.chdir(shutil.copytree(whole, tmp_path / "copy"))
-    return tmp_path / "copy" / "out"
+    return shutil.copytree(whole, tmp_path, dirs_exist_ok=True) / "out"
 
 
 def changed(folder, **update):
