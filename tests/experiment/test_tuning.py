@@ -845,14 +845,16 @@ class Deadly(Loss):
 
 
 @pytest.mark.slow
-def test_a_trial_that_keeps_killing_its_worker_fails_alone(tmp_path, command):
+def test_a_trial_that_keeps_killing_its_worker_fails_alone(tmp_path, monkeypatch):
+    """As a cell does, which has three workers to kill."""
+    monkeypatch.setattr("robustbench_rec.running.pool.DEATHS", 1)
     (tmp_path / "deadly.py").write_text(DEADLY)
     losses = '[[loss]]\nname = "tuning-test-deadly"\ntune = { deadly = [1, 0] }'
     suite = write_suite(tmp_path, losses)
-    plugin = ("--plugin", tmp_path / "deadly.py")
-    done = command("run", suite, "--out", "out", "--no-figures", *plugin, "--jobs", 1)
+    worker = ("--engine", "loky", "--jobs", 1)
+    done = run(suite, tmp_path / "out", "--plugin", tmp_path / "deadly.py", *worker)
     assert done.returncode == 0, done.stderr
-    assert "with deadly=1: RuntimeError: its worker died 3 times" in done.stderr
+    assert "with deadly=1: RuntimeError: its worker died 1 times" in done.stderr
     assert "deadly=0, validation NDCG@20 0." in done.stdout
 
 

@@ -69,11 +69,17 @@ n_negatives = 32
 """
     + "".join(
         f'[[perturbation]]\nname = "{name}"\nlevel = [0.0, 0.3]\n'
-        for name in ("held", "negative_contamination", "hidden_positives")
+        for name in (
+            "held",
+            "negative_contamination",
+            "hidden_positives",
+            "false_positives",
+            "popularity_shift",
+        )
     )
 )
 """A suite that is in its middle for as long as one of its cells is held."""
-CELLS = 2 * 2 * 3 * 2
+CELLS = 2 * 2 * 5 * 2
 
 
 @pytest.fixture(scope="module")
