@@ -100,10 +100,10 @@ def test_damage_of_each_kind_of_file_is_named(folder, in_process):
         assert any(name in line for line in lines if line.startswith(" ")), name
 
 
-def test_values_of_users_that_were_changed_are_found_by_a_rerun(folder, in_process):
+def test_values_that_users_exchanged_are_found_by_a_rerun(folder, in_process):
     for path in (folder / "cells").glob("*.npz"):
         arrays = unzipped(path)
-        arrays["ndcg@20"] = arrays["ndcg@20"] + np.float16(0.25)
+        arrays["ndcg@20"] = np.roll(arrays["ndcg@20"], 1)  # of the same mean
         path.write_bytes(zipped(arrays))
     lines = verified(in_process, "--rerun", 2, "--suite", "checked.toml", status=3)
     assert sum("ndcg@20 of single users differs" in line for line in lines) == 2
