@@ -53,7 +53,7 @@ def variants(graph: Graph) -> Mapping[str, Propagate]:
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         csr = _csr(graph.to_users), _csr(graph.to_items)
         coo = csr[0].to_sparse_coo(), csr[1].to_sparse_coo()
-        whole = _whole(*coo)
+        whole = _read_whole(*coo)
         whole_csr = whole.to_sparse_csr()
     return {
         CHOSEN: lambda users, items, layers: layer_mean(graph, users, items, layers),
@@ -73,7 +73,7 @@ def _csr(half: Half) -> Tensor:
     )
 
 
-def _whole(to_users: Tensor, to_items: Tensor) -> Tensor:
+def _read_whole(to_users: Tensor, to_items: Tensor) -> Tensor:
     """Return [[0, to_users], [to_items, 0]] in COO."""
     n_users, n_items = to_users.shape
     shifts = torch.tensor([[0], [n_users]]), torch.tensor([[n_users], [0]])

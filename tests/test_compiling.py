@@ -39,7 +39,7 @@ def test_a_folder_that_others_may_write_is_not_used(own, mode, monkeypatch):
     monkeypatch.setenv(CHOSEN, os.environ.pop(CHOSEN))
     assert folder not in (own, *own.parents)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert told.startswith(f"{own} cannot be kept for compiled code, so all of it is compiled anew")
+    assert told.startswith(f"{own} cannot hold compiled code safely, so code is compiled again")
     assert fresh_folder() == (folder, "")  # as a process that this one starts finds it
 
 
@@ -49,7 +49,7 @@ def test_what_is_no_folder_is_not_used(own, monkeypatch):
     folder, told = fresh_folder()
     monkeypatch.setenv(CHOSEN, os.environ.pop(CHOSEN))
     assert folder.is_dir()
-    assert "set NUMBA_CACHE_DIR to a folder that is yours alone" in told
+    assert "set NUMBA_CACHE_DIR to a folder that only you can write" in told
 
 
 def test_a_folder_that_the_user_chose_is_used_as_it_is(own, tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ def points(results: Run | pd.DataFrame) -> dict[Point, Values]:
     check_unique(rows, [*POINT, "replicate"])
     users = _users(results) if isinstance(results, Run) else {}
     over_all = isinstance(results, Run) and results.manifest.averaging == "all-users"
-    known = _known(rows, users)
+    known = _combinable(rows, users)
     found = {}
     for at, group in rows.groupby(POINT, sort=False):
         its = group.sort_values("replicate")
@@ -96,7 +96,7 @@ def check_unique(values: pd.DataFrame, keys: list[str]) -> None:
         raise InputError(f"two values for one point ({where}); analyse one suite at a time")
 
 
-def _known(rows: pd.DataFrame, users: Mapping[Point, object]) -> set[tuple[str, str]]:
+def _combinable(rows: pd.DataFrame, users: Mapping[Point, object]) -> set[tuple[str, str]]:
     """Return each (dataset, metric) with users in every cell, so that they can be combined."""
     held = [key in users for key in rows[[*POINT, "replicate"]].itertuples(index=False, name=None)]
     whole = rows.assign(held=held).groupby(["dataset", "metric"])["held"].all()

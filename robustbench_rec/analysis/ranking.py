@@ -84,7 +84,7 @@ def rank(
             raise InputError(f"{by} needs a reference loss: --reference LOSS")
         losses = list(dict.fromkeys(loss for one in panels for loss in one.losses))
         against = label_asked("loss", reference, losses, results)
-        panels = [_beside(one, against) for one in panels]
+        panels = [_with_reference(one, against) for one in panels]
     beaten, family = _beaten(panels, measure)
     apart = results.manifest.not_applicable if isinstance(results, Run) else ()
     rows: list[dict[str, Any]] = []
@@ -124,7 +124,7 @@ def _metric(held: Sequence[str], asked: str | None) -> str:
     raise InputError(f"no metric {asked!r} here{nearest(str(asked), held)} (known: {known})")
 
 
-def _beside(panel: Panel, reference: str) -> Panel:
+def _with_reference(panel: Panel, reference: str) -> Panel:
     """Add the values of a reference loss to each curve; empty if it was not run."""
     held = panel.curves.get(reference, Curve({})).values
     curves = {loss: replace(one, reference=held) for loss, one in panel.curves.items()}

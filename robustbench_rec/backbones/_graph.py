@@ -168,7 +168,7 @@ def layer_mean(graph: Graph, users: Tensor, items: Tensor, layers: int) -> Pair:
 
 
 class Propagation(nn.Module):
-    """LightGCN's module: the mean of layers 0 to `layers` over embeddings of its own."""
+    """LightGCN's module: the mean of layers 0 to `layers` over its own embeddings."""
 
     def __init__(self, tables: nn.Module, graph: Graph, layers: int) -> None:
         super().__init__()

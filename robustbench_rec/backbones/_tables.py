@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Tables(nn.Module):
-    """One table of user and one of item embeddings, normal with the given deviation.
+    """A table of user and a table of item embeddings, normal with the given deviation.
 
     Attributes:
         users: (n_users, dim) float32.

@@ -12,7 +12,7 @@ from robustbench_rec.analysis.measures import MEASURES
 from robustbench_rec.analysis.panels import LISTS
 from robustbench_rec.analysis.ranking import SHOWN, told
 from robustbench_rec.analysis.two_way import LEAST
-from robustbench_rec.cli.output import GAP, aligned, flags_told
+from robustbench_rec.cli.output import GAP, aligned, flag_meanings
 from robustbench_rec.errors import counted
 from robustbench_rec.tables.table import Entry, Key, Table
 
@@ -51,7 +51,7 @@ def contrast(rows: list[dict[Any, Any]]) -> Iterator[str]:
         f"equivalence within {100 * rows[0]['region']:g}% of the clean value of {against}, or as "
         "many points of retention; p adjusted by Holm, 5%"
     )
-    yield from flags_told(rows)
+    yield from flag_meanings(rows)
 
 
 def _difference(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def ranking(rows: list[dict[Any, Any]]) -> Iterator[str]:
         yield click.style(where, bold=True)
         yield from aligned(_ranked(panel), (0, 3), GAP)
         yield ""
-        yield from aligned(_beside(panel), (0,), GAP)
+        yield from aligned(_measure_cells(panel), (0,), GAP)
         yield next(sentences)
         yield ""
     yield from _ranking_notes(rows)
@@ -99,7 +99,7 @@ def _ranking_notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
     yield from _intervals([row for row in rows if row["place"] is not None])
     if set(shown) & set(LISTS):
         yield f"those of {' and '.join(LISTS)} are over replicates alone, {LEAST} or more"
-    yield from flags_told(rows)
+    yield from flag_meanings(rows)
 
 
 def ranking_tables(rows: list[dict[Any, Any]]) -> list[Table]:
@@ -117,7 +117,7 @@ def ranking_tables(rows: list[dict[Any, Any]]) -> list[Table]:
         for where, panel in panels.items()
         for table in (
             _as_table(where, _ranked(panel), []),
-            _as_table(where, _beside(panel), notes if where == last else []),
+            _as_table(where, _measure_cells(panel), notes if where == last else []),
         )
     ]
 
@@ -149,7 +149,7 @@ def _ranked(panel: list[dict[Any, Any]]) -> Lines:
         head,
         *(
             (
-                *_named(row),
+                *_first_cells(row),
                 TOP if row["top"] else "",
                 _number(row["score"]),
                 _ends(row["low"], row["high"], ".3f"),
@@ -161,11 +161,14 @@ def _ranked(panel: list[dict[Any, Any]]) -> Lines:
     ]
 
 
-def _beside(panel: list[dict[Any, Any]]) -> Lines:
+def _measure_cells(panel: list[dict[Any, Any]]) -> Lines:
     """Return the cells of the other measures at a panel's hardest level, the headings first."""
     names = _measures_beside(panel)
     head = ("", f"at level {panel[0]['level']:g}", *(f"{name} {ENDS}" for name in names))
-    return [head, *((*_named(row), *(_with_ends(row, name) for name in names)) for row in panel)]
+    return [
+        head,
+        *((*_first_cells(row), *(_with_ends(row, name) for name in names)) for row in panel),
+    ]
 
 
 def _measures_beside(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -177,7 +180,7 @@ def _known(rows: Iterable[Mapping[str, Any]], name: str) -> Iterator[bool]:
     return (row[name] is not None for row in rows)
 
 
-def _named(row: Mapping[str, Any]) -> tuple[str, str]:
+def _first_cells(row: Mapping[str, Any]) -> tuple[str, str]:
     """Return the first cells of a line of a ranking: rank and loss."""
     marks = f" ({', '.join(row['flags'].split())})" if row["flags"] else ""
     return "-" if row["place"] is None else f"{row['place']:.0f}", row["loss"] + marks
@@ -210,7 +213,7 @@ def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
         f"p: adjusted by Holm over a family of {rows[0]['family']} tests, of all claims and all "
         "contradictions"
     )
-    yield from flags_told(rows)
+    yield from flag_meanings(rows)
 
 
 def _claimed(row: Mapping[str, Any]) -> tuple[str, ...]:

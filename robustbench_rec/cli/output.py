@@ -126,7 +126,7 @@ def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
     blocks: dict[str, list[tuple[str, ...]]] = {}
     for row in rows:
         where = f"{row['dataset']}, {row['backbone']}: {row['perturbation'] or 'clean control'}"
-        line = _beside(row, f"[{notes.index(_note(row)) + 1}]")
+        line = _comparison_cells(row, f"[{notes.index(_note(row)) + 1}]")
         blocks.setdefault(where, [BESIDE]).append(line)
     flat = [line for block in blocks.values() for line in block]
     lines = iter(aligned(flat, range(1, 7), GAP))
@@ -144,10 +144,10 @@ def comparison(rows: list[dict[Any, Any]]) -> Iterator[str]:
         f"{counts['within']} of {len(rows)} within tolerance, {counts['not run']} not run"
         + (f", {counts['needs records']} need records" if counts["needs records"] else "")
     )
-    yield from flags_told(rows)
+    yield from flag_meanings(rows)
 
 
-def flags_told(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def flag_meanings(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the meaning of the flags of some rows."""
     from robustbench_rec.analysis.marks import MEANINGS
 
@@ -161,7 +161,7 @@ def _note(row: Mapping[str, Any]) -> str:
     return f"{row['source']}; over {users}, tolerance {100 * row['tolerance']:g}%"
 
 
-def _beside(row: Mapping[str, Any], note: str) -> tuple[str, ...]:
+def _comparison_cells(row: Mapping[str, Any], note: str) -> tuple[str, ...]:
     """Return the cells of one line of the comparison, in the order of BESIDE."""
     known = row["ours"] is not None
     return (

@@ -45,7 +45,7 @@ def label_of(component: Any, without: Collection[str] = ()) -> str:
     return f"{component.name}({shown(given)})" if given else str(component.name)
 
 
-def told_apart(labels: Mapping[str, str]) -> dict[str, str]:
+def distinct_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """Make labels distinct: labels shared by several specs get the settings that differ.
 
     This is needed for losses that differ only in their training or tuning.

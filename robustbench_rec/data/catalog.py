@@ -207,7 +207,7 @@ def _resolved(path: str, base: Path) -> str:
 
 @dataclass(frozen=True)
 class Listing:
-    """One row of `robustbench-rec data list`.
+    """A row of `robustbench-rec data list`.
 
     Attributes:
         name, about: its name, and one line of description.

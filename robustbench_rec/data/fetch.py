@@ -30,7 +30,7 @@ LARGEST = 64 * 2**20
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to download one data set.
+    """Instructions to download one data set.
 
     Attributes:
         sha256: the digest of the written file, for every source.

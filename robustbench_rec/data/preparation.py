@@ -132,7 +132,7 @@ def _tested(
         log = train
         train, test = _split(_filtered(log, dataset), dataset, rng)
         return train, valid, test, _low_rated(log, dataset, test)
-    asked = _asked_of_a_log(dataset)
+    asked = _user_settings_of_log(dataset)
     if dataset.resplit:
         log = train + test if valid is None else train + valid + test
         # Its filters, unless a user asks for more, were applied before it was split.
@@ -161,7 +161,7 @@ def _low_rated(log: Interactions, dataset: Dataset, test: Interactions) -> Inter
     return log[low]
 
 
-def _asked_of_a_log(dataset: Dataset) -> dict[str, Any]:
+def _user_settings_of_log(dataset: Dataset) -> dict[str, Any]:
     """Return the settings of the user, without defaults of a catalogued data set."""
     own = [field for field in fields(dataset) if field.name in LOG_SETTINGS]
     values = {field.name: getattr(dataset, field.name) for field in own}

@@ -32,7 +32,7 @@ Selection = Literal["clean", "noisy"]
 
 @dataclass(frozen=True)
 class Tuned:
-    """How trials chose the settings of a cell.
+    """The choice of a cell's settings by trials.
 
     Attributes:
         study: id of the study. A cell with the same settings given by hand has another id, although

@@ -17,7 +17,7 @@ from robustbench_rec.evaluation.metrics import Averaging, parse
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One published value, and the point of a run to compare with.
+    """A published value, and the point of a run to compare with.
 
     Attributes:
         dataset, backbone, loss, perturbation: labels, as in results; the perturbation "" is the

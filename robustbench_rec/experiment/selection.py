@@ -149,18 +149,18 @@ def select(
     """
     names: dict[str, set[str]] = {}
     for axis, name in only:
-        names.setdefault(axis, set()).update(_meant(suite, axis, name))
+        names.setdefault(axis, set()).update(_matches(suite, axis, name))
     return Selection(suite, {axis: frozenset(found) for axis, found in names.items()}, shard)
 
 
-def _meant(suite: Suite, axis: str, name: str) -> list[str]:
+def _matches(suite: Suite, axis: str, name: str) -> list[str]:
     """Return the labels or numbers that a name means."""
     if axis not in SELECTABLE:
         raise InputError(
             f"--only {axis}={name}: no axis {axis!r}{nearest(axis, SELECTABLE)} "
             f"(axes: {', '.join(SELECTABLE)})"
         )
-    known = _known(suite, axis)
+    known = _selectable(suite, axis)
     found = _numbered(name, known) if axis in NUMBERS else meant(name, suite.labels[axis])
     found = [one for one in found if one in known]
     if not found:
@@ -171,7 +171,7 @@ def _meant(suite: Suite, axis: str, name: str) -> list[str]:
     return found
 
 
-def _known(suite: Suite, axis: str) -> list[str]:
+def _selectable(suite: Suite, axis: str) -> list[str]:
     """Return the selectable names on an axis, without baselines, which are always selected."""
     if axis == "level":
         return list(dict.fromkeys(_number(one.level) for one in suite.perturbations))

@@ -9,7 +9,7 @@ from typing import Any
 
 from robustbench_rec.components.backbone import Backbone
 from robustbench_rec.components.dataset import Dataset
-from robustbench_rec.components.labels import UNTRAINED, label_of, spec_once, told_apart
+from robustbench_rec.components.labels import UNTRAINED, distinct_labels, label_of, spec_once
 from robustbench_rec.components.loss import LOSSES
 from robustbench_rec.components.perturbation import Perturbation
 from robustbench_rec.evaluation.metrics import Averaging, parse
@@ -102,7 +102,7 @@ class Suite:
             "backbone": {
                 spec_once(one): label_of(one) for one in [*self.backbones, *self.baselines]
             },
-            "loss": told_apart(losses),
+            "loss": distinct_labels(losses),
             "perturbation": {
                 spec_once(one, without="level"): label_of(one, without=["level"])
                 for one in self.perturbations

@@ -88,7 +88,7 @@ def load_suite(
     load_plugins(plugins)
     plugins = [placed_plugin(plugin) for plugin in plugins]
     file = locate_suite_file(str(name_or_path))
-    with _told_where(file):
+    with _with_location(file):
         table = _parsed(file)
         return _Reader(table, file, data_dir or default_data_dir()).suite(tuple(plugins))
 
@@ -151,7 +151,7 @@ def locate_suite_file(name_or_path: str) -> SuiteFile:
 
 
 @contextmanager
-def _told_where(file: SuiteFile) -> Iterator[None]:
+def _with_location(file: SuiteFile) -> Iterator[None]:
     """Add the file, and the line number if known, to an InputError."""
     try:
         yield

@@ -208,13 +208,13 @@ def draw_figure(
             draw_panel(ax, curves, value, among, published, x)
             for ax, value in zip(axes, shown, strict=True)
         ]
-        drawn[0].told[:0] = _said_once(axes)
+        drawn[0].told[:0] = _take_common_note(axes)
         _finish(figure, curves, drawn)
         set_heading(figure, first)
     return figure
 
 
-def _said_once(axes: Sequence[Axes]) -> list[str]:
+def _take_common_note(axes: Sequence[Axes]) -> list[str]:
     """Remove the note on intervals that all panels share, and return it for below the figure."""
     notes = {" ".join(ax.get_title(loc="left").split()) for ax in axes}
     if len(axes) < 2 or len(notes) > 1:
@@ -263,9 +263,9 @@ def draw_panel(
             drawn.published.extend(_draw_sources(ax, of_panel(published, rows), styles[loss]))
     if value == "mean":
         drawn.baselines.extend(_draw_baselines(ax, baselines, trained, x, drawn.told))
-    _limit(ax, trained, value)
+    _limit_axis(ax, trained, value)
     draw_marks(ax, trained, value, styles, x)
-    _dress(ax, trained, value, x)
+    _label_axes(ax, trained, value, x)
     return drawn
 
 
@@ -283,7 +283,7 @@ def _unranked(trained: pd.DataFrame) -> list[str]:
     return [f"no rank at level {levels}, where a loss has no value"] if levels else []
 
 
-def _limit(ax: Axes, trained: pd.DataFrame, value: Value) -> None:
+def _limit_axis(ax: Axes, trained: pd.DataFrame, value: Value) -> None:
     """Keep an axis from magnifying tiny differences, and apply the limits of the page."""
     given = {metric: ends for metric, *ends in page().limits}
     metric = trained["metric"].iloc[0]
@@ -359,7 +359,7 @@ def _draw_sources(ax: Axes, rows: pd.DataFrame, style: Look) -> list[Line2D]:
     return lines
 
 
-def _dress(ax: Axes, curves: pd.DataFrame, value: Value, x: X) -> None:
+def _label_axes(ax: Axes, curves: pd.DataFrame, value: Value, x: X) -> None:
     """Label axes, ticks and intervals."""
     metric = label(curves["metric"].iloc[0])
     set_level_axis(ax, curves, marks_of_levels(curves), x)

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from robustbench_rec.analysis import degradation
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.legend import draw_legend
-from robustbench_rec.figures.marks import tell
+from robustbench_rec.figures.marks import add_note
 from robustbench_rec.figures.names import called
 from robustbench_rec.figures.panel import (
     HEIGHT,
@@ -171,7 +171,7 @@ def draw_by_level(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figur
                 draw_line(ax, shown[shown["loss"] == loss], "mean", styles[loss], called(loss))
                 for loss in in_order(shown["loss"])
             ]
-            _dress(ax, name, title)
+            _label_axes(ax, name, title)
             drawn.append(Weights(lines, _draw_even(ax, found) if name == ON_FALSE else []))
         for ax in axes[-1 if is_narrow(WIDTH) else -2 :]:
             set_level_axis(ax, found)
@@ -212,7 +212,7 @@ def draw_by_loss(diagnostics: pd.DataFrame, among: Iterable[str] = ()) -> Figure
             ax.set_xlim(left=0)
         set_heading(figure, found.iloc[0])
         bars = interval_note("Bars", measured)
-        _tell(figure, f"{bars}. Models of the best epochs.")
+        _add_note(figure, f"{bars}. Models of the best epochs.")
     return figure
 
 
@@ -296,7 +296,7 @@ def _draw_courses(
                 _draw_course(ax, courses[courses["loss"] == loss], kept, styles[loss], called(loss))
             )
         drawn.append(Weights(lines, _draw_even(ax, found) if name == ON_FALSE else []))
-        _dress(ax, name, BY_LEVEL[name] + suffix)
+        _label_axes(ax, name, BY_LEVEL[name] + suffix)
     return drawn
 
 
@@ -338,7 +338,7 @@ def _draw_even(ax: Axes, found: pd.DataFrame) -> list[Line2D]:
     return lines
 
 
-def _dress(ax: Axes, name: str, title: str) -> None:
+def _label_axes(ax: Axes, name: str, title: str) -> None:
     ax.set_title(title, loc="left")
     set_value_axis(ax.yaxis, percent=name not in NO_SHARES)
 
@@ -363,12 +363,12 @@ def _finish(figure: Figure, drawn: Sequence[Weights], rows: pd.DataFrame, note: 
         figure, [lines[called(one)] for one in in_order(given.values()) if called(one) in lines]
     )
     set_heading(figure, rows.iloc[0])
-    _tell(figure, note)
+    _add_note(figure, note)
 
 
-def _tell(figure: Figure, note: str) -> None:
+def _add_note(figure: Figure, note: str) -> None:
     """Write a note on the data below the panels."""
-    tell(figure, f"{note} {WEIGHT}")
+    add_note(figure, f"{note} {WEIGHT}")
 
 
 KIND = Kind(

@@ -36,7 +36,7 @@ def listed(folder: Path) -> dict[str, str] | None:
         InputError: the list cannot be read.
 
     """
-    held = _held(folder)
+    held = _read_list(folder)
     return None if held is None else {name: shown for name, (shown, _) in held.items()}
 
 
@@ -47,7 +47,7 @@ class _Digests(NamedTuple):
     content: str = ""
 
 
-def _held(folder: Path) -> dict[str, _Digests] | None:
+def _read_list(folder: Path) -> dict[str, _Digests] | None:
     """Return the list of the files that we drew; see `listed`."""
     path = folder / LIST
     try:
@@ -122,7 +122,7 @@ def unchanged(folder: Path, shown: Mapping[str, str]) -> frozenset[str]:
         InputError: drawn.json cannot be read.
 
     """
-    held = _held(folder) or {}
+    held = _read_list(folder) or {}
     return frozenset(
         name
         for name, digest in shown.items()
@@ -164,7 +164,7 @@ def replace_drawn(
     shown = dict.fromkeys(files, "") if shown is None else shown
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        before = _held(folder) or {}
+        before = _read_list(folder) or {}
         after = before | {name: _Digests(content=digest(held)) for name, held in files.items()}
         told = {name: after[name]._replace(shown=one) for name, one in shown.items()}
         after = after | told if keep else told

@@ -106,11 +106,11 @@ def rendered(
 def digest_of(drawing: Drawing) -> str:
     """Return the digest of the data that a drawing shows."""
     shown = (f"{drawing.draw.__module__}.{drawing.draw.__qualname__}", drawing.key)
-    told = [repr(shown), repr(drawing.page), *map(_told, drawing.arguments)]
+    told = [repr(shown), repr(drawing.page), *map(_printed, drawing.arguments)]
     return hashlib.sha256("\0".join(told).encode()).hexdigest()[:32]
 
 
-def _told(argument: Any) -> str:
+def _printed(argument: Any) -> str:
     """Print the data of a drawing, to the last digit."""
     return argument.to_csv() if isinstance(argument, pd.DataFrame) else repr(argument)
 

@@ -85,7 +85,7 @@ def draw_heatmap(
         for ax, ((dataset, backbone), panel) in zip(shown, places, strict=True):
             _draw_panel(ax, panel, losses, value, ends)
             ax.set_title(f"{called(str(dataset))}, {called(str(backbone))}", loc="left")
-        empty = ["empty: no value"] if _lacks(places, losses, value) else []
+        empty = ["empty: no value"] if _has_empty_cell(places, losses, value) else []
         says = f"{SAYS[value].format(label(str(rows['metric'].iloc[0])))}, at the hardest level"
         draw_note(figure, rows, [says, *empty], OF_POINT | OF_LEVEL)
         if page().title:
@@ -93,7 +93,7 @@ def draw_heatmap(
     return figure
 
 
-def _lacks(
+def _has_empty_cell(
     places: list[tuple[tuple[object, ...], pd.DataFrame]], losses: list[str], value: Value
 ) -> bool:
     """Say whether any cell has no value."""

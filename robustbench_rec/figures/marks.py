@@ -48,10 +48,10 @@ def draw_note(
     """
     held = {flag for flags in curves["flags"].unique() for flag in flags.split()}
     told = [f"{mark} {MEANINGS[flag]}" for flag, mark in marks.items() if flag in held]
-    tell(figure, ";  ".join([*told, *also]))
+    add_note(figure, ";  ".join([*told, *also]))
 
 
-def tell(figure: Figure, note: str) -> None:
+def add_note(figure: Figure, note: str) -> None:
     """Write a note below the panels, above the legend if that is there too."""
     if not note:
         return

@@ -204,7 +204,7 @@ def _refused(path: Path) -> Iterator[None]:
 def page_of(run: Run, **asked: Any) -> Page:
     """Return the page of a run, from the user's options and the run's suite."""
     shown = shown_in(run.manifest.suite_text)
-    losses = [label for one in shown.order for label in _meant(run, "loss", one)]
+    losses = [label for one in shown.order for label in _matching_labels(run, "loss", one)]
     order = [run.manifest.short("loss", label) for label in losses]
     limits = [(metric, ends[0], ends[1]) for metric, ends in shown.limits.items()]
     names = given_names(run).items()
@@ -214,9 +214,9 @@ def page_of(run: Run, **asked: Any) -> Page:
 def hidden_of(run: Run) -> frozenset[str]:
     """Return the labels of the losses that a run's suite hides."""
     hide = shown_in(run.manifest.suite_text).hide
-    return frozenset(label for one in hide for label in _meant(run, "loss", one))
+    return frozenset(label for one in hide for label in _matching_labels(run, "loss", one))
 
 
-def _meant(run: Run, axis: str, written: str) -> list[str]:
+def _matching_labels(run: Run, axis: str, written: str) -> list[str]:
     """Return the labels that a text in the suite matches."""
     return meant(written, {spec: label for label, spec in run.manifest.specs.get(axis, {}).items()})

@@ -116,7 +116,7 @@ def rank(
         losses, marks = _draw_rows(ax, ranked, beside, among)
         ax.set_xlim(*_shown(ranked, pd.concat(beside)))
         lines = _draw_baselines(ax, baselines)
-        _dress(ax, ranked, baselines)
+        _label_axes(ax, ranked, baselines)
         note = interval_note("Bars", ranked)
         ax.set_title(note, loc="left", color=GREY)
         if marks:
@@ -144,7 +144,7 @@ def _draw_rows(
     return losses, marks
 
 
-def _dress(ax: Axes, ranked: pd.DataFrame, baselines: pd.DataFrame) -> None:
+def _label_axes(ax: Axes, ranked: pd.DataFrame, baselines: pd.DataFrame) -> None:
     """Label rows and values, and print the values of the baselines below."""
     ax.margins(y=0.7 / len(ranked))
     marks = [marks_of(flags, OF_POINT | OF_LEVEL | OF_LOSS) for flags in ranked["flags"]]

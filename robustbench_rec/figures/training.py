@@ -14,7 +14,7 @@ from robustbench_rec.analysis import degradation
 from robustbench_rec.components.labels import UNTRAINED
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.legend import draw_legend
-from robustbench_rec.figures.marks import tell
+from robustbench_rec.figures.marks import add_note
 from robustbench_rec.figures.names import called
 from robustbench_rec.figures.panel import (
     HEIGHT,
@@ -112,7 +112,9 @@ def draw_training(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
             set_value_axis(ax.yaxis, percent=False)
         axes[0].set_ylabel("NDCG@20 on validation")
         draw_legend(figure, [lines[loss] for loss in in_order(lines)])
-        tell(figure, f"{interval_note('Bands', rows)}. Lines end where the first replicate did.")
+        add_note(
+            figure, f"{interval_note('Bands', rows)}. Lines end where the first replicate did."
+        )
         set_heading(figure, rows.iloc[0])
     return figure
 

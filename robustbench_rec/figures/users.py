@@ -15,7 +15,7 @@ from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import label
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.legend import draw_legend
-from robustbench_rec.figures.marks import tell
+from robustbench_rec.figures.marks import add_note
 from robustbench_rec.figures.names import called
 from robustbench_rec.figures.panel import (
     PANEL,
@@ -136,7 +136,7 @@ def draw_users(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
         n = f"{least}" if least == most else f"{least} to {most}"
         beyond = float((rows["retention"] > MOST).mean())
         told = f"Users are means over replicates; {n} with nothing at level 0 are left out"
-        tell(figure, f"{told}; {beyond:.0%} keep more than {MOST:.0%}.")
+        add_note(figure, f"{told}; {beyond:.0%} keep more than {MOST:.0%}.")
         set_heading(figure, first)
     return figure
 

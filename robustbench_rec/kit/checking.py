@@ -119,7 +119,7 @@ def check(
             raise
         raise InputError(f"{cls.name} cannot be made: {one_line(error)}") from None
     names = [name for name in vars(type(contract).__mro__[1]) if name.startswith("test_")]
-    return (_tried(contract, name) for name in names)
+    return (_test_clause(contract, name) for name in names)
 
 
 def _contract(kind: str, cls: type[Any], settings: dict[str, Any], data_dir: Path) -> Any:
@@ -145,7 +145,7 @@ def _contract(kind: str, cls: type[Any], settings: dict[str, Any], data_dir: Pat
     return type(base.__name__, (base,), held)()
 
 
-def _tried(contract: Any, name: str) -> Clause:
+def _test_clause(contract: Any, name: str) -> Clause:
     """Test one clause; any exception of a plugin is a violation."""
     clause = getattr(contract, name)
     wants = " ".join((clause.__doc__ or name).split())

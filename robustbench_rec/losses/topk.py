@@ -22,7 +22,7 @@ class SLAtK(Loss):
 
     sigmoid((p - beta_u)/tau_w) log SUM_j exp((n_j - p)/tau_d), the mean over rows. beta_u is the
     K-th largest score among the user's training positives and one draw of N negatives, estimated
-    anew every `every` epochs, first before any training. The weight is part of the gradient. The
+    again every `every` epochs, first before any training. The weight is part of the gradient. The
     authors' code leaves beta at 0 until epoch T, and then estimates it batch by batch.
     """
 

@@ -40,7 +40,7 @@ def sealed(data: BaseModel) -> bytes:
     return text.replace(UNSEALED, UNSEALED[:-1] + digest(text).encode() + b'"', 1)
 
 
-def is_as_sealed(text: bytes, checksum: str) -> bool:
+def has_valid_checksum(text: bytes, checksum: str) -> bool:
     """Say whether the checksum in a text is the checksum of this text."""
     return digest(SEAL.sub(UNSEALED, text, count=1)) == checksum
 

@@ -145,7 +145,7 @@ def trials_frame(studies: Iterable[StudyState], held: Mapping[str, Trial]) -> pd
             *(getattr(study, axis) for axis in STUDY),
             at,
             json.dumps(put.settings),
-            *_came_of(held.get(put.id)),
+            *_trial_result(held.get(put.id)),
             put.id == study.best,
             "; ".join(study.edges) if put.id == study.best else "",
         )
@@ -155,7 +155,7 @@ def trials_frame(studies: Iterable[StudyState], held: Mapping[str, Trial]) -> pd
     return pd.DataFrame(rows, columns=list(TUNING_COLUMNS))
 
 
-def _came_of(trial: Trial | None) -> tuple[Any, ...]:
+def _trial_result(trial: Trial | None) -> tuple[Any, ...]:
     """Return validation, best epoch, seconds and status of a trial; None if there is none."""
     if trial is None:
         return None, None, None, None

@@ -60,7 +60,7 @@ class PlannedCell(Kept):
 
 
 class Part(Kept):
-    """How a part of a merged run was run, and its cells."""
+    """A part of a merged run: its command, start and cells."""
 
     command: str
     started: str

@@ -125,7 +125,7 @@ class _Outcome(Kept):
     @classmethod
     def of(cls, cell: Cell, status: Literal["done", "failed"], **outcome: Any) -> Self:
         """Describe a cell and add its result."""
-        return cls(status=status, **cls._named(cell), **_described(cell), **outcome)
+        return cls(status=status, **cls._identity(cell), **_described(cell), **outcome)
 
     @classmethod
     def failure(cls, cell: Cell, error: BaseException) -> Self:
@@ -137,8 +137,10 @@ class _Outcome(Kept):
 
         The file was changed, or moved here from elsewhere.
         """
-        wanted = {**self._named(cell), **_described(cell)}
-        self._refuse_unlike({key: wanted[key] for key in wanted if key not in self._open(cell)})
+        wanted = {**self._identity(cell), **_described(cell)}
+        self._refuse_unlike(
+            {key: wanted[key] for key in wanted if key not in self._may_differ(cell)}
+        )
 
     def _refuse_unlike(self, wanted: Mapping[str, Any]) -> None:
         """Raise ValueError if a field differs from its expected value."""
@@ -149,7 +151,7 @@ class _Outcome(Kept):
                 raise ValueError(f"its {key} is {found!r}, that of its {self.kind} {value!r}")
 
     @classmethod
-    def _open(cls, cell: Cell) -> frozenset[str]:
+    def _may_differ(cls, cell: Cell) -> frozenset[str]:
         """Return the fields that may differ among records of one cell.
 
         The outcome of its study is in the id and is not compared: it may not be known yet.
@@ -157,7 +159,7 @@ class _Outcome(Kept):
         return frozenset({"versions", "tuned"})
 
     @classmethod
-    def _named(cls, cell: Cell) -> dict[str, Any]:
+    def _identity(cls, cell: Cell) -> dict[str, Any]:
         """Return the fields that identify the record."""
         raise NotImplementedError
 
@@ -240,7 +242,7 @@ class Record(_Outcome):
         return self
 
     @classmethod
-    def _named(cls, cell: Cell) -> dict[str, Any]:
+    def _identity(cls, cell: Cell) -> dict[str, Any]:
         tuned = cell.tuned.described() if cell.tuned else {}
         return {"id": cell.id, "fit_id": cell.fit_id, "tuned": tuned}
 
@@ -267,12 +269,12 @@ class Trial(_Outcome):
         return self
 
     @classmethod
-    def _open(cls, cell: Cell) -> frozenset[str]:
+    def _may_differ(cls, cell: Cell) -> frozenset[str]:
         """Return the fields that may differ: all perturbations share the trial on clean data."""
-        return super()._open(cell) | ({"perturbation"} if cell.trains_clean else set())
+        return super()._may_differ(cell) | ({"perturbation"} if cell.trains_clean else set())
 
     @classmethod
-    def _named(cls, cell: Cell) -> dict[str, Any]:
+    def _identity(cls, cell: Cell) -> dict[str, Any]:
         return {"id": cell.fit_id}
 
     @property

@@ -103,9 +103,9 @@ class Run:
         """
         if self._of_records:
             return frames.results_frame(self.manifest, self._done, self._agreement())
-        return self._as_written("results.csv", frames.read_results(self.folder, self.manifest))
+        return self._checked_digest("results.csv", frames.read_results(self.folder, self.manifest))
 
-    def _as_written(self, name: str, table: Table) -> Table:
+    def _checked_digest(self, name: str, table: Table) -> Table:
         """Return a table that was read; warn if its digest differs from the manifest."""
         held, told = self._folder.digest_of_table(name), self.manifest.tables.get(name)
         if held and told and held != told:
@@ -165,7 +165,7 @@ class Run:
 
         """
         if not self._of_records:
-            return self._as_written("users.npz", self._folder.users_table())
+            return self._checked_digest("users.npz", self._folder.users_table())
         by_dataset: dict[str, dict[str, Any]] = {}
         for record in self._done:
             if record.per_user_bytes:
@@ -180,7 +180,7 @@ class Run:
 
     @cached_property
     def evaluations(self) -> pd.DataFrame:
-        """How each loss weighed its negatives during training, one row per evaluation.
+        """Diagnostics of each loss during training, one row per evaluation.
 
         Columns: suite, dataset, backbone, loss, perturbation, unit, level, replicate, epoch, best
         (true for the kept model), and one for each of `training.diagnostics.DIAGNOSTICS`. Cells
@@ -188,7 +188,7 @@ class Run:
         """
         if self._of_records:
             return frames.evaluations_frame(self._epochs, self._done)
-        return self._as_written("diagnostics.csv", frames.read_evaluations(self.folder))
+        return self._checked_digest("diagnostics.csv", frames.read_evaluations(self.folder))
 
     @cached_property
     def _epochs(self) -> pd.DataFrame:
@@ -211,7 +211,7 @@ class Run:
         at the edge of the tried values).
         """
         if not self._of_records:
-            return self._as_written("tuning.csv", frames.read_trials_table(self.folder))
+            return self._checked_digest("tuning.csv", frames.read_trials_table(self.folder))
         put = [trial.id for study in self.studies for trial in study.trials]
         held = self._folder.read_trials(dict.fromkeys(put), self._events)
         return frames.trials_frame(self.studies, held)
@@ -247,7 +247,7 @@ class Run:
             not_applicable=manifest.not_applicable,
             computed=self.computed,
             left_out=tuple(self._left_out()),
-            **self._told_of_cells(),
+            **self._cautions(),
         )
 
     def _n_done(self) -> int:
@@ -276,7 +276,7 @@ class Run:
                 cells=len(held),
             )
 
-    def _told_of_cells(self) -> dict[str, Any]:
+    def _cautions(self) -> dict[str, Any]:
         """Return the cautions about finished cells."""
         cells = frames.cells_frame(self.manifest, self._first_results)
         return {

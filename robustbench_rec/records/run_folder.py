@@ -39,7 +39,7 @@ from robustbench_rec.records.files import (
     as_json,
     contents,
     digest,
-    is_as_sealed,
+    has_valid_checksum,
     move_aside,
     seal_of,
     sealed,
@@ -225,7 +225,7 @@ class RunFolder:
             return None
         except (OSError, ValueError, KeyError) as error:
             events.warning(
-                f"{path}: damaged lists ({_unfit(error)}); their agreement with others "
+                f"{path}: damaged lists ({_fault(error)}); their agreement with others "
                 "is not computed"
             )
             return None
@@ -246,7 +246,7 @@ class RunFolder:
                 found.add(training)
                 aside = self._set_aside(path)
                 events.warning(
-                    f"{path}: damaged lists ({_unfit(error)}); {aside}its cells count as not run"
+                    f"{path}: damaged lists ({_fault(error)}); {aside}its cells count as not run"
                 )
         return frozenset(found)
 
@@ -275,7 +275,7 @@ class RunFolder:
             raise
         except (OSError, ValueError, RecursionError) as error:
             path = self.folder / "manifest.json"
-            raise InputError(f"{path}: cannot be read ({_unfit(error)})") from None
+            raise InputError(f"{path}: cannot be read ({_fault(error)})") from None
 
     def manifest_if_any(self) -> Manifest | None:
         """Return the manifest; None if it is missing or unreadable.
@@ -307,7 +307,7 @@ class RunFolder:
         except (OSError, ValueError, RecursionError) as error:
             aside = self._set_aside(path) if self.is_locked else ""
             events.warning(
-                f"{path}: cannot be read ({_unfit(error)}); {aside}records that are whole count"
+                f"{path}: cannot be read ({_fault(error)}); {aside}records that are whole count"
             )
             return None
 
@@ -360,7 +360,7 @@ class RunFolder:
 
         def read(path: Path) -> Trial:
             cell = cells[path.stem]
-            trial = _whole(Trial, path, of_today=cell is not None)
+            trial = _read_whole(Trial, path, of_today=cell is not None)
             if cell is not None:
                 trial.refuse_unless_of(cell)
             return trial
@@ -378,7 +378,7 @@ class RunFolder:
 
         Studies `of_today` must have a checksum; otherwise they are corrupt.
         """
-        read = partial(_whole, StudyOutcome, of_today=of_today)
+        read = partial(_read_whole, StudyOutcome, of_today=of_today)
         return self._read(self.tuning, ids, read, "its study", events, set_corrupt_aside)
 
     @without_gc()
@@ -402,12 +402,12 @@ class RunFolder:
             except (OSError, ValueError, RecursionError) as error:
                 aside = self._set_aside(path) if set_corrupt_aside else ""
                 events.warning(
-                    f"{path}: corrupt record ({_unfit(error)}); {aside}{whose} counts as not run"
+                    f"{path}: corrupt record ({_fault(error)}); {aside}{whose} counts as not run"
                 )
         return found
 
     def _record(self, path: Path, cell: Cell | PlannedCell) -> Record:
-        record = _whole(Record, path, of_today=isinstance(cell, Cell))
+        record = _read_whole(Record, path, of_today=isinstance(cell, Cell))
         if isinstance(cell, Cell):
             record.refuse_unless_of(cell)
         else:
@@ -446,7 +446,7 @@ class RunFolder:
             return unzipped(path)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{path}: cannot be read ({_unfit(error)}); remove {cell}.json beside it, and run "
+                f"{path}: cannot be read ({_fault(error)}); remove {cell}.json beside it, and run "
                 "again"
             ) from None
 
@@ -461,7 +461,7 @@ class RunFolder:
         try:
             return unpacked(unzipped(path)) if path.is_file() else {}
         except (OSError, ValueError, KeyError, IndexError) as error:
-            raise InputError(f"{path}: cannot be read ({_unfit(error)})") from None
+            raise InputError(f"{path}: cannot be read ({_fault(error)})") from None
 
     def mark_started(self, training: str) -> None:
         """Mark a training as in flight; a failure to write the mark is ignored."""
@@ -556,7 +556,7 @@ class RunFolder:
         self.write_manifest(manifest.model_copy(update={"tables": told}))
 
 
-def _whole(kind: type[Written], path: Path, of_today: bool) -> Written:
+def _read_whole(kind: type[Written], path: Path, of_today: bool) -> Written:
     """Read a file and check its id and checksum; ValueError if it is not whole."""
     text = contents(path)
     found = parsed(kind, text, record_of_today)
@@ -564,7 +564,7 @@ def _whole(kind: type[Written], path: Path, of_today: bool) -> Written:
         raise ValueError(f"it is the record of cell {found.id}")
     if of_today and not found.checksum:
         raise ValueError("it has no checksum")
-    if found.checksum and not is_as_sealed(text, found.checksum):
+    if found.checksum and not has_valid_checksum(text, found.checksum):
         raise ValueError("its checksum does not match, so it was changed")
     return found
 
@@ -586,7 +586,7 @@ def _refuse_damaged(path: Path, record: Record) -> None:
     try:
         users = unzipped(path)["users"].size
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path.name} beside it is damaged: {_unfit(error)}") from None
+        raise ValueError(f"{path.name} beside it is damaged: {_fault(error)}") from None
     if users != record.users["evaluated"]:
         raise ValueError(f"{path.name} beside it has {users} users")
 
@@ -607,7 +607,7 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _unfit(error: Exception) -> str:
+def _fault(error: Exception) -> str:
     """Return the first reason, on one line, why a file is invalid."""
     if not isinstance(error, ValidationError):
         return " ".join(str(error).split())

@@ -156,7 +156,7 @@ def workers_for(
 
 
 @contextmanager
-def libraries_as_they_were() -> Iterator[None]:
+def restored_libraries() -> Iterator[None]:
     """Restore, at the end of a `with`, the settings of `Compute.configure_libraries`."""
     import numba
     import torch

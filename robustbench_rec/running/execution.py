@@ -87,12 +87,12 @@ def train_and_test(
     """
     compute.configure_libraries()
     metrics = recorded(()) if metrics is None else metrics
-    done = _tried(_trained, cells[0], data_dir, compute, after_epoch)
+    done = _result_or_failure(_trained, cells[0], data_dir, compute, after_epoch)
     for cell in cells:
         if isinstance(done, _Failure):
             yield Record.failure(cell, done.error), None
             continue
-        found = _tried(_tested, cell, done, compute, metrics)
+        found = _result_or_failure(_tested, cell, done, compute, metrics)
         yield (Record.failure(cell, found.error), None) if isinstance(found, _Failure) else found
 
 
@@ -111,7 +111,7 @@ def try_settings(
 
     """
     compute.configure_libraries()
-    done = _tried(_trained, cell, data_dir, compute, after_epoch)
+    done = _result_or_failure(_trained, cell, data_dir, compute, after_epoch)
     if isinstance(done, _Failure):
         return Trial.failure(cell, done.error)
     return Trial.of(
@@ -129,7 +129,7 @@ class _Failure:
     error: BaseException
 
 
-def _tried(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | _Failure:
+def _result_or_failure(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | _Failure:
     """Return the result of a call, or its failure, whatever a plugin raises; Ctrl-C passes."""
     try:
         return work(*args, **kwargs)
@@ -212,7 +212,7 @@ def _tested(
         diagnostics_history=model.diagnostics,
         **kept,
     )
-    return record, _beside(ranking, clean, made)
+    return record, _user_values(ranking, clean, made)
 
 
 def _left_out(cell: Cell, clean: Split, split: Split) -> NDArray[Any]:
@@ -225,7 +225,7 @@ def _left_out(cell: Cell, clean: Split, split: Split) -> NDArray[Any]:
 
 
 def _drawn(cell: Cell, redraws_test: bool) -> Drawn:
-    """Return what the replicate of a cell drew: split, validation or training."""
+    """Return the part that the replicate of a cell drew: split, validation or training."""
     if cell.replicates_vary == "training":
         return "training"
     return "split" if redraws_test else "validation"
@@ -239,7 +239,7 @@ def _realised(perturbation: Perturbation, met: Split, made: Split) -> dict[str, 
     return realised
 
 
-def _beside(ranking: Ranking, clean: Split, tested: Split) -> Beside:
+def _user_values(ranking: Ranking, clean: Split, tested: Split) -> Beside:
     """Return the values of each user, under original ids."""
     user_ids, item_ids = (
         np.arange(n) if ids is None else ids

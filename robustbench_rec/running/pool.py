@@ -28,7 +28,7 @@ DEATHS = 3
 
 @dataclass(frozen=True)
 class Job:
-    """One training to run.
+    """A training to run.
 
     Attributes:
         id: the id of the training.
@@ -203,13 +203,13 @@ class Pool:
             ended, _ = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in ended:
                 result, lines = future.result()
-                self._tell(futures[future], lines)
+                self._pass_on_warnings(futures[future], lines)
                 self._end(futures.pop(future), result)
             self.status.running = min(workers, len(futures) + len(self.waiting))
             self._look_inside()
             self.events.progress(self.status)
 
-    def _tell(self, job: Job, lines: Iterable[str]) -> None:
+    def _pass_on_warnings(self, job: Job, lines: Iterable[str]) -> None:
         """Pass on the warnings of a job, each once per run."""
         for line in lines:
             if line not in self.told:

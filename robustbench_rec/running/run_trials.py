@@ -119,7 +119,7 @@ class _Trials:
 
     def _advance(self, course: _Course) -> None:
         """Pass known results to a course, store its state, and submit its open trials."""
-        while known := self._known(course):
+        while known := self._recorded(course):
             for trial in known:
                 course.tell(trial)
         self.place.folder.write_tuning(course.outcome())
@@ -129,7 +129,7 @@ class _Trials:
                 self.cells[id] = course.study.trial(settings)
             self.pool.add(self._job(id))
 
-    def _known(self, course: _Course) -> list[Trial]:
+    def _recorded(self, course: _Course) -> list[Trial]:
         """Return the records of open trials that have one; each is looked up on disk once."""
         fresh = {
             id: course.study.trial(course.open[id]) for id in course.open.keys() - self.looked_for

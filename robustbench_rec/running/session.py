@@ -156,7 +156,7 @@ def _loaded(suite: str | Path | Suite, data_dir: Path, plugins: Sequence[str]) -
 
 @dataclass(frozen=True)
 class Session:
-    """One call of a suite; attributes are the resolved arguments of `open_session`."""
+    """A call of a suite; attributes are the resolved arguments of `open_session`."""
 
     suite: Suite
     folder: RunFolder

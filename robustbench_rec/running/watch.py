@@ -60,7 +60,7 @@ class Watch:
     def slowed(self, now: float) -> Iterator[tuple[str, float, float]]:
         """Yield each training that has become slow, once.
 
-        The usual interval is the median of its own, of two at least. Each id comes with the
+        The usual interval is the median of its intervals, two at least. Each id comes with the
         seconds since its last evaluation, and the usual interval in seconds.
         """
         for id, one in self._courses.items():

@@ -29,12 +29,12 @@ class CleanRun(Run):
     def __init__(self, run: Run) -> None:
         self.folder, self.manifest = run.folder, run.manifest
         self._folder, self._events, self._of_records = run._folder, run._events, run._of_records
-        self._whole = run
+        self._read_whole = run
 
     @cached_property
     def records(self) -> dict[str, Record]:
         """Id of a cell of level 0 -> its record."""
-        held = self._whole.records.items()
+        held = self._read_whole.records.items()
         return {id: one for id, one in held if one.perturbation.level == 0}
 
 

@@ -86,7 +86,7 @@ def _of_trials(standing: Standing) -> Table:
     if trials is None or trials.empty:
         raise InputError(
             f"{run.folder}: no time is recorded: seconds and memory are in the records (cells/), "
-            "of which only tables are left; make this table in the folder that the run wrote"
+            "which are missing; make this table in the folder of the original run"
         )
     rows: dict[Key, dict[Key, Entry]] = {}
     for at, its in trials.groupby(list(HEAD), sort=False):

@@ -42,7 +42,7 @@ def _tuned(standing: Standing, study: StudyState) -> Iterator[tuple[Key, dict[Ke
     """Yield a row for each setting that was searched."""
     loss = _loss(standing.short, study)
     where = standing.short("dataset", study.dataset), standing.short("backbone", study.backbone)
-    searched = study.space or _tried(study)
+    searched = study.space or _tried_values(study)
     for name in searched or {ABSENT: []}:
         yield (
             (*where, loss, name),
@@ -91,7 +91,7 @@ def _shared(standing: Standing) -> list[str]:
     return [part for part in first if others and all(part in other for other in others)]
 
 
-def _tried(study: StudyState) -> dict[str, list[Any]]:
+def _tried_values(study: StudyState) -> dict[str, list[Any]]:
     """Return the values that trials had for each setting, if the search space is not known."""
     found: dict[str, dict[str, Any]] = {}
     for trial in study.trials:

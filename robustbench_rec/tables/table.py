@@ -16,7 +16,7 @@ ABSENT = "–"
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell of a table.
+    """A cell of a table.
 
     Attributes:
         text: the printed text, without markup.

@@ -1,1 +1,1 @@
-"""One training: optimizers, negatives, diagnostics, and the loop over epochs."""
+"""Training: optimizers, negatives, diagnostics, and the loop over epochs."""

@@ -1,4 +1,4 @@
-"""What a cell means: the version of the protocol, and the settings of a training."""
+"""The version of the protocol, which defines cells, and the settings of a training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAST = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
-    """How a model is trained: Adam over shuffled positives, the best epoch kept."""
+    """The settings of a training: Adam over shuffled positives; the best epoch is kept."""
 
     epochs: int = setting(200, "passes over the training pairs", at_least=1)
     batch_size: int = setting(1024, "positives in a step", at_least=1)

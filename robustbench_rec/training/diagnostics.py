@@ -1,4 +1,4 @@
-"""How a loss weighs its negatives, measured on a probe batch; defined for any loss.
+"""Diagnostics: weights that a loss gives to negatives, on a probe batch; defined for any loss.
 
 The weight of negative j in a row is |d loss / d n_j|. Its share p_j of the row's weights is the
 distribution over negatives that the loss trains on; for a loss of distributionally robust

@@ -143,7 +143,9 @@ def test_replicates_of_two_kinds_are_refused():
 @pytest.mark.parametrize("protocol", [4, "4"])
 def test_cells_of_two_protocols_are_refused(protocol):
     other = TWO.assign(protocol=protocol, dataset="other")
-    with pytest.raises(ValueError, match="cells of protocols 4 and 5 mean different things; take"):
+    with pytest.raises(
+        ValueError, match="cells of protocols 4 and 5 mean different things; select"
+    ):
         curves(pd.concat([TWO, other]))
     unknown = other.assign(protocol=np.nan)
     assert len(curves(pd.concat([TWO.assign(protocol=5.0), TWO.assign(loss="x"), unknown]))) == 6

@@ -108,7 +108,7 @@ def test_a_width_a_size_of_letters_and_a_style_file_shape_the_page(run, tmp_path
         (("--kind", "improvement"), "figure improvement needs a reference loss: --against LOSS"),
         (("--kind", "improvement", "--against", "x"), "loss 'x' was not run"),
         (("--kind", "multiples"), ": no figure of these kinds can be drawn; they need several "),
-        (("--kind", "training"), ": nothing of what is asked can be drawn; that needs records"),
+        (("--kind", "training"), ": no figure of these kinds can be drawn; they need the records"),
         (("--style", "missing"), "--style missing: no such file; "),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_new_kind_draws_a_run_with_its_table(run, tmp_path, kind, options):
 def test_a_run_without_values_of_users_says_so(run, tmp_path):
     bare = copytree(run, tmp_path / "bare")
     (bare / "users.npz").unlink()
-    assert "keeps no values of single users" in refused(bare, "--kind", "users")
+    assert "has no values of single users" in refused(bare, "--kind", "users")
 
 
 def test_a_run_that_goes_on_is_drawn_as_far_as_it_is(tmp_path):

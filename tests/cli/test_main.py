@@ -182,7 +182,7 @@ def test_show_prints_a_suite_as_json_where_it_is_asked_to():
 
 def test_show_of_an_unknown_name_tells_the_nearest():
     assert refused("show", "sofmax").startswith(
-        "nothing of robustbench-rec list is named 'sofmax'; did you mean 'softmax'?"
+        "nothing is named 'sofmax'; did you mean 'softmax'?"
     )
 
 
@@ -416,7 +416,7 @@ def test_show_takes_labels_and_paths_of_suites(tiny):
     assert told("show", "psl(activation=relu)") == told("show", "psl")
     assert told("show", tiny) == tiny.read_text()
     assert json.loads(told("show", tiny, "--json"))[0]["name"] == "tiny"
-    assert refused("show", "pls(activation=relu)").startswith("nothing of robustbench-rec list is")
+    assert refused("show", "pls(activation=relu)").startswith("nothing is")
     assert refused("show", "missing.toml").startswith("missing.toml: No such file")
     tiny.write_text("name = ")
     assert refused("show", tiny, "--json").startswith("tiny.toml: not TOML: ")
@@ -539,7 +539,7 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, in_pr
     kept = [values["ndcg@20", loss, 0.5] / values["ndcg@20", loss, 0.0] for loss in ("mse", "bpr")]
     assert at_0 != 0
     lines = told("compare", "tiny", "--against", "bpr").splitlines()
-    assert lines[0] == "Each loss less bpr: above 0 is better than bpr."
+    assert lines[0] == "Each loss minus bpr: above 0 is better than bpr."
     assert lines[2] == "synthetic, mf: clean, ndcg@20"
     assert lines[4].split()[:4] == ["mse", "at", "0", f"{at_0:+.4f}"]
     assert lines[6] == "synthetic, mf: hidden_positives, ndcg@20"
@@ -547,7 +547,7 @@ def test_compare_against_a_loss_prints_differences_within_replicates(tiny, in_pr
     words = ["mse", "kept", "up", "to", "0.5", f"{(kept[0] - kept[1]) / 2:+.4f}"]
     assert lines[9].split()[:6] == words
     assert "[low, high]: 95% over users only, one replicate; each one at a time" in lines
-    assert any(line.startswith("verdicts: a family of 12 tests, of each row") for line in lines)
+    assert any(line.startswith("verdicts: a family of 12 tests, in each row") for line in lines)
     rows = json.loads(told("compare", "tiny", "--against", "bpr", "--json"))
     assert [row["level"] for row in rows] == [0.0, 0.5, 0.5] * 2  # of two metrics
     assert rows[0]["low"] < rows[0]["difference"] < rows[0]["high"]  # over users
@@ -588,12 +588,12 @@ def test_compare_with_another_run_holds_each_loss_against_itself(tiny, in_proces
     ]
     assert len(between) == 2 * len(within)
     lines = told("compare", "here", "--with", "there").splitlines()
-    assert lines[0] == "Each loss less itself in there: above 0 is better than itself in there."
+    assert lines[0] == "Each loss minus itself in there: above 0 is better than itself in there."
     assert {
         row["difference"] for row in json.loads(told("compare", "here", "--with", "here", "--json"))
     } == {0.0}
     assert refused("compare", "here", "--with", "there", "--against", "bpr").startswith(
-        "--against and --with: give one"
+        "--against and --with: give only one"
     )
     manifest.write_text(json.dumps(held | {"suite_text": "seed = 1\n" + held["suite_text"]}))
     line = refused("compare", "here", "--with", "there")
@@ -1086,8 +1086,8 @@ class TouchesTest(Rogue):
 REASONS = {
     "rogue-raises": "KeyError: 'no\\nsuch thing'",
     "rogue-out-of-range": "ValueError: OutOfRange.apply: Interactions.items holds id ",
-    "rogue-touches-test": "ValueError: TouchesTest changed Split.test; one that acts "
-    "through 'training pairs' may change train and false_negatives only",
+    "rogue-touches-test": "ValueError: TouchesTest changed Split.test; with "
+    "acts_through = 'training pairs' it may change only train and false_negatives",
 }
 
 
@@ -1176,9 +1176,7 @@ def test_list_show_and_a_dry_run_need_no_torch(tiny):
 def test_the_module_is_the_command_line(command):
     done = command("show", "sofmax")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(
-        "robustbench-rec: nothing of robustbench-rec list is named 'sofmax'; did you mean"
-    )
+    assert done.stderr.startswith("robustbench-rec: nothing is named 'sofmax'; did you mean")
     assert len(done.stderr.splitlines()) == 1
 
 

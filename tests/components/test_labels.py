@@ -2,12 +2,12 @@ import pytest
 
 import robustbench_rec
 from robustbench_rec.components.labels import (
+    distinct_labels,
     label_of,
     meant,
     nearest_label,
     one_meant,
     short_names,
-    told_apart,
 )
 
 PSL = "psl(activation={}, tau={}, n_negatives=200)"
@@ -65,7 +65,7 @@ def test_a_label_is_the_name_with_the_settings_that_are_not_its_defaults():
 
 def test_labels_that_several_specs_share_are_told_apart_by_what_differs():
     labels = {"a(x=1, lr=1)": "a(x=1)", "a(x=1, lr=2)": "a(x=1)", "b(x=1)": "b"}
-    assert told_apart(labels) == {
+    assert distinct_labels(labels) == {
         "a(x=1, lr=1)": "a(x=1, lr=1)",
         "a(x=1, lr=2)": "a(x=1, lr=2)",
         "b(x=1)": "b",

@@ -63,13 +63,13 @@ def test_metrics_share_them_so_they_are_read_only(found):
 @pytest.mark.parametrize(
     ("user", "ranks", "weights", "says"),
     [
-        ([0, 1], [1, 2], [1], "of one length"),
+        ([0, 1], [1, 2], [1], "have equal lengths"),
         ([1, 0], [1, 2], [1, 1], "sorted by user, then by rank"),
         ([0, 0], [2, 1], [1, 1], "sorted by user, then by rank"),
         ([0, 2], [1, 1], [1, 1], r"Ranks.user must lie in \[0, 2\)"),
         ([-1, 1], [1, 1], [1, 1], r"Ranks.user must lie in \[0, 2\)"),
-        ([0, 1], [0, 1], [1, 1], "at least 1, or inf"),
-        ([0, 1], [1, np.nan], [1, 1], "at least 1, or inf"),
+        ([0, 1], [0, 1], [1, 1], "at least 1; inf"),
+        ([0, 1], [1, np.nan], [1, 1], "at least 1; inf"),
         ([0, 1], [1, 1], [1, -1], "finite and at least 0"),
         ([0, 1], [1, 1], [1, INF], "finite and at least 0"),
         ([0, 1], [1, 1], [1, np.nan], "finite and at least 0"),

@@ -57,7 +57,7 @@ def test_doing_nothing_is_allowed():
 @pytest.mark.parametrize(
     ("does", "message"),
     [
-        ("touches test", "Rogue changed Split.test; one that acts through 'training pairs' may"),
+        ("touches test", "Rogue changed Split.test; with acts_through = 'training pairs' it may"),
         ("touches seen", "Rogue changed Split.seen"),
         ("leaks", "Rogue put 120 pairs of Split.valid into Split.train"),
         ("leaks as false negatives", "Rogue put 120 pairs of Split.test into Split.false_neg"),
@@ -79,8 +79,8 @@ def test_what_a_perturbation_may_not_do_is_refused_by_name(does, message):
             "weighs",
             "RogueOfTests set Split.test_weights; such a perturbation must set weighs_test = True",
         ),
-        ("tests on others", "RogueOfTests put 1 pair into Split.test that it did not"),
-        ("leaks", "RogueOfTests changed Split.train; .* may change test and test_weights only"),
+        ("tests on others", "RogueOfTests put 1 pair into Split.test that were not"),
+        ("leaks", "RogueOfTests changed Split.train; .* may change only test and test_weights"),
     ],
 )
 def test_what_a_perturbation_of_the_test_may_not_do_is_refused(does, message):

@@ -188,7 +188,7 @@ REFUSED = {
     "a name that is taken": (
         ('add("mine")', 'add("ndcg")'),
         "plugin 'mine.py' could not be imported: ValueError: metric 'ndcg' is "
-        "robustbench_rec.metrics.ndcg.NDCG already; ",
+        "already taken by robustbench_rec.metrics.ndcg.NDCG; ",
     ),
     "a name that is none": (('add("mine")', 'add("mine@10")'), "metric name 'mine@10' must match"),
     "another name than is asked for": (

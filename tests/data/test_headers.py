@@ -28,7 +28,7 @@ def test_a_header_among_rows_of_movielens(tmp_path, header, at, name, mark, how)
     rows = [*ROWS[:at], header, *ROWS[at:]]
     path = write(tmp_path, {name: joined(rows, mark)}) / name
     user, item, *_ = header.split("::")
-    says = rf"line {at + 1}: '{user}' and '{item}' look like names of columns, .*; take the line o"
+    says = rf"line {at + 1}: '{user}' and '{item}' look like a header, .*; delete the line"
     with pytest.raises(InputError, match=says) as caught:
         read_all(path, "movielens", how)
     assert "\n" not in str(caught.value)
@@ -39,7 +39,7 @@ def test_a_header_among_rows_of_movielens(tmp_path, header, at, name, mark, how)
 def test_a_first_line_of_names_where_no_header_was_told_of(tmp_path, header, mark):
     rows = [header, *ROWS]
     path = write(tmp_path, {"log.csv": joined(rows, mark)})
-    says = r"line 1: '\w+' and '\w+' look like names of columns, .*; delete header = false, or"
+    says = r"line 1: '\w+' and '\w+' look like a header, .*; delete header = false, or"
     for columns in ({}, {"rating": "3"}):
         with pytest.raises(InputError, match=says):
             read_all(path, how=HEADLESS, **columns)
@@ -48,7 +48,7 @@ def test_a_first_line_of_names_where_no_header_was_told_of(tmp_path, header, mar
 def test_ratings_tell_a_first_line_of_names_from_ids_that_are_words(tmp_path):
     path = write(tmp_path, {"log.csv": "wer,was,wie\nann,hat,3\nbob,cap,4\n"})
     assert len(read_all(path, how=HEADLESS).train.users) == 3
-    with pytest.raises(InputError, match=r"line 1: 'wer' and 'was' look like names"):
+    with pytest.raises(InputError, match=r"line 1: 'wer' and 'was' look like a header"):
         read_all(path, how=HEADLESS, user="1", item="2", rating="3")
 
 
@@ -62,7 +62,7 @@ def test_a_header_of_a_file_that_was_joined(tmp_path, ids):
     ):
         text = f"{header}\n{one},{two}\n{header}\n{two},{one}\n{header}\n"
         write(tmp_path, {"log.csv": text})
-        with pytest.raises(InputError, match=r"line 3: .* look like names of columns, .*; take"):
+        with pytest.raises(InputError, match=r"line 3: .* look like a header, .*; delete"):
             read_all(tmp_path, how=replace(PLAIN, duplicates="first"), **columns)
 
 
@@ -138,7 +138,7 @@ def test_one_row_of_words_among_numbers_is_a_header(tmp_path_factory, rows, user
 )
 def test_a_byte_order_mark_within_a_file_is_named(tmp_path, name, text):
     path = write(tmp_path, {name: text.encode()}) / name
-    with pytest.raises(InputError, match=r"line \d: \w+ id .* holds a byte-order mark, as where"):
+    with pytest.raises(InputError, match=r"line \d: \w+ id .* holds a byte-order mark, probably"):
         read_all(path)
     write(tmp_path, {"log.txt": "1 2 3\n\ufeff2 3\n"})
     with pytest.raises(InputError, match=r"log\.txt, line 2: .* holds a byte-order mark"):

@@ -46,7 +46,7 @@ def test_lists_of_one_length_that_are_no_rows_are_not_doubted(tmp_path, recwarn)
 def test_users_that_look_like_times_are_doubted(tmp_path, unit):
     rows = [(978_300_000 * unit + 3 * user, item) for user, item in PAIRS]
     written(tmp_path, "log.csv", [("user", "item"), *rows])
-    with pytest.warns(UserWarning, match="its users are numbers as times are, such as 9783000"):
+    with pytest.warns(UserWarning, match="its users look like times, such as 9783000"):
         load_dataset("log", tmp_path)
 
 
@@ -57,7 +57,7 @@ def test_a_word_for_nothing_among_numbers_is_no_id(tmp_path, word, role):
     written(tmp_path, "log.csv", [("user", "item"), *PAIRS, odd])
     line = len(PAIRS) + 2
     with pytest.raises(
-        InputError, match=f"line {line}: {role} id .* among numbers stands for none"
+        InputError, match=f"line {line}: {role} id .* among numbers is a placeholder"
     ):
         load_dataset("log", tmp_path)
 
@@ -73,7 +73,7 @@ def test_a_held_out_part_beside_a_log_is_not_passed_over(tmp_path, beside):
     written(tmp_path, "ratings.csv", [("user", "item"), *PAIRS])
     written(tmp_path, beside, [("user", "item"), *PAIRS[:9]])
     with pytest.raises(
-        InputError, match=f"holds {beside} beside ratings.csv: call the other train"
+        InputError, match=f"holds {beside} beside ratings.csv: rename the other file to train"
     ):
         load_dataset("log", tmp_path, path=str(tmp_path))
 
@@ -122,7 +122,7 @@ def test_rating_noise_is_of_the_past_where_the_test_is_the_future(tmp_path):
 def test_a_held_out_part_of_another_name_is_told(tmp_path, beside):
     for name in ("train.csv", "test.csv", beside):
         written(tmp_path, name, [("user", "item"), *PAIRS[name == "test.csv" :: 2]])
-    with pytest.raises(InputError, match=f"holds {beside} beside train.csv, of another name"):
+    with pytest.raises(InputError, match=f"holds {beside} beside train.csv, with another name"):
         load_dataset("own", tmp_path, path=str(tmp_path))
 
 
@@ -151,7 +151,7 @@ def test_quotes_and_groups_of_digits_are_another_spelling(tmp_path, way):
     rows = [(1000 + user, 2000 + item) for user, item in PAIRS]
     told = [(f'"{way.format(u)}"' if "," in way else way.format(u), i + 40) for u, i in rows[:60]]
     written(tmp_path, "log.csv", [("user", "item"), *rows, *told])
-    with pytest.warns(UserWarning, match="users are written like another but for"):
+    with pytest.warns(UserWarning, match="users differ from others only in"):
         load_dataset("log", tmp_path)
 
 

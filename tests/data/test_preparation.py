@@ -174,7 +174,7 @@ def test_the_filters_of_a_catalogued_data_set_do_not_apply_to_what_came_filtered
 
 
 def test_one_log_cannot_be_split_anew():
-    with pytest.raises(InputError, match=r"log is one log, which is split here anyway; leave out"):
+    with pytest.raises(InputError, match=r"log is one log, which is split here anyway; delete"):
         prepare(Raw(table(block(20, 12))), Log(resplit=True), 0)
 
 
@@ -193,7 +193,9 @@ HELD_OUT = ("removed", "kept")
 @pytest.mark.parametrize("setting", [{"k_core": 2}, {"min_rating": 4.0}, {"split_by": "time"}])
 def test_a_setting_for_a_raw_log_is_refused_where_data_come_split(setting):
     raw = Raw(table([(0, 0), (5, 1)]), table([(0, 2)]), table([(7, 9)]))
-    with pytest.raises(InputError, match=rf"comes split, so {next(iter(setting))} = .* leave it"):
+    with pytest.raises(
+        InputError, match=rf"has given parts, so {next(iter(setting))} = .* delete it"
+    ):
         prepare(raw, Log(**setting), seed=0)
 
 
@@ -343,7 +345,7 @@ def test_a_test_pair_in_train_is_named():
             {"min_rating": 5.0},
             r"log: min_rating=5 leaves 0 users and 0 items",
         ),
-        (Raw(table([(0, 0), (1, 1)])), {}, r"split_by='ratio' with test=0.2 leaves no pair"),
+        (Raw(table([(0, 0), (1, 1)])), {}, r"split_by='ratio' with test=0.2 leaves no test pair"),
     ],
 )
 def test_too_little_says_which_step_took_it(raw, settings_, says):

@@ -49,7 +49,11 @@ def test_a_claim_has_the_labels_that_it_means():
         ({"than": "sofmax"}, "than 'sofmax' is not in the suite; did you mean 'softmax'?", "than"),
         ({"than": "drrl"}, "than is drrl, the loss itself; name another", "than"),
         ({"level": 0.2}, "level is 0.2; it must be one of 0.1, 0.3, the sweep of neg", "level"),
-        ({"perturbation": "hidden_positives"}, "a claim needs a level 0 and another of", "level"),
+        (
+            {"perturbation": "hidden_positives"},
+            "a claim needs level 0 and a higher level of",
+            "level",
+        ),
         ({"perturbation": ""}, "a claim of kind 'keeps-more' needs 'perturbation'", "kind"),
         ({"kind": "not-beaten"}, "than does not apply to a claim of kind 'not-beaten'", "than"),
         ({"kind": "equivalent"}, "perturbation does not apply to a claim of kind", "perturbation"),

@@ -356,7 +356,7 @@ ROWS = {
     "level without the control": (
         ("level = [0.0, 0.5]", "level = [0.1, 0.5]"),
         "level",
-        "level is [0.1, 0.5]; it must be a list with 0 in it, the clean control",
+        "level is [0.1, 0.5]; it must be a list that includes 0, the clean control",
     ),
     "level that is text": (
         ("level = [0.0, 0.5]", 'level = [0, "high"]'),
@@ -539,12 +539,12 @@ ROWS = {
     "a range of halves for whole numbers": (
         ("tau = 0.2", "tune = { n_negatives = { low = 0.5, high = 8 } }"),
         "tau",
-        "tune.n_negatives: n_negatives is a whole number, and so must low and high be",
+        "tune.n_negatives: n_negatives is a whole number, so low and high must be too",
     ),
     "a range of what is no number": (
         ("tau = 0.2", "tune = { score = { low = 0, high = 1 } }"),
         "tau",
-        "tune.score is a range, but score is no number; list the candidates",
+        "tune.score is a range, but score is not a number; list the candidates",
     ),
     "trials 0": (
         ("seed = 0", "tune = { trials = 0 }"),
@@ -670,7 +670,7 @@ def test_epochs_cannot_be_tuned_under_a_cap(tmp_path):
         ("seed = 0", "tune = { epochs = 2 }"),
         ("tau = 0.2", "tune = { epochs = [1, 3] }"),
     )
-    assert message.startswith(":25: tune.epochs: [tune] epochs cuts every trial to as many")
+    assert message.startswith(":25: tune.epochs: cannot be tuned, as epochs of [tune] are the same")
 
 
 @pytest.mark.parametrize("setting", ["lrr = 1", "lr = -1", "epochs = 1.5"])
@@ -765,7 +765,7 @@ def test_a_file_that_is_not_utf_8_is_refused_with_the_place(tmp_path):
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     (tmp_path / "folder.toml").mkdir()
-    for name, why in (("no.toml", ": No such file"), ("folder.toml", " is no file")):
+    for name, why in (("no.toml", ": No such file"), ("folder.toml", " is not a file")):
         with pytest.raises(InputError) as caught:
             load_suite(str(tmp_path / name), tmp_path)
         message = str(caught.value)
@@ -884,7 +884,7 @@ REFERENCES = {
     "a perturbation without level": (
         ('source = "A paper, table 1"', PERTURBED.replace("level = 0.5", "")),
         "perturbation",
-        "a perturbation needs its level; say at which one of hidden_positives",
+        "a perturbation needs its level; give a level of hidden_positives",
     ),
     "a level of nothing": (
         ('source = "A paper, table 1"', 'level = 0.5\nsource = "a"'),
@@ -899,7 +899,7 @@ REFERENCES = {
     "a length that is not recorded": (
         ('"ndcg@20"', '"ndcg@10"'),
         "values",
-        "values: ndcg@10 is not recorded by this suite, whose lists are of 20; name a metric at 10",
+        "values: ndcg@10 is not recorded by this suite (list lengths: 20); add a metric at 10",
     ),
     "a percentage": (
         ("0.05", "5.29"),
@@ -976,21 +976,21 @@ def test_a_reference_that_may_mean_two_is_refused(tmp_path):
     assert message.startswith(
         f":{line_of('dataset =', text + REFERENCE)}: dataset 'synthetic' may "
     )
-    assert message.endswith("; give the settings that tell them apart")
+    assert message.endswith("; give more settings")
 
 
 def test_a_second_value_of_one_source_for_one_point_is_refused(tmp_path):
     again = REFERENCE.replace("0.05", "0.06").replace('"recall@20" = 0.08', '"map@20" = 0.1')
     message = refused(tmp_path, text=SUITE + REFERENCE + again)
     line = (SUITE + REFERENCE).count("\n") + line_of("values", again)
-    assert message == f":{line}: values: ndcg@20 of softmax stands above already, by this source"
+    assert message == f":{line}: values: ndcg@20 of softmax is given twice for this source"
     other = again.replace("A paper", "Another paper")
     assert len(load(tmp_path, text=SUITE + REFERENCE + other).references) == 4
 
 
 def test_the_name_for_no_loss_is_refused_as_a_loss(tmp_path):
     message = refused(tmp_path, ('name = "bpr"', 'name = "untrained"'))
-    assert "untrained is no loss" in message
+    assert "untrained cannot be chosen as a loss" in message
 
 
 PLACES = (

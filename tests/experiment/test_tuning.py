@@ -571,7 +571,7 @@ def test_a_run_tuned_in_each_replicate_says_which_in_words_and_in_its_table(tmp_
     assert done.returncode == 0, done.stderr
     assert [row["split"] for row in table(out)] == ["replicate 0"] * 2 + ["replicate 1"] * 2
     assert "tuned bpr on synthetic mf replicate 1: lr=" in done.stdout
-    assert "split of their own" not in done.stdout
+    assert "separate split" not in done.stdout
     for record in cells(out):
         study = next(one for one in read_run(out).studies if one.id == record["tuned"]["study"])
         assert study.split == f"replicate {record['replicate']}"
@@ -586,10 +586,10 @@ def test_a_dry_run_tells_the_trials_and_that_the_cells_follow(tmp_path):
     first, where, cells, design, *_ = dry.stdout.splitlines()
     assert design.startswith("2 replicates, each with its own split; epochs chosen on clean")
     assert first == (
-        "tuning first: 2 studies, at most 7 trials, 0 done; the cells follow with what these choose"
+        "tuning first: 2 studies, at most 7 trials, 0 done; the cells then use the chosen settings"
     )
     assert where.startswith(
-        "settings are chosen on a split of their own; of data that are split he"
+        "settings are chosen on a separate split; if the suite splits the data,"
     )
     assert cells.startswith("suite tiny: 8 cells from 8 trainings, 0 done, 8 to run")
     assert not out.exists()

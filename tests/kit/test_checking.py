@@ -366,7 +366,7 @@ BROKEN = [
     (Torn, "reads_pairs", "train has 200 users and 3 ratings"),
     (Shuffled, "same_each_time", "the users of train differ; fix every seed"),
     (Restless, "fingerprint", "it is 0.* at first, and then 0"),
-    (Single, "can_be_split", "leaves no pair to test on; a user needs two"),
+    (Single, "can_be_split", "leaves no test pair; a user needs two"),
     (NoRaw, "reads_pairs", "read returns Table, not Raw"),
 ]
 
@@ -425,7 +425,7 @@ def test_what_they_break_holds_of_a_sound_one(registered, cls):
     [
         (
             "false_positive",
-            "nothing that has a contract is named 'false_positive'; did you mean",
+            "nothing with a contract is named 'false_positive'; did you mean",
         ),
         ("missing.py", "plugin 'missing.py' could not be imported: no such file"),
         ("empty.py", r"empty.py registers nothing: put @PERTURBATIONS.add"),

@@ -84,9 +84,9 @@ def test_a_package_announces_what_it_holds():
         ("_mine", "cannot be the name"),
         ("lärm", "cannot be the name"),
         ("x" * 61, "cannot be the name"),
-        ("false_positives", "there is a perturbation 'false_positives' already"),
-        ("random", "there is a Python module 'random' already"),
-        ("numpy", "there is a Python module 'numpy' already"),
+        ("false_positives", "a perturbation named 'false_positives' exists already"),
+        ("random", "a Python module named 'random' exists already"),
+        ("numpy", "a Python module named 'numpy' exists already"),
     ],
 )
 def test_a_name_that_cannot_be_taken_is_refused(name, says):
@@ -98,7 +98,7 @@ def test_a_name_that_cannot_be_taken_is_refused(name, says):
 @pytest.mark.parametrize("there", ["fresh_noise.py", "test_fresh_noise.py", "fresh_noise.toml"])
 def test_nothing_is_replaced(there):
     Path(there).write_text("mine")
-    with pytest.raises(InputError, match=f"{there} is there already"):
+    with pytest.raises(InputError, match=f"{there} exists already"):
         new("perturbation", "fresh_noise", Path())
     assert [path.name for path in Path().iterdir()] == [there]
     assert Path(there).read_text() == "mine"

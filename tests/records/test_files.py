@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import runs
 
-from robustbench_rec.records.files import is_as_sealed, sealed, unzipped, zipped
+from robustbench_rec.records.files import has_valid_checksum, sealed, unzipped, zipped
 
 ARRAYS = {
     "users": np.arange(40),
@@ -52,8 +52,8 @@ def test_a_cut_file_is_an_error(tmp_path):
 def test_a_seal_is_of_every_byte():
     text = sealed(runs.record())
     seal = text.split(b'"checksum": "')[1][:32].decode()
-    assert is_as_sealed(text, seal)
+    assert has_valid_checksum(text, seal)
     body = text.index(seal.encode()) + 32
     for at in [*range(text.index(seal.encode()) - 14), *range(body, len(text))]:
         changed = text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :]
-        assert not is_as_sealed(changed, seal), at
+        assert not has_valid_checksum(changed, seal), at

@@ -242,7 +242,7 @@ def test_runs_that_are_not_parts_of_one_are_refused(tmp_path, run, manifest, say
 
 def test_nothing_is_replaced_that_is_not_merged(tmp_path, run):
     one, other = run("one", ("a", "bpr", 0.0, 0.5)), run("other", ("b", "mse", 0.0, 0.5))
-    with pytest.raises(InputError, match="one holds the records of a run, and tables would hide"):
+    with pytest.raises(InputError, match="one holds the records of a run, which tables would hide"):
         merge([one, other], one)
     tables_alone(one)
     with pytest.raises(InputError, match="one holds cells that these runs lack; name it first"):
@@ -268,5 +268,5 @@ def test_a_manifest_whose_suite_is_none_is_named(tmp_path, run):
     one, other = run("one", ("a", "bpr", 0.0, 0.5)), run("other", ("b", "mse", 0.0, 0.5))
     path = other / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"suite_text": "name"}))
-    with pytest.raises(InputError, match=r"manifest\.json: suite_text is no TOML \("):
+    with pytest.raises(InputError, match=r"manifest\.json: suite_text is not TOML \("):
         merge([one, other], tmp_path / "out")

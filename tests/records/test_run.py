@@ -200,7 +200,7 @@ def test_a_record_that_was_changed_is_corrupt(folder):
     path.write_bytes(path.read_bytes().replace(b"0.25", b"0.75"))
     heard = runs.Heard()
     assert folder.read_records(PLANNED, heard).keys() == {"a2"}
-    assert "its checksum is not that of its text" in heard.warnings[0]
+    assert "its checksum does not match" in heard.warnings[0]
 
 
 @pytest.mark.parametrize("change", [{"level": 0.5}, {"replicate": 3}])
@@ -328,7 +328,7 @@ def test_compact_writes_what_read_gives(folder):
         (lambda json_path, npz_path: json_path.write_bytes(b""), "Expecting value"),
         (lambda json_path, npz_path: json_path.write_bytes(json_path.read_bytes()[:90]), "char"),
         (lambda json_path, npz_path: json_path.write_bytes(b"\x7b\xff\x80"), "decode"),
-        (lambda json_path, npz_path: json_path.write_text("[]"), "it is no table"),
+        (lambda json_path, npz_path: json_path.write_text("[]"), "it is not a table"),
         (lambda json_path, npz_path: json_path.write_text("{}"), "it lacks 'id'"),
         (lambda json_path, npz_path: npz_path.unlink(), "a1.npz beside it is missing"),
         (lambda json_path, npz_path: npz_path.write_bytes(b"PK"), "not whole"),
@@ -336,7 +336,7 @@ def test_compact_writes_what_read_gives(folder):
             lambda json_path, npz_path: json_path.write_bytes(
                 json_path.read_bytes().replace(b'"a1"', b'"zz"')
             ),
-            "it is of cell zz",
+            "it is the record of cell zz",
         ),
     ],
 )
@@ -567,7 +567,7 @@ def test_a_table_cut_in_a_line_is_named_with_the_line(tables):
 
 def test_a_table_that_is_missing_is_named(tables):
     (tables.folder / "results.csv").unlink()
-    with pytest.raises(InputError, match=r"results\.csv: missing, and no records"):
+    with pytest.raises(InputError, match=r"results\.csv: missing, and there are no records"):
         _ = opened(tables).results
 
 

@@ -74,8 +74,8 @@ def test_doubts_are_warned_of(tmp_path):
     train = [*rows(["U1", "U2", "U3", "U4", "U5"], "123"), "U1,4"]
     test = rows(["u1", "u2", "u3", "U4", "U5"], "4")
     _, (most, alike) = checked(tmp_path, {"train.csv": train, "test.csv": test})
-    assert "3 of its 5 users do not stand in" in most
-    assert "3 of 8 users are written like another" in alike
+    assert "3 of its 5 users are not in" in most
+    assert "3 of 8 users differ from others only" in alike
 
 
 def test_data_that_would_fail_every_cell_are_refused_once(tmp_path):

@@ -21,7 +21,7 @@ from commands import command_line
 from tiny import WORLD
 
 from robustbench_rec import InputError, run
-from robustbench_rec.records.files import is_as_sealed, sealed, unzipped
+from robustbench_rec.records.files import has_valid_checksum, sealed, unzipped
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
@@ -153,7 +153,7 @@ def test_odd_json_in_any_place_of_a_record_is_not_its_cell(folder, cells, step):
             path.write_bytes(text)
             heard = runs.Heard()
             for id, read in results.read_records(one, heard).items():
-                assert is_as_sealed(text, read.checksum)
+                assert has_valid_checksum(text, read.checksum)
                 assert read.model_dump(include=identity) == whole.model_dump(include=identity), id
                 _ = read.flags, read.severity
             assert all("\n" not in warning for warning in heard.warnings)

@@ -152,7 +152,7 @@ def test_a_signal_of_a_plugin_in_this_process_is_ctrl_c(tmp_path, command):
     (tmp_path / "tiny.toml").write_text(SUITE.format(perturbations=tables))
     done = command("run", "tiny.toml", "--no-figures", "--out", "out", "--engine", "serial")
     assert done.returncode == 130
-    assert done.stderr.splitlines()[-1].startswith("robustbench-rec: interrupted; what is finished")
+    assert done.stderr.splitlines()[-1].startswith("robustbench-rec: interrupted; finished work")
     assert "Traceback" not in done.stderr
     assert read_run(tmp_path / "out").summary.done == 1
 
@@ -201,5 +201,5 @@ def test_where_nothing_can_be_kept_it_runs_and_says_so_once(tmp_path, command, m
     (tmp_path / "tiny.toml").write_text(suite)
     done = command("run", "tiny.toml", "--no-figures", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("cannot be kept for compiled code") == 1
+    assert done.stderr.count("cannot hold compiled code") == 1
     assert not list(Path(os.environ.get("TMPDIR", "/tmp")).glob("robustbench-rec-*/*"))

@@ -123,7 +123,7 @@ def test_a_perturbation_that_reaches_no_level_here_is_refused_before_anything_ru
     text = SUITE.replace('"synthetic"\nn_users = 120\nn_items = 80', '"mine"\npath = "mine.csv"')
     text = text.replace('"false_positives"', '"hidden_positives"')
     (tmp_path / "mine.toml").write_text(text)
-    says = r"data set mine: hidden_positives\(\) can reach no level here: of 0\.3 asked, 0 was achi"
+    says = r"hidden_positives\(\) reaches no level on these data: 0 was achieved instead of 0\.3"
     with pytest.raises(InputError, match=says):
         run(tmp_path / "mine.toml", tmp_path / "out", data_dir=tmp_path, engine="serial")
     assert not list((tmp_path / "out" / "cells").iterdir())

@@ -143,8 +143,8 @@ def test_what_an_earlier_protocol_recorded_is_said_to_run_anew(tmp_path):
         folder.begin(runs.manifest(protocol=["2", "2, of each user"], suite_text=SUITE, cells=old))
         told = planned(tmp_path).of_old
         assert "a1" not in manifest_of(planned(tmp_path)).cells
-        assert "recorded here is of protocol 2" in told
-        assert f"under protocol {PROTOCOL} all of them run anew" in told
+        assert "the records here are of protocol 2" in told
+        assert f"all cells run again under protocol {PROTOCOL}" in told
         folder.begin(manifest_of(plan))
         assert planned(tmp_path).of_old == ""
 

@@ -524,7 +524,7 @@ def test_records_tell_where_the_seconds_went(on_threads):
 def test_a_number_of_threads_that_torch_does_not_take_is_refused(monkeypatch):
     monkeypatch.setattr("torch.set_num_threads", lambda threads: None)
     monkeypatch.setattr("torch.get_num_threads", lambda: 7)
-    with pytest.raises(InputError, match="torch runs 7 threads where 2 were asked for"):
+    with pytest.raises(InputError, match="torch runs 7 threads, not the 2 requested"):
         next(train_and_test([], Path(), Compute(threads=2)))
 
 

@@ -77,7 +77,7 @@ def test_where_nothing_can_be_carved_it_says_what_to_choose():
     single, test = (Interactions.of(ids, (ids + more) % 40, 60, 40) for more in (0, 1))
     clean = Split.of(single, single.none(), test)
     hidden = PERTURBATIONS["hidden_positives"](level=0.5)
-    with pytest.raises(InputError, match=r'selection = "noisy" has nothing to carve .* choose sel'):
+    with pytest.raises(InputError, match=r'selection = "noisy" cannot draw .* choose sel'):
         with_noisy_validation(clean, hidden, rng_for(0), rng_for(1))
 
 

@@ -502,7 +502,7 @@ def test_time_that_is_not_recorded_is_absent(tmp_path):
 def test_time_of_tables_alone_is_that_of_trials_or_none(tmp_path, checkout):
     told = refused(without_records(run_of(tmp_path, grid())), "time")
     assert "no time is recorded" in told
-    assert "make this table in the folder that the run wrote" in told
+    assert "make this table in the folder of the original run" in told
     table = one(read_run(checkout / "results" / "reference" / "psl-electronic"), "time")
     assert texts(table)["amazon2014-electronic mf bpr"] == ["2", "32", "58.2"]
     assert any("Seconds per epoch and peak memory need the records" in n for n in table.notes)

@@ -13,7 +13,7 @@ from robustbench_rec.backbones import _graph
 from robustbench_rec.data.preparation import load
 from robustbench_rec.evaluation.ranking import evaluate
 from robustbench_rec.kernels import scores as scoring
-from robustbench_rec.running.compute import Compute, libraries_as_they_were
+from robustbench_rec.running.compute import Compute, restored_libraries
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training import fit as training
 from robustbench_rec.training.config import TrainConfig
@@ -313,7 +313,7 @@ class ByTorch:
 @pytest.mark.parametrize("backbone", TRAINED)
 def test_a_gpu_trains_as_the_cpu_does(loss, backbone):
     arguments = (toy_split(), BACKBONES[backbone](dim=8), small(loss), QUICK, 0)
-    with libraries_as_they_were():
+    with restored_libraries():
         Compute(device="cuda").configure_libraries()
         here, there, again = (fit(*arguments, device=name) for name in ("cpu", "cuda", "cuda"))
     torch.testing.assert_close(there.users.cpu(), here.users, rtol=0, atol=1e-4)

@@ -417,7 +417,7 @@ def test_an_estimate_that_is_not_finite_is_told_and_else_met_in_the_loss(parts):
 
 
 def test_a_move_over_what_takes_no_gradient_is_refused():
-    with pytest.raises(ValueError, match="no leaf requiring a gradient"):
+    with pytest.raises(ValueError, match="not a leaf with requires_grad"):
         Move([torch.zeros(3)], 0.1)
 
 

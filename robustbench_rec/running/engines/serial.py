@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Any
 
-from robustbench_rec.running.compute import Compute, libraries_as_they_were
+from robustbench_rec.running.compute import Compute, restored_libraries
 
 MOST_WORKERS = 1
 
@@ -29,7 +29,7 @@ class Serial:
         """Call a function, and return its result as a finished future."""
         if self._libraries is None:  # not before anything runs: it imports torch
             self._libraries = ExitStack()
-            self._libraries.enter_context(libraries_as_they_were())
+            self._libraries.enter_context(restored_libraries())
         future: Future[Any] = Future()
         try:
             future.set_result(function(*args))
