@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make quickstart` and `make test`. Both are safe to call again.
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test fuzz faults simulation references bench lint types clean
+.PHONY: help quickstart test quick fuzz faults simulation marked references bench lint types clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,8 @@ STAMP := $(VENV)/installed
 help:
 	@echo "make quickstart  install into $(VENV), run the suite 'quickstart', say where its figures are"
 	@echo "make test        install into $(VENV), run the tests"
-	@echo "make fuzz faults simulation  what tests leave out as it takes minutes"
+	@echo "make quick       of these, what takes a minute: for each change"
+	@echo "make fuzz faults simulation  what tests leave out as it takes minutes; all: make marked"
 	@echo "make references  train anew what stands in results/reference; resumable, takes a day"
 	@echo "make bench       measure speed and memory, and write benchmarks/results.md; forty minutes"
 	@echo "make lint types  what CI checks besides"
@@ -33,11 +34,20 @@ quickstart: $(STAMP)
 		$(BIN)/robustbench-rec run quickstart --only dataset=synthetic; \
 	fi
 
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+MARKED := fuzz or faults or simulation
+
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(PYTEST)
+
+quick: $(STAMP)
+	$(PYTEST) -q -m "not (slow or $(MARKED))"
 
 fuzz faults simulation: $(STAMP)
-	$(BIN)/python -m pytest -q --numprocesses auto -m $@
+	$(PYTEST) -q -m $@
+
+marked: $(STAMP)
+	$(PYTEST) -q -m "$(MARKED)"
 
 # Published tables on Electronic and Health are of protocol 2, and not among them.
 REFERENCES := false-negatives label-noise popularity-shift drrl drrl-each-level \

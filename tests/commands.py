@@ -16,9 +16,12 @@ def command_line(*arguments: object) -> list[str]:
 
 
 def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run `robustbench-rec ARGUMENTS` in this process, trainings too; plugins are forgotten."""
+    """Run `robustbench-rec ARGUMENTS` in this process, and forget its plugins.
+
+    Trainings run here too, unless another engine is named.
+    """
     words = [str(word) for word in arguments]
-    words += ["--engine", "serial"] if words[0] == "run" else []
+    words += ["--engine", "serial"] if words[0] == "run" and "--engine" not in words else []
     with pytest.MonkeyPatch.context() as patch, plugins.forgotten():
         patch.setattr(sys, "argv", ["robustbench-rec", *words])
         done = CliRunner().invoke(main, words)

@@ -5,16 +5,25 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+# Several threads only wait for each other on small tables, in processes that tests start too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # before numba: threads.MOST, on any machine
 # What is compiled here, plugins of an hour among it, is nothing for the user's own cache.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/compiled"))
 
+import hypothesis
 import numba
 import pytest
-import threads
+import torch
 from commands import command_line, run_here
 
 numba.set_num_threads(1)
+torch.set_num_threads(1)  # of this process, where OpenMP may have started before
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "anywhere", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("anywhere")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -35,13 +44,6 @@ def real_data() -> Path:
 
 
 @pytest.fixture
-def one_thread():
-    """Train as a worker does; several threads only wait for each other on such small tables."""
-    with threads.using(1):
-        yield
-
-
-@pytest.fixture
 def command(tmp_path):
     """Return a function that runs `robustbench-rec ARGUMENTS` in an empty folder."""
 
@@ -49,7 +51,7 @@ def command(tmp_path):
         *arguments: object, cwd: Path = tmp_path, script: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
         words = [*script, *map(str, arguments)] if script else command_line(*arguments)
-        return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=300)
+        return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=600)
 
     return run
 

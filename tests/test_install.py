@@ -12,6 +12,8 @@ from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
 
+pytestmark = pytest.mark.slow
+
 SAFELY = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 """As archives are extracted by a Python that knows filters; 3.11.2 of Debian does not yet."""
 PLUGIN_PROJECT = """

@@ -54,11 +54,12 @@ class Panel:
         return self.losses == [UNTRAINED]
 
 
-def panels_of(results: Run | pd.DataFrame) -> list[Panel]:
+def panels_of(results: Run | pd.DataFrame, with_lists: bool = False) -> list[Panel]:
     """Return the panels of results, including baselines, in the order of the results.
 
     Args:
         results: as `degradation.curves` takes them.
+        with_lists: whether to tell how far lists agree, which takes as long as all the rest.
 
     Raises:
         InputError: as `degradation.curves`.
@@ -67,7 +68,7 @@ def panels_of(results: Run | pd.DataFrame) -> list[Panel]:
     frame = of_suite(results)
     units = dict(frame.groupby("perturbation")["unit"].first())
     panels = _by_panel(points(results))
-    lists = [_of_lists(results, name) for name in LISTS]
+    lists = [_of_lists(results, name) if with_lists else {} for name in LISTS]
     found = []
     order = frame[KEY].drop_duplicates().itertuples(index=False, name=None)
     for dataset, backbone, perturbation, metric in order:

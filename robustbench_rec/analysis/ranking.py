@@ -104,7 +104,7 @@ def _panels(
     """Return the panels to rank."""
     named = results.manifest.metrics if isinstance(results, Run) else results["metric"].unique()
     metric = _metric([str(one) for one in named], metric)
-    panels = [one for one in panels_of(results) if _is_ranked(one, metric)]
+    panels = [one for one in panels_of(results, with_lists=True) if _is_ranked(one, metric)]
     if not panels:
         raise InputError(
             f"nothing to rank: no perturbation has level 0 and a higher level, in {metric}"

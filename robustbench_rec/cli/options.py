@@ -87,7 +87,8 @@ def to_conclude_from(run: str) -> Run:
     held = opened(run)
     if old := older(held):
         warn(f"{held.folder}: {old}")
-    if lacking := held.summary.left + len(held.summary.failed):
+    lacking = held.summary.left + len(held.summary.failed)
+    if lacking and held.summary.done:  # without any, there is an error to come
         told = f"{held.summary.done} of {held.summary.cells} cells are done"
         warn(f"{held.folder}: {told}; conclusions lack {counted(lacking, 'cell')}")
     return held

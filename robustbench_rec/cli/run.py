@@ -93,6 +93,12 @@ TERMINATED = 143
     help="Run only these cells: dataset=..., backbone=..., loss=..., perturbation=..., level=..., "
     "replicate=... (from 0). Repeatable.",
 )
+@click.option(
+    "--shard",
+    metavar="K/N",
+    help="Run the K-th of N shares, as several machines do, into a folder each; then merge.",
+)
+@click.option("--tune-only", is_flag=True, help="Choose settings, and stop before the cells.")
 @click.option("--dry-run", is_flag=True, help="Print the plan without running it.")
 @click.option("--force", is_flag=True, help="Rerun finished cells; tuning results are kept.")
 @click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
@@ -108,6 +114,8 @@ def run(
     out: Path | None,
     data_dir: Path | None,
     only: tuple[str, ...],
+    shard: str | None,
+    tune_only: bool,
     dry_run: bool,
     force: bool,
     figures: bool,
@@ -127,6 +135,8 @@ def run(
             out,
             data_dir=data_dir,
             only=[_pair(text) for text in only],
+            shard=shard,
+            tune_only=tune_only,
             force=force,
             jobs=jobs,
             threads=threads,
@@ -143,6 +153,9 @@ def run(
             return
         with _terminable():
             done = session.run()
+    if tune_only:
+        say_tuned(done)
+        return
     _say_end(done, events.status)
     if figures and events.status.finished:
         draw(done, only_changed=True)

@@ -1,11 +1,13 @@
-"""Selections: the cells of a suite that `--only` selects."""
+"""Selections: the cells of a suite that `--only` selects, and shards for several machines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 from robustbench_rec.components.dataset import Dataset
 from robustbench_rec.components.labels import AXES, meant, nearest_label, spec_once
@@ -20,6 +22,52 @@ SELECTABLE = (*AXES, *NUMBERS)
 """The axes of `--only`."""
 
 
+class Shard(NamedTuple):
+    """One of `of` shares of a suite; each cell is in exactly one share.
+
+    The unit is a curve: one loss on one data set, backbone and replicate, with all perturbations
+    and levels. So a share has level 0 of all its cells, with which lists are compared. Shares
+    differ by one curve at most.
+    """
+
+    at: int
+    """The number of the share, from 1."""
+    of: int
+
+    @classmethod
+    def parsed(cls, text: str) -> Shard:
+        """Read a text such as "3/16".
+
+        Raises:
+            InputError: the text is not K/N with K from 1 to N.
+
+        """
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        at, of = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= at <= of:
+            raise InputError(
+                f"--shard is {text!r}; it must be K/N with K from 1 to N, such as 3/16 for the "
+                "third of 16 shares"
+            )
+        return cls(at, of)
+
+    def keeps(self, suite: Suite) -> Callable[[Cell], bool]:
+        """Return a function that says whether a cell of a suite is in this share."""
+        losses = [(spec_once(backbone), entry.text) for backbone, entry in suite.trainings]
+        datasets = map(spec_once, suite.datasets)
+        curves = product(datasets, losses, suite.replicates)
+        share: dict[tuple[object, ...], int] = {
+            curve: at % self.of + 1 for at, curve in enumerate(curves)
+        }
+
+        def kept(cell: Cell) -> bool:
+            specs = cell.specs
+            loss = specs["backbone"], specs["loss"]
+            return share[specs["dataset"], loss, cell.replicate] == self.at
+
+        return kept
+
+
 @dataclass(frozen=True)
 class Selection:
     """The selected cells of a suite. Baselines are always selected.
@@ -27,11 +75,18 @@ class Selection:
     Attributes:
         suite: the suite.
         names: axis -> the selected labels or numbers; a missing axis selects all.
+        shard: the share of these that is selected; None for all.
 
     """
 
     suite: Suite
     names: Mapping[str, frozenset[str]]
+    shard: Shard | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every cell of the suite is kept."""
+        return not self.names and self.shard is None
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
@@ -43,10 +98,9 @@ class Selection:
 
     def of(self, cells: Iterable[Cell]) -> tuple[Cell, ...]:
         """Return the selected cells, in order."""
-        if not self.names:
-            return tuple(cells)
         labels = self.suite.labels
-        return tuple(cell for cell in cells if self._keeps(cell, labels))
+        kept = cells if not self.names else (one for one in cells if self._keeps(one, labels))
+        return tuple(kept if self.shard is None else filter(self.shard.keeps(self.suite), kept))
 
     def _keeps(self, cell: Cell, labels: Mapping[str, Mapping[str, str]]) -> bool:
         called = {axis: labels[axis][spec] for axis, spec in cell.specs.items()}
@@ -78,13 +132,16 @@ def pairs_of(only: Only) -> tuple[tuple[str, str], ...]:
     )
 
 
-def select(suite: Suite, only: Iterable[tuple[str, str]] = ()) -> Selection:
+def select(
+    suite: Suite, only: Iterable[tuple[str, str]] = (), shard: Shard | None = None
+) -> Selection:
     """Return the selection of a suite by names on its axes.
 
     Args:
         suite: the whole suite.
         only: (axis, name) to keep, as in [("dataset", "synthetic"), ("replicate", "0")]; several
             names of one axis are all kept.
+        shard: the share of these to keep.
 
     Raises:
         InputError: the suite does not have an axis or a name; the message suggests the nearest.
@@ -93,7 +150,7 @@ def select(suite: Suite, only: Iterable[tuple[str, str]] = ()) -> Selection:
     names: dict[str, set[str]] = {}
     for axis, name in only:
         names.setdefault(axis, set()).update(_matches(suite, axis, name))
-    return Selection(suite, {axis: frozenset(found) for axis, found in names.items()})
+    return Selection(suite, {axis: frozenset(found) for axis, found in names.items()}, shard)
 
 
 def _matches(suite: Suite, axis: str, name: str) -> list[str]:

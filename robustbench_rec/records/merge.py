@@ -70,9 +70,10 @@ def merge(
     _check(read)
     merged = _manifest([_measured(run) for run in read], command)
     _refuse_to_lose(out, runs, merged.cells)
+    order = [_key(cell, CELL) for cell in merged.cells.values()]
     joined = tables(
-        _joined([run.results for run in read], CELL),
-        _joined([run.evaluations for run in read], CELL),
+        _joined([run.results for run in read], CELL, order),
+        _joined([run.evaluations for run in read], CELL, order),
         _joined([run.trials for run in read], STUDY) if merged.studies else None,
     )
     RunFolder(out).publish(merged, joined, _users(read, merged))
@@ -171,11 +172,21 @@ def _of(table: pd.DataFrame, described: Mapping[str, Called], key: Key) -> dict[
     return {id: one for id, one in described.items() if _key(one, key) in held}
 
 
-def _joined(tables: Sequence[pd.DataFrame], key: Key) -> pd.DataFrame:
-    """Deduplicate the rows of tables by keys: keep the last, at the position of the first."""
+def _joined(
+    tables: Sequence[pd.DataFrame], key: Key, order: Iterable[tuple[object, ...]] = ()
+) -> pd.DataFrame:
+    """Deduplicate the rows of tables by keys: keep the last, at the position of the first.
+
+    Args:
+        tables: the tables of the runs.
+        key: the columns of a key.
+        order: keys that come first, in this order.
+
+    """
     found: dict[tuple[object, ...], pd.DataFrame] = {}
     for table in tables:
         found |= {_plain(at): rows for at, rows in table.groupby(list(key), sort=False)}
+    found = {at: found[at] for at in dict.fromkeys([*order, *found]) if at in found}
     return pd.concat(found.values() if found else tables, ignore_index=True)
 
 
@@ -186,7 +197,11 @@ def _users(runs: Sequence[Run], merged: Manifest) -> dict[str, UserValues]:
         for dataset, held in run.users.items():
             found.setdefault(dataset, {}).update(apart(held, merged.cells))
     metrics = [metric for metric in merged.metrics if is_per_user(metric)]
-    return {dataset: gathered(cells, metrics) for dataset, cells in found.items() if cells}
+    return {
+        dataset: gathered({id: cells[id] for id in merged.cells if id in cells}, metrics)
+        for dataset, cells in found.items()
+        if cells
+    }
 
 
 def _key(described: BaseModel, key: Key) -> tuple[object, ...]:
@@ -200,9 +215,10 @@ def _plain(key: Iterable[object]) -> tuple[object, ...]:
 
 def _manifest(manifests: Sequence[Manifest], command: str) -> Manifest:
     """Return the manifest of the merged run."""
-    cells = _last({id: cell for one in manifests for id, cell in one.cells.items()}, CELL)
+    every = _last({id: cell for one in manifests for id, cell in one.cells.items()}, CELL)
     studies = {id: study for one in manifests for id, study in one.studies.items()}
     specs = {axis: _union(one.specs.get(axis, {}) for one in manifests) for axis in AXES}
+    cells = _in_order(every, specs)
     return manifests[-1].model_copy(
         update={
             "data": _union(one.data for one in manifests),
@@ -222,6 +238,25 @@ def _manifest(manifests: Sequence[Manifest], command: str) -> Manifest:
             "computed": _computed(manifests, cells),
         }
     )
+
+
+def _in_order(
+    cells: Mapping[str, PlannedCell], specs: Mapping[str, Mapping[str, str]]
+) -> dict[str, PlannedCell]:
+    """Return cells in the order of the suite, as a run of all of them has them.
+
+    Old manifests do not tell it; their cells keep the order that they have.
+    """
+    places = {axis: {label: at for at, label in enumerate(of)} for axis, of in specs.items()}
+    if any(getattr(cell, axis) not in places[axis] for cell in cells.values() for axis in AXES):
+        return dict(cells)
+
+    def place(id: str) -> tuple[float, ...]:
+        cell = cells[id]
+        axes = (places[axis][getattr(cell, axis)] for axis in AXES)
+        return *axes, cell.level, cell.replicate
+
+    return {id: cells[id] for id in sorted(cells, key=place)}
 
 
 def _computed(manifests: Sequence[Manifest], cells: Iterable[str]) -> tuple[Computed, ...]:

@@ -26,7 +26,7 @@ from robustbench_rec.evaluation.metrics import (
 )
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.search_space import Entry
-from robustbench_rec.experiment.selection import select
+from robustbench_rec.experiment.selection import Shard, select
 from robustbench_rec.experiment.study import Study, StudyOutcome, study_of
 from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.interactions import Split
@@ -48,7 +48,7 @@ class Plan:
 
     Attributes:
         suite: the suite.
-        cells: the cells of the suite that `only` selects, in stable order.
+        cells: the cells of the suite that `only` and `shard` select, in stable order.
         all_cells: the cells of the whole suite, on data sets that are present.
         fingerprints: data set -> digest of its content.
         done: ids of recorded cells that need not run.
@@ -198,6 +198,7 @@ def make_plan(
     force: bool = False,
     events: Events = TOLD_AS_WARNINGS,
     retry: bool = True,
+    shard: Shard | None = None,
 ) -> Plan:
     """Compare a suite with its results folder, and return the work to do.
 
@@ -209,18 +210,19 @@ def make_plan(
         force: whether to rerun finished cells.
         events: receives warnings of corrupt records.
         retry: see `Plan.retry`; False once the studies were rerun.
+        shard: the share to keep of the cells that `only` keeps.
 
     Raises:
         InputError: data are missing, or the suite does not have a name of `only`.
 
     """
-    selected = select(suite, only)
+    selected = select(suite, only, shard)
     prints = {dataset: dataset.fingerprint(data_dir) for dataset in selected.datasets}
     outcomes = _Outcomes(suite, folder, events)
     cells = selected.of(suite.cells(prints, outcomes.choose))
     studies = outcomes.of(cells)
     here = _fingerprints(suite.datasets, data_dir) if only else prints
-    every = tuple(suite.cells(here, outcomes.choose)) if only else cells
+    every = cells if selected.is_whole else tuple(suite.cells(here, outcomes.choose))
     records = folder.read_records({cell.id: cell for cell in cells}, events, folder.is_locked)
     ended = {id: record for id, record in records.items() if record.status == "done"}
     if folder.is_locked:

@@ -13,7 +13,7 @@ from robustbench_rec.compiling import code_folder
 from robustbench_rec.components.registry import load_plugins, placed_plugin
 from robustbench_rec.data.catalog import default_data_dir
 from robustbench_rec.errors import InputError
-from robustbench_rec.experiment.selection import Only, pairs_of
+from robustbench_rec.experiment.selection import Only, Shard, pairs_of
 from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.processes import same_folder
@@ -38,7 +38,7 @@ def run(suite: str | Path | Suite, out: Path | str | None = None, **options: Any
         suite: its name, the path of its .toml file, or the suite itself.
         out: the results folder; `results/runs/SUITE` if None.
         options: the other arguments of `open_session`: data_dir, only, force, jobs, threads,
-            device, engine, cell_timeout, max_failures, plugins, events.
+            device, engine, shard, tune_only, cell_timeout, max_failures, plugins, events.
 
     Returns:
         The run, as from `read_run`.
@@ -56,6 +56,8 @@ def open_session(
     *,
     data_dir: Path | str | None = None,
     only: Only = (),
+    shard: str | None = None,
+    tune_only: bool = False,
     force: bool = False,
     jobs: int | None = None,
     threads: int = 1,
@@ -75,6 +77,9 @@ def open_session(
         data_dir: the folder of the data sets; the default folder if None.
         only: the cells to run: `{"loss": ["softmax", "bpr"], "replicate": 0}`, or pairs as in
             `[("loss", "softmax")]`.
+        shard: "3/16" for the third of sixteen shares of the cells. Run the shares on several
+            machines, into a folder each, and merge them.
+        tune_only: whether to stop after tuning.
         force: rerun finished cells; tuning results are kept.
         jobs: the number of workers; as many as fit the cores if None.
         threads: threads of each worker. Results are bit-identical for equal threads and any
@@ -97,6 +102,7 @@ def open_session(
     for name, path in (("--out", out), ("--data-dir", data_dir)):
         if path == "":
             raise InputError(f"{name} is empty; give a folder or omit {name}")
+    share = None if shard is None else Shard.parsed(shard)
     limits = _limits(cell_timeout, max_failures, engine)
     compute = Compute(threads, find_device(device))
     n_workers = workers_for(jobs, compute, engine_module(engine).MOST_WORKERS, events)
@@ -107,6 +113,8 @@ def open_session(
         folder=RunFolder(RUNS / loaded.name if out is None else Path(out)),
         data_dir=where,
         only=pairs_of(only),
+        shard=share,
+        tune_only=tune_only,
         force=force,
         compute=compute,
         jobs=n_workers,
@@ -154,6 +162,8 @@ class Session:
     folder: RunFolder
     data_dir: Path
     only: Sequence[tuple[str, str]] = ()
+    shard: Shard | None = None
+    tune_only: bool = False
     force: bool = False
     compute: Compute = COMPUTE
     jobs: int = 1
@@ -166,7 +176,7 @@ class Session:
     def plan(self, retry: bool = True) -> Plan:
         """Plan the run from the current state of the folder."""
         what = (self.suite, self.folder, self.data_dir)
-        return make_plan(*what, self.only, self.force, self.events, retry)
+        return make_plan(*what, self.only, self.force, self.events, retry, self.shard)
 
     def rehearse(self) -> None:
         """Report the plan, and check data and folder; run and write nothing."""
@@ -187,6 +197,9 @@ class Session:
                 if plan.untuned:
                     self._run_trials(plan, engine)
                     plan = self.plan(retry=False)
+                if self.tune_only:
+                    self.folder.begin(manifest_of(plan, self.command))
+                    return Run(self.folder, self.events)
                 return self._run_cells(plan, engine)
 
     def _checked_plan(self) -> Plan:

@@ -114,7 +114,14 @@ def test_where_users_are_all_the_spread_p_values_are_those_of_a_t_test_over_user
     assert p_different(estimate(users)) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.fixture
+def words_alone(monkeypatch) -> None:
+    """Let no verdict say what would decide it, which takes longer than the verdict."""
+    monkeypatch.setattr("robustbench_rec.analysis.verdicts.what_decides", lambda *_: "")
+
+
 @pytest.mark.simulation
+@pytest.mark.usefixtures("words_alone")
 @pytest.mark.parametrize("replicates", [2, 3, 5])
 @pytest.mark.parametrize("of_replicates", [0.004, 0.02, 0.2])
 def test_families_keep_their_error_whatever_share_of_the_spread_replicates_have(
@@ -130,6 +137,7 @@ def test_families_keep_their_error_whatever_share_of_the_spread_replicates_have(
 
 
 @pytest.mark.simulation
+@pytest.mark.usefixtures("words_alone")
 @pytest.mark.parametrize("replicates", [3, 5, 10])
 def test_null_worlds_have_a_false_verdict_at_most_as_often_as_said(replicates):
     """15 losses under 5 perturbations, all alike: each less the first, at 0, at the end, kept."""
@@ -148,6 +156,7 @@ def test_null_worlds_have_a_false_verdict_at_most_as_often_as_said(replicates):
 
 
 @pytest.mark.simulation
+@pytest.mark.usefixtures("words_alone")
 def test_differences_at_the_edge_of_the_region_are_called_equivalent_at_most_as_often_as_said():
     rng, worlds, wrong = np.random.default_rng(0), 1000, 0
     for _ in range(worlds):

@@ -63,10 +63,10 @@ def call(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def told(*arguments: object) -> str:
-    """Return what a command that succeeds prints; it warns of nothing."""
+def told(*arguments: object, status: int = 0) -> str:
+    """Return what a command prints that ends with a status; it warns of nothing."""
     result = call(*arguments)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == status, result.output
     assert result.stderr == ""
     return result.stdout
 
@@ -109,6 +109,7 @@ def test_the_commands_are_those_that_are_documented():
         "claims",
         "compare",
         "status",
+        "verify",
         "data",
         "new",
         "check",
@@ -225,6 +226,7 @@ def reference(tmp_path, checkout) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, reference):
     table = pd.read_csv(reference / "results.csv")
     table[table["metric"] == "ndcg@20"].to_csv(reference / "results.csv", index=False)
@@ -319,7 +321,9 @@ def test_figures_of_baselines_alone_are_none(reference):
     table = pd.read_csv(reference / "results.csv")
     row = table[table["metric"] == "ndcg@20"].head(1).assign(backbone="random", loss="untrained")
     row.to_csv(reference / "results.csv", index=False)
-    assert told("figures", reference) == "no figure: only baselines are finished\n"
+    done = CliRunner().invoke(main, ["figures", str(reference)])
+    assert (done.exit_code, done.stdout) == (0, "no figure: only baselines are finished\n")
+    assert "1 of 480 cells are done" in done.stderr
 
 
 def test_few_figures_start_no_helper_and_many_do(reference, blank, monkeypatch):
@@ -453,6 +457,7 @@ def beside(tmp_path) -> Path:
     return Path("beside.toml")
 
 
+@pytest.mark.slow
 def test_compare_prints_published_values_beside_ours(tmp_path, beside, in_process):
     run = ("run", beside, "--jobs", 1)
     done = in_process(*run, "--only", "loss=mse")
@@ -739,6 +744,7 @@ def test_what_does_not_apply_is_said_and_is_no_warning(capsys):
     ]
 
 
+@pytest.mark.slow
 def test_parts_run_apart_are_merged_to_what_one_run_gives(tmp_path, tiny, in_process):
     quiet = ("--jobs", 1, "--no-figures")
     assert in_process("run", tiny, *quiet).returncode == 0
@@ -985,7 +991,7 @@ def test_status_prints_what_a_manifest_holds_as_one_line_of_text(tmp_path, name)
         )
     )
     held.write(runs.record("a1", status="failed", error=name))
-    lines = told("status", "odd").splitlines()
+    lines = told("status", "odd", status=3).splitlines()
     assert [line.split(" ")[0] for line in lines] == [
         "suite",
         "a",
@@ -1101,10 +1107,10 @@ def test_rogue_plugins_fail_their_cells_with_the_reason_and_the_others_are_done(
     assert "Traceback" not in done.stderr
     assert "5 cells done, 3 failed" in done.stdout
     assert "reasons: robustbench-rec status out; run again to retry them" in done.stdout
-    summary = json.loads(told("status", "out", "--json"))
+    summary = json.loads(told("status", "out", "--json", status=3))
     assert (summary["done"], summary["left"]) == (5, 0)
     failed = dict(summary["failed"].values())
-    status = told("status", "out")
+    status = told("status", "out", status=3)
     assert status.startswith("suite tiny: 5 of 8 cells done, 3 failed, 0 left, ")
     for name, reason in REASONS.items():
         title = f"synthetic mf bpr {name} level 0.5 replicate 0"
@@ -1214,6 +1220,7 @@ def started(blocked: Iterable[str], asked: list[list[str]]) -> list[tuple[int, s
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_what_needs_no_torch_starts_where_torch_is_blocked(reference):
     words = [
         ["--help"],

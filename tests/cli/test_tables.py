@@ -115,7 +115,9 @@ def test_cite_prints_bibtex(kept):
     assert "eprint = {2506.15120}" in done.stdout
 
 
-def test_a_table_reads_users_of_level_0_alone_and_no_lists(tmp_path, monkeypatch):
+def test_the_main_table_reads_users_of_level_0_alone_and_no_table_reads_lists(
+    tmp_path, monkeypatch
+):
     values = {(loss, level, 0): 0.2 for loss in ("bpr", "ccl") for level in (0.0, 0.5)}
     run = run_of(tmp_path / "run", values, users=True)
     read = []
@@ -128,5 +130,5 @@ def test_a_table_reads_users_of_level_0_alone_and_no_lists(tmp_path, monkeypatch
     monkeypatch.setattr(Path, "open", opened)
     monkeypatch.setattr(Run, "_agreement", lambda run: pytest.fail("lists are read"))
     assert call("table", run.folder, "main").exit_code == 0
-    assert call("table", run.folder, "robustness").exit_code == 0
     assert sorted(name for name in read if name.endswith(".npz")) == ["a0.npz", "a2.npz"]
+    assert call("table", run.folder, "robustness").exit_code == 0

@@ -7,6 +7,8 @@ import pytest
 from plugins import clauses
 from tiny import WORLD
 
+pytestmark = pytest.mark.slow
+
 HINGE = '''
 """A hinge at a margin that each user learns."""
 

@@ -10,6 +10,8 @@ from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
 
+pytestmark = pytest.mark.slow
+
 MINE = '''
 """Reciprocal ranks, all of them."""
 

@@ -10,6 +10,8 @@ from tiny import WORLD
 
 from robustbench_rec.compiling import code_folder
 
+pytestmark = pytest.mark.slow
+
 SUITE = (
     """
 name = "tiny"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from threads import MOST, using
 
@@ -47,7 +47,6 @@ def some_seen(rng, n_users: int, n_items: int, rate: float) -> Interactions:
     return Interactions(users, items, n_users, n_items)
 
 
-@settings(deadline=None)  # the first example may compile
 @given(
     seed=st.integers(0, 2**32 - 1),
     shape=st.tuples(st.integers(1, 8), st.integers(1, 200)),

@@ -645,6 +645,7 @@ def settings_of(put: dict) -> str:
     return json.dumps(put["settings"])
 
 
+@pytest.mark.slow
 def test_a_third_call_has_nothing_to_do_and_imports_neither_torch_nor_optuna(copied):
     suite, out = copied
     written = times(out)
@@ -844,14 +845,16 @@ class Deadly(Loss):
 
 
 @pytest.mark.slow
-def test_a_trial_that_keeps_killing_its_worker_fails_alone(tmp_path, command):
+def test_a_trial_that_keeps_killing_its_worker_fails_alone(tmp_path, monkeypatch):
+    """As a cell does, which has three workers to kill."""
+    monkeypatch.setattr("robustbench_rec.running.pool.DEATHS", 1)
     (tmp_path / "deadly.py").write_text(DEADLY)
     losses = '[[loss]]\nname = "tuning-test-deadly"\ntune = { deadly = [1, 0] }'
     suite = write_suite(tmp_path, losses)
-    plugin = ("--plugin", tmp_path / "deadly.py")
-    done = command("run", suite, "--out", "out", "--no-figures", *plugin, "--jobs", 1)
+    worker = ("--engine", "loky", "--jobs", 1)
+    done = run(suite, tmp_path / "out", "--plugin", tmp_path / "deadly.py", *worker)
     assert done.returncode == 0, done.stderr
-    assert "with deadly=1: RuntimeError: its worker died 3 times" in done.stderr
+    assert "with deadly=1: RuntimeError: its worker died 1 times" in done.stderr
     assert "deadly=0, validation NDCG@20 0." in done.stdout
 
 
@@ -913,6 +916,7 @@ def test_a_record_of_another_trial_is_set_aside_and_made_again(copied, change):
     assert without_seconds(out / "tuning.csv") == before
 
 
+@pytest.mark.slow
 def test_optuna_is_wanted_only_where_it_draws(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(InputError, match=r"tuning softmax needs Optuna.*pip install 'robustbench"):

@@ -53,7 +53,7 @@ shapes = st.tuples(
 
 @pytest.mark.parametrize("cosine", [False, True])
 @given(shape=shapes, zeros=st.sampled_from([0.0, 0.7, 1.0]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_scores_and_gradients_are_those_of_the_definition(cosine, shape, zeros):
     users, items, index, weights = problem(*shape, zeros=zeros)
     got = results(gathered_scores(users, items, index, cosine), users, items, weights)

@@ -13,6 +13,8 @@ from robustbench_rec.cli.main import main
 from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.kit.scaffold import KINDS, new
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def apart(tmp_path, monkeypatch):

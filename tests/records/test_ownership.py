@@ -56,8 +56,7 @@ def test_somebody_s_folder_is_refused_and_left_as_it_is(tmp_path, files, named):
     with pytest.raises(InputError) as caught:
         RunFolder(tmp_path).refuse_foreign()
     assert str(caught.value) == (
-        f"{tmp_path} holds {named}, which no run wrote; give a new or empty folder "
-        "with --out"
+        f"{tmp_path} holds {named}, which no run wrote; give a new or empty folder with --out"
     )
     assert held(tmp_path) == before
 

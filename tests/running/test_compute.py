@@ -78,6 +78,7 @@ def test_few_workers_share_a_gpu_unless_told_otherwise(gpus, monkeypatch, device
     assert f"to run on {workers} -> " in result.stdout
 
 
+@pytest.mark.slow
 def test_workers_import_no_compiler_of_torch():
     program = (
         "import sys, torch; from robustbench_rec.running.compute import Compute;"
@@ -86,9 +87,10 @@ def test_workers_import_no_compiler_of_torch():
         "assert torch.are_deterministic_algorithms_enabled();"
         "sys.exit('torch._dynamo' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], timeout=600).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted on Linux")
 def test_a_worker_keeps_the_memory_of_its_steps():
     """Once it has grown, 20 rounds of 16 MiB, taken and freed, ask the system for few pages."""
@@ -99,5 +101,5 @@ def test_a_worker_keeps_the_memory_of_its_steps():
         "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt;"
         "before = faults(); [take() for _ in range(20)]; print(faults() - before)"
     )
-    done = subprocess.run([sys.executable, "-c", program], timeout=120, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", program], timeout=600, capture_output=True)
     assert int(done.stdout) < 2 * 2**24 // 4096  # without, each of the 20 rounds takes 2^24 bytes

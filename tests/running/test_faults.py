@@ -28,6 +28,8 @@ from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running import plan as plans
 from robustbench_rec.running.session import open_session
 
+pytestmark = pytest.mark.slow
+
 SUITE = (
     """
 name = "faulty"
@@ -375,7 +377,7 @@ def test_of_two_runners_at_once_one_runs_and_one_is_refused(once, tmp_path):
         subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    told = [one.communicate(timeout=300)[1] for one in both]
+    told = [one.communicate(timeout=600)[1] for one in both]
     assert sorted(one.returncode for one in both) in ([0, 2], [0, 0]), (
         told
     )  # or one after the other
@@ -400,7 +402,7 @@ def test_files_that_may_not_grow_are_one_line(once, tmp_path, limit):
         [sys.executable, "-c", LIMITED, *map(str, [limit, *words])],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr

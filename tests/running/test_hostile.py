@@ -9,6 +9,8 @@ from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = """
 import logging, os, signal, sys, warnings
 from dataclasses import dataclass
@@ -162,7 +164,7 @@ NAMES = (
     "glob click filelock pydantic scipy"
 )
 VERBS = {
-    "run-loky": "run tiny.toml --out one --engine loky",
+    "run-loky": "run tiny.toml --out one --engine loky --jobs 1",
     "run-serial": "run tiny.toml --out two --engine serial",
     "list": "list losses",
     "show": "show bpr",
@@ -170,7 +172,7 @@ VERBS = {
     "status": "status one",
     "figures": "figures one",
     "rank": "rank one",
-    "merge": "merge one two --out three",
+    "merge": "merge one two --out three --no-figures",
 }
 
 

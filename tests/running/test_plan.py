@@ -10,7 +10,7 @@ from robustbench_rec import InputError
 from robustbench_rec.components import settings
 from robustbench_rec.evaluation.metrics import recorded
 from robustbench_rec.experiment.cell import Cell
-from robustbench_rec.experiment.selection import select
+from robustbench_rec.experiment.selection import Shard, select
 from robustbench_rec.experiment.suite_file import load_suite
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run_folder import RunFolder
@@ -175,3 +175,23 @@ def test_a_part_keeps_all_that_its_names_mean_and_baselines(tmp_path):
     assert {cell.perturbation.level for cell in kept} == {0.1, 0.5}
     assert {cell.replicate for cell in kept} == {7}
     assert len(kept) == (2 + 2) * 2
+
+
+def test_shares_have_each_cell_once_and_each_curve_of_a_replicate_whole(tmp_path):
+    (tmp_path / "grid.toml").write_text(SUITE.replace("floors = []\n", ""))
+    suite = load_suite(str(tmp_path / "grid.toml"), tmp_path)
+    cells = suite.cells(dict.fromkeys(suite.datasets, "any"))
+    shares = [select(suite, shard=Shard(at, 3)).of(cells) for at in (1, 2, 3)]
+    assert sorted(cell.id for share in shares for cell in share) == sorted(c.id for c in cells)
+    curves = [
+        {(str(one.backbone), str(one.loss), one.replicate) for one in share} for share in shares
+    ]
+    assert not curves[0] & curves[1] | curves[1] & curves[2] | curves[0] & curves[2]
+    assert max(map(len, curves)) - min(map(len, curves)) <= 1
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "3", "1/0", "-1/3", "1/3/5", "a/b", "", "1.0/3"])
+def test_a_share_that_is_none_is_refused(text):
+    with pytest.raises(InputError, match=r"^--shard is '.*'; it must be K/N with K from 1 to N"):
+        Shard.parsed(text)
+    assert Shard.parsed("3/16") == (3, 16)

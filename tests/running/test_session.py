@@ -28,6 +28,8 @@ from robustbench_rec.running.execution import train_and_test
 from robustbench_rec.running.session import Session, run
 from robustbench_rec.training.config import PROTOCOL
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 600
 HELD = """
 import time
@@ -67,11 +69,17 @@ n_negatives = 32
 """
     + "".join(
         f'[[perturbation]]\nname = "{name}"\nlevel = [0.0, 0.3]\n'
-        for name in ("held", "negative_contamination", "hidden_positives")
+        for name in (
+            "held",
+            "negative_contamination",
+            "hidden_positives",
+            "false_positives",
+            "popularity_shift",
+        )
     )
 )
 """A suite that is in its middle for as long as one of its cells is held."""
-CELLS = 2 * 2 * 3 * 2
+CELLS = 2 * 2 * 5 * 2
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +160,6 @@ def finish(folder: Path, expected: pd.DataFrame) -> None:
     assert not list(folder.rglob("*.part"))
 
 
-@pytest.mark.slow
 def test_kill_9_of_the_parent_loses_at_most_the_cells_in_flight(tmp_path, start, undisturbed):
     run, out = start(2), tmp_path / "out"
     wait_for(lambda: len(records(out)) >= 3, "three records")
@@ -168,7 +175,6 @@ def test_kill_9_of_the_parent_loses_at_most_the_cells_in_flight(tmp_path, start,
     assert len(kept) == len(before)
 
 
-@pytest.mark.slow
 def test_kill_9_of_a_worker_is_survived_and_two_come_to_what_one_does(tmp_path, start, undisturbed):
     run, out = start(2), tmp_path / "out"
     wait_for(lambda: len(records(out)) >= 3, "three records")
@@ -180,7 +186,6 @@ def test_kill_9_of_a_worker_is_survived_and_two_come_to_what_one_does(tmp_path, 
     finish(tmp_path, undisturbed)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_ends_the_worker_and_the_same_command_goes_on(
     tmp_path, start, undisturbed, sent, status
@@ -235,7 +240,6 @@ def write_suite(folder: Path, head: str = "", tail: str = "") -> Path:
     return path
 
 
-@pytest.mark.slow
 def test_a_cell_that_keeps_killing_its_worker_fails_alone(tmp_path, command):
     (tmp_path / "deadly.py").write_text(DEADLY)
     tail = '[[perturbation]]\nname = "deadly"\nlevel = [0.0, 0.5]'
@@ -490,7 +494,6 @@ NEEDS_TWO_CORES = pytest.mark.skipif(
 )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, pytest.param(2, marks=NEEDS_TWO_CORES)])
 def test_threads_reach_the_libraries_and_the_records(on_threads, threads):
     ran = on_threads(threads).values()
@@ -499,7 +502,6 @@ def test_threads_reach_the_libraries_and_the_records(on_threads, threads):
     assert told == dict.fromkeys((*THREAD_VARIABLES, "torch", "numba"), threads)
 
 
-@pytest.mark.slow
 @NEEDS_TWO_CORES
 def test_equal_threads_give_equal_bits_and_cells_do_not_depend_on_them(on_threads):
     first, second, single = on_threads(2), on_threads(2, "serial"), on_threads(1)
@@ -509,7 +511,6 @@ def test_equal_threads_give_equal_bits_and_cells_do_not_depend_on_them(on_thread
             assert record[part] == second[id][part]
 
 
-@pytest.mark.slow
 def test_records_tell_where_the_seconds_went(on_threads):
     for record in on_threads(1).values():
         parts = {"load", "perturbation", "fit", "evaluation"}

@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from commands import run_here
 from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
+
+pytestmark = pytest.mark.slow
 
 SUITE = (
     """
@@ -39,27 +42,33 @@ source = "nobody"
 LEFT_OUT = "mrr@20 has no weighted form, so not computed under popularity_shift above level 0"
 
 
-@pytest.fixture
-def ran(tmp_path, in_process):
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
     """Run the suite, and return the folder of its results."""
-    (tmp_path / "weighted.toml").write_text(SUITE)
-    done = in_process("run", "weighted.toml", "--out", "out")
+    folder = tmp_path_factory.mktemp("weighted")
+    (folder / "weighted.toml").write_text(SUITE)
+    done = again(folder / "out")
     assert done.returncode == 0, done.stderr
     assert LEFT_OUT in done.stdout
-    return tmp_path / "out"
+    return folder / "out"
 
 
-def test_it_is_left_out_with_a_word_and_nothing_runs_again(ran, in_process):
+def again(out):
+    """Run the suite into a folder beside it."""
+    return run_here("run", out.with_name("weighted.toml"), "--out", out, "--no-figures")
+
+
+def test_it_is_left_out_with_a_word_and_nothing_runs_again(ran):
     run = read_run(ran)
     levels = run.results.groupby(["perturbation", "metric"])["level"].unique()
     assert sorted(levels["popularity_shift", "mrr@20"]) == [0.0]
     assert sorted(levels["popularity_shift", "ndcg@20"]) == [0.0, 0.25, 0.5]
     assert sorted(levels["popularity_shift", "coverage@20"]) == [0.0, 0.25, 0.5]
     assert sorted(levels["hidden_positives", "mrr@20"]) == [0.0, 0.5]
-    again = in_process("run", "weighted.toml", "--out", "out", "--no-figures")
-    assert again.returncode == 0, again.stderr
-    assert "15 done, 0 to run" in again.stdout
-    assert "again" not in again.stdout
+    done = again(ran)
+    assert done.returncode == 0, done.stderr
+    assert "15 done, 0 to run" in done.stdout
+    assert "again" not in done.stdout
 
 
 def test_weights_of_users_stand_beside_the_metrics_and_give_their_mean(ran):
@@ -80,19 +89,19 @@ def test_weights_of_users_stand_beside_the_metrics_and_give_their_mean(ran):
     assert weighted == 6
 
 
-def test_what_reads_the_run_does_without_it(ran, in_process):
+def test_what_reads_the_run_does_without_it(ran, tmp_path):
+    tables = tmp_path / "tables"
     for words in (
-        ("compare", "out"),
-        ("compare", "out", "--against", "bpr"),
-        ("status", "out"),
-        ("figures", "out"),
-        ("merge", "out", "--out", "tables"),
-        ("compare", "tables", "--against", "bpr"),
-        ("figures", "tables"),
+        ("compare", ran),
+        ("compare", ran, "--against", "bpr"),
+        ("status", ran),
+        ("figures", ran),
+        ("merge", ran, "--out", tables, "--no-figures"),
+        ("compare", tables, "--against", "bpr"),
+        ("figures", tables),
     ):
-        done = in_process(*words)
+        done = run_here(*words)
         assert done.returncode == 0, (words, done.stderr)
     drawn = {path.name for path in (ran / "figures").glob("*popularity_shift*.png")}
     assert any("ndcg_at_20" in name for name in drawn)
-    text = in_process("compare", "out").stdout
-    assert "1 not run" in text
+    assert "1 not run" in run_here("compare", ran).stdout

@@ -32,7 +32,6 @@ from robustbench_rec.training.diagnostics import (
 )
 from robustbench_rec.training.fit import TrainConfig, Trainer, fit
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 NONE = np.zeros((2, 4), dtype=bool)
 PUSH = "push_on_false_negatives"
 BOTH = (PUSH, "push_over_pull")

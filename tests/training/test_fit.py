@@ -19,7 +19,6 @@ from robustbench_rec.training import fit as training
 from robustbench_rec.training.config import TrainConfig
 from robustbench_rec.training.fit import fit
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 MF = BACKBONES["mf"](dim=8)
 BPR = LOSSES["bpr"]()
 TRAINED = sorted(name for name in BACKBONES if BACKBONES[name].learns)

@@ -12,7 +12,6 @@ from robustbench_rec import BACKBONES, LOSSES, Estimate, Loss, Move
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training.fit import TrainConfig, Trainer, fit
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 MF = BACKBONES["mf"](dim=8)
 BPR = LOSSES["bpr"]()
 QUICK = TrainConfig(epochs=2, batch_size=64, lr=1e-2, eval_every=1)

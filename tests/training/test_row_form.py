@@ -15,7 +15,6 @@ from robustbench_rec.testing import toy_split
 from robustbench_rec.training.config import TrainConfig
 from robustbench_rec.training.fit import Trainer, fit
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 MF = BACKBONES["mf"](dim=8)
 QUICK = TrainConfig(epochs=3, batch_size=64, lr=1e-2, eval_every=1)
 

@@ -1,0 +1,185 @@
+"""Verification: whether a run holds what it says, and whether cells give it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robustbench_rec.errors import InputError, counted
+from robustbench_rec.experiment.cell import Cell
+from robustbench_rec.experiment.suite import Suite
+from robustbench_rec.records import frames
+from robustbench_rec.records.events import Events
+from robustbench_rec.records.files import unzipped, zipped
+from robustbench_rec.records.record import Record
+from robustbench_rec.records.run import Run
+from robustbench_rec.records.run_folder import RunFolder
+from robustbench_rec.records.users import packed
+from robustbench_rec.running.compute import Compute
+from robustbench_rec.running.execution import Beside, train_and_test
+from robustbench_rec.running.plan import make_plan
+from robustbench_rec.seeds import rng_for
+
+TOLERANCE = 0.005
+"""The largest difference of a metric between versions or processors that is not worth a look."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        title: what was checked, in a few words.
+        problems: one line each; none if all is well.
+
+    """
+
+    title: str
+    problems: tuple[str, ...] = ()
+
+
+class _Heard(Events):
+    """Collects warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def taken(self) -> tuple[str, ...]:
+        """Return the warnings since the last call."""
+        found, self.warnings = tuple(self.warnings), []
+        return found
+
+
+def verify(folder: Path) -> Iterator[Finding]:
+    """Check the files of a run against each other; nothing is written.
+
+    Args:
+        folder: the results folder, with records or only with tables.
+
+    Yields:
+        A finding for records, values of users, lists, and tables.
+
+    Raises:
+        InputError: the folder is no run.
+
+    """
+    heard = _Heard()
+    held = RunFolder(folder)
+    run = Run(held, heard)
+    if not held.cells.is_dir():
+        yield Finding("tables: no records are left, so against their digests", _changed(run))
+        return
+    records = [one for one in run.records.values() if one.status == "done"]
+    yield Finding(f"{counted(len(run.records), 'record')}: checksums and cells", heard.taken())
+    _ = run.users
+    yield Finding(f"values of single users of {counted(len(records), 'cell')}", heard.taken())
+    trainings = dict.fromkeys(one.fit_id for one in records if one.has_lists)
+    lost = tuple(filter(None, (_damaged(held.lists / f"{one}.npz") for one in trainings)))
+    yield Finding(f"lists of {counted(len(trainings), 'training')}", lost)
+    yield Finding("tables: against the records", _not_of_records(run))
+
+
+def _changed(run: Run) -> tuple[str, ...]:
+    """Return the tables that do not have the digest in the manifest."""
+    held = RunFolder(run.folder)
+    return tuple(
+        f"{run.folder / name}: missing, or changed since it was written"
+        for name, digest in run.manifest.tables.items()
+        if held.digest_of_table(name) != digest
+    )
+
+
+def _damaged(path: Path) -> str:
+    """Return the reason why a file of arrays cannot be read; nothing if it can."""
+    try:
+        unzipped(path)
+    except (OSError, ValueError) as error:
+        return f"{path}: cannot be read ({error})"
+    return ""
+
+
+def _not_of_records(run: Run) -> tuple[str, ...]:
+    """Return the tables that differ from those made of the records now."""
+    tried = run.trials if run.manifest.studies else None
+    texts = frames.tables(run.results, run.evaluations, tried)
+    wanted = {name: text.encode() for name, text in texts.items()}
+    wanted["users.npz"] = zipped(packed(run.users))
+    return tuple(
+        f"{run.folder / name}: differs from the records; run the suite again to write it"
+        for name, content in wanted.items()
+        if not (run.folder / name).is_file() or (run.folder / name).read_bytes() != content
+    )
+
+
+def rerun(folder: Path, suite: Suite, data_dir: Path, n: int) -> Iterator[Finding]:
+    """Train some finished cells again and compare them with their records; nothing is written.
+
+    Args:
+        folder: the results folder, with records.
+        suite: the suite that was run, with its plugins loaded.
+        data_dir: the folder of the data sets.
+        n: the number of cells, drawn evenly; the same cells each time.
+
+    Yields:
+        A finding for each cell. On the versions of the record all numbers must be equal, bit for
+        bit; else each metric within `TOLERANCE`.
+
+    Raises:
+        InputError: the suite is not the run's, or no trained cell of it is finished here.
+
+    """
+    heard = _Heard()
+    held = RunFolder(folder)
+    run = Run(held, heard)
+    if suite.text != run.manifest.suite_text:
+        raise InputError(
+            f"{folder}: suite {suite.name!r} is not the one that was run; give its file by --suite"
+        )
+    plan = make_plan(suite, held, data_dir, events=heard)
+    done = [one for one in plan.cells if one.id in plan.done and one.backbone.learns]
+    if not done:
+        raise InputError(f"{folder}: no finished cell of today's code can be trained again")
+    chosen = rng_for(suite.seed, "verify").permutation(len(done))[:n]
+    for cell in (done[at] for at in sorted(chosen)):
+        record = run.records[cell.id]
+        title = run.manifest.title(run.manifest.cells[cell.id])
+        yield Finding(f"again: {title}", tuple(_differences(held, cell, record, data_dir)))
+
+
+def _differences(held: RunFolder, cell: Cell, record: Record, data_dir: Path) -> Iterator[str]:
+    """Train a cell again, and yield the differences from its record."""
+    compute = Compute(record.threads, record.device)
+    ((again, beside),) = train_and_test([cell], data_dir, compute, metrics=record.metric_code)
+    if again.status == "failed" or beside is None:
+        yield f"it failed: {again.error}"
+        return
+    same = again.computed_by == record.computed_by
+    bound = 0.0 if same else TOLERANCE
+    yield from _apart(record.metrics, again.metrics, bound)
+    if same:
+        yield from _apart({"best epoch": record.best_epoch}, {"best epoch": again.best_epoch}, 0)
+        yield from _apart(record.realised, again.realised, 0)
+        yield from _of_users(unzipped(held.cells / f"{record.id}.npz"), beside)
+
+
+def _apart(before: Mapping[str, float], now: Mapping[str, float], bound: float) -> Iterator[str]:
+    """Yield the numbers that differ by more than a bound."""
+    for name in dict.fromkeys([*before, *now]):
+        old, new = before.get(name), now.get(name)
+        if old is None or new is None or not abs(old - new) <= bound:
+            yield f"{name} was {old}, and is {new}"
+
+
+def _of_users(before: Mapping[str, Any], beside: Beside) -> Iterator[str]:
+    """Yield the metrics that differ for any user."""
+    now: dict[str, Any] = {"users": beside.users, **beside.per_user}
+    for name in dict.fromkeys([*before, *now]):
+        if not np.array_equal(before.get(name, []), now.get(name, [])):
+            yield f"{name} of single users differs"

@@ -1,0 +1,126 @@
+"""Verification: what differs in a run is named, and cells give again what they gave."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tiny import WORLD
+
+from robustbench_rec.records.files import sealed, unzipped, zipped
+from robustbench_rec.records.run import read_run
+from robustbench_rec.running.verify import TOLERANCE
+
+SUITE = (
+    """\
+name = "checked"
+training = { epochs = 2, batch_size = 512 }
+"""
+    + WORLD
+    + """\
+[[perturbation]]
+name = "hidden_positives"
+level = [0.0, 0.4]
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Return the folder of a finished run, and beside it its suite; no test changes it."""
+    from robustbench_rec import run
+
+    place = tmp_path_factory.mktemp("checked")
+    (place / "checked.toml").write_text(SUITE)
+    run(place / "checked.toml", place / "out", engine="serial")
+    return place
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    """Return a copy of the run."""
+    return shutil.copytree(whole, tmp_path, dirs_exist_ok=True) / "out"
+
+
+def changed(folder, **update):
+    """Change the record of a trained cell, and seal it again."""
+    run = read_run(folder)
+    record = next(one for one in run.records.values() if one.history)
+    path = folder / "cells" / f"{record.id}.json"
+    path.write_bytes(sealed(record.model_copy(update=update)))
+    return record, path
+
+
+def verified(in_process, *options, status):
+    done = in_process("verify", "out", *options)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_run_that_was_left_alone_holds_and_gives_the_same_bits_again(folder, in_process):
+    held = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    lines = verified(in_process, "--rerun", 2, "--suite", "checked.toml", status=0)
+    assert all(line.startswith("holds  ") for line in lines)
+    assert sum("again: synthetic mf bpr" in line for line in lines) == 2
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == held
+
+
+def test_a_record_that_was_changed_and_sealed_again_is_found_out(folder, in_process):
+    record, _ = changed(folder)
+    wrong = dict(record.metrics) | {"ndcg@20": record.metrics["ndcg@20"] + 1e-9}
+    changed(folder, metrics=wrong)
+    lines = verified(in_process, "--rerun", 2, "--suite", "checked.toml", status=3)
+    assert any("results.csv: differs from the records" in line for line in lines)
+    told = f"ndcg@20 was {wrong['ndcg@20']}, and is {record.metrics['ndcg@20']}"
+    assert any(line.strip() == told for line in lines)
+    assert lines[-1].endswith("problems in out")
+
+
+def test_other_versions_are_held_to_a_tolerance(folder, in_process):
+    record, _ = changed(folder)
+    other = record.versions | {"torch": "1.0.0"}
+    near = {name: value + TOLERANCE / 2 for name, value in record.metrics.items()}
+    changed(folder, versions=other, metrics=near)
+    lines = verified(in_process, "--rerun", 2, "--suite", "checked.toml", status=3)
+    assert not any(" was " in line for line in lines)
+    far = {name: value + TOLERANCE * 2 for name, value in record.metrics.items()}
+    changed(folder, versions=other, metrics=far)
+    lines = verified(in_process, "--rerun", 2, "--suite", "checked.toml", status=3)
+    assert any("ndcg@20 was " in line for line in lines)
+
+
+def test_damage_of_each_kind_of_file_is_named(folder, in_process):
+    record, path = changed(folder)
+    path.write_bytes(path.read_bytes().replace(b"ndcg", b"ndch", 1))
+    (folder / "results.csv").write_text("x")
+    lists = next((folder / "lists").iterdir())
+    lists.write_bytes(lists.read_bytes()[:-9])
+    lines = verified(in_process, status=3)
+    for name in (f"{record.id}.json", lists.name, "results.csv"):
+        assert any(name in line for line in lines if line.startswith(" ")), name
+
+
+def test_values_that_users_exchanged_are_found_by_a_rerun(folder, in_process):
+    for path in (folder / "cells").glob("*.npz"):
+        arrays = unzipped(path)
+        arrays["ndcg@20"] = np.roll(arrays["ndcg@20"], 1)  # of the same mean
+        path.write_bytes(zipped(arrays))
+    lines = verified(in_process, "--rerun", 2, "--suite", "checked.toml", status=3)
+    assert sum("ndcg@20 of single users differs" in line for line in lines) == 2
+
+
+def test_tables_alone_are_held_to_their_digests(folder, in_process):
+    shutil.rmtree(folder / "cells")
+    assert verified(in_process, status=0)[0].startswith("holds    tables: no records are left")
+    with (folder / "results.csv").open("a") as file:
+        file.write("\n")
+    assert "results.csv: missing, or changed" in "".join(verified(in_process, status=3))
+
+
+def test_another_suite_is_refused(folder, in_process):
+    done = in_process("verify", "out", "--rerun", 1, "--suite", "smoke")
+    assert done.returncode == 2
+    assert "suite 'smoke' is not the one that was run; give its file by --suite" in done.stderr
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["suite"] == "checked"
+    assert in_process("verify", "out", "--rerun", 1).returncode == 2  # no such shipped suite
