@@ -157,16 +157,16 @@ def test_a_loss_is_asked_for_by_its_label_or_what_tells_it_apart():
     assert contrasts(two, "psl(activation=relu)")["difference"].tolist() == pytest.approx(
         contrasts(TWO, "softmax")["difference"].tolist()
     )
-    with pytest.raises(InputError, match=r"'psl' may mean psl\(.*relu\) or psl\(.*tanh\); say"):
+    with pytest.raises(InputError, match=r"'psl' may mean psl\(.*relu\) or psl\(.*tanh\); give"):
         contrasts(two, "psl")
 
 
 def test_a_loss_that_was_not_run_is_named_with_those_that_were():
     with pytest.raises(
-        InputError, match=r"'softmaxx' was not run.*softmax.*these were: softmax, ccl"
+        InputError, match=r"'softmaxx' was not run.*softmax.*recorded: softmax, ccl"
     ):
         contrasts(TWO, "softmaxx")
-    with pytest.raises(InputError, match=r"'ccl' was not run \(these were: none\)"):
+    with pytest.raises(InputError, match=r"'ccl' was not run \(recorded: none\)"):
         contrasts(TWO.iloc[:0], "ccl")
 
 

@@ -136,7 +136,9 @@ def test_two_values_for_one_point_are_refused():
 
 def test_replicates_of_two_kinds_are_refused():
     other = TWO.assign(replicates_vary="training", loss="bce")
-    with pytest.raises(ValueError, match="replicates on d vary in split and training; take runs"):
+    with pytest.raises(
+        ValueError, match="replicates on d vary in split and training; analyse runs"
+    ):
         curves(pd.concat([TWO, other]))
 
 

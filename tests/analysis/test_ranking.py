@@ -133,7 +133,7 @@ def test_relative_error_is_of_what_a_reference_loses_and_less_is_better():
     with pytest.raises(InputError, match="loss 'sofmax' was not run; did you mean 'softmax'"):
         rank(world(), by="relative_error", reference="sofmax")
     two = world({"psl(tau=0.1)": 0.1, "psl(tau=0.2)": 0.2})
-    with pytest.raises(InputError, match=r"loss 'psl' may mean psl\(tau=0.1\) or psl\(.*; say w"):
+    with pytest.raises(InputError, match=r"loss 'psl' may mean psl\(tau=0.1\) or psl\(.*; give m"):
         rank(two, by="relative_error", reference="psl")
 
 
@@ -184,7 +184,7 @@ def test_one_replicate_without_users_ranks_and_proves_nothing():
     assert found["low"].isna().all()
     (says,) = told(found)
     assert "no interval" in says
-    assert "does not differ significantly" in says
+    assert "do not differ significantly" in says
 
 
 def test_equal_losses_are_all_on_top():

@@ -53,9 +53,7 @@ def test_users_of_the_test_that_training_lacks_are_refused(tmp_path, users, way)
 
 def test_items_alone_are_refused_too(tmp_path):
     path = split_before(tmp_path, USERS, ITEMS, USERS, [item.upper() for item in ITEMS])
-    says = (
-        r"test\.csv: none of its 1 items is in .*train\.csv, such as 'B2', while that has 'b2'"
-    )
+    says = r"test\.csv: none of its 1 items is in .*train\.csv, such as 'B2', while that has 'b2'"
     with pytest.raises(InputError, match=says):
         load_dataset("own", tmp_path, path=str(path))
 
@@ -159,7 +157,5 @@ def test_numbers_raise_no_doubt():
 def test_a_validation_part_counts_as_a_test_does():
     pairs = Table(np.arange(5), np.arange(5))
     other = Table(np.arange(5) + 10, np.arange(5))
-    with pytest.raises(
-        InputError, match=r"a part: none of its 5 users is in the training part"
-    ):
+    with pytest.raises(InputError, match=r"a part: none of its 5 users is in the training part"):
         refuse_strangers(Raw(pairs, valid=other, test=pairs))

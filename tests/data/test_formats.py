@@ -630,12 +630,18 @@ def test_lists_of_ids_come_from_the_folder_of_the_parts(tmp_path):
             ["train.txt", "test.txt", "test.txt.gz"],
             r"test\.txt and test\.txt\.gz; keep one test part",
         ),
-        (["train.txt", "test.txt", "valid.csv"], r"holds valid\.csv beside train\.txt, with another"),
+        (
+            ["train.txt", "test.txt", "valid.csv"],
+            r"holds valid\.csv beside train\.txt, with another",
+        ),
         (
             ["train.txt", "test.txt", "val.txt"],
             r"holds val\.txt beside train\.txt, with another name",
         ),
-        (["train.txt", "test.txt", "Valid.txt"], r"holds Valid\.txt beside train\.txt, with another"),
+        (
+            ["train.txt", "test.txt", "Valid.txt"],
+            r"holds Valid\.txt beside train\.txt, with another",
+        ),
         (
             ["a.train.inter", "a.test.inter", "b.test.inter"],
             r"holds b\.test\.inter beside a\.train",

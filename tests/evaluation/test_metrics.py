@@ -83,7 +83,7 @@ def test_no_user_gives_empty_values():
         (HITS, [1, 1, 1], [5], "at least the hits"),
         (HITS, [3, 1], [5], "not \\(U, K\\)"),
         (HITS, [3, 1, 2], [0], "at least 1"),
-        (HITS, [3, 1, 2], [], "there must be one"),
+        (HITS, [3, 1, 2], [], "give at least one"),
     ],
 )
 def test_unfit_input_is_refused(hits, n_relevant, ks, text):

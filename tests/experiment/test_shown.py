@@ -72,7 +72,7 @@ def test_what_is_said_is_read_from_the_text_of_the_suite():
     [
         ('"hidden"', "3", "suite.toml:23: label is 3; it must be a text of 1 to 60 characters"),
         ('"hidden"', '" "', "suite.toml:23: label is ' '; it must be a text of 1 to 60 char"),
-        ('name = "bpr"', 'name = "bpr"\nlabel = "Ours & $more"', "label 'Ours & $more' stands tw"),
+        ('name = "bpr"', 'name = "bpr"\nlabel = "Ours & $more"', "label 'Ours & $more' is used tw"),
         ("order", "ordr", "figures has no 'ordr'; did you mean 'order'? (allowed: order, hide, l"),
         (
             '["bpr"]',

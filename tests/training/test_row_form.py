@@ -64,8 +64,11 @@ def test_the_call_is_asked_before_training_and_at_each_evaluation_and_rows_train
     ("wrong", "says"),
     [
         ({"weight": 2.0}, r"its compiled form \(rows\) gives a loss of .* where its call gives "),
-        ({"slope": 1.01}, r"the slopes of its compiled form \(rows\) by scores lie 1% from "),
-        ({"slope": 1e38}, r"the slopes of its compiled form \(rows\) by scores lie 1e\+40% from "),
+        ({"slope": 1.01}, r"the slopes of its compiled form \(rows\) by scores differ by 1% from "),
+        (
+            {"slope": 1e38},
+            r"the slopes of its compiled form \(rows\) by scores differ by 1e\+40% from ",
+        ),
     ],
 )
 def test_a_form_that_is_not_the_loss_is_refused_before_it_trains(wrong, says):
@@ -97,7 +100,7 @@ class Own(Loss):
 
 
 def test_slopes_by_what_it_learns_are_held_to_the_loss_too():
-    with pytest.raises(ValueError, match=r"by the numbers that it learns lie 50% from"):
+    with pytest.raises(ValueError, match=r"by the numbers that it learns differ by 50% from"):
         fit(toy_split(), MF, Own(), QUICK, seed=0)
 
 
