@@ -178,7 +178,7 @@ def test_a_part_keeps_all_that_its_names_mean_and_baselines(tmp_path):
 
 
 def test_shares_have_each_cell_once_and_each_curve_of_a_replicate_whole(tmp_path):
-    (tmp_path / "grid.toml").write_text(SUITE.replace("floors = []\n", ""))
+    (tmp_path / "grid.toml").write_text(SUITE.replace("baselines = []\n", ""))
     suite = load_suite(str(tmp_path / "grid.toml"), tmp_path)
     cells = suite.cells(dict.fromkeys(suite.datasets, "any"))
     shares = [select(suite, shard=Shard(at, 3)).of(cells) for at in (1, 2, 3)]
