@@ -88,7 +88,7 @@ class Variance:
 
     @property
     def standard_error(self) -> float:
-        """The root of `total`."""
+        """The square root of `total`."""
         return float(np.sqrt(self.total))
 
     def with_replicates(self, n: int) -> Variance:

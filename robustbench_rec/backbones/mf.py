@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @BACKBONES.add("mf")
 @dataclass(frozen=True, kw_only=True)
 class MF(Backbone):
-    """Matrix factorisation: one free embedding a user and an item."""
+    """Matrix factorisation: one free embedding for each user and item."""
 
     init_std: float = setting(
         0.1,

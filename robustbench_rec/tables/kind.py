@@ -50,7 +50,7 @@ class Kind:
         """Return the tables of a run.
 
         Raises:
-            InputError: the run has nothing to show, or the table does not take an option given.
+            InputError: the run has nothing to show, or the table does not take a given option.
 
         """
         for field in fields(Asked):
