@@ -1,4 +1,4 @@
-"""A loss of one's own with a compiled form, as README has it: its contract, and a suite by it."""
+"""A loss with a compiled form, as docs/plugins.md has it: its contract, and a suite by it."""
 
 import json
 import os
@@ -33,8 +33,8 @@ level = [0, 0.3]
 
 @pytest.fixture
 def plugin(checkout, tmp_path) -> Path:
-    """Return README's loss as a file, beside a suite that trains by it."""
-    blocks = (checkout / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
+    """Return the loss of docs/plugins.md as a file, beside a suite that trains by it."""
+    blocks = (checkout / "docs" / "plugins.md").read_text(encoding="utf-8").split("```python\n")[1:]
     (code,) = (block.partition("```")[0] for block in blocks if "class CompiledHinge" in block)
     (tmp_path / "tiny.toml").write_text(SUITE)
     path = tmp_path / "compiled_hinge.py"
