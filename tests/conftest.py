@@ -1,6 +1,7 @@
 """What several tests share: the checkout, real data where they are, and a way to run commands."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ hypothesis.settings.register_profile(
     "anywhere", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("anywhere")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what is sent behind
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -24,10 +24,12 @@ def forgotten() -> Iterator[None]:
         for registry in REGISTRIES.values():
             len(registry)  # what is ours is found before, and stays
             patch.setattr(registry, "_classes", dict(registry._classes))
-        yield
-    for name in set(sys.modules) - modules:
-        if name.startswith(IMPORTED):
-            del sys.modules[name]
+        try:
+            yield
+        finally:
+            for name in set(sys.modules) - modules:
+                if name.startswith(IMPORTED):
+                    del sys.modules[name]
 
 
 def clauses(path: Path, settings: dict[str, Any] | None = None) -> list[Clause]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from plugins import forgotten
 
 from robustbench_rec import (
     Backbone,
@@ -381,21 +382,19 @@ BASES = {
 
 
 @pytest.fixture
-def registered(monkeypatch):
+def registered():
     """Return a function that registers a class for as long as a test goes on."""
 
     def register(cls):
         kind = next(name for name, base in BASES.items() if issubclass(cls, base))
-        held = REGISTRIES[kind]
-        _ = len(held)  # all plugins are known before one is added
-        monkeypatch.setattr(held, "_classes", dict(held._classes))
         is_made = "__dataclass_params__" in vars(cls)
         made = cls if is_made else dataclass(frozen=True, kw_only=True)(cls)
         if cls is not Undocumented and made.__doc__.startswith(f"{cls.__name__}("):
             made.__doc__ = "A broken one."
-        return kind, held.add(f"tried_{cls.__name__.lower()}")(made)
+        return kind, REGISTRIES[kind].add(f"tried_{cls.__name__.lower()}")(made)
 
-    return register
+    with forgotten():
+        yield register
 
 
 @pytest.mark.parametrize(("cls", "clause", "found"), BROKEN)
