@@ -314,7 +314,7 @@ def test_conclusions_from_cells_of_another_protocol_are_warned_of(reference, wor
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"protocol": ["2"]}))
     done = CliRunner().invoke(main, [name, str(reference), *options])
     assert done.exit_code == 0
-    assert done.stderr.startswith(f"warning: {reference}: of protocol 2, not of today's ")
+    assert done.stderr.startswith(f"warning: {reference}: cells of protocol 2, not of today's ")
 
 
 def test_figures_of_baselines_alone_are_none(reference):
