@@ -314,7 +314,7 @@ def test_conclusions_from_cells_of_another_protocol_are_warned_of(reference, wor
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"protocol": ["2"]}))
     done = CliRunner().invoke(main, [name, str(reference), *options])
     assert done.exit_code == 0
-    assert done.stderr.startswith(f"warning: {reference}: of protocol 2, not of today's ")
+    assert done.stderr.startswith(f"warning: {reference}: cells of protocol 2, not of today's ")
 
 
 def test_figures_of_baselines_alone_are_none(reference):
@@ -818,7 +818,7 @@ def test_a_folder_that_cannot_be_is_refused_with_a_dry_run_too(tmp_path, tiny, o
     before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
     line = refused("run", tiny, "--out", out, *dry)
     assert line.startswith(f"{out}")
-    assert "give another folder with --out" in line
+    assert "folder with --out" in line
     assert before == {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
 
 

@@ -105,7 +105,7 @@ def test_a_table_of_another_protocol_is_warned_of(kept, tmp_path):
     (run / "manifest.json").write_text(json.dumps(held | {"protocol": ["2"]}))
     done = call("table", run, "main")
     assert done.exit_code == 0
-    assert done.stderr.startswith(f"warning: {run}: of protocol 2, not of today's ")
+    assert done.stderr.startswith(f"warning: {run}: cells of protocol 2, not of today's ")
 
 
 def test_cite_prints_bibtex(kept):
