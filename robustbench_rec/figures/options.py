@@ -197,7 +197,7 @@ def _refused(path: Path) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.propagate = held
     if told:
-        line = re.sub(r"\s+", " ", told[0].replace(str(path), "")).strip()
+        line = re.sub(r"\s+", " ", told[0].replace(f"file {path}, ", "")).strip()
         raise InputError(f"--style {path}: {line.partition(' You probably')[0]}")
 
 

@@ -60,13 +60,14 @@ def new(kind: str, name: str, folder: Path, package: bool = False) -> list[Path]
             cannot be written.
 
     """
-    _check_name(KINDS[kind], kind, name)
+    _check_form(kind, name)
     texts = _texts(kind, name, package)
     there = folder / name if package else folder
     paths = [there / file for file in texts]
     for path in paths:
         if path.exists() or path.is_symlink():
             raise InputError(f"{path} exists already; choose another name, or move it")
+    _check_free(KINDS[kind], kind, name)
     try:
         there.mkdir(parents=True, exist_ok=True)
         for path, text in zip(paths, texts.values(), strict=True):
@@ -78,12 +79,16 @@ def new(kind: str, name: str, folder: Path, package: bool = False) -> list[Path]
     return paths
 
 
-def _check_name(kind: Kind, called: str, name: str) -> None:
-    """Raise InputError unless the name is valid and free, as a module and as a plugin."""
-    wanted = "small letters, digits and _, a letter first, as in my_noise"
+def _check_form(called: str, name: str) -> None:
+    """Raise InputError unless the name is valid, as a module and as a plugin."""
+    wanted = "small letters, digits and _, a letter first, no word of Python, as in my_noise"
     plain = name.isidentifier() and name.isascii() and name == name.lower()
     if not plain or keyword.iskeyword(name) or name.startswith("_") or len(name) > LONGEST:
         raise InputError(f"{name!r} cannot be the name of a {called}; it takes {wanted}")
+
+
+def _check_free(kind: Kind, called: str, name: str) -> None:
+    """Raise InputError if a plugin or a module has the name already."""
     if name in kind.registry:
         raise InputError(f"a {called} named {name!r} exists already; choose another name")
     if importlib.util.find_spec(name) is not None:

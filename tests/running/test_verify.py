@@ -109,6 +109,17 @@ def test_values_that_users_exchanged_are_found_by_a_rerun(folder, in_process):
     assert sum("ndcg@20 of single users differs" in line for line in lines) == 2
 
 
+def test_tables_that_are_not_there_are_told(folder, in_process):
+    (folder / "results.csv").unlink()
+    told = verified(in_process, status=3)
+    assert any(
+        line.endswith("results.csv: missing; run the suite again to write it") for line in told
+    )
+    for path in (folder / "cells").iterdir():
+        path.unlink()
+    assert any("not written yet" in line for line in verified(in_process, status=0))
+
+
 def test_tables_alone_are_held_to_their_digests(folder, in_process):
     shutil.rmtree(folder / "cells")
     assert verified(in_process, status=0)[0].startswith("holds    tables: no records are left")
