@@ -138,7 +138,7 @@ def test_an_error_in_a_style_file_is_one_line(run, tmp_path, text, said):
 def test_the_folder_of_a_run_is_no_place_for_figures(run):
     told = refused(run, "--out", run)
     assert told.endswith("is inside the run's folder; give another folder")
-    assert "own folder" in refused(run, "--out", run / "cells")
+    assert "inside the run's folder" in refused(run, "--out", run / "cells")
 
 
 def test_the_kinds_are_listed(run):

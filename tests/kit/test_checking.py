@@ -460,5 +460,5 @@ def test_a_plugin_that_breaks_a_clause_ends_the_command_with_3(tmp_path, monkeyp
     )
     run = CliRunner().invoke(main, ["check", "torn_noise.py"])
     assert run.exit_code == 3
-    assert "  FAILS  What a low level corrupts, every higher one corrupts" in run.output
+    assert "  FAILS  A higher level corrupts all that a lower one does" in run.output
     assert "           the training pair (user 0, item " in run.output

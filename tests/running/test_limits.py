@@ -68,7 +68,7 @@ def test_a_training_that_never_ends_fails_by_name_and_the_others_are_done(suite,
     assert done.returncode == 3, done.stderr
     run = read_run(tmp_path / "out")
     assert {error for _, error in run.summary.failed.values()} == {
-        "TimeoutError: took longer than 12 s, and was ended"
+        "TimeoutError: took longer than 12 s (--cell-timeout)"
     }
     assert len(run.summary.failed) == 1
     assert run.summary.done == 2 + 2  # losses and baselines
@@ -82,7 +82,7 @@ def test_a_run_stops_where_more_fails_than_is_allowed(suite, tmp_path, in_proces
     many = ("--out", "out", "--no-figures", "--max-failures", 0.1)
     done = in_process("run", suite("breaks", replicates=12), *many)
     assert done.returncode == 3
-    assert "more failed than --max-failures allows" in done.stderr
+    assert "too many failures (--max-failures)" in done.stderr
     run = read_run(tmp_path / "out")
     assert len(run.summary.failed) == 5  # the first beyond a tenth of 48
     assert run.summary.left > 0
