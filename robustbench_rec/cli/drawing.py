@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from robustbench_rec.records.run import Run
 
 DRAWING = "robustbench_rec.figures.gallery"
-MANY = 24
+MANY = 12
 """From this number of figures a helper process pays off; its start costs two or three figures."""
 Result = TypeVar("Result")
 
