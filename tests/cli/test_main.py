@@ -336,6 +336,7 @@ def test_few_figures_start_no_helper_and_many_do(reference, blank, monkeypatch):
 
     monkeypatch.setattr("robustbench_rec.processes.helper", helper)
     monkeypatch.setattr(drawing, "available_cores", lambda: 2)
+    monkeypatch.setattr(drawing, "MANY", 100)
     told("figures", reference)
     assert started == []
     monkeypatch.setattr(drawing, "MANY", 6)
