@@ -155,6 +155,8 @@ def run(
             done = session.run()
     if tune_only:
         say_tuned(done)
+        if not done.studies:
+            click.echo("nothing to tune: no loss of the suite has `tune`")
         return
     _say_end(done, events.status)
     if figures and events.status.finished:

@@ -58,3 +58,11 @@ def test_settings_are_chosen_before_and_no_cell_is_run(tmp_path, ran):
     held = {path.name: path.read_bytes() for path in (tmp_path / "out" / "tuning").iterdir()}
     assert held == trials
     assert read_run(tmp_path / "out").summary.done > 0
+
+
+def test_a_suite_that_tunes_nothing_says_so(tmp_path, in_process):
+    (tmp_path / "plain.toml").write_text('name = "plain"\n' + WORLD)
+    done = in_process("run", "plain.toml", "--out", "out", "--tune-only")
+    assert done.returncode == 0, done.stderr
+    assert "nothing to tune: no loss of the suite has `tune`" in done.stdout
+    assert read_run(tmp_path / "out").summary.done == 0
