@@ -103,9 +103,15 @@ def open_session(
         if path == "":
             raise InputError(f"{name} is empty; give a folder or omit {name}")
     share = None if shard is None else Shard.parsed(shard)
-    limits = _limits(cell_timeout, max_failures, engine)
+    limits = _limits(cell_timeout, max_failures)
+    module = engine_module(engine)
+    if cell_timeout is not None and not module.ENDS_WORKERS:
+        raise InputError(
+            f"--cell-timeout needs worker processes, which --engine {engine} does not have; omit "
+            "one of the two options"
+        )
     compute = Compute(threads, find_device(device))
-    n_workers = workers_for(jobs, compute, engine_module(engine).MOST_WORKERS, events)
+    n_workers = workers_for(jobs, compute, module.MOST_WORKERS, events)
     where = Path(data_dir) if data_dir is not None else default_data_dir()
     loaded = _loaded(suite, where, plugins)
     return Session(
@@ -125,22 +131,12 @@ def open_session(
     )
 
 
-def _limits(cell_timeout: float | None, max_failures: float | None, engine: str) -> Limits:
-    """Return the limits of the options.
-
-    Raises:
-        InputError: one is out of bounds, or the engine cannot end a training.
-
-    """
+def _limits(cell_timeout: float | None, max_failures: float | None) -> Limits:
+    """Return the limits of the options; InputError if one is out of bounds."""
     if cell_timeout is not None and not 0 < cell_timeout < inf:
         raise InputError(f"--cell-timeout is {cell_timeout:g}; it must be above 0 seconds")
     if max_failures is not None and not 0 <= max_failures <= 1:
         raise InputError(f"--max-failures is {max_failures:g}; it must lie in [0, 1], a share")
-    if cell_timeout is not None and engine == "serial":
-        raise InputError(
-            "--cell-timeout needs worker processes, which --engine serial does not have; omit one "
-            "of the two options"
-        )
     return Limits(cell_timeout, max_failures)
 
 

@@ -1,4 +1,4 @@
-"""Verification: whether a run holds what it says, and whether cells give it again."""
+"""Verification: the files of a run against each other, and cells trained again."""
 
 from __future__ import annotations
 

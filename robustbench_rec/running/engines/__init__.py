@@ -44,7 +44,8 @@ def engine_names() -> list[str]:
 def engine_module(name: str) -> Any:
     """Import an engine's module by its name.
 
-    It has `start(n_workers, compute) -> Engine`, and `MOST_WORKERS`, None for any number.
+    It has `start(n_workers, compute) -> Engine`; `MOST_WORKERS`, None for any number; and
+    `ENDS_WORKERS`, whether `Engine.end_worker` can end one.
 
     Raises:
         InputError: there is no engine with this name.

@@ -19,6 +19,7 @@ from robustbench_rec.processes import SAFELY, safe_path, start_worker
 from robustbench_rec.running.compute import Compute
 
 MOST_WORKERS = None
+ENDS_WORKERS = True
 
 
 def start(n_workers: int, compute: Compute) -> Loky:

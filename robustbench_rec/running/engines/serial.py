@@ -10,6 +10,7 @@ from typing import Any
 from robustbench_rec.running.compute import Compute, restored_libraries
 
 MOST_WORKERS = 1
+ENDS_WORKERS = False
 
 
 def start(n_workers: int, compute: Compute) -> Serial:
