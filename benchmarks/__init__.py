@@ -1,4 +1,4 @@
-"""Speed and memory, measured; results.md holds what was measured where."""
+"""Measurements of speed and memory; results.md has the numbers and the machines."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What conclusions cost: `rank`, `compare --against` and `claims` of 2,000 cells of 1,000 users.
+"""The cost of conclusions: `rank`, `compare --against` and `claims` of 2,000 cells of 1,000 users.
 
 python -m benchmarks.conclusions
 """
@@ -43,7 +43,7 @@ def measured(run: Path, words: tuple[str, ...]) -> tuple[str, str, str]:
     name, *options = words
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "robustbench_rec", name, str(run), *options]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # ours
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # our own command, no shell
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return " ".join(words), f"{seconds:.1f}", f"{after.ru_maxrss / 1024:.0f}"

@@ -1,4 +1,4 @@
-"""What a GPU gains: steps on it against one core, and how many workers it serves.
+"""The gain of a GPU: steps against one core, and the number of workers that it serves.
 
     python -m benchmarks.device
 

@@ -1,4 +1,4 @@
-"""What the figures of a run cost: those of the stored run false-negatives, on one core.
+"""The cost of the figures of the stored run false-negatives, on one core.
 
 python -m benchmarks.figures
 """

@@ -1,4 +1,4 @@
-"""Where the time of a training goes: Amazon-Electronic's size, and MovieLens-100K.
+"""The parts of the time of a training: Amazon-Electronic's size, and MovieLens-100K.
 
     python -m benchmarks.parts
 

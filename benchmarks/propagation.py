@@ -1,4 +1,4 @@
-"""What a propagation at Amazon-Electronic's size costs, forward and backward, by sparse product.
+"""The cost of a propagation at Amazon-Electronic's size, forward and backward, by sparse product.
 
 python -m benchmarks.propagation
 """

@@ -1,4 +1,4 @@
-"""What the runner costs besides its cells: planning, reading, overhead, what a second worker gains.
+"""The cost of the runner besides its cells: planning, reading, overhead, a second worker's gain.
 
 python -m benchmarks.runner             # minutes: 100 cells of a few seconds, twice
 python -m benchmarks.runner --cells 20  # a first look; starting weighs more
@@ -116,7 +116,7 @@ def _make_up(suite: Path, out: Path) -> None:
 
 
 def overhead(cells: int) -> list[Row]:
-    """Run the same cells with two workers and with one; count what was neither fit nor evaluation.
+    """Run the same cells with two workers and with one; count seconds outside fit and evaluation.
 
     Args:
         cells: as in `rows`.
@@ -153,7 +153,7 @@ def _timed(*arguments: object) -> tuple[float, float]:
     """Return the wall seconds of a command of ours, and the CPU seconds of it and its children."""
     command = [sys.executable, "-m", "robustbench_rec", *map(str, arguments)]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # ours
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # our own command, no shell
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

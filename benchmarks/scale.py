@@ -1,4 +1,4 @@
-"""How the cost of a step and of an evaluation grows, up to Amazon-Book's size.
+"""Growth of the cost of a step and of an evaluation, up to Amazon-Book's size.
 
     python -m benchmarks.scale
 
@@ -43,7 +43,7 @@ def rows() -> list[tuple[object, ...]]:
 
 def _row(size: dict[str, int]) -> tuple[object, ...]:
     command = [sys.executable, "-m", "benchmarks.scale", json.dumps(size)]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout  # noqa: S603  # ours
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout  # noqa: S603  # our own command, no shell
     found: dict[str, Any] = json.loads(output)
     spent = (f"{found['step']:.1f}", f"{found['evaluation']:.2f}", f"{found['a user']:.3f}")
     return (*(f"{size[key]:,}" for key in size), *spent, f"{found['peak']:.0f}")

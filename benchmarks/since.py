@@ -1,4 +1,4 @@
-"""How much faster than before: this tree against an earlier commit, in one run.
+"""Speed of this tree against an earlier commit, in one run.
 
     python -m benchmarks.since           # steps and epochs: minutes
     python -m benchmarks.since suites    # whole suites and figures: half an hour
@@ -78,7 +78,7 @@ def _trees() -> Iterator[tuple[Path, Path]]:
     """Yield the root of the earlier tree, and of this one."""
     with tempfile.TemporaryDirectory() as folder:
         archive = ["git", "archive", COMMIT, *TREE]
-        packed = subprocess.run(archive, cwd=ROOT, check=True, stdout=subprocess.PIPE)  # noqa: S603  # ours
+        packed = subprocess.run(archive, cwd=ROOT, check=True, stdout=subprocess.PIPE)  # noqa: S603  # our own command, no shell
         with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as tree:
             tree.extractall(folder, filter="data")
         yield Path(folder), ROOT
@@ -91,10 +91,10 @@ def _environment(tree: Path) -> dict[str, str]:
 
 @contextmanager
 def _worker(tree: Path) -> Iterator[Callable[[str], float]]:
-    """Start a process on a tree, which times what it is told the name of."""
+    """Start a process on a tree; it times the benchmarks whose names it receives."""
     command = [sys.executable, "-P", "-m", "benchmarks.since", "--worker"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=_environment(tree), **pipes) as process:  # noqa: S603  # ours
+    with subprocess.Popen(command, env=_environment(tree), **pipes) as process:  # noqa: S603  # our own command, no shell
 
         def time_one(name: str) -> float:
             print(name, file=process.stdin, flush=True)
@@ -174,7 +174,7 @@ def _cpu(tree: Path, *arguments: str) -> float:
     """Return the seconds of CPU that a command of a tree takes, its children's with it."""
     command = [sys.executable, "-P", "-m", "robustbench_rec", *arguments]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, env=_environment(tree), stdout=subprocess.DEVNULL)  # noqa: S603  # ours
+    subprocess.run(command, check=True, env=_environment(tree), stdout=subprocess.DEVNULL)  # noqa: S603  # our own command, no shell
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

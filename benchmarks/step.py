@@ -82,7 +82,7 @@ def _usual_step(
 
 
 def bound(times: int = 25) -> list[tuple[object, ...]]:
-    """Argue what a softmax step must take at least on one core, and set ours against it.
+    """Compute a lower bound for a softmax step on one core, and compare ours with it.
 
     Nothing is taken to overlap. Speeds of reading are measured; arithmetic is that of 8 lanes with
     two fused operations a cycle, at the clock that the system tells.

@@ -1,4 +1,4 @@
-"""How times are taken here: the ways to do a thing take turns, and the best of each counts.
+"""Timing: the variants take turns, and the best time of each counts.
 
 So what else runs on the machine weighs on all alike. Ratios within one run can be trusted, bare
 times less; CPU time more than wall time, where one thread works.
@@ -92,7 +92,7 @@ def peak() -> int:
 
 
 def machine() -> str:
-    """Describe what the times were taken on."""
+    """Describe the machine and the versions."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
