@@ -115,7 +115,7 @@ class Values:
     deviations: NDArray[np.float64]
 
     def estimate(self, replicates: Replicates) -> Estimate:
-        """Return the mean over some of the replicates, all of which must exist."""
+        """Return the mean over some replicates, which must all exist."""
         rows = [self.replicates.index(one) for one in replicates]
         if not rows:
             return Estimate(float("nan"), np.full((1, 1), np.nan))

@@ -45,8 +45,6 @@ NAMES = {
 """Name in the code -> usual name."""
 SETTINGS = {"pool=own": "own positives", "pool=held_out": "held-out positives"}
 """Setting in the code -> usual name."""
-
-
 NOT_GIVEN: Mapping[str, str] = MappingProxyType({})
 
 
@@ -80,17 +78,14 @@ def _said(setting: str) -> str:
 
 
 def given_names(run: Run) -> dict[str, str]:
-    """Return short label -> the `label` that the suite of a run gives the component."""
-    short = run.manifest.short
-    return {
-        short(axis, label): name
-        for axis, written, name in names_in(run.manifest.suite_text)
-        for label in _the_one(run, axis, written)
-    }
+    """Return short label -> the `label` that the suite of a run gives the component.
 
-
-def _the_one(run: Run, axis: str, written: str) -> list[str]:
-    """Return the label that a table of the suite matches; None if not unique."""
-    specs = {spec: label for label, spec in run.manifest.specs.get(axis, {}).items()}
-    found = one_meant(written, specs)
-    return list(found) if len(found) == 1 else []
+    A table of the suite that matches several components, or none, gives no name.
+    """
+    given = {}
+    for axis, written, name in names_in(run.manifest.suite_text):
+        specs = {spec: label for label, spec in run.manifest.specs.get(axis, {}).items()}
+        matches = one_meant(written, specs)
+        if len(matches) == 1:
+            given[run.manifest.short(axis, *matches)] = name
+    return given

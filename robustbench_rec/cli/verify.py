@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def verify(
     run: str, rerun: int, suite: str | None, data_dir: Path | None, plugins: tuple[str, ...]
 ) -> None:
-    """Check that RUN holds what it says; nothing is written.
+    """Check the files of RUN against each other; nothing is written.
 
     Records are checked against their checksums, and tables against the records. With --rerun, cells
     train again: with the versions of the record they must give the same bits, with other versions

@@ -23,7 +23,7 @@ ALIKE = 0.1
 
 
 def refuse_strangers(raw: Raw) -> None:
-    """Refuse parts of which no user or no item is in the training part.
+    """Refuse parts whose users or items are all absent from the training part.
 
     Raises:
         InputError: with an example of each; ids are probably written in two ways.

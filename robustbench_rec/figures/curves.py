@@ -208,8 +208,7 @@ def draw_figure(
             draw_panel(ax, curves, value, among, published, x)
             for ax, value in zip(axes, shown, strict=True)
         ]
-        drawn[0].told[:0] = _take_common_note(axes)
-        _finish(figure, curves, drawn)
+        _finish(figure, curves, drawn, _take_common_note(axes))
         set_heading(figure, first)
     return figure
 
@@ -269,11 +268,13 @@ def draw_panel(
     return drawn
 
 
-def _finish(figure: Figure, curves: pd.DataFrame, drawn: Sequence[Drawn]) -> None:
-    """Add the legend, the heading and the notes."""
+def _finish(
+    figure: Figure, curves: pd.DataFrame, drawn: Sequence[Drawn], also: Sequence[str] = ()
+) -> None:
+    """Add the legend, and below the panels the notes: `also`, and those of the panels."""
     first = drawn[0]
     draw_legend(figure, first.losses, published=any(one.published for one in drawn))
-    draw_note(figure, curves, [told for one in drawn for told in one.told])
+    draw_note(figure, curves, [*also, *(told for one in drawn for told in one.told)])
 
 
 def _unranked(trained: pd.DataFrame) -> list[str]:

@@ -101,7 +101,7 @@ def draw_standing(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
 
 
 def not_separable(ranked: pd.DataFrame) -> list[tuple[int, int]]:
-    """Return the first and last row of each run of losses of which none beats another."""
+    """Return the first and last row of each run of losses that do not beat each other."""
     losses = ranked["loss"].tolist()
     beaten = dict(zip(losses, ranked["beaten_by"], strict=True))
     runs: list[tuple[int, int]] = []
