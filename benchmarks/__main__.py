@@ -63,7 +63,7 @@ SECTIONS: dict[str, Section] = {
     "runner": ("The runner", lambda: table(runner.HEADER, runner.rows(cells=60))),
     "figures": ("Figures of a stored run", lambda: table(figures.HEADER, figures.rows())),
     "conclusions": (
-        "Conclusions from 2,000 cells of 1,000 users",
+        "Conclusions, tables and figures from 2,000 cells of 1,000 users",
         lambda: table(conclusions.HEADER, conclusions.rows()),
     ),
     "scale": ("How cost grows", lambda: table(scale.HEADER, scale.rows())),

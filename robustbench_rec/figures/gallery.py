@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import starmap
 
+import pandas as pd
+
 from robustbench_rec.analysis import degradation
 from robustbench_rec.analysis.against_published import overlay
 from robustbench_rec.errors import InputError
@@ -94,10 +96,18 @@ def frames_of(run: Run, options: Options = PLAIN) -> Frames:
     measured = measured.assign(replicates_vary=measured["dataset"].map(varies))
     parts = degradation.curves(run), measured, overlay(run, results)
     short = run.manifest.short_labels
-    curves, diagnostics, published = (shown_of(part, only).replace(short) for part in parts)
+    curves, diagnostics, published = (
+        _of_plain_strings(shown_of(part, only).replace(short)) for part in parts
+    )
     labels = {
         axis: {str(one): run.manifest.short(axis, str(one)) for one in results[axis].unique()}
         for axis in ("dataset", "backbone", "perturbation", "loss")
     }
     labels["loss"] = {full: one for full, one in labels["loss"].items() if full != "untrained"}
     return Frames(curves, diagnostics, published, run, labels)
+
+
+def _of_plain_strings(frame: pd.DataFrame) -> pd.DataFrame:
+    """Store texts as Python strings, which are faster in the small frames of a figure."""
+    texts = frame.select_dtypes(include=["string"]).columns
+    return frame.astype(dict.fromkeys(texts, object))

@@ -6,10 +6,14 @@ boxes of all tick labels, and measuring these boxes takes as long as drawing.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+PLACES: tuple[Literal["left", "center", "right"], ...] = ("left", "center", "right")
 
 
 def lay_out(figure: Figure) -> None:
@@ -27,10 +31,12 @@ def lay_out(figure: Figure) -> None:
 
 
 def _keep_title(ax: Axes) -> None:
-    """Keep a left title on top of its axes, where nothing else can be."""
-    title = ax.get_title(loc="left")
-    if title and ax.xaxis.get_ticks_position() == "bottom" and not _offset(ax.yaxis):
-        ax.set_title(title, loc="left", y=1.0)
+    """Keep titles on top of their axes, where nothing else can be."""
+    shown = ax.xaxis.get_tick_params()
+    if not shown["top"] and not shown["labeltop"] and not _offset(ax.yaxis):
+        for place in PLACES:
+            if title := ax.get_title(loc=place):
+                ax.set_title(title, loc=place, y=1.0)
 
 
 def _keep_label(axis: Axis) -> None:

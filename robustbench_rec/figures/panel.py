@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
@@ -122,9 +124,19 @@ def page_style() -> AbstractContextManager[None]:
     style = page().styled
     if page().font_size is not None:
         style = {name: to for name, to in style.items() if name not in {"font.size", *SIZES}}
-    settings: dict[Any, Any] = {"font.size": page().letters}
+    settings: dict[Any, Any] = {
+        "font.size": page().letters,
+        "font.sans-serif": _installed(*mpl.rcParams["font.sans-serif"]),
+    }
     settings |= {name: scaled(size) for name, size in SIZES.items()} | LINES | dict(style)
     return mpl.rc_context(settings | LAYOUT)
+
+
+@cache
+def _installed(*families: str) -> list[str]:
+    """Return the installed families: matplotlib looks for the others again at each text."""
+    names = frozenset(get_font_names())
+    return [family for family in families if family in names] or [*families]
 
 
 def new_figure(width: float, height: float = HEIGHT) -> Figure:
