@@ -99,6 +99,13 @@ TERMINATED = 143
     help="Run the K-th of N shares, as several machines do, into a folder each; then merge.",
 )
 @click.option("--tune-only", is_flag=True, help="Choose settings, and stop before the cells.")
+@click.option(
+    "--tuned-as",
+    type=FOLDER,
+    metavar="RUN",
+    help="Take over the trials of a run of the same suite, or of its tables, instead of running "
+    "them again.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan without running it.")
 @click.option("--force", is_flag=True, help="Rerun finished cells; tuning results are kept.")
 @click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
@@ -116,6 +123,7 @@ def run(
     only: tuple[str, ...],
     shard: str | None,
     tune_only: bool,
+    tuned_as: Path | None,
     dry_run: bool,
     force: bool,
     figures: bool,
@@ -137,6 +145,7 @@ def run(
             only=[_pair(text) for text in only],
             shard=shard,
             tune_only=tune_only,
+            tuned_as=tuned_as,
             force=force,
             jobs=jobs,
             threads=threads,
@@ -230,10 +239,11 @@ def _say_plan(plan: Plan, session: Session) -> None:
     if plan.untuned:
         trials = sum(study.budget for study in plan.untuned.values())
         tried = sum(len(one.trials) for id, one in plan.outcomes.items() if id in plan.untuned)
+        taken = f", {len(plan.known)} taken over from {session.tuned_as}" if plan.known else ""
         click.echo(
             f"tuning first: {counted(len(plan.untuned), 'study')}, "
-            f"at most {counted(trials, 'trial')}, {tried} done; the cells then use the chosen "
-            "settings"
+            f"at most {counted(trials, 'trial')}, {tried} done{taken}; the cells then "
+            "use the chosen settings"
         )
         if plan.suite.replicates_vary == "split" and plan.suite.tune.split == "own":
             click.echo(

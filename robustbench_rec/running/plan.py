@@ -33,7 +33,7 @@ from robustbench_rec.interactions import Split
 from robustbench_rec.processes import without_gc
 from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.manifest import Computed, Manifest
-from robustbench_rec.records.record import COMPUTE, Record, computed_by, versions
+from robustbench_rec.records.record import COMPUTE, Record, Trial, computed_by, versions
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.training.config import PROTOCOL
 
@@ -64,6 +64,7 @@ class Plan:
             by other code than today's. These cells are not `done`.
         sizes: label of a data set with cells left to run -> its sizes, once checked.
         computed: the cells of `done`, by the versions that computed them.
+        known: trials of another run to take over before any is run.
 
     """
 
@@ -82,6 +83,7 @@ class Plan:
     outdated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sizes: Mapping[str, Sizes] = field(default_factory=dict)
     computed: tuple[Computed, ...] = ()
+    known: Sequence[Trial] = ()
 
     @property
     def untuned(self) -> dict[str, Study]:

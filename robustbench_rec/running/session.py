@@ -23,6 +23,7 @@ from robustbench_rec.records.run import Run, compact
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running.compute import COMPUTE, Compute, find_device, workers_for
 from robustbench_rec.running.engines import Engine, engine_module
+from robustbench_rec.running.known_trials import known_trials
 from robustbench_rec.running.manifest import manifest_of
 from robustbench_rec.running.plan import Plan, check_data, make_plan
 from robustbench_rec.running.pool import NO_LIMITS, Limits, Status, Workplace
@@ -38,7 +39,8 @@ def run(suite: str | Path | Suite, out: Path | str | None = None, **options: Any
         suite: its name, the path of its .toml file, or the suite itself.
         out: the results folder; `results/runs/SUITE` if None.
         options: the other arguments of `open_session`: data_dir, only, force, jobs, threads,
-            device, engine, shard, tune_only, cell_timeout, max_failures, plugins, events.
+            device, engine, shard, tune_only, tuned_as, cell_timeout, max_failures, plugins,
+            events.
 
     Returns:
         The run, as from `read_run`.
@@ -58,6 +60,7 @@ def open_session(
     only: Only = (),
     shard: str | None = None,
     tune_only: bool = False,
+    tuned_as: Path | str | None = None,
     force: bool = False,
     jobs: int | None = None,
     threads: int = 1,
@@ -80,6 +83,7 @@ def open_session(
         shard: "3/16" for the third of sixteen shares of the cells. Run the shares on several
             machines, into a folder each, and merge them.
         tune_only: whether to stop after tuning.
+        tuned_as: a run, or its tables, whose trials are taken over instead of run again.
         force: rerun finished cells; tuning results are kept.
         jobs: the number of workers; as many as fit the cores if None.
         threads: threads of each worker. Results are bit-identical for equal threads and any
@@ -121,6 +125,7 @@ def open_session(
         only=pairs_of(only),
         shard=share,
         tune_only=tune_only,
+        tuned_as=None if tuned_as is None else Path(tuned_as),
         force=force,
         compute=compute,
         jobs=n_workers,
@@ -160,6 +165,7 @@ class Session:
     only: Sequence[tuple[str, str]] = ()
     shard: Shard | None = None
     tune_only: bool = False
+    tuned_as: Path | None = None
     force: bool = False
     compute: Compute = COMPUTE
     jobs: int = 1
@@ -187,6 +193,8 @@ class Session:
             self.events.warning(told)
         with self.folder.locked():
             plan = self._checked_plan()
+            for trial in plan.known:
+                self.folder.write_tuning(trial)
             workers = max(min(self.jobs, plan.n_to_run), 1)
             started: Engine = engine_module(self.engine).start(workers, self.compute)
             with closing(started) as engine:
@@ -202,6 +210,9 @@ class Session:
         """Make the plan, check the data, and report the plan."""
         with same_folder():
             plan = check_data(self.plan(), self.data_dir, self.events)
+        if self.tuned_as and plan.untuned:
+            known = known_trials(plan.untuned.values(), self.tuned_as, self.events)
+            plan = replace(plan, known=known)
         self.events.plan(plan, self)
         return plan
 

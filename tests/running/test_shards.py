@@ -1,5 +1,6 @@
 """Shares of a suite, run apart and merged, and settings chosen before."""
 
+import pandas as pd
 import pytest
 from tiny import WORLD
 
@@ -66,3 +67,31 @@ def test_a_suite_that_tunes_nothing_says_so(tmp_path, in_process):
     assert done.returncode == 0, done.stderr
     assert "nothing to tune: no loss of the suite has `tune`" in done.stdout
     assert read_run(tmp_path / "out").summary.done == 0
+
+
+@pytest.mark.parametrize("tables", [False, True], ids=["records", "tables"])
+def test_trials_of_another_run_are_taken_over(tmp_path, ran, in_process, tables):
+    ran("tuned", *([] if tables else ["--tune-only"]))
+    source = "tuned"
+    if tables:
+        source = "tables"
+        assert in_process("merge", "tuned", "--out", source, "--no-figures").returncode == 0
+    told = ran("out", "--tuned-as", source)
+    assert "0 done, 2 taken over from" in told.stdout
+    before, after = (read_run(tmp_path / name).trials for name in ("tuned", "out"))
+    pd.testing.assert_frame_equal(after, before)  # seconds too: no trial was run again
+    if tables:
+        same = [(tmp_path / name / "results.csv").read_bytes() for name in ("tuned", "out")]
+        assert same[0] == same[1]
+
+
+def test_trials_of_other_studies_are_refused(tmp_path, ran, in_process):
+    ran("tuned", "--tune-only")
+    path = tmp_path / "shared.toml"
+    path.write_text(path.read_text().replace("[1e-2, 1e-3]", "[1e-2, 2e-3]"))
+    done = in_process("run", "shared.toml", "--out", "out", "--tuned-as", "tuned")
+    assert done.returncode == 2
+    assert "tuned: has no trial of this suite" in done.stderr
+    done = in_process("run", "shared.toml", "--out", "out", "--tuned-as", "nowhere")
+    assert (done.returncode, "nowhere: no run here" in done.stderr) == (2, True)
+    assert not (tmp_path / "out" / "manifest.json").exists()
