@@ -227,31 +227,24 @@ def reference(tmp_path, checkout) -> Path:
 
 
 @pytest.mark.slow
-def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, reference):
+def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, reference, monkeypatch):
+    monkeypatch.setattr(drawing, "MANY", 2)
     table = pd.read_csv(reference / "results.csv")
     table[table["metric"] == "ndcg@20"].to_csv(reference / "results.csv", index=False)
     run = read_run(reference)
     drawn_alone = drawings_of(curves(run).replace(run.manifest.short_labels))
     alone = {path.name: path for path in save_all(drawn_alone, tmp_path / "alone")}
-    place = Path("reference", "figures")
+    place = reference / "figures"
     for cores in (1, 2):
-        # in a process of its own, where nothing is imported yet
-        done = python(
-            "from robustbench_rec.cli import drawing\n"
-            f"drawing.available_cores = lambda: {cores}\n"
-            "drawing.MANY = 2\n"
-            "from robustbench_rec.cli.main import main\n"
-            "main(['figures', 'reference'])"
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        said = done.stdout.splitlines()
+        monkeypatch.setattr(drawing, "available_cores", lambda n=cores: n)
+        said = told("figures", reference).splitlines()
         assert said[0] == f"9 files in {place}:"
         drawn = sorted(path for path in place.iterdir() if path.name != "drawn.json")
         listed = json.loads((place / "drawn.json").read_text())
         assert list(listed) == [path.name for path in drawn]
         assert {path.name for path in place.iterdir()} == {*listed, "drawn.json"}
         assert [f"  {path}" for path in drawn if path.suffix == ".png"] == said[1:]
-        assert not [*Path("reference").glob("figures.*")]
+        assert not [*reference.glob("figures.*")]
         for path in drawn:
             assert path.read_bytes() == alone[path.name].read_bytes()
         rmtree(place)
@@ -1228,7 +1221,7 @@ def test_what_needs_no_torch_starts_where_torch_is_blocked(reference):
         ["list"],
         ["show", "softmax"],
         ["status", "R"],
-        ["figures", "R"],
+        ["figures", "R", "--kind", "curves", "--metric", "ndcg@20"],
         ["rank", "R"],
         ["claims", "R"],
         ["compare", "R", "--against", "bpr"],

@@ -88,13 +88,13 @@ def test_a_loss_of_one_s_own_meets_the_contract(tmp_path, suite):
 
 
 @pytest.mark.parametrize("named_by", ["the suite", "the command"])
-def test_a_suite_trains_by_it(tmp_path, suite, command, in_process, named_by):
-    told, first = ("--plugin", "hinge.py"), command  # a worker finds it too
+def test_a_suite_trains_by_it(tmp_path, suite, in_process, named_by):
+    told, engine = ("--plugin", "hinge.py"), "loky"  # a worker finds it too
     if named_by == "the suite":
         suite.write_text('plugins = ["hinge.py"]\n' + SUITE)
-        told, first = (), in_process
+        told, engine = (), "serial"
     out = ("--out", "out", "--jobs", 1, "--no-figures")
-    done = first("run", suite, *told, *out)
+    done = in_process("run", suite, *told, *out, "--engine", engine)
     assert done.returncode == 0, done.stderr
     assert "4 cells done" in done.stdout
     found = records(tmp_path / "out")

@@ -42,9 +42,9 @@ def plugin(checkout, tmp_path) -> Path:
     return path
 
 
-def run(command, folder: Path, out: str = "out"):
-    arguments = ("--out", out, "--jobs", 1, "--no-figures")
-    return command("run", folder / "tiny.toml", *arguments)
+def run(in_process, folder: Path, out: str = "out", engine: str = "serial"):
+    arguments = ("--out", out, "--jobs", 1, "--engine", engine, "--no-figures")
+    return in_process("run", folder / "tiny.toml", *arguments)
 
 
 def errors(folder: Path, out: str = "out") -> dict[str, str]:
@@ -65,15 +65,15 @@ def test_the_contract_finds_a_slope_that_is_not_the_derivative(plugin):
     assert any("its slopes are not the derivative of its call" in found for found in broken), broken
 
 
-def test_a_suite_trains_by_it_and_another_process_finds_it_compiled(plugin, command, in_process):
+def test_a_suite_trains_by_it_and_another_process_finds_it_compiled(plugin, in_process):
     cache, its = code_folder()[0], f"{plugin.parent.name}_*/*.nbc"
 
-    def compiled(run_it, out: str) -> dict[str, int]:
-        done = run(run_it, plugin.parent, out)
+    def compiled(engine: str) -> dict[str, int]:
+        done = run(in_process, plugin.parent, engine, engine)
         assert done.returncode == 0, done.stderr
         return {path.name: path.stat().st_mtime_ns for path in cache.glob(its)}
 
-    assert compiled(in_process, "one") == compiled(command, "two") != {}
+    assert compiled("serial") == compiled("loky") != {}
 
 
 UNUSABLE = (

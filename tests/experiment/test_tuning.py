@@ -916,30 +916,15 @@ def test_a_record_of_another_trial_is_set_aside_and_made_again(copied, change):
     assert without_seconds(out / "tuning.csv") == before
 
 
-@pytest.mark.slow
 def test_optuna_is_wanted_only_where_it_draws(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(InputError, match=r"tuning softmax needs Optuna.*pip install 'robustbench"):
         next(suggestions(entry(tau=Range(low=0.1, high=1)), 4, 0))
-    (tmp_path / "optuna.py").write_text("raise ImportError('as where it is not installed')")
-    code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
-        "from robustbench_rec.cli.main import main; main(prog_name='robustbench-rec')"
-    )
-
-    def without_optuna(losses: str) -> subprocess.CompletedProcess[str]:
-        suite = write_suite(tmp_path, losses)
-        words = ["run", str(suite), "--out", str(tmp_path / "out"), "--no-figures"]
-        words += ["--engine", "serial"]
-        return subprocess.run(
-            [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=SECONDS
-        )
-
-    refused = without_optuna(TWO)
+    refused = run(write_suite(tmp_path, TWO), tmp_path / "out")
     assert refused.returncode == 2
     assert refused.stderr == (
         "robustbench-rec: tuning softmax needs Optuna, because not every candidate fits "
         "the budget: pip install 'robustbench_rec[tune]'\n"
     )
     listed = TWO.replace("{ low = 0.05, high = 1, log = true }", "[0.1, 0.2]")
-    assert without_optuna(listed).returncode == 0
+    assert run(write_suite(tmp_path, listed), tmp_path / "out").returncode == 0

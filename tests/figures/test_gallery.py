@@ -96,11 +96,8 @@ def test_what_a_figure_of_ours_shows_is_told_by_a_digest_that_is_the_same_each_t
     asked = Asked(against="bpr")
 
     def digests():
-        drawings = [
-            drawing
-            for kind in KINDS.values()
-            for drawing in kind.drawings(gallery.frames_of(run), asked)
-        ]
+        frames = gallery.frames_of(run)
+        drawings = [one for kind in KINDS.values() for one in kind.drawings(frames, asked)]
         return [files.digest_of(drawing) for drawing in drawings]
 
     once = digests()

@@ -62,9 +62,12 @@ def suite(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_training_that_never_ends_fails_by_name_and_the_others_are_done(suite, tmp_path, command):
+def test_a_training_that_never_ends_fails_by_name_and_the_others_are_done(
+    suite, tmp_path, in_process
+):
     arguments = ("--out", "out", "--no-figures", "--jobs", 2, "--cell-timeout", 12)
-    done = command("run", suite("endless", "mse"), *arguments)
+    arguments += ("--engine", "loky")
+    done = in_process("run", suite("endless", "mse"), *arguments)
     assert done.returncode == 3, done.stderr
     run = read_run(tmp_path / "out")
     assert {error for _, error in run.summary.failed.values()} == {
@@ -72,7 +75,7 @@ def test_a_training_that_never_ends_fails_by_name_and_the_others_are_done(suite,
     }
     assert len(run.summary.failed) == 1
     assert run.summary.done == 2 + 2  # losses and baselines
-    told = command("status", "out", "--verbose")
+    told = in_process("status", "out", "--verbose")
     assert told.returncode == 3
     assert "endless" in told.stdout
     assert "seconds an epoch" in told.stdout

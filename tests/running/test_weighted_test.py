@@ -95,10 +95,10 @@ def test_what_reads_the_run_does_without_it(ran, tmp_path):
         ("compare", ran),
         ("compare", ran, "--against", "bpr"),
         ("status", ran),
-        ("figures", ran),
+        ("figures", ran, "--perturbation", "popularity_shift"),
         ("merge", ran, "--out", tables, "--no-figures"),
         ("compare", tables, "--against", "bpr"),
-        ("figures", tables),
+        ("figures", tables, "--perturbation", "popularity_shift", "--metric", "ndcg@20"),
     ):
         done = run_here(*words)
         assert done.returncode == 0, (words, done.stderr)

@@ -1,6 +1,7 @@
 """Training: it learns, keeps the best epoch, repeats itself, and never looks at the test."""
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -72,15 +73,19 @@ def small(loss: str) -> Loss:
     return LOSSES[loss](**SMALL.get(loss, {"n_negatives": 8}))
 
 
+@cache
+def start_of(backbone: str, score: str) -> training.Fit:
+    """Return a backbone that has hardly moved, the same for all losses of a score."""
+    loss = LOSSES["bpr"](score=score)
+    return fit(toy_split(), BACKBONES[backbone](dim=8), loss, replace(QUICK, lr=1e-12), seed=0)
+
+
 @pytest.mark.parametrize("loss", [name for name in OURS if name != "untrained"])
 @pytest.mark.parametrize("backbone", TRAINED)
 def test_every_loss_moves_every_backbone_to_finite_embeddings(loss, backbone):
-    split = toy_split()
-    chosen = small(loss)
-    first, last = (
-        fit(split, BACKBONES[backbone](dim=8), chosen, replace(QUICK, lr=lr), seed=0)
-        for lr in (1e-12, 1e-2)
-    )
+    split, chosen = toy_split(), small(loss)
+    first = start_of(backbone, chosen.score)
+    last = fit(split, BACKBONES[backbone](dim=8), chosen, replace(QUICK, lr=1e-2), seed=0)
     for before, after, n in (
         (first.users, last.users, split.n_users),
         (first.items, last.items, split.n_items),
