@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from robustbench_rec import load_suite
 from robustbench_rec.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md")))
 PARSED_ALONE = {"run", "merge", "status", "verify", "data"}

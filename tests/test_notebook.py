@@ -3,6 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def test_the_notebook_draws_two_perturbations_side_by_side(checkout, tmp_path, monkeypatch):
     notebook = json.loads((checkout / "docs" / "figures.ipynb").read_text(encoding="utf-8"))

@@ -271,6 +271,7 @@ DIAGNOSTICS = {
 }
 
 
+@pytest.mark.slow
 def test_figures_show_the_diagnostics_where_measured_and_no_longer_where_not(reference, blank):
     (reference / "diagnostics.csv").write_text(DIAGNOSED)
     assert told("figures", reference).startswith("24 files in ")
@@ -285,6 +286,7 @@ def test_figures_show_the_diagnostics_where_measured_and_no_longer_where_not(ref
     assert left == drawn - DIAGNOSTICS | theirs
 
 
+@pytest.mark.slow
 def test_figures_refuse_to_replace_a_user_s_file_before_they_draw(reference):
     theirs = reference / "figures" / "movielens-100k-mf-hidden_positives-ndcg_at_20.pdf"
     theirs.parent.mkdir()
@@ -319,6 +321,7 @@ def test_figures_of_baselines_alone_are_none(reference):
     assert "1 of 480 cells are done" in done.stderr
 
 
+@pytest.mark.slow
 def test_few_figures_start_no_helper_and_many_do(reference, blank, monkeypatch):
     started = []
 
@@ -1131,6 +1134,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "slow"),
     [
@@ -1155,6 +1159,7 @@ def test_what_is_slow_to_import_is_imported_where_it_is_used(folder, slow):
     assert done.stdout.split() == []
 
 
+@pytest.mark.slow
 def test_list_show_and_a_dry_run_need_no_torch(tiny):
     code = (
         "import sys\n"

@@ -68,6 +68,7 @@ def means(split: Split, tables, level: float, k: int, names=("ndcg", "recall")):
     return evaluate(*tables, split.test, split.seen, [k], names, weights).means
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("k", [1, 5])
 def test_metrics_are_those_of_the_formula(level, k):
@@ -118,6 +119,7 @@ def test_what_does_not_know_popularity_keeps_all_at_every_level():
         np.testing.assert_allclose(np.mean(kept[level], axis=0), clean, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_random_rankings_keep_all_within_their_standard_error():
     split = uneven_split()
     rng, n_rankings = np.random.default_rng(11), 200
