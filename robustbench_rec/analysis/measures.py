@@ -236,8 +236,16 @@ class Known:
     It holds the influence of each user, so it is for a panel at a time.
     """
 
+    values: dict[tuple[str, Levels, Curve], list[Values] | None] = field(default_factory=dict)
     means: dict[tuple[Curve, Replicates], Means] = field(default_factory=dict)
     measures: dict[tuple[str, Levels, Curve, Replicates], Estimate] = field(default_factory=dict)
+
+    def needs(self, measure: Measure, curve: Curve, levels: Levels) -> list[Values] | None:
+        """Return the values of a curve that a measure needs, as `Measure.needs`."""
+        at = measure.name, levels, curve
+        if at not in self.values:
+            self.values[at] = measure.needs(curve, levels)
+        return self.values[at]
 
     def of(
         self, measure: Measure, curve: Curve, levels: Levels, replicates: Replicates
@@ -265,9 +273,9 @@ def measured(
         None if a curve lacks a level, or no replicate has all levels.
 
     """
-    needed = [measure.needs(curve, levels) for curve in curves]
+    known = known or Known()
+    needed = [known.needs(measure, curve, levels) for curve in curves]
     values = [one for its in needed if its is not None for one in its]
     if None in needed or not (replicates := in_common(values)):
         return None
-    known = known or Known()
     return [known.of(measure, curve, levels, replicates) for curve in curves]
