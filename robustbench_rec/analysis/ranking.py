@@ -325,7 +325,7 @@ def told(ranked: pd.DataFrame) -> Iterator[str]:
             says += f"; {_and(others)} {does} not differ significantly"
         elif len(scored) > 1:
             says += "; every other loss is beaten by some loss"
-        yield f"{says}. {_disagreement(scored)}".rstrip()
+        yield f"{says}. {disagreement(scored)}".rstrip()
 
 
 def _shown(value: float, low: float | None, high: float | None) -> str:
@@ -338,7 +338,7 @@ def _and(names: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _disagreement(scored: pd.DataFrame) -> str:
+def disagreement(scored: pd.DataFrame) -> str:
     """Say where retention and excess at the hardest level have different winners."""
     both = [scored.dropna(subset=name) for name in ("retention", "excess")]
     if any(rows.empty for rows in both):
