@@ -19,7 +19,7 @@ from robustbench_rec.components.labels import UNTRAINED
 from robustbench_rec.errors import visible
 from robustbench_rec.figures.names import BY_LEVEL, EVEN
 from robustbench_rec.report.labels import Labels
-from robustbench_rec.report.numbers import numbers, rounded
+from robustbench_rec.report.numbers import numbers
 
 POINT = (
     *("level", "realised", "n", "mean", "low", "high"),
@@ -96,13 +96,10 @@ def _interval(rows: pd.DataFrame, column: str) -> str:
 
 
 def _points(rows: pd.DataFrame) -> list[list[Any]]:
-    """Return the points of a curve."""
-    ordered = rows.sort_values("level")
-    held = ordered[list(POINT)].astype(float).to_numpy().tolist()
-    return [
-        [*numbers(values), flags]
-        for values, flags in zip(held, ordered["flags"].fillna(""), strict=True)
-    ]
+    """Return the points of a curve, whose rows are by level."""
+    held = rows[list(POINT)].to_numpy(dtype=float).tolist()
+    flags = rows["flags"].fillna("").tolist()
+    return [[*numbers(values), told] for values, told in zip(held, flags, strict=True)]
 
 
 def _add_baselines(labels: Labels, found: Panels, baselines: pd.DataFrame) -> None:
@@ -140,7 +137,7 @@ def _ranks(losses: Mapping[str, int], rows: pd.DataFrame) -> list[list[Any]]:
             groups.get(row["loss"], ""),
             [losses[one] for one in row["beaten_by"]],
         ]
-        for row in rows.to_dict("records")
+        for row in rows[["loss", *SCORE, "top", "beaten_by"]].to_dict("records")
     ]
 
 
@@ -161,17 +158,16 @@ def _add_diagnostics(labels: Labels, found: Panels, measured: pd.DataFrame) -> N
     kept = measured[measured["best"] & measured["diagnostic"].isin([*BY_LEVEL, EVEN])]
     varies = labels.run.results.groupby("dataset")["replicates_vary"].first()
     kept = kept.assign(replicates_vary=kept["dataset"].map(varies))
-    for key, rows in means(kept.rename(columns={"diagnostic": "metric"})).groupby(PLACE):
-        panel = found.get(tuple(map(str, key)))
-        for (name, loss), its in rows.groupby(["metric", "loss"]) if panel else ():
-            if name == EVEN:
-                continue
-            points = [numbers(one) for one in its[list(WEIGHED)].astype(float).to_numpy().tolist()]
-            panel["diagnostics"].setdefault(str(name), {})[labels.numbers["loss"][str(loss)]] = (
-                points
-            )
-        even = rows[rows["metric"] == EVEN].groupby("level")["mean"].mean()
-        if panel and len(even):
-            panel["even"] = [[rounded(level), rounded(mean)] for level, mean in even.items()]
-
-
+    found_means = means(kept.rename(columns={"diagnostic": "metric"}))
+    points = found_means[list(WEIGHED)].to_numpy(dtype=float).tolist()
+    columns = (found_means[name].tolist() for name in (*PLACE, "metric", "loss"))
+    for *place, name, loss, values in zip(*columns, points, strict=True):
+        panel = found.get(tuple(place))
+        if panel and name != EVEN:
+            of_losses = panel["diagnostics"].setdefault(name, {})
+            of_losses.setdefault(labels.numbers["loss"][loss], []).append(numbers(values))
+    even = found_means[found_means["metric"] == EVEN]
+    for key, rows in even.groupby(PLACE):
+        if panel := found.get(tuple(map(str, key))):
+            by_level = rows.groupby("level")["mean"].mean()
+            panel["even"] = [numbers(pair) for pair in by_level.items()]
