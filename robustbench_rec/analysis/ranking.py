@@ -44,6 +44,14 @@ class Pair(NamedTuple):
     p: float
 
 
+class Judged(NamedTuple):
+    """A panel by one measure: its pairs, and its rows without those who beat each loss."""
+
+    panel: Panel
+    pairs: list[Pair]
+    rows: list[dict[str, Any]]
+
+
 def rank(
     results: Run | pd.DataFrame,
     by: str = "kept",
@@ -124,28 +132,35 @@ def _ranked(
     results: Run | pd.DataFrame, panels: Sequence[Panel], measures: Sequence[Measure]
 ) -> dict[str, pd.DataFrame]:
     """Return the ranking of panels by each measure."""
-    apart = results.manifest.not_applicable if isinstance(results, Run) else ()
-    found: dict[str, list[tuple[Panel, list[Pair], list[dict[str, Any]]]]] = {}
+    judged: dict[str, list[Judged]] = {}
     for panel in panels:
         known = Known()  # of one panel at a time, as it holds the influence of each user
         for measure in measures:
-            its = panel, list(_pairs(panel, measure, known)), list(_rows(panel, measure, known))
-            found.setdefault(measure.name, []).append(its)
+            pairs, rows = _pairs(panel, measure, known), _rows(panel, measure, known)
+            judged.setdefault(measure.name, []).append(Judged(panel, list(pairs), list(rows)))
+    apart = results.manifest.not_applicable if isinstance(results, Run) else ()
     frame = of_suite(results)
-    tables = {}
-    for by, judged in found.items():
-        beaten = _beaten([pairs for _, pairs, _ in judged], MEASURES[by])
-        rows: list[dict[str, Any]] = []
-        for (panel, _, its), losers in zip(judged, beaten, strict=True):
-            rows += [row | _standing(row, losers) for row in its]
-            rows += [
-                panel.names | {"loss": loss, "by": by, "level": panel.levels[-1]} | NO_CELLS
-                for loss, under in apart
-                if under == panel.names["perturbation"]
-            ]
-        family = sum(len(pairs) for _, pairs, _ in judged)
-        tables[by] = _completed(pd.DataFrame(rows).assign(family=family), frame)
-    return tables
+    return {by: _table(its, MEASURES[by], apart, frame) for by, its in judged.items()}
+
+
+def _table(
+    judged: Sequence[Judged],
+    measure: Measure,
+    apart: Sequence[tuple[str, str]],
+    frame: pd.DataFrame,
+) -> pd.DataFrame:
+    """Return the ranking by a measure; its pairs are one family of tests."""
+    rows: list[dict[str, Any]] = []
+    for one, losers in zip(judged, _beaten(judged, measure), strict=True):
+        names, hardest = one.panel.names, one.panel.levels[-1]
+        rows += [row | _standing(row, losers) for row in one.rows]
+        rows += [
+            names | {"loss": loss, "by": measure.name, "level": hardest} | NO_CELLS
+            for loss, under in apart
+            if under == names["perturbation"]
+        ]
+    family = sum(len(one.pairs) for one in judged)
+    return _completed(pd.DataFrame(rows).assign(family=family), frame)
 
 
 def _panels(
@@ -187,13 +202,13 @@ def _is_ranked(panel: Panel, metric: str) -> bool:
     return several and not panel.is_baseline and panel.names["metric"] == metric
 
 
-def _beaten(panels: Sequence[Sequence[Pair]], measure: Measure) -> list[dict[str, list[str]]]:
+def _beaten(judged: Sequence[Judged], measure: Measure) -> list[dict[str, list[str]]]:
     """Return, for each panel, the losses that beat each loss; all pairs are one family."""
-    adjusted = iter(holm([one.p for pairs in panels for one in pairs]).tolist())
+    adjusted = iter(holm([pair.p for one in judged for pair in one.pairs]).tolist())
     found: list[dict[str, list[str]]] = []
-    for pairs in panels:
+    for its in judged:
         beaten: dict[str, list[str]] = {}
-        for one, other, difference, _ in pairs:
+        for one, other, difference, _ in its.pairs:
             if next(adjusted) <= ALPHA and difference:
                 first = measure.sign * difference > 0
                 better, worse = (one, other) if first else (other, one)

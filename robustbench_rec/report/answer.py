@@ -78,10 +78,9 @@ def _company(labels: Labels, scored: pd.DataFrame) -> Iterator[str]:
         names = [labels.said("loss", one) for one in first["beaten_by"]]
         yield f"Where both were run, {joined(names)} beats it."
     elif beside:
-        does = "does" if len(beside) == 1 else "do"
-        yield f"{joined(beside)} {does} not differ significantly from all that keep more."
+        yield f"No loss beats {joined(beside)} significantly either."
     elif len(others):
-        yield "Every other loss is beaten by some loss."
+        yield "Every other loss is beaten significantly by some loss."
 
 
 def _disagreement(labels: Labels, scored: pd.DataFrame) -> str:

@@ -74,9 +74,7 @@ def _run(run: Run, name: str) -> dict[str, Any]:
         "tables": [one.content() for one in of_kinds(labels, ("main", "published", "time"))],
         "failures": failed.content() if failed else None,
         "cautions": [one.content() for one in cautions(labels, held)],
-        "provenance": [
-            one.content() for one in provenance(run.manifest, held, str(run.folder))
-        ],
+        "provenance": [one.content() for one in provenance(run.manifest, held, str(run.folder))],
         "suite": suite_text(run.manifest),
     }
 
@@ -84,7 +82,9 @@ def _run(run: Run, name: str) -> dict[str, Any]:
 def _of_first_metric(run: Run, ranked: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
     """Return the ranking that the answer in words is about."""
     wanted = run.manifest.metrics[0], "kept"
-    return next((one for one in ranked if (one["metric"].iloc[0], one["by"].iloc[0]) == wanted), None)
+    return next(
+        (one for one in ranked if (one["metric"].iloc[0], one["by"].iloc[0]) == wanted), None
+    )
 
 
 def _state(held: Summary) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from robustbench_rec.analysis.names import first_of, hidden_of
+from robustbench_rec.analysis.names import first_of, given_names, hidden_of, named
 from robustbench_rec.components.labels import UNTRAINED
 from robustbench_rec.errors import visible
 from robustbench_rec.evaluation.metrics import label
@@ -59,7 +59,12 @@ class Labels:
         """Return the printed name of a component or a metric."""
         if axis == "metric":
             return label(of)
-        return visible(self.standing.called("backbone" if axis == "baseline" else axis, of))
+        short = self.run.manifest.short("backbone" if axis == "baseline" else axis, of)
+        return visible(named(short, self._given))
+
+    @cached_property
+    def _given(self) -> dict[str, str]:
+        return given_names(self.run)
 
     def said(self, axis: str, of: str) -> str:
         """Return the printed name of a component for use in a sentence."""

@@ -11,7 +11,6 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment
-from markupsafe import Markup
 
 from robustbench_rec import __version__
 
@@ -26,13 +25,17 @@ def page(content: Mapping[str, Any]) -> str:
     else; the script reads the content as text.
     """
     style, script = _text("page.css"), _text("page.js")
-    return _environment().from_string(_text("page.html")).render(
-        title=content["title"],
-        version=__version__,
-        policy=policy(style, script),
-        style=Markup(style),  # noqa: S704  # our own file
-        script=Markup(script),  # noqa: S704  # our own file
-        content=Markup(as_json(content)),  # noqa: S704  # no character of it can end the script
+    return (
+        _environment()
+        .from_string(_text("page.html"))
+        .render(
+            title=content["title"],
+            version=__version__,
+            policy=policy(style, script),
+            style=style,
+            script=script,
+            content=as_json(content),
+        )
     )
 
 

@@ -58,11 +58,7 @@ def panels(labels: Labels, ranked: Iterable[pd.DataFrame]) -> list[dict[str, Any
         for key, panel in found.items():
             if key[2] == perturbation and loss in labels.numbers["loss"]:
                 panel["absent"].append(labels.numbers["loss"][loss])
-    order = [labels.numbers[axis] for axis in PLACE]
-    return [
-        found[key]
-        for key in sorted(found, key=lambda key: [of[one] for of, one in zip(order, key)])
-    ]
+    return sorted(found.values(), key=lambda panel: list(panel["at"]))
 
 
 def _of_curves(labels: Labels, trained: pd.DataFrame) -> Panels:

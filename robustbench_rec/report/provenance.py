@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
+from collections.abc import Iterator, Mapping, Sequence
 
 from robustbench_rec.errors import counted, visible
 from robustbench_rec.records.manifest import Manifest, Summary
@@ -52,22 +51,22 @@ def _versions(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _parts(manifest: Manifest) -> Iterator[list[Cell]]:
+def _parts(manifest: Manifest) -> Iterator[Sequence[Cell]]:
     for one in manifest.parts:
         n = len(one.cells)
         yield [one.command, one.started, [str(n), n], _versions(one.versions), one.platform]
 
 
-def _computed(held: Summary) -> Iterator[list[Cell]]:
+def _computed(held: Summary) -> Iterator[Sequence[Cell]]:
     for one in held.computed:
         yield [[str(len(one.cells)), len(one.cells)], _versions(one.versions)]
 
 
-def _pairs(held: Mapping[str, str]) -> Iterator[list[Cell]]:
+def _pairs(held: Mapping[str, str]) -> Iterator[Sequence[Cell]]:
     yield from ([name, value] for name, value in held.items())
 
 
-def _specs(manifest: Manifest) -> Iterator[list[Cell]]:
+def _specs(manifest: Manifest) -> Iterator[Sequence[Cell]]:
     for axis, of in manifest.specs.items():
         yield from ([axis, label, spec] for label, spec in of.items())
 
@@ -77,5 +76,3 @@ def suite_text(manifest: Manifest) -> str:
     text = manifest.suite_text
     cut = "\n[...]" if len(text) > LONGEST_SUITE else ""
     return "\n".join(map(visible, text[:LONGEST_SUITE].splitlines())) + cut
-
-

@@ -1,4 +1,7 @@
-"""Sheets: the plain tables of a page, whose cells are texts, or texts with the number behind."""
+"""Sheets: the plain tables of a page, whose cells are texts, or texts with the number behind.
+
+A cell with a mark, of the best or the second of its comparison, has the mark after its number.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +43,14 @@ class Sheet:
     notes: Sequence[str] = ()
 
     def content(self) -> dict[str, Any]:
-        """Return the sheet as the page takes it."""
+        """Return the sheet as the page takes it, without columns that are empty."""
+        held = [at for at in range(len(self.head)) if any(row[at] for row in self.rows)]
         return {
             "name": self.name,
             "title": visible(self.title),
-            "head": [visible(one) for one in self.head],
-            "rows": [[_shown(cell) for cell in row] for row in self.rows],
-            "notes": [visible(one) for one in self.notes],
+            "head": [visible(self.head[at]) for at in held],
+            "rows": [[_shown(row[at]) for at in held] for row in self.rows],
+            "notes": visible(" ".join(self.notes)),
         }
 
 
@@ -86,7 +90,9 @@ def of_table(name: str, table: Table) -> Sheet:
 def _entry(entry: Entry) -> Cell:
     text = f"{entry.text} {entry.interval}".strip()
     value = rounded(entry.value)
-    return text if value is None else [text, value]
+    if value is None:
+        return text
+    return [text, value, entry.mark] if entry.mark else [text, value]
 
 
 def failures(labels: Labels, held: Summary) -> Sheet | None:
@@ -226,5 +232,3 @@ def _apart(labels: Labels, held: Summary) -> Sheet:
         rows,
         ["The loss draws no negatives, so it has no cells here, and no place."],
     )
-
-

@@ -56,7 +56,7 @@
 
   function defaults(name) {
     const run = runNamed(name);
-    const plain = { tab: TABS[0][0], hide: [], show: [], column: [], sorted: {} };
+    const plain = { tab: TABS[0][0], hide: [], show: [], column: ["excess_kept", "jaccard", "rbo"], sorted: {} };
     if (!run) return plain;
     return {
       ...plain,
@@ -493,7 +493,12 @@
   // ---- Tables -----------------------------------------------------------------------------------
 
   const isNumber = (cell) => Array.isArray(cell) || typeof cell === "number";
-  const cellNode = (cell) => html("td", { class: isNumber(cell) ? "number" : null }, isNumber(cell) ? String(cellText(cell)) : named(String(cellText(cell)), 600));
+  const MARKED = { best: "strong", second: "u" };
+  function cellNode(cell) {
+    if (!isNumber(cell)) return html("td", {}, named(String(cellText(cell)), 600));
+    const text = String(cellText(cell));
+    return html("td", { class: "number" }, Array.isArray(cell) && cell[2] ? html(MARKED[cell[2]], {}, text) : text);
+  }
   function plainTable(table, label) {
     return html("div", { class: "wide", tabindex: 0, role: "region", "aria-label": label },
       html("table", {},
@@ -526,7 +531,7 @@
       html("h3", {}, sheet.title),
       html("div", { class: "wide", tabindex: 0, role: "region", "aria-label": sheet.title },
         html("table", {}, html("caption", { class: "unseen" }, sheet.title), html("thead", {}, html("tr", {}, heads)), body)),
-      sheet.notes.map((note) => html("p", { class: "note" }, note)),
+      sheet.notes ? note(sheet.notes) : null,
       html("div", { class: "files" }, button("CSV", () => saveCsv(fileName(run ? run.name : DATA.title, sheet.name), sheet), `CSV of ${sheet.title}`)));
     return blocked(node, () => {
       const by = state.sorted[sheet.name];
@@ -854,7 +859,7 @@
     curves: (run) => [html("h2", {}, "Curves"), html("div", { class: "charts" }, panelled(run, run.panels, (panel) => figureOf(curveChart(run, panel), lineChart)))],
     heatmap: (run) => {
       const groups = grouped(run);
-      return [html("h2", {}, "Heat map"), groups.length ? html("div", { class: "charts" }, groups.map((panels) => { const [node] = panelled(run, [{ at: [panels[0].at[0], panels[0].at[1], null] }], () => figureOf(heatOf(run, panels), heatChart)); return node; })) : nothing("No perturbation has several levels.")];
+      return [html("h2", {}, "Heat map"), groups.length ? html("div", { class: "charts heats" }, groups.map((panels) => { const [node] = panelled(run, [{ at: [panels[0].at[0], panels[0].at[1], null] }], () => figureOf(heatOf(run, panels), heatChart)); return node; })) : nothing("No perturbation has several levels.")];
     },
     diagnostics: (run) => {
       const panels = run.panels.filter((panel) => Object.keys(panel.diagnostics).length);
@@ -893,14 +898,15 @@
   // ---- Tools: what a view can be asked --------------------------------------------------------------
 
   const TOOLS = {
-    leaderboard: ["metric", "dataset", "backbone", "perturbation", "losses", "columns"],
+    leaderboard: ["metric", "sort", "dataset", "backbone", "perturbation", "losses", "columns"],
     curves: ["metric", "value", "x", "dataset", "backbone", "perturbation", "losses", "baselines"],
     heatmap: ["metric", "value", "dataset", "backbone", "perturbation", "losses"],
     diagnostics: ["diagnostic", "dataset", "backbone", "perturbation", "losses"],
   };
-  const CALLED = { metric: "Metric", value: "Value", x: "Horizontal axis", dataset: "Data set", backbone: "Backbone", perturbation: "Perturbation", diagnostic: "Diagnostic", run: "Run" };
+  const CALLED = { metric: "Metric", sort: "Sorted by", value: "Value", x: "Horizontal axis", dataset: "Data set", backbone: "Backbone", perturbation: "Perturbation", diagnostic: "Diagnostic", run: "Run" };
   function choices(run, key) {
     if (key === "value") return [["absolute", "absolute"], ["retention", "retention"], ["excess", "excess over popularity"]];
+    if (key === "sort") return [["loss", "loss"], ...DATA.measures.map((one) => [one.key, HEADS[one.key]])];
     if (key === "x") return [["level", "level"], ["realised", "realised severity"]];
     if (key === "diagnostic") return diagnosticsOf(run).map((name) => [name, DATA.diagnostics[name]]);
     if (key === "run") return DATA.runs.map((one) => [one.name, one.name]);
@@ -909,10 +915,12 @@
   }
   function selectOf(run, key, isStep = false) {
     const options = choices(run, key);
-    const chosen = html("select", { id: `tool-${key}`, on: { change: () => change({ [key]: chosen.value }, isStep) } }, options.map(([value, text]) => html("option", { value }, text)));
+    const chosen = html("select", { id: `tool-${key}`, on: { change: () => change({ [key]: chosen.value, ...(key === "sort" ? sorting(chosen.value) : {}) }, isStep) } }, options.map(([value, text]) => html("option", { value }, text)));
     chosen.value = state[key];
     return options.length > (options[0] && options[0][0] === "" ? 2 : 1) ? html("label", { class: "tool", for: `tool-${key}` }, CALLED[key], chosen) : null;
   }
+  // A measure that is sorted by is shown.
+  const sorting = (key) => ({ order: "best", column: state.column.filter((one) => one !== key) });
   let sync = [];
   function chip(look, list, pressed) {
     const node = html("button", { type: "button", class: "chip", title: look.name, on: { click: () => change({ [list]: toggled(state[list], look.key) }) } });
