@@ -325,9 +325,8 @@ def _say_end(run: Run, status: Status) -> None:
     if (folder / "figures").is_dir() and not status.done:
         click.echo(f"figures: {folder / 'figures'}")
     if status.finished:
-        click.echo(
-            f"as one page to read or to send: robustbench-rec report {shlex.quote(str(folder))}"
-        )
+        command = shlex.join(["robustbench-rec", "report", str(folder)])
+        click.echo(f"as one page, to read or to send: {command}")
     if run.manifest.references:
         click.echo(f"beside published values: robustbench-rec compare {folder}")
     if status.failed:

@@ -1236,6 +1236,7 @@ def test_what_needs_no_torch_starts_where_torch_is_blocked(reference):
         ["table", "R", "robustness", "--format", "latex"],
         ["table", "R", "k", "--format", "html"],
         ["table", "R", "hyperparameters"],
+        ["report", "R"],
         ["cite", "R"],
     ]
     asked = [[str(reference) if word == "R" else word for word in one] for one in words]
