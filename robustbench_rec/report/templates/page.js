@@ -179,7 +179,8 @@
   );
   let nPainted = 0;
   let isWaiting = false;
-  const idle = window.requestIdleCallback ? (act) => requestIdleCallback(act) : (act) => setTimeout(act, 30);
+  const idle = (act) =>
+    window.requestIdleCallback ? requestIdleCallback(act, { timeout: 150 }) : setTimeout(act, 30);
 
   function painted(block) {
     if (!block.stale || !block.node.isConnected) return;
@@ -204,6 +205,7 @@
     byId("main").dataset.milliseconds = (performance.now() - began).toFixed(1);
     if (!isWaiting) {
       isWaiting = true;
+      byId("main").dataset.waiting = "true";
       idle(paintSome);
     }
   }
@@ -220,6 +222,7 @@
       painted(block);
     }
     isWaiting = left;
+    byId("main").dataset.waiting = String(left);
     if (left) idle(paintSome);
   }
 
@@ -732,7 +735,7 @@
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
       if (!step || !spots.length) return;
       event.preventDefault();
-      at = (at + step + spots.length) % spots.length;
+      at = at < 0 ? (step > 0 ? 0 : spots.length - 1) : (at + step + spots.length) % spots.length;
       tellAt(spots[at], plot.firstChild.getBoundingClientRect());
     });
     return blocked(node, () => {
