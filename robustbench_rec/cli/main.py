@@ -14,7 +14,7 @@ from robustbench_rec.cli.drawing import figures
 from robustbench_rec.cli.kit import check, new
 from robustbench_rec.cli.options import GOES_ON
 from robustbench_rec.cli.output import warn
-from robustbench_rec.cli.report import report
+from robustbench_rec.cli.report import leaderboard, report
 from robustbench_rec.cli.results import claims, compare, merge, rank, status
 from robustbench_rec.cli.run import run
 from robustbench_rec.cli.tables import cite, table
@@ -84,5 +84,5 @@ def main() -> None:
 
 
 RUNS = (run, merge, figures, table, report, cite, status, rank, claims, compare, verify)
-for command in (*RUNS, list_, show, data, new, check):
+for command in (*RUNS, leaderboard, list_, show, data, new, check):
     main.add_command(command)

@@ -9,14 +9,17 @@ import click
 
 from robustbench_rec.cli.completion import RUNS_HERE
 from robustbench_rec.cli.options import FOLDER, PLUGINS, to_conclude_from
-from robustbench_rec.errors import InputError
+from robustbench_rec.cli.output import Warned
+from robustbench_rec.errors import InputError, counted
 from robustbench_rec.processes import without_gc
 
 PAGE = "report.html"
 OURS = b'<meta name="generator" content="robustbench_rec'
 """What a page of ours has in its head."""
-HEAD = 4096
+START = 4096
 """Number of first bytes of a file, which contain the head of a page of ours."""
+BOARD = "leaderboard.html"
+REFERENCE = Path("results", "reference")
 
 
 @click.command()
@@ -61,13 +64,60 @@ def _target(folders: Sequence[Path], out: Path | None) -> Path:
     inside = any(target.resolve().is_relative_to(one.parent) for one in own)
     if inside and target.resolve() not in own:
         raise InputError(f"--out {target} is inside a run's folder; give another path")
-    if inside and target.exists() and not _is_ours(target):
+    if inside and target.exists() and not _has(target, OURS):
         raise InputError(f"{target} is not a page that report wrote; move it, or give --out FILE")
     return target
 
 
-def _is_ours(path: Path) -> bool:
+@click.command()
+@click.argument("folder", type=FOLDER, default=REFERENCE)
+@click.option(
+    "--out",
+    type=FOLDER,
+    metavar="FILE",
+    help=f"Write the page to FILE, and the CSV beside it.  [default: {BOARD} beside FOLDER]",
+)
+@PLUGINS
+@without_gc()
+def leaderboard(folder: Path, out: Path | None, plugins: tuple[str, ...]) -> None:
+    """Write one leaderboard of all runs in FOLDER, as an HTML page and as CSV.
+
+    \b
+    robustbench-rec leaderboard
+    robustbench-rec leaderboard results/runs --out mine.html
+
+    FOLDER is results/reference by default. Only runs of today's protocol are ranked; values of
+    earlier protocols stand apart. Published values stand beside ours.
+    """  # noqa: D301  # click reads a backspace character as "keep these lines"
+    from robustbench_rec.components.registry import load_plugins
+    from robustbench_rec.records.files import write
+    from robustbench_rec.report.board import ROW, board, csv, entries
+    from robustbench_rec.report.page import page
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give one with runs in it")
+    load_plugins(plugins)
+    target = out or folder.parent / BOARD
+    table = target.with_suffix(".csv")
+    if table == target:
+        raise InputError(f"--out {target}: the CSV beside the page would replace it; end in .html")
+    _refuse_other(target, OURS)
+    _refuse_other(table, ",".join(ROW).encode())
+    held = entries(folder, Warned())
+    write(target, page(board(held)).encode())
+    write(table, csv(held).encode())
+    click.echo(f"leaderboard of {counted(len(held), 'run')}: {target} and {table}")
+
+
+def _refuse_other(path: Path, head: bytes) -> None:
+    """Raise InputError if a file is there that does not have our head."""
+    if path.exists() and not _has(path, head):
+        raise InputError(f"{path} is not a file that leaderboard wrote; move it, or give --out")
+
+
+def _has(path: Path, head: bytes) -> bool:
+    """Say whether the start of a file has some bytes."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return OURS in file.read(HEAD)
+        return head in file.read(START)

@@ -16,6 +16,9 @@ from robustbench_rec.report.labels import Labels
 from robustbench_rec.report.numbers import numbers
 from robustbench_rec.report.panels import PLACE
 
+MOST_NAMES = 6
+"""Longest enumeration in a sentence."""
+UNTESTED = "Differences cannot be tested: too few replicates, without values of single users."
 VERDICTS = ("confirmed", "refuted", "not refuted", "undecided", "untested", "not run")
 """Verdicts on claims, in the order in which their numbers are told."""
 
@@ -48,9 +51,12 @@ def _summary(labels: Labels, rows: pd.DataFrame) -> str:
     tops = Counter(rows.loc[rows["top"], "loss"].tolist()).most_common()
     if not tops:
         return f"No loss has a score on any of {panels} pairs of a data set and a backbone."
+    if not rows["low"].notna().any():
+        return UNTESTED
     told = [f"{labels.said('loss', str(loss))} on {n}" for loss, n in tops]
+    others = "; the others on none" if len(tops) < rows["loss"].nunique() else ""
     pairs = "pairs of a data set and a backbone"
-    return f"In the top group, of {panels} {pairs}: {joined(told)}; the others on none."
+    return f"In the top group, of {panels} {pairs}: {joined(told)}{others}."
 
 
 def _panel(labels: Labels, rows: pd.DataFrame) -> str:
@@ -74,7 +80,9 @@ def _company(labels: Labels, scored: pd.DataFrame) -> Iterator[str]:
     """Say which losses cannot be told from the first, or beat it."""
     first, others = scored.iloc[0], scored.iloc[1:]
     beside = [labels.said("loss", str(one)) for one in others.loc[others["top"], "loss"]]
-    if first["beaten_by"]:
+    if not scored["low"].notna().any():
+        yield UNTESTED
+    elif first["beaten_by"]:
         names = [labels.said("loss", one) for one in first["beaten_by"]]
         yield f"Where both were run, {joined(names)} beats it."
     elif beside:
@@ -96,12 +104,14 @@ def _said(labels: Labels, axis: str, row: pd.Series[Any]) -> str:
 def _kept(row: pd.Series[Any]) -> str:
     score, low, high = numbers([row["score"], row["low"], row["high"]])
     if low is None or high is None:
-        return f"{score:.3f}, without an interval,"
+        return f"{score:.3f} (no interval)"
     return f"{score:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def joined(names: Sequence[str]) -> str:
-    """Return names as an enumeration: "a, b and c"."""
+    """Return names as an enumeration: "a, b and c"; of many the first, and how many more."""
+    if len(names) > MOST_NAMES:
+        names = [*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1} others"]
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
 

@@ -65,6 +65,7 @@ def _run(run: Run, name: str) -> dict[str, Any]:
         "folder": visible(str(run.folder)),
         "about": visible(run.manifest.about),
         "state": _state(held),
+        "warning": " ".join(_warnings(run)),
         "care": list(care(run)),
         "labels": labels.content(),
         "panels": panels(labels, ranked),
@@ -94,8 +95,8 @@ def _state(held: Summary) -> str:
     return f"{held.done} of {counted(held.cells, 'cell')} done{failed}{left}"
 
 
-def care(run: Run) -> Iterator[str]:
-    """Yield what a reader must know before drawing conclusions from a run."""
+def _warnings(run: Run) -> Iterator[str]:
+    """Yield what stands above every part of a page."""
     held, manifest = run.summary, run.manifest
     if old := sorted(manifest.protocols - {PROTOCOL}):
         yield (
@@ -106,6 +107,12 @@ def care(run: Run) -> Iterator[str]:
         yield f"The run is not finished: {counted(held.left, 'cell')} of {held.cells} left."
     if held.failed:
         yield f"{counted(len(held.failed), 'cell')} failed; the reasons are under Cautions."
+
+
+def care(run: Run) -> Iterator[str]:
+    """Yield what a reader must know before drawing conclusions from a run."""
+    yield from _warnings(run)
+    held = run.summary
     if held.cells < held.suite_cells:
         yield f"This is a part: the whole suite has {counted(held.suite_cells, 'cell')}."
     n = run.results.groupby(["dataset", "backbone", "loss", "perturbation", "level"])["replicate"]
@@ -117,7 +124,7 @@ def care(run: Run) -> Iterator[str]:
     if capped := sum(one.capped for one in held.capped):
         yield f"{counted(capped, 'training')} may be too short (capped)."
     if edges := sum(bool(one.edges) for one in held.tuning):
-        yield f"{counted(edges, 'loss').replace('losss', 'losses')} chose settings at an edge."
+        yield f"{counted(edges, 'choice')} of settings, of a loss on a data set, at an edge."
     if held.unreached:
         yield f"{counted(len(held.unreached), 'level')} of perturbations not reached."
     if held.few_users:

@@ -122,14 +122,18 @@ def _add_ranks(labels: Labels, found: Panels, ranked: pd.DataFrame) -> None:
 
 
 def _ranks(losses: Mapping[str, int], rows: pd.DataFrame) -> list[list[Any]]:
-    """Return a list for each loss, the best first: its number, SCORE, top, groups, beaten by."""
-    scored = rows["place"].notna().sum()
+    """Return a list for each loss, the best first: its number, SCORE, top, groups, beaten by.
+
+    Without any interval nothing was tested, so no loss is in the top group or in any other.
+    """
+    tested = rows["low"].notna().any()
+    scored = rows["place"].notna().sum() if tested else 0
     groups = _groups(rows["loss"].tolist()[:scored], rows["beaten_by"].tolist()[:scored])
     return [
         [
             losses[row["loss"]],
             *numbers([row[name] for name in SCORE]),
-            bool(row["top"]),
+            bool(row["top"] and tested),
             groups.get(row["loss"], ""),
             [losses[one] for one in row["beaten_by"]],
         ]

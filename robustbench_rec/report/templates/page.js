@@ -539,7 +539,7 @@
     const { rows, columns, cells, span } = chart.grid();
     const left = 112,
       cell = { width: 82, height: 26 };
-    const head = 44 + (withTitle ? 24 : 0);
+    const head = 58 + (withTitle ? 24 : 0);
     const width = left + columns.length * cell.width + 8,
       height = head + rows.length * cell.height + 6;
     const root = svg("svg", {
@@ -564,11 +564,11 @@
       );
     columns.forEach((column, at) => {
       const x = left + (at + 0.5) * cell.width;
-      folded(column.name, 14).forEach((text, line) =>
+      folded(column.name, 15).forEach((text, line) =>
         root.append(
           svg(
             "text",
-            { x, y: head - 31 + line * 12, "text-anchor": "middle", fill: "currentColor", "font-size": 10.5 },
+            { x, y: head - 43 + line * 12, "text-anchor": "middle", fill: "currentColor", "font-size": 10.5 },
             text,
           ),
         ),
@@ -632,9 +632,8 @@
       if (lines[lines.length - 1] && lines[lines.length - 1].length + word.length >= most) lines.push("");
       lines[lines.length - 1] = `${lines[lines.length - 1]} ${word}`.trim();
     }
-    return (lines.length > 2 ? [lines[0], `${lines.slice(1).join(" ")}`] : lines).map((one) =>
-      shortened(one, most + 1),
-    );
+    const held = lines.length > 3 ? [lines[0], lines[1], lines.slice(2).join(" ")] : lines;
+    return held.map((one) => shortened(one, most + 1));
   }
 
   const tip = byId("tip");
@@ -2066,6 +2065,7 @@
       DATA.runs.length > 1 ? selectOf(run, "run", true) : "",
       run.about ? html("p", { class: "about" }, named(run.about, 600)) : "",
       html("p", { class: "state" }, `${run.state}. `, facts(run)),
+      run.warning ? html("p", { class: "warning" }, run.warning) : "",
     );
   }
   const facts = (run) => {
