@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 AXE = "axe-core@4.14.1"
+PROGRAMS = ("chromium", "google-chrome")
 WAIT = 20
 """Seconds that a page may take for a step, on any machine; a step takes milliseconds."""
 SERIOUS = ("serious", "critical")
@@ -27,7 +28,8 @@ def chromium() -> Any:
         from selenium.webdriver.chrome.service import Service
     except ImportError:
         pytest.skip("no selenium: pip install -e '.[test]'")
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    driver = shutil.which("chromedriver")
     if not program or not driver:
         pytest.skip("no Chromium: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
