@@ -1,4 +1,4 @@
-"""The cost of conclusions: `rank`, `compare --against` and `claims` of 2,000 cells of 1,000 users.
+"""The cost of conclusions from 2,000 cells of 1,000 users: `rank`, `compare`, `claims`, `report`.
 
 python -m benchmarks.conclusions
 """
@@ -22,13 +22,14 @@ from robustbench_rec.records.frames import COLUMNS
 from robustbench_rec.records.manifest import Manifest, PlannedCell
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.records.users import UserValues
+from robustbench_rec.training.config import PROTOCOL
 
 HEADER = ("command", "CPU, s", "memory, MB")
 LOSSES = ("untrained", *(f"loss_{at:02}" for at in range(9)))
 PERTURBATIONS = tuple(f"noise_{at}" for at in range(5))
 LEVELS = (0.0, 0.1, 0.2, 0.4)
 REPLICATES, USERS = 10, 1000
-COMMANDS = (("rank",), ("compare", "--against", "loss_00"), ("claims",))
+COMMANDS = (("rank",), ("compare", "--against", "loss_00"), ("claims",), ("report",))
 
 
 def rows() -> list[tuple[str, str, str]]:
@@ -64,7 +65,7 @@ def write(folder: Path) -> None:
         cells[f"c{at}"] = PlannedCell.model_validate(called | {"level": level})
         point = ("run", *called.values())[:5]
         row = (*point, "share", level, replicate, level, "ndcg@20", float(own.mean()))
-        rows.append((*row, 1.0, "split", "clean", ""))
+        rows.append((*row, 1.0, "split", "clean", "", PROTOCOL))
         values.append(own)
     ids = np.array(list(cells), dtype=np.str_)
     held = UserValues(

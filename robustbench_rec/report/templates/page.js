@@ -995,20 +995,18 @@
     const one = row.by[by];
     if (!one || !known(one.score)) return null;
     const x = (value) => 5 + ((value - span[0]) / (span[1] - span[0] || 1)) * (BEAM - 10);
+    const bar = known(one.low) && known(one.high) ? [x(one.low).toFixed(1), x(one.high).toFixed(1)] : null;
     return svg(
       "svg",
       { width: BEAM, height: 16, viewBox: `0 0 ${BEAM} 16`, "aria-hidden": "true" },
-      known(one.low) && known(one.high)
-        ? svg("line", {
-            x1: x(one.low),
-            x2: x(one.high),
-            y1: 8,
-            y2: 8,
-            stroke: toned(row.loss.color, dark),
-            "stroke-width": 2,
-          })
-        : null,
-      marker(row.loss, x(one.score), 8, dark),
+      bar &&
+        svg("path", {
+          d: `M${bar[0]},8H${bar[1]}M${bar[0]},3V13M${bar[1]},3V13`,
+          stroke: toned(row.loss.color, dark),
+          "stroke-width": 1.4,
+          fill: "none",
+        }),
+      marker(row.loss, x(one.score), 8, dark, 0.65),
     );
   }
 
