@@ -36,8 +36,10 @@ def answer(labels: Labels, kept: pd.DataFrame | None) -> list[dict[str, Any]]:
     return [
         {
             "perturbation": labels.name("perturbation", str(perturbation)),
-            "summary": _summary(labels, rows),
-            "panels": [_panel(labels, its) for _, its in rows.groupby(PLACE, sort=False)],
+            "summary": (summary := _summary(labels, rows)),
+            "panels": [
+                _panel(labels, its, told=summary) for _, its in rows.groupby(PLACE, sort=False)
+            ],
         }
         for perturbation, rows in kept.groupby("perturbation", sort=False)
     ]
@@ -59,8 +61,8 @@ def _summary(labels: Labels, rows: pd.DataFrame) -> str:
     return f"In the top group, of {panels} {pairs}: {joined(told)}{others}."
 
 
-def _panel(labels: Labels, rows: pd.DataFrame) -> str:
-    """Say who comes first and last in a panel, and how clearly."""
+def _panel(labels: Labels, rows: pd.DataFrame, told: str) -> str:
+    """Say who comes first and last in a panel, and how clearly, unless that was told already."""
     first_row = rows.iloc[0]
     where = f"On {_said(labels, 'dataset', first_row)}, {_said(labels, 'backbone', first_row)}"
     scored = rows[rows["place"].notna()]
@@ -69,11 +71,11 @@ def _panel(labels: Labels, rows: pd.DataFrame) -> str:
     first, last = scored.iloc[0], scored.iloc[-1]
     metric = labels.name("metric", str(first["metric"]))
     kept = f"{_kept(first)} of its clean {metric}, on average up to level {first['level']:g}"
-    told = [f"{where}, {_said(labels, 'loss', first)} keeps most: {kept}."]
-    told += _company(labels, scored)
+    says = [f"{where}, {_said(labels, 'loss', first)} keeps most: {kept}."]
+    says += [one for one in _company(labels, scored) if one != told]
     if len(scored) > 1:
-        told.append(f"{_said(labels, 'loss', last)} keeps least: {_kept(last)}.")
-    return " ".join(filter(None, [*told, _disagreement(labels, scored)]))
+        says.append(f"{_said(labels, 'loss', last)} keeps least: {_kept(last)}.")
+    return " ".join(filter(None, [*says, _disagreement(labels, scored)]))
 
 
 def _company(labels: Labels, scored: pd.DataFrame) -> Iterator[str]:

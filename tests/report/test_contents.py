@@ -139,6 +139,19 @@ def test_the_answer_over_several_data_sets_counts_top_groups(tmp_path):
     assert len(answer["panels"]) == 2
 
 
+def test_where_nothing_can_be_tested_no_loss_is_in_the_top_group(tmp_path):
+    (run,) = content(run_of(tmp_path / "r", falling(replicates=1)))["runs"]
+    (panel,) = run["panels"]
+    rows = panel["ranks"]["0"]["kept"]["rows"]
+    assert [(row[1], row[5], row[6]) for row in rows] == [(n, False, "") for n in (1, 2, 3)]
+    (answer,) = run["answer"]
+    assert answer["panels"] == [
+        "On toy, MF, BPR keeps most: 0.938 (no interval) of its clean NDCG@20, on average up to "
+        "level 0.5. Differences cannot be tested: too few replicates, without values of single users. "
+        "Softmax (SL) keeps least: 0.812 (no interval)."
+    ]
+
+
 def test_a_loss_that_is_not_applicable_has_no_place_and_is_marked(tmp_path):
     held = run_with(tmp_path / "r", not_applicable=(("mse", "noise"),))
     (run,) = content(held)["runs"]

@@ -916,10 +916,8 @@
 
   // ---- Leaderboard ---------------------------------------------------------------------------------
 
-  const COLUMNS = ["groups", "interval", ...DATA_measures(), "beaten"];
-  function DATA_measures() {
-    return IS_REPORT ? DATA.measures.map((one) => one.key) : [];
-  }
+  const MEASURES = IS_REPORT ? DATA.measures.map((one) => one.key) : [];
+  const COLUMNS = ["groups", "interval", ...MEASURES, "beaten"];
   const HEADS = {
     groups: "group",
     interval: "95% interval",
@@ -1091,10 +1089,12 @@
       for (const key of COLUMNS)
         node.classList.toggle(
           `no-${key}`,
-          state.column.includes(key) || (DATA_measures().includes(key) && !used.has(key)),
+          state.column.includes(key) || (MEASURES.includes(key) && !used.has(key)),
         );
-      node.classList.toggle("no-groups", state.column.includes("groups") || !panel.ranks[metric]);
-      for (const key of ["loss", ...DATA_measures()]) {
+      const isTested = held.some((one) => known(one.low));
+      if (!isTested || !panel.ranks[metric]) node.classList.add("no-groups", "no-beaten");
+      if (!isTested) node.classList.add("no-interval");
+      for (const key of ["loss", ...MEASURES]) {
         const direction = (key === "loss") === (state.order === "best") ? "ascending" : "descending";
         heads[key].setAttribute(
           "aria-sort",
@@ -1151,11 +1151,20 @@
   }
   function boardNote(panel, metric, by, rows) {
     const held = panel.ranks[metric] && panel.ranks[metric][by];
-    if (!held)
-      return `Values alone: no level above 0 to rank by. [low, high]: ${panel.interval}; each one at a time.`;
+    const scores = rows.map((row) => row.by[by]).filter((one) => one && known(one.score));
+    const isTested = scores.some((one) => known(one.low));
+    const interval = held ? held.interval : panel.interval;
     const absent = rows.filter((row) => row.absent).map((row) => row.loss.name);
-    const apart = absent.length ? ` Not applicable, as they draw no negatives: ${absent.join(", ")}.` : "";
-    return `Sorted by ${HEADS[by]}. *: no other loss beats it, p adjusted by Holm over ${plural(held.family, "pair")}, 5%. Losses that share a letter are not separable. [low, high]: ${held.interval}; each one at a time.${apart}`;
+    return [
+      held ? `Sorted by ${HEADS[by]}.` : "Values alone: no level above 0 to rank by.",
+      held && isTested
+        ? `*: no other loss beats it, p adjusted by Holm over ${plural(held.family, "pair")}, 5%. Losses that share a letter are not separable.`
+        : null,
+      isTested ? `[low, high]: ${interval}; each one at a time.` : `Nothing can be tested: ${interval}.`,
+      absent.length ? `Not applicable, as they draw no negatives: ${absent.join(", ")}.` : null,
+    ]
+      .filter(Boolean)
+      .join(" ");
   }
 
   // ---- Curves, heat map, diagnostics ------------------------------------------------------------
@@ -1445,7 +1454,8 @@
         ),
       );
     }
-    if (run.answer.length) found.push(glance(run));
+    const table = run.answer.length ? glance(run) : null;
+    if (table) found.push(table);
     if (run.claims.rows) found.push(claimsNode(run));
     if (run.care.length)
       found.push(
@@ -1482,6 +1492,12 @@
         panels: run.panels.filter((panel) => panel.at[2] === number && (panel.ranks[0] || {}).kept),
       }))
       .filter((one) => one.panels.length);
+    if (
+      !perturbations.some((one) =>
+        one.panels.some((panel) => panel.ranks[0].kept.rows.some((row) => known(row[3]))),
+      )
+    )
+      return null;
     const single = perturbations.every((one) => one.panels.length === 1);
     const rankOf = (panel, loss) => panel.ranks[0].kept.rows.find((row) => row[0] === loss);
     const cell = (one, loss) => {
@@ -1490,6 +1506,7 @@
       const rows = one.panels.map((panel) => rankOf(panel, loss)).filter((row) => row && known(row[2]));
       if (!rows.length) return html("td", { class: "number" }, "–");
       if (!single) {
+        if (!rows.some((row) => known(row[3]))) return html("td", { class: "number" }, "untested");
         const n = rows.filter((row) => row[5]).length;
         return html(
           "td",
@@ -1511,7 +1528,7 @@
     );
     const metric = run.labels.metric[0].name;
     const said = single
-      ? `Mean share of its clean ${metric} that each loss keeps up to the hardest level. *: no other loss beats it. [low, high]: ${perturbations[0].panels[0].paired}; each one at a time.`
+      ? `Mean share of its clean ${metric} that each loss keeps up to the hardest level. *: no other loss beats it. Intervals: ${perturbations[0].panels[0].paired}; each one at a time.`
       : `On how many pairs of a data set and a backbone no other loss beats it, by the mean share of its clean ${metric} that it keeps.`;
     const label = "At a glance";
     return html(
