@@ -64,8 +64,10 @@ def _target(folders: Sequence[Path], out: Path | None) -> Path:
     inside = any(target.resolve().is_relative_to(one.parent) for one in own)
     if inside and target.resolve() not in own:
         raise InputError(f"--out {target} is inside a run's folder; give another path")
-    if inside and target.exists() and not _has(target, OURS):
-        raise InputError(f"{target} is not a page that report wrote; move it, or give --out FILE")
+    if target.exists() and not _has(target, OURS):
+        raise InputError(
+            f"{target} is not a page that report wrote; move it, or give another --out"
+        )
     return target
 
 

@@ -50,11 +50,11 @@ def _summary(labels: Labels, rows: pd.DataFrame) -> str:
     panels = rows.groupby(["dataset", "backbone"]).ngroups
     if panels == 1:
         return ""
-    tops = Counter(rows.loc[rows["top"], "loss"].tolist()).most_common()
-    if not tops:
+    if rows["place"].isna().all():
         return f"No loss has a score on any of {panels} pairs of a data set and a backbone."
-    if not rows["low"].notna().any():
+    if rows["low"].isna().all():
         return UNTESTED
+    tops = Counter(rows.loc[rows["top"] & rows["low"].notna(), "loss"].tolist()).most_common()
     told = [f"{labels.said('loss', str(loss))} on {n}" for loss, n in tops]
     others = "; the others on none" if len(tops) < rows["loss"].nunique() else ""
     pairs = "pairs of a data set and a backbone"
@@ -82,11 +82,11 @@ def _company(labels: Labels, scored: pd.DataFrame) -> Iterator[str]:
     """Say which losses cannot be told from the first, or beat it."""
     first, others = scored.iloc[0], scored.iloc[1:]
     beside = [labels.said("loss", str(one)) for one in others.loc[others["top"], "loss"]]
-    if not scored["low"].notna().any():
+    if scored["low"].isna().all():
         yield UNTESTED
     elif first["beaten_by"]:
         names = [labels.said("loss", one) for one in first["beaten_by"]]
-        yield f"Where both were run, {joined(names)} beats it."
+        yield f"Where both were run, {joined(names)} {'beats' if len(names) == 1 else 'beat'} it."
     elif beside:
         yield f"No loss beats {joined(beside)} significantly either."
     elif len(others):

@@ -35,7 +35,7 @@ ROW = (
 )
 """Columns of the CSV."""
 PAPER = (
-    *("suite", "protocol", "data set", "backbone", "loss", "perturbation", "level", "metric"),
+    *("run", "protocol", "data set", "backbone", "loss", "perturbation", "level", "metric"),
     *("the paper's number", "ours", "replicates", "difference", "verdict", "source"),
 )
 CAUTION = "\N{DAGGER}"
@@ -154,12 +154,14 @@ def entries(folder: Path, events: Events = TOLD_AS_WARNINGS) -> list[Entry]:
 def csv(held: Sequence[Entry]) -> str:
     """Return the leaderboard as CSV: a row for each value, and for each published one."""
     rows = [row for one in held for row in (*one.rows, *_published_rows(one))]
-    table = pd.DataFrame(rows).reindex(columns=list(ROW))
-    texts = table.map(lambda value: in_csv(value) if isinstance(value, str) else _in_full(value))
-    return texts.to_csv(index=False, lineterminator="\n")
+    table = pd.DataFrame(rows).reindex(columns=list(ROW)).map(_in_csv)
+    whole = dict.fromkeys(("place", "replicates"), "Int64")
+    return table.astype(whole).to_csv(index=False, lineterminator="\n")
 
 
-def _in_full(value: Any) -> Any:
+def _in_csv(value: Any) -> Any:
+    if isinstance(value, str):
+        return in_csv(value)
     return rounded(value) if isinstance(value, float) else value
 
 

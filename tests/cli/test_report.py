@@ -34,10 +34,12 @@ def test_a_page_is_written_beside_the_results_and_again(held):
 
 
 def test_a_file_that_is_no_page_of_ours_stays(held):
-    target = held / "report.html"
-    target.write_text("<p>mine</p>")
-    assert refused(held) == f"{target} is not a page that report wrote; move it, or give --out FILE"
-    assert target.read_text() == "<p>mine</p>"
+    for target in (held / "report.html", held.parent / "mine.html"):
+        target.write_text("<p>mine</p>")
+        words = () if target.parent == held else ("--out", target)
+        told = f"{target} is not a page that report wrote; move it, or give another --out"
+        assert refused(held, *words) == told
+        assert target.read_text() == "<p>mine</p>"
 
 
 def test_several_runs_need_a_file(held, tmp_path):

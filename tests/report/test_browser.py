@@ -416,3 +416,21 @@ def test_several_runs_are_chosen_from(shown, tmp_path):
     assert "1 cell failed" in shown.texts("main h3")
     assert "it diverged" in shown.texts("main td")
     assert shown.fragment["run"] == "two"
+
+
+def test_the_leaderboard_of_the_references_sorts_and_has_nothing_serious(shown, checkout, axe):
+    path = checkout / "results" / "leaderboard.html"
+    for key in ("kept", "clean", "papers", "earlier", "runs", "add"):
+        shown.width(360)
+        shown.open(path, f"tab={key}")
+        assert shown.run("return document.documentElement.scrollWidth") <= 360, key
+        assert shown.violations(axe) == [], key
+    shown.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    shown.open(path)
+    shown.click(".sheet th button", "drrl: ")
+    column = shown.texts(".sheet tbody tr td:nth-child(2)")
+    places = [int(text.partition(":")[0]) for text in column[:8]]
+    assert places == sorted(places, reverse=True)
+    assert shown.fragment == {"by.kept-1": "1u"}
+    shown.click(".sheet th button", "drrl: ")
+    assert shown.texts(".sheet tbody tr td:nth-child(2)")[:8] == column[:8][::-1]

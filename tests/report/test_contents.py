@@ -147,8 +147,8 @@ def test_where_nothing_can_be_tested_no_loss_is_in_the_top_group(tmp_path):
     (answer,) = run["answer"]
     assert answer["panels"] == [
         "On toy, MF, BPR keeps most: 0.938 (no interval) of its clean NDCG@20, on average up to "
-        "level 0.5. Differences cannot be tested: too few replicates, without values of single users. "
-        "Softmax (SL) keeps least: 0.812 (no interval)."
+        "level 0.5. Differences cannot be tested: too few replicates, without values of single "
+        "users. Softmax (SL) keeps least: 0.812 (no interval)."
     ]
 
 
