@@ -104,6 +104,8 @@ def test_the_commands_are_those_that_are_documented():
         "show",
         "figures",
         "table",
+        "report",
+        "leaderboard",
         "cite",
         "rank",
         "claims",
