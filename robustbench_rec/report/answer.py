@@ -126,8 +126,10 @@ def judged(labels: Labels) -> dict[str, Any]:
     rows = found.astype(object).where(found.notna(), None).to_dict("records")
     counts = Counter(row["verdict"] for row in rows)
     told = ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
+    n = len(labels.run.manifest.claims)
+    pairs = f", each on {len(rows) // n} pairs of a data set and a backbone" * (len(rows) > n)
     return {
-        "summary": f"{counted(len(rows), 'claim')} of the suite, on each data set: {told}.",
+        "summary": f"{counted(n, 'claim')} of the suite{pairs}: {told}.",
         "family": rows[0]["family"],
         "intervals": list(dict.fromkeys(row["interval"] for row in rows if row["interval"])),
         "rows": [_claim(labels, row) for row in rows],

@@ -86,7 +86,19 @@ def test_claims_are_those_of_the_command_claims(study, held):
     found = claims(study)
     assert [row["verdict"] for row in held["claims"]["rows"]] == found["verdict"].tolist()
     assert held["claims"]["family"] == found["family"].iloc[0]
-    assert held["claims"]["summary"].startswith("12 claims of the suite, on each data set: ")
+    assert held["claims"]["summary"].startswith("12 claims of the suite: ")
+
+
+def test_claims_on_several_data_sets_are_counted_once(tmp_path):
+    claim = {"says": "BPR keeps more", "kind": "keeps-more", "loss": "bpr", "than": "ccl"}
+    twice = falling() | {(loss, level, r + 10): one for (loss, level, r), one in falling().items()}
+    elsewhere = {cell: {"dataset": "other"} for cell in twice if cell[2] >= 10}
+    claims = [claim | {"perturbation": "noise"}]
+    held = run_of(tmp_path / "r", twice, users=True, elsewhere=elsewhere, claims=claims)
+    (run,) = content(held)["runs"]
+    assert run["claims"]["summary"] == (
+        "1 claim of the suite, each on 2 pairs of a data set and a backbone: 2 confirmed."
+    )
 
 
 def test_a_loss_looks_as_in_figures(held):
