@@ -14,7 +14,7 @@ from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import counted, visible
 from robustbench_rec.report.labels import Labels
 from robustbench_rec.report.numbers import numbers
-from robustbench_rec.report.panels import PLACE
+from robustbench_rec.report.panels import PLACE, is_tested
 
 MOST_NAMES = 6
 """Longest enumeration in a sentence."""
@@ -52,9 +52,10 @@ def _summary(labels: Labels, rows: pd.DataFrame) -> str:
         return ""
     if rows["place"].isna().all():
         return f"No loss has a score on any of {panels} pairs of a data set and a backbone."
-    if rows["low"].isna().all():
+    tested = [its for _, its in rows.groupby(["dataset", "backbone"]) if is_tested(its)]
+    if not tested:
         return UNTESTED
-    tops = Counter(rows.loc[rows["top"] & rows["low"].notna(), "loss"].tolist()).most_common()
+    tops = Counter(loss for its in tested for loss in its.loc[its["top"], "loss"]).most_common()
     told = [f"{labels.said('loss', str(loss))} on {n}" for loss, n in tops]
     others = "; the others on none" if len(tops) < rows["loss"].nunique() else ""
     pairs = "pairs of a data set and a backbone"
@@ -71,10 +72,11 @@ def _panel(labels: Labels, rows: pd.DataFrame, told: str) -> str:
     first, last = scored.iloc[0], scored.iloc[-1]
     metric = labels.name("metric", str(first["metric"]))
     kept = f"{_kept(first)} of its clean {metric}, on average up to level {first['level']:g}"
+    if len(scored) == 1:
+        return f"{where}, only {_said(labels, 'loss', first)} has a score: it keeps {kept}."
     says = [f"{where}, {_said(labels, 'loss', first)} keeps most: {kept}."]
     says += [one for one in _company(labels, scored) if one != told]
-    if len(scored) > 1:
-        says.append(f"{_said(labels, 'loss', last)} keeps least: {_kept(last)}.")
+    says.append(f"{_said(labels, 'loss', last)} keeps least: {_kept(last)}.")
     return " ".join(filter(None, [*says, _disagreement(labels, scored)]))
 
 
@@ -82,14 +84,14 @@ def _company(labels: Labels, scored: pd.DataFrame) -> Iterator[str]:
     """Say which losses cannot be told from the first, or beat it."""
     first, others = scored.iloc[0], scored.iloc[1:]
     beside = [labels.said("loss", str(one)) for one in others.loc[others["top"], "loss"]]
-    if scored["low"].isna().all():
+    if not is_tested(scored):
         yield UNTESTED
     elif first["beaten_by"]:
         names = [labels.said("loss", one) for one in first["beaten_by"]]
         yield f"Where both were run, {joined(names)} {'beats' if len(names) == 1 else 'beat'} it."
     elif beside:
         yield f"No loss beats {joined(beside)} significantly either."
-    elif len(others):
+    else:
         yield "Every other loss is beaten significantly by some loss."
 
 

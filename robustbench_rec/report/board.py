@@ -25,6 +25,7 @@ from robustbench_rec.records.run import Run, read_run
 from robustbench_rec.report.contents import care
 from robustbench_rec.report.labels import Labels
 from robustbench_rec.report.numbers import rounded
+from robustbench_rec.report.panels import PLACE, is_tested
 from robustbench_rec.report.sheets import Cell, Sheet, number
 from robustbench_rec.training.config import PROTOCOL
 
@@ -94,11 +95,12 @@ class Entry:
             ranked = rank(self.run, KEPT, metric=self.metric)
         except InputError:  # no perturbation has several levels
             return
-        for row in ranked.to_dict("records"):
-            held = {name: row[name] for name in ("place", "low", "high", "replicates", "flags")}
-            tested = row["low"] == row["low"]  # without an interval nothing was
-            held |= {"value": row["score"], "top": bool(row["top"] and tested)}
-            yield self._row(row, KEPT) | held
+        for _, rows in ranked.groupby(PLACE, sort=False):
+            tested = is_tested(rows)
+            for row in rows.to_dict("records"):
+                held = {name: row[name] for name in ("place", "low", "high", "replicates", "flags")}
+                held |= {"value": row["score"], "top": bool(row["top"] and tested)}
+                yield self._row(row, KEPT) | held
 
     def _clean(self) -> Iterator[dict[str, Any]]:
         clean = self.curves[self.curves["level"] == 0]

@@ -12,7 +12,7 @@ from robustbench_rec.analysis.marks import MEANINGS
 from robustbench_rec.analysis.measures import MEASURES
 from robustbench_rec.analysis.ranking import rank_all
 from robustbench_rec.analysis.two_way import LEAST
-from robustbench_rec.errors import counted, visible
+from robustbench_rec.errors import InputError, counted, visible
 from robustbench_rec.figures.names import BY_LEVEL
 from robustbench_rec.records.manifest import Summary
 from robustbench_rec.records.run import Run
@@ -57,7 +57,9 @@ def _names(suites: Sequence[str]) -> list[str]:
 def _run(run: Run, name: str) -> dict[str, Any]:
     """Return the content of a run."""
     labels, held = Labels(run), run.summary
-    _ = labels.standing.results  # an error in words where no cell is finished
+    if not held.done:
+        told = f"{run.folder}: no finished cell to report"
+        raise InputError(f"{told}; see robustbench-rec status {run.folder}")
     ranked = list(rank_all(run, BY))
     failed = failures(labels, held)
     return {

@@ -121,12 +121,20 @@ def _add_ranks(labels: Labels, found: Panels, ranked: pd.DataFrame) -> None:
         }
 
 
+def is_tested(rows: pd.DataFrame) -> bool:
+    """Say whether the losses of a panel were tested against each other.
+
+    Without intervals they could not be; and a loss alone is compared with nothing.
+    """
+    return bool(rows["low"].notna().any() and rows["place"].notna().sum() > 1)
+
+
 def _ranks(losses: Mapping[str, int], rows: pd.DataFrame) -> list[list[Any]]:
     """Return a list for each loss, the best first: its number, SCORE, top, groups, beaten by.
 
-    Without any interval nothing was tested, so no loss is in the top group or in any other.
+    Where nothing was tested, no loss is in the top group or in any other.
     """
-    tested = rows["low"].notna().any()
+    tested = is_tested(rows)
     scored = rows["place"].notna().sum() if tested else 0
     groups = _groups(rows["loss"].tolist()[:scored], rows["beaten_by"].tolist()[:scored])
     return [

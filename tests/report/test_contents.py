@@ -164,6 +164,17 @@ def test_where_nothing_can_be_tested_no_loss_is_in_the_top_group(tmp_path):
     ]
 
 
+def test_a_loss_that_nothing_was_compared_with_is_not_in_the_top_group(tmp_path):
+    coming = [("ccl", level, 0) for level in (0.0, 0.2, 0.5)]
+    held = run_of(tmp_path / "r", falling(("bpr",)), users=True, to_come=coming)
+    (run,) = content(held)["runs"]
+    ((row,),) = [panel["ranks"]["0"]["kept"]["rows"] for panel in run["panels"]]
+    assert (row[1], row[5], row[6]) == (1, False, "")
+    (answer,) = run["answer"]
+    (said,) = answer["panels"]
+    assert said.startswith("On toy, MF, only BPR has a score: it keeps 0.938 [")
+
+
 def test_a_loss_that_is_not_applicable_has_no_place_and_is_marked(tmp_path):
     held = run_with(tmp_path / "r", not_applicable=(("mse", "noise"),))
     (run,) = content(held)["runs"]
@@ -194,9 +205,7 @@ def test_failed_capped_and_missing_cells_are_told_with_reasons(tmp_path):
 
 def test_a_run_that_has_just_begun_is_refused_in_words(tmp_path):
     held = run_of(tmp_path / "r", {}, to_come=falling())
-    with pytest.raises(
-        InputError, match="no finished cell to make a table of; see robustbench-rec status"
-    ):
+    with pytest.raises(InputError, match="no finished cell to report; see robustbench-rec status"):
         content(held)
 
 

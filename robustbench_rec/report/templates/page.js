@@ -1152,15 +1152,16 @@
   function boardNote(panel, metric, by, rows) {
     const held = panel.ranks[metric] && panel.ranks[metric][by];
     const scores = rows.map((row) => row.by[by]).filter((one) => one && known(one.score));
-    const isTested = scores.some((one) => known(one.low));
+    const hasEnds = scores.some((one) => known(one.low));
+    const isTested = held && hasEnds && held.rows.filter((row) => known(row[1])).length > 1;
     const interval = held ? held.interval : panel.interval;
     const absent = rows.filter((row) => row.absent).map((row) => row.loss.name);
     return [
       held ? `Sorted by ${HEADS[by]}.` : "Values alone: no level above 0 to rank by.",
-      held && isTested
+      isTested
         ? `*: no other loss beats it, p adjusted by Holm over ${plural(held.family, "pair")}, 5%. Losses that share a letter are not separable.`
         : null,
-      isTested ? `[low, high]: ${interval}; each one at a time.` : `Nothing can be tested: ${interval}.`,
+      hasEnds ? `[low, high]: ${interval}; each one at a time.` : `Nothing can be tested: ${interval}.`,
       absent.length ? `Not applicable, as they draw no negatives: ${absent.join(", ")}.` : null,
     ]
       .filter(Boolean)
