@@ -224,11 +224,13 @@ def test_an_older_protocol_is_told(tmp_path, checkout):
     assert [one["name"] for one in run["tables"]] == ["main", "published", "time"]
 
 
-def test_runs_of_different_suites_and_protocols_stand_side_by_side(study, checkout, tmp_path):
+def test_runs_of_different_suites_and_protocols_stand_side_by_side(checkout, tmp_path):
     old = read_run(checkout / "results" / "reference" / "health")
-    found = content(study, old, run_with(tmp_path / "a"), run_with(tmp_path / "b"))
-    assert [one["name"] for one in found["runs"]] == ["drrl", "health", "s (1)", "s (2)"]
-    assert found["title"] == "drrl, health, s"
+    today = {"protocol": (PROTOCOL,)}
+    found = content(old, run_with(tmp_path / "a", **today), run_with(tmp_path / "b", **today))
+    assert [one["name"] for one in found["runs"]] == ["health", "s (1)", "s (2)"]
+    assert found["title"] == "health, s"
+    assert [bool(one["warning"]) for one in found["runs"]] == [True, False, False]
 
 
 def test_a_suite_hides_orders_and_names_losses(tmp_path):
