@@ -72,7 +72,8 @@ def test_an_unfinished_run_is_told_on_the_page_and_beside(tmp_path):
 
 @pytest.mark.slow
 def test_run_ends_by_naming_the_command_and_goes_on_beside_the_page(in_process, tmp_path):
-    words = ("run", "smoke", "--only", "loss=bpr", "--only", "replicate=0", "--no-figures")
+    only = ("loss=bpr", "replicate=0", "perturbation=hidden_positives")
+    words = ("run", "smoke", "--no-figures", *(word for one in only for word in ("--only", one)))
     first = in_process(*words, "--out", "o u t")
     assert "as one page, to read or to send: robustbench-rec report 'o u t'\n" in first.stdout
     assert in_process("report", "o u t").returncode == 0
