@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make quickstart` and `make test`. Both are safe to call again.
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test quick fuzz faults simulation marked references bench lint types clean
+.PHONY: help quickstart test quick fuzz faults simulation browser lengthy marked references bench lint types clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ help:
 	@echo "make quickstart  install into $(VENV), run the suite 'quickstart', say where its figures are"
 	@echo "make test        install into $(VENV), run the tests"
 	@echo "make quick       of these, what needs no process of its own, in five minutes: for each change"
-	@echo "make fuzz faults simulation  what tests leave out as it takes minutes; all: make marked"
+	@echo "make fuzz faults simulation browser  what tests leave out as it takes minutes; all: make marked"
 	@echo "make references  train anew what stands in results/reference; resumable, takes a day"
 	@echo "make bench       measure speed and memory, and write benchmarks/results.md; forty minutes"
 	@echo "make lint types  what CI checks besides"
@@ -35,19 +35,25 @@ quickstart: $(STAMP)
 	fi
 
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
-MARKED := fuzz or faults or simulation
+LENGTHY := fuzz or faults or simulation
 
 test: $(STAMP)
 	$(PYTEST)
 
 quick: $(STAMP)
-	$(PYTEST) -q -m "not (slow or $(MARKED))"
+	$(PYTEST) -q -m "not (slow or browser or $(LENGTHY))"
 
 fuzz faults simulation: $(STAMP)
 	$(PYTEST) -q -m $@
 
-marked: $(STAMP)
-	$(PYTEST) -q -m "$(MARKED)"
+# One browser: its pages would wait for each other.
+browser: $(STAMP)
+	$(BIN)/python -m pytest -q -m browser
+
+lengthy: $(STAMP)
+	$(PYTEST) -q -m "$(LENGTHY)"
+
+marked: browser lengthy
 
 # Published tables on Electronic and Health are of protocol 2, and not among them.
 REFERENCES := false-negatives label-noise popularity-shift drrl drrl-each-level \
@@ -61,6 +67,7 @@ references: $(STAMP)
 		$(BIN)/robustbench-rec merge results/runs/$$suite --out results/reference/$$suite \
 		|| exit; \
 	done
+	$(BIN)/robustbench-rec leaderboard
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

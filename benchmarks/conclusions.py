@@ -1,4 +1,4 @@
-"""The cost of conclusions, tables and figures from a run of 2,000 cells of 1,000 users.
+"""The cost of conclusions, tables, figures and the page from a run of 2,000 cells of 1,000 users.
 
 python -m benchmarks.conclusions
 """
@@ -36,6 +36,7 @@ COMMANDS = (
     ("table", "main"),
     ("table", "robustness"),
     ("figures",),
+    ("report",),
 )
 
 

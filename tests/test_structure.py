@@ -23,6 +23,7 @@ ORDER = (
     "records",
     "running analysis",
     "figures tables",
+    "report",
     "testing",
     "kit",
     "cli",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from robustbench_rec.analysis.estimate import Estimate
 from robustbench_rec.analysis.intervals import interval_text, replicates_on
 from robustbench_rec.analysis.marks import marked
-from robustbench_rec.analysis.measures import MEASURES, measured
+from robustbench_rec.analysis.measures import MEASURES, Known, measured
 from robustbench_rec.analysis.panels import PANEL, Panel, panels_of
 from robustbench_rec.analysis.points import check_unique, of_suite
 from robustbench_rec.analysis.two_way import LEAST
@@ -82,20 +82,20 @@ COLUMNS = (
 
 def _rows(panel: Panel, loss: str) -> list[dict[str, Any]]:
     """Return the rows of a curve."""
-    curve = panel.curves[loss]
+    curve, known = panel.curves[loss], Known()
     rows = []
     for level, values in curve.values.items():
         row = panel.names | {"loss": loss, "level": level, "users": values.weights.shape[1] > 1}
         row |= {"n": len(values.replicates)}
         row |= _with_ends("mean", values.estimate(values.replicates), ENDS)
-        pair = measured(MEASURES["retention"], [curve], (level,))
+        pair = measured(MEASURES["retention"], [curve], (level,), known)
         clean = curve.values.get(0.0)
         shared = sorted(set(values.replicates) & set(clean.replicates if clean else ()))
         row |= {"pairs": len(shared)}
         if clean and shared and pair:
             drop = values.estimate(tuple(shared)) - clean.estimate(tuple(shared))
             row |= _with_ends("drop", drop) | _with_ends("retention", pair[0])
-        if found := measured(MEASURES["excess"], [curve], (level,)):
+        if found := measured(MEASURES["excess"], [curve], (level,), known):
             row |= _with_ends("excess", found[0])
         rows.append(row)
     return rows

@@ -82,6 +82,9 @@ def _value(number: Estimate | float) -> float:
 
 def _added(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     """Add influence values; users tested by only one of both contribute with that one."""
+    plain = one + other
+    if not np.isnan(plain).any():
+        return plain
     absent = np.isnan(one), np.isnan(other)
     total = np.where(absent[0], 0.0, one) + np.where(absent[1], 0.0, other)
     return np.where(absent[0] & absent[1], np.nan, total)
@@ -127,8 +130,10 @@ class Values:
 
 def in_common(values: Sequence[Values]) -> Replicates:
     """Return the replicates that all values have."""
-    shared = set(values[0].replicates).intersection(*(one.replicates for one in values[1:]))
-    return tuple(sorted(shared))
+    first = values[0].replicates
+    if all(one.replicates == first for one in values):
+        return first
+    return tuple(sorted(set(first).intersection(*(one.replicates for one in values[1:]))))
 
 
 def estimates(*values: Values) -> list[Estimate]:

@@ -38,15 +38,18 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Means:
-    """The means of a curve over some replicates."""
+    """The means of a curve over some replicates, each computed once."""
 
     curve: Curve
     replicates: Replicates
+    _known: dict[tuple[float, str], Estimate] = field(default_factory=dict, repr=False)
 
     def at(self, level: float, of: Beside | Literal["values"] = "values") -> Estimate:
         """Return the loss's value at a level, or another value of its curve there."""
-        held: Mapping[float, Values] = getattr(self.curve, of)
-        return held[level].estimate(self.replicates)
+        if (level, of) not in self._known:
+            held: Mapping[float, Values] = getattr(self.curve, of)
+            self._known[level, of] = held[level].estimate(self.replicates)
+        return self._known[level, of]
 
 
 @dataclass(frozen=True)
@@ -226,20 +229,53 @@ MEASURES = {
 """Every measure by its name."""
 
 
-def measured(measure: Measure, curves: Sequence[Curve], levels: Levels) -> list[Estimate] | None:
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Measures of the curves of one panel that were computed already, for all of its pairs.
+
+    It holds the influence of each user, so it is for a panel at a time.
+    """
+
+    values: dict[tuple[str, Levels, Curve], list[Values] | None] = field(default_factory=dict)
+    means: dict[tuple[Curve, Replicates], Means] = field(default_factory=dict)
+    measures: dict[tuple[str, Levels, Curve, Replicates], Estimate] = field(default_factory=dict)
+
+    def needs(self, measure: Measure, curve: Curve, levels: Levels) -> list[Values] | None:
+        """Return the values of a curve that a measure needs, as `Measure.needs`."""
+        at = measure.name, levels, curve
+        if at not in self.values:
+            self.values[at] = measure.needs(curve, levels)
+        return self.values[at]
+
+    def of(
+        self, measure: Measure, curve: Curve, levels: Levels, replicates: Replicates
+    ) -> Estimate:
+        """Return a measure of a curve, which has its values in these replicates."""
+        at = measure.name, levels, curve, replicates
+        if at not in self.measures:
+            means = self.means.setdefault((curve, replicates), Means(curve, replicates))
+            self.measures[at] = measure.of(means, levels)
+        return self.measures[at]
+
+
+def measured(
+    measure: Measure, curves: Sequence[Curve], levels: Levels, known: Known | None = None
+) -> list[Estimate] | None:
     """Return a measure of each curve, over the replicates common to all.
 
     Args:
         measure: the measure.
         curves: the curves of losses on one data set under one perturbation.
         levels: the levels, ascending; the last counts, except for areas and sums, which need two.
+        known: measures of these curves that are known; those computed here are added.
 
     Returns:
         None if a curve lacks a level, or no replicate has all levels.
 
     """
-    needed = [measure.needs(curve, levels) for curve in curves]
+    known = known or Known()
+    needed = [known.needs(measure, curve, levels) for curve in curves]
     values = [one for its in needed if its is not None for one in its]
     if None in needed or not (replicates := in_common(values)):
         return None
-    return [measure.of(Means(curve, replicates), levels) for curve in curves]
+    return [known.of(measure, curve, levels, replicates) for curve in curves]

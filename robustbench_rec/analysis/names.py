@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from robustbench_rec.components.labels import one_meant
-from robustbench_rec.experiment.shown import names_in
+from robustbench_rec.components.labels import meant, one_meant
+from robustbench_rec.experiment.shown import names_in, shown_in
 from robustbench_rec.records.run import Run
 
 NAMES = {
@@ -89,3 +89,19 @@ def given_names(run: Run) -> dict[str, str]:
         if len(matches) == 1:
             given[run.manifest.short(axis, *matches)] = name
     return given
+
+
+def first_of(run: Run) -> list[str]:
+    """Return the labels of the losses that a run's suite puts first, in its order."""
+    return _losses_meant(run, shown_in(run.manifest.suite_text).order)
+
+
+def hidden_of(run: Run) -> frozenset[str]:
+    """Return the labels of the losses that a run's suite hides."""
+    return frozenset(_losses_meant(run, shown_in(run.manifest.suite_text).hide))
+
+
+def _losses_meant(run: Run, written: Iterable[str]) -> list[str]:
+    """Return the labels of the losses that texts in the suite match."""
+    specs = {spec: label for label, spec in run.manifest.specs.get("loss", {}).items()}
+    return [label for one in written for label in meant(one, specs)]

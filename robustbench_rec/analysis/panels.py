@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -38,12 +39,12 @@ class Panel:
     names: dict[str, Any]
     curves: Mapping[str, Curve]
 
-    @property
+    @cached_property
     def losses(self) -> list[str]:
         """The labels of the losses, in the order of the results."""
         return list(self.curves)
 
-    @property
+    @cached_property
     def levels(self) -> Levels:
         """The levels that any loss has, ascending."""
         return tuple(sorted({level for one in self.curves.values() for level in one.values}))

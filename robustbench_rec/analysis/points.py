@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,19 @@ def points(results: Run | pd.DataFrame) -> dict[Point, Values]:
             are of several protocols; or replicates of one data set are of several kinds.
 
     """
+    if not isinstance(results, Run):
+        return _points(results)
+    if results not in _KNOWN:
+        _KNOWN.clear()  # of one run at a time: it holds every user of every cell
+        _KNOWN[results] = _points(results)
+    return _KNOWN[results]
+
+
+_KNOWN: WeakKeyDictionary[Run, dict[Point, Values]] = WeakKeyDictionary()
+"""The points of the run that was asked for last: several conclusions are drawn from one run."""
+
+
+def _points(results: Run | pd.DataFrame) -> dict[Point, Values]:
     rows = of_suite(results).dropna(subset="value")
     _check_alike(rows)
     check_unique(rows, [*POINT, "replicate"])
@@ -39,18 +53,26 @@ def points(results: Run | pd.DataFrame) -> dict[Point, Values]:
     over_all = isinstance(results, Run) and results.manifest.averaging == "all-users"
     known = _combinable(rows, users)
     found = {}
-    for at, group in rows.groupby(POINT, sort=False):
-        its = group.sort_values("replicate")
-        replicates = tuple(int(one) for one in its["replicate"])
-        means = its["value"].to_numpy(dtype=np.float64)
+    for at, group in _by_point(rows).items():
+        replicates = tuple(int(one) for one in group[:, 0])
+        means = group[:, 1].copy()
         if (at[0], at[4]) in known:
             weights, deviations = _of_users([users[(*at, replicate)] for replicate in replicates])
             if over_all:  # whoever has no test item counts 0
-                deviations *= its["evaluated"].to_numpy()[:, None]
+                deviations *= group[:, 2, None]
         else:
             weights, deviations = np.ones((len(means), 1)), np.zeros((len(means), 1))
         found[at] = Values(replicates, means, weights, deviations)
     return found
+
+
+def _by_point(rows: pd.DataFrame) -> dict[Point, NDArray[np.float64]]:
+    """Return point -> (R, 3): replicate, value and share of evaluated users, by replicate."""
+    held = rows.reindex(columns=["replicate", "value", "evaluated"]).to_numpy(dtype=np.float64)
+    found: dict[Point, list[NDArray[np.float64]]] = {}
+    for at, row in zip(rows[POINT].itertuples(index=False, name=None), held, strict=True):
+        found.setdefault(at, []).append(row)
+    return {at: np.array(sorted(of, key=lambda row: row[0])) for at, of in found.items()}
 
 
 def of_suite(results: Run | pd.DataFrame) -> pd.DataFrame:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from robustbench_rec.analysis.asked import label_asked, labels_asked
 from robustbench_rec.analysis.estimate import Estimate
 from robustbench_rec.analysis.intervals import interval_text, replicates_on
 from robustbench_rec.analysis.marks import NOT_APPLICABLE, joined
-from robustbench_rec.analysis.measures import MEASURES, Curve, Levels, Measure, measured
+from robustbench_rec.analysis.measures import MEASURES, Curve, Known, Levels, Measure, measured
 from robustbench_rec.analysis.panels import KEY, PANEL, Panel, panels_of
 from robustbench_rec.analysis.points import of_suite
 from robustbench_rec.analysis.verdicts import ALPHA, holm, p_different
@@ -33,6 +33,23 @@ RANKED = [
     "random_retention",
     *("replicates", "interval", "family", "flags"),
 ]
+
+
+class Pair(NamedTuple):
+    """A pair of losses, the difference in a measure, and its p value, not adjusted."""
+
+    one: str
+    other: str
+    difference: float
+    p: float
+
+
+class Judged(NamedTuple):
+    """A panel by one measure: its pairs, and its rows without those who beat each loss."""
+
+    panel: Panel
+    pairs: list[Pair]
+    rows: list[dict[str, Any]]
 
 
 def rank(
@@ -71,10 +88,7 @@ def rank(
             levels; as `degradation.curves`.
 
     """
-    if by not in MEASURES:
-        known = ", ".join(MEASURES)
-        raise InputError(f"no measure named {by!r}{nearest(by, MEASURES)} (known: {known})")
-    measure = MEASURES[by]
+    measure = _measure(by)
     panels = _panels(results, perturbation, metric)
     relative = "reference" in measure.beside
     if reference is not None and not relative:
@@ -85,17 +99,68 @@ def rank(
         losses = list(dict.fromkeys(loss for one in panels for loss in one.losses))
         against = label_asked("loss", reference, losses, results)
         panels = [_with_reference(one, against) for one in panels]
-    beaten, family = _beaten(panels, measure)
+    return _ranked(results, panels, [measure])[measure.name]
+
+
+def rank_all(results: Run | pd.DataFrame, by: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Yield the rankings of each metric by several measures, in about the time of one.
+
+    Args:
+        results: as for `rank`.
+        by: names of measures, except `relative_error`.
+
+    Yields:
+        What `rank` returns for each metric of the suite and each measure; a metric in which nothing
+        can be ranked has none. Each measure of each metric is a family of tests of its own.
+
+    """
+    measures = [_measure(one) for one in by]
+    panels = panels_of(results, with_lists=True)
+    for metric in dict.fromkeys(one.names["metric"] for one in panels):
+        if its := [one for one in panels if _is_ranked(one, metric)]:
+            yield from _ranked(results, its, measures).values()
+
+
+def _measure(by: str) -> Measure:
+    if by not in MEASURES:
+        known = ", ".join(MEASURES)
+        raise InputError(f"no measure named {by!r}{nearest(by, MEASURES)} (known: {known})")
+    return MEASURES[by]
+
+
+def _ranked(
+    results: Run | pd.DataFrame, panels: Sequence[Panel], measures: Sequence[Measure]
+) -> dict[str, pd.DataFrame]:
+    """Return the ranking of panels by each measure."""
+    judged: dict[str, list[Judged]] = {}
+    for panel in panels:
+        known = Known()  # of one panel at a time, as it holds the influence of each user
+        for measure in measures:
+            pairs, rows = _pairs(panel, measure, known), _rows(panel, measure, known)
+            judged.setdefault(measure.name, []).append(Judged(panel, list(pairs), list(rows)))
     apart = results.manifest.not_applicable if isinstance(results, Run) else ()
+    frame = of_suite(results)
+    return {by: _table(its, MEASURES[by], apart, frame) for by, its in judged.items()}
+
+
+def _table(
+    judged: Sequence[Judged],
+    measure: Measure,
+    apart: Sequence[tuple[str, str]],
+    frame: pd.DataFrame,
+) -> pd.DataFrame:
+    """Return the ranking by a measure; its pairs are one family of tests."""
     rows: list[dict[str, Any]] = []
-    for at, panel in enumerate(panels):
-        rows += _rows(panel, measure, {loss: beaten[at, loss] for loss in panel.losses})
+    for one, losers in zip(judged, _beaten(judged, measure), strict=True):
+        names, hardest = one.panel.names, one.panel.levels[-1]
+        rows += [row | _standing(row, losers) for row in one.rows]
         rows += [
-            panel.names | {"loss": loss, "by": by, "level": panel.levels[-1]} | NO_CELLS
+            names | {"loss": loss, "by": measure.name, "level": hardest} | NO_CELLS
             for loss, under in apart
-            if under == panel.names["perturbation"]
+            if under == names["perturbation"]
         ]
-    return _completed(pd.DataFrame(rows).assign(family=family), of_suite(results))
+    family = sum(len(one.pairs) for one in judged)
+    return _completed(pd.DataFrame(rows).assign(family=family), frame)
 
 
 def _panels(
@@ -137,53 +202,83 @@ def _is_ranked(panel: Panel, metric: str) -> bool:
     return several and not panel.is_baseline and panel.names["metric"] == metric
 
 
-def _beaten(
-    panels: Sequence[Panel], measure: Measure
-) -> tuple[dict[tuple[int, str], list[str]], int]:
-    """Return the losses that beat each loss, by panel and loss; and the number of tested pairs."""
-    pairs = [(at, *pair) for at, panel in enumerate(panels) for pair in _pairs(panel, measure)]
-    adjusted = holm([p_different(difference) for *_, difference in pairs])
-    beaten: dict[tuple[int, str], list[str]] = {
-        (at, loss): [] for at, panel in enumerate(panels) for loss in panel.losses
-    }
-    for (at, one, other, difference), p in zip(pairs, adjusted.tolist(), strict=True):
-        if p <= ALPHA and difference.value:
-            first = measure.sign * difference.value > 0
-            better, worse = (one, other) if first else (other, one)
-            beaten[at, worse].append(better)
-    return beaten, len(pairs)
+def _beaten(judged: Sequence[Judged], measure: Measure) -> list[dict[str, list[str]]]:
+    """Return, for each panel, the losses that beat each loss; all pairs are one family."""
+    adjusted = iter(holm([pair.p for one in judged for pair in one.pairs]).tolist())
+    found: list[dict[str, list[str]]] = []
+    for its in judged:
+        beaten: dict[str, list[str]] = {}
+        for one, other, difference, _ in its.pairs:
+            if next(adjusted) <= ALPHA and difference:
+                first = measure.sign * difference > 0
+                better, worse = (one, other) if first else (other, one)
+                beaten.setdefault(worse, []).append(better)
+        found.append(beaten)
+    return found
 
 
-def _pairs(panel: Panel, measure: Measure) -> Iterator[tuple[str, str, Estimate]]:
-    """Yield each pair of losses, and their difference in a measure."""
+def _pairs(panel: Panel, measure: Measure, known: Known) -> Iterator[Pair]:
+    """Yield each pair of losses, their difference in a measure, and its p value."""
     for one, other in combinations(panel.losses, 2):
-        both = measured(measure, [panel.curves[one], panel.curves[other]], panel.levels)
+        both = measured(measure, [panel.curves[one], panel.curves[other]], panel.levels, known)
         if both is not None and not any(np.isnan(found.value) for found in both):
-            yield one, other, both[0] - both[1]
+            difference = both[0] - both[1]
+            yield Pair(one, other, difference.value, p_different(difference))
 
 
-def _rows(panel: Panel, measure: Measure, beaten: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
+def _rows(panel: Panel, measure: Measure, known: Known) -> Iterator[dict[str, Any]]:
     """Yield the rows of a panel, the best first, then those without a score."""
-    scores = {loss: _alone(measure, panel.curves[loss], panel.levels) for loss in panel.losses}
+    scores = {
+        loss: _alone(measure, panel.curves[loss], panel.levels, known) for loss in panel.losses
+    }
     order = sorted(panel.losses, key=lambda loss: (_rank_of(scores[loss], measure), loss))
     for place, loss in enumerate(order, 1):
         score, curve = scores[loss], panel.curves[loss]
         scored = score is not None and score.value == score.value
         row = panel.names | {"loss": loss, "by": measure.name, "level": panel.levels[-1]}
-        row |= {"place": place if scored else None, "beaten_by": tuple(beaten[loss])}
-        row |= {"top": scored and not beaten[loss]}
+        row |= {"place": place if scored else None}
         row |= _ends(score, ("score", "low", "high"))
         for name in SHOWN:
-            one = _alone(MEASURES[name], curve, panel.levels[-1:])
+            one = _alone(MEASURES[name], curve, panel.levels[-1:], known)
             row |= _ends(one, (name, f"{name}_low", f"{name}_high"))
         random = _alone(MEASURES["retention"], Curve(curve.random), panel.levels[-1:])
         row |= {"random_retention": random.value if random else None}
         row |= {"replicates": score.n_replicates if score else 0}
         row |= {"users": score is not None and score.n_users > 1}
         for level in panel.levels:
-            at = _alone(MEASURES["value"], curve, (level,))
+            at = _alone(MEASURES["value"], curve, (level,), known)
             row |= {level_column(level): None if at is None else at.value}
         yield row
+
+
+def _standing(row: dict[str, Any], beaten: dict[str, list[str]]) -> dict[str, Any]:
+    """Return whether a loss is in the top group of its panel, and the losses that beat it."""
+    losers = tuple(beaten.get(row["loss"], ()))
+    return {"top": row["place"] is not None and not losers, "beaten_by": losers}
+
+
+def not_separable(
+    losses: Sequence[str], beaten_by: Sequence[Collection[str]]
+) -> list[tuple[int, int]]:
+    """Return the first and last position of each longest run of losses of which none beats another.
+
+    Args:
+        losses: the losses of a panel, in the order of their places, from either end.
+        beaten_by: of each, the losses that beat it.
+
+    """
+    beaten = dict(zip(losses, beaten_by, strict=True))
+    runs: list[tuple[int, int]] = []
+    for start in range(len(losses)):
+        end = start
+        while end + 1 < len(losses) and all(
+            losses[end + 1] not in beaten[one] and one not in beaten[losses[end + 1]]
+            for one in losses[start : end + 1]
+        ):
+            end += 1
+        if end > start and (not runs or end > runs[-1][1]):
+            runs.append((start, end))
+    return runs
 
 
 def level_column(level: float) -> str:
@@ -191,8 +286,10 @@ def level_column(level: float) -> str:
     return f"at {level:g}"
 
 
-def _alone(measure: Measure, curve: Curve, levels: Levels) -> Estimate | None:
-    found = measured(measure, [curve], levels)
+def _alone(
+    measure: Measure, curve: Curve, levels: Levels, known: Known | None = None
+) -> Estimate | None:
+    found = measured(measure, [curve], levels, known)
     return found[0] if found else None
 
 
@@ -243,7 +340,7 @@ def told(ranked: pd.DataFrame) -> Iterator[str]:
             says += f"; {_and(others)} {does} not differ significantly"
         elif len(scored) > 1:
             says += "; every other loss is beaten by some loss"
-        yield f"{says}. {_disagreement(scored)}".rstrip()
+        yield f"{says}. {disagreement(scored)}".rstrip()
 
 
 def _shown(value: float, low: float | None, high: float | None) -> str:
@@ -256,7 +353,7 @@ def _and(names: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _disagreement(scored: pd.DataFrame) -> str:
+def disagreement(scored: pd.DataFrame) -> str:
     """Say where retention and excess at the hardest level have different winners."""
     both = [scored.dropna(subset=name) for name in ("retention", "excess")]
     if any(rows.empty for rows in both):

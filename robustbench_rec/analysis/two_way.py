@@ -181,16 +181,19 @@ def variance(psi: NDArray[np.float64]) -> Variance:
 
     """
     held = ~np.isnan(psi)
-    some = np.ix_(held.any(axis=1), held.any(axis=0))
-    held, psi = held[some], psi[some]
-    n_replicates, n_users = psi.shape
-    if not psi.size:
+    if is_whole := bool(held.all()):
+        filled = psi
+    else:
+        some = np.ix_(held.any(axis=1), held.any(axis=0))
+        held = held[some]
+        filled = np.where(held, psi[some], 0.0)
+    n_replicates, n_users = filled.shape
+    if not filled.size:
         return Variance(float("nan"), float("nan"), 0.0, n_users, n_replicates)
-    filled = np.where(held, psi, 0.0)
     return Variance(
         of_users=_clustered(filled.sum(axis=0)),
         of_replicates=_clustered(filled.sum(axis=1)),
-        of_both=_rest(filled, held),
+        of_both=_rest_of_whole(filled) if is_whole else _rest(filled, held),
         n_users=n_users,
         n_replicates=n_replicates,
     )
@@ -200,6 +203,17 @@ def _clustered(sums: NDArray[np.float64]) -> float:
     """Return n/(n-1) times the sum of squares of clusters; NaN for a single cluster."""
     n = sums.size
     return float(n / (n - 1) * (sums @ sums)) if n > 1 else float("nan")
+
+
+def _rest_of_whole(psi: NDArray[np.float64]) -> float:
+    """Return as `_rest`, where no value is missing: both effects are then known at once."""
+    n_replicates, n_users = psi.shape
+    df = (n_replicates - 1) * (n_users - 1)
+    if df < 1:
+        return 0.0
+    rest = psi - psi.sum(axis=0) / n_replicates
+    rest -= (rest.sum(axis=1) / n_users)[:, None]
+    return float(psi.size * np.vdot(rest, rest) / df)
 
 
 def _rest(psi: NDArray[np.float64], held: NDArray[np.bool_]) -> float:

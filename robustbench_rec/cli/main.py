@@ -14,6 +14,7 @@ from robustbench_rec.cli.drawing import figures
 from robustbench_rec.cli.kit import check, new
 from robustbench_rec.cli.options import GOES_ON
 from robustbench_rec.cli.output import warn
+from robustbench_rec.cli.report import leaderboard, report
 from robustbench_rec.cli.results import claims, compare, merge, rank, status
 from robustbench_rec.cli.run import run
 from robustbench_rec.cli.tables import cite, table
@@ -75,13 +76,13 @@ def main() -> None:
     Try:  robustbench-rec run quickstart
           robustbench-rec list losses
           robustbench-rec show negative_contamination
-          robustbench-rec figures quickstart
+          robustbench-rec report quickstart
 
     Exit status: 0 all done, 1 our bug, 2 bad usage or input, 3 finished with failed cells,
     130 Ctrl-C, 143 terminated.
     """  # noqa: D301  # click reads a backspace character as "keep these lines"
 
 
-RUNS = (run, merge, figures, table, cite, status, rank, claims, compare, verify)
-for command in (*RUNS, list_, show, data, new, check):
+RUNS = (run, merge, figures, table, report, cite, status, rank, claims, compare, verify)
+for command in (*RUNS, leaderboard, list_, show, data, new, check):
     main.add_command(command)

@@ -334,6 +334,9 @@ def _say_end(run: Run, status: Status) -> None:
     click.echo(f"{done} done{failed}: {folder / 'results.csv'}")
     if (folder / "figures").is_dir() and not status.done:
         click.echo(f"figures: {folder / 'figures'}")
+    if status.finished:
+        command = shlex.join(["robustbench-rec", "report", str(folder)])
+        click.echo(f"as one page, to read or to send: {command}")
     if run.manifest.references:
         click.echo(f"beside published values: robustbench-rec compare {folder}")
     if status.failed:

@@ -21,7 +21,7 @@ from robustbench_rec.analysis import degradation
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.legend import draw_legend
 from robustbench_rec.figures.marks import add_note
-from robustbench_rec.figures.names import called
+from robustbench_rec.figures.names import BY_LEVEL, EVEN, ON_FALSE, PUSH, called
 from robustbench_rec.figures.panel import (
     HEIGHT,
     WIDTH,
@@ -43,19 +43,6 @@ from robustbench_rec.figures.style import GREY, Look, in_order, looks
 
 FIGURE = ["dataset", "backbone", "perturbation"]
 """Constant within one figure."""
-ON_FALSE, EVEN = "false_negative_share", "false_negative_rate"
-"""The share of a loss's weight on known false negatives, and that share under even weights."""
-PUSH = "push_on_false_negatives"
-BY_LEVEL = {
-    ON_FALSE: "Weight on known false negatives",
-    PUSH: "Push on false negatives / pull on positives",
-    "utilisation": "Negatives above 1% of an even weight",
-    "effective_sample_size": "Effective share of the negatives",
-    "active_rows": "Rows in which any negative has a weight",
-    "kl": "KL divergence from even weights, in nats",
-    "renyi_2": "Renyi divergence of order 2, in nats",
-}
-"""Diagnostic -> title of its panel."""
 MOST_PANELS = 6
 """A figure shows the first six measured diagnostics. The divergence of order 2 comes last: in a
 row, it is the logarithm of the effective share."""

@@ -10,12 +10,13 @@ import pandas as pd
 
 from robustbench_rec.analysis import degradation
 from robustbench_rec.analysis.against_published import overlay
+from robustbench_rec.analysis.names import hidden_of
 from robustbench_rec.errors import InputError
 from robustbench_rec.figures.drawn import refuse_others, replace_drawn, unchanged
 from robustbench_rec.figures.files import Starmap, by_stem, digest_of, file_names, rendered
 from robustbench_rec.figures.kind import Drawing, Frames, Kind
 from robustbench_rec.figures.kinds import kinds_of
-from robustbench_rec.figures.options import Options, hidden_of, labels_shown, shown_of
+from robustbench_rec.figures.options import Options, labels_shown, shown_of
 from robustbench_rec.records.run import Run
 
 PLAIN = Options()

@@ -15,8 +15,7 @@ import matplotlib as mpl
 import pandas as pd
 
 from robustbench_rec.analysis.asked import labels_asked
-from robustbench_rec.analysis.names import given_names
-from robustbench_rec.components.labels import meant
+from robustbench_rec.analysis.names import first_of, given_names
 from robustbench_rec.errors import InputError, nearest, one_line
 from robustbench_rec.experiment.shown import shown_in
 from robustbench_rec.figures.files import FORMATS, SAVE, Format
@@ -204,19 +203,7 @@ def _refused(path: Path) -> Iterator[None]:
 def page_of(run: Run, **asked: Any) -> Page:
     """Return the page of a run, from the user's options and the run's suite."""
     shown = shown_in(run.manifest.suite_text)
-    losses = [label for one in shown.order for label in _matching_labels(run, "loss", one)]
-    order = [run.manifest.short("loss", label) for label in losses]
+    order = [run.manifest.short("loss", label) for label in first_of(run)]
     limits = [(metric, ends[0], ends[1]) for metric, ends in shown.limits.items()]
     names = given_names(run).items()
     return Page(**asked, names=tuple(names), order=tuple(order), limits=tuple(limits))
-
-
-def hidden_of(run: Run) -> frozenset[str]:
-    """Return the labels of the losses that a run's suite hides."""
-    hide = shown_in(run.manifest.suite_text).hide
-    return frozenset(label for one in hide for label in _matching_labels(run, "loss", one))
-
-
-def _matching_labels(run: Run, axis: str, written: str) -> list[str]:
-    """Return the labels that a text in the suite matches."""
-    return meant(written, {spec: label for label, spec in run.manifest.specs.get(axis, {}).items()})

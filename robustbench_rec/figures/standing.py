@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustbench_rec.analysis.ranking import rank
+from robustbench_rec.analysis.ranking import not_separable, rank
 from robustbench_rec.errors import InputError
 from robustbench_rec.evaluation.metrics import label
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
@@ -89,7 +89,7 @@ def draw_standing(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
         ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
         set_value_axis(ax.xaxis, percent=first["by"] != "value")
         ax.set_xlabel(SAYS[first["by"]].format(label(first["metric"])))
-        groups = not_separable(ranked)
+        groups = not_separable(ranked["loss"].tolist(), ranked["beaten_by"].tolist())
         _draw_groups(ax, groups)
         called_by = str(first["interval"]).partition(" settings")[0].rstrip(",")
         ax.set_title(f"Bars: {called_by}", loc="left", color=GREY)
@@ -98,23 +98,6 @@ def draw_standing(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
         draw_note(figure, rows, [*spans, tests])
         set_heading(figure, first)
     return figure
-
-
-def not_separable(ranked: pd.DataFrame) -> list[tuple[int, int]]:
-    """Return the first and last row of each run of losses that do not beat each other."""
-    losses = ranked["loss"].tolist()
-    beaten = dict(zip(losses, ranked["beaten_by"], strict=True))
-    runs: list[tuple[int, int]] = []
-    for start in range(len(losses)):
-        end = start
-        while end + 1 < len(losses) and all(
-            losses[end + 1] not in beaten[one] and one not in beaten[losses[end + 1]]
-            for one in losses[start : end + 1]
-        ):
-            end += 1
-        if end > start and (not runs or end > runs[-1][1]):
-            runs.append((start, end))
-    return runs
 
 
 def _draw_groups(ax: Axes, groups: list[tuple[int, int]]) -> None:

@@ -1,5 +1,6 @@
 """Claims of a run: confirmed, refuted, undecided or untested, and what contradicts them."""
 
+from copy import copy
 from itertools import pairwise, product
 from pathlib import Path
 from types import SimpleNamespace
@@ -214,7 +215,9 @@ def test_in_null_worlds_a_claim_is_decided_at_most_as_often_as_said():
     drawn = held.drop(columns="metric").assign(diagnostic="utilisation", best=True)
     for name, value in {"users": {}, "summary": SimpleNamespace(tuning=())}.items():
         run.__dict__[name] = value  # as if read
+    read = run
     for _ in range(worlds):
+        run = copy(read)  # points of a run are computed once
         lucky = 0.02 * rng.standard_normal(replicates)[held["replicate"]]
         easy = 0.4 - 0.2 * held["level"] + lucky
         run.__dict__["results"] = held.assign(value=easy + 0.01 * rng.standard_normal(len(held)))

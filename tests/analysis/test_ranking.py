@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from robustbench_rec import InputError
-from robustbench_rec.analysis.ranking import RANKED, rank, told
+from robustbench_rec.analysis.ranking import RANKED, not_separable, rank, rank_all, told
 from robustbench_rec.records.run import read_run
 
 STORED = Path(__file__).parents[2] / "results" / "reference" / "false-negatives"
@@ -231,3 +231,20 @@ def test_in_null_worlds_a_loss_beats_another_at_most_as_often_as_said():
         ]
         wrong += any(rank(frame(*rows))["beaten_by"].map(len))
     assert wrong / worlds <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / worlds), wrong / worlds
+
+
+def test_losses_of_which_none_beats_another_are_one_group():
+    beaten = [("a", "b", "c"), ("a",), (), ()]
+    assert not_separable(["d", "c", "b", "a"], beaten) == [(1, 2), (2, 3)]
+    assert not_separable(["d", "c", "b", "a"], [()] * 4) == [(0, 3)]
+    assert not_separable(["d"], [()]) == []
+
+
+def test_all_rankings_at_once_are_those_of_one_after_another(checkout):
+    run = read_run(checkout / "results" / "reference" / "drrl-health")
+    measures = ("kept", "value", "jaccard")
+    found = list(rank_all(run, measures))
+    alone = [rank(run, by, metric=metric) for metric in run.manifest.metrics for by in measures]
+    assert len(found) == 6
+    for one, other in zip(found, alone, strict=True):
+        pd.testing.assert_frame_equal(one, other)

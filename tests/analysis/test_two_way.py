@@ -131,3 +131,13 @@ def test_intervals_cover(spread, replicates, missing):
         low, high = variance(psi).interval(mean)
         hits += low <= 0 <= high
     assert 0.93 - 2 * np.sqrt(0.05 * 0.95 / n) <= hits / n <= 0.985
+
+
+@pytest.mark.parametrize("shape", [(5, 40), (2, 3), (1, 9), (4, 1)])
+def test_a_user_whom_no_replicate_tests_changes_nothing(shape):
+    psi = np.random.default_rng(3).standard_normal(shape)
+    psi -= psi.mean()
+    beside = variance(np.column_stack([psi, np.full(shape[0], np.nan)]))
+    whole = variance(psi)
+    for name in ("of_users", "of_replicates", "of_both"):
+        assert getattr(whole, name) == pytest.approx(getattr(beside, name), rel=1e-12, nan_ok=True)

@@ -104,6 +104,8 @@ def test_the_commands_are_those_that_are_documented():
         "show",
         "figures",
         "table",
+        "report",
+        "leaderboard",
         "cite",
         "rank",
         "claims",
@@ -1234,6 +1236,7 @@ def test_what_needs_no_torch_starts_where_torch_is_blocked(reference):
         ["table", "R", "robustness", "--format", "latex"],
         ["table", "R", "k", "--format", "html"],
         ["table", "R", "hyperparameters"],
+        ["report", "R"],
         ["cite", "R"],
     ]
     asked = [[str(reference) if word == "R" else word for word in one] for one in words]

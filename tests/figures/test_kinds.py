@@ -20,7 +20,7 @@ from robustbench_rec.figures.multiples import draw_multiples
 from robustbench_rec.figures.names import called
 from robustbench_rec.figures.page import Page, drawn_for
 from robustbench_rec.figures.severity import draw_severity
-from robustbench_rec.figures.standing import draw_standing, not_separable
+from robustbench_rec.figures.standing import draw_standing
 from robustbench_rec.figures.training import draw_training
 from robustbench_rec.figures.users import draw_users
 from robustbench_rec.records.manifest import PlannedCell
@@ -89,16 +89,6 @@ def test_improvement_is_within_replicates_and_its_interval_of_the_share():
     assert ax.get_ylabel() == "NDCG@20: improvement\nover BPR"
     with pytest.raises(InputError, match="no other loss was run"):
         improvements(results(("bpr",)), "bpr")
-
-
-def test_losses_of_which_none_beats_another_are_one_group():
-    beaten = {"a": (), "b": (), "c": ("a",), "d": ("a", "b", "c")}
-    ranked = pd.DataFrame({"loss": ["d", "c", "b", "a"]})
-    ranked["beaten_by"] = ranked["loss"].map(beaten)
-    assert not_separable(ranked) == [(1, 2), (2, 3)]
-    alike = ranked.assign(beaten_by=[()] * 4)
-    assert not_separable(alike) == [(0, 3)]
-    assert not_separable(ranked.iloc[:1]) == []
 
 
 def test_a_standing_has_the_scores_of_the_ranking_the_best_on_top():
