@@ -211,7 +211,7 @@ class RunFolder:
 
     def write_lists(self, training: str, lists: Lists) -> None:
         """Store the lists of a training before its cells are recorded; stored lists stay."""
-        _make(self.lists)
+        make_folder(self.lists)
         if self.read_lists(training, Events()) is None:
             write(self.lists / f"{training}.npz", zipped(vars(lists)))
 
@@ -252,7 +252,7 @@ class RunFolder:
 
     def write_tuning(self, what: Trial | StudyOutcome) -> None:
         """Store one trial, or the state of a study."""
-        _make(self.tuning)
+        make_folder(self.tuning)
         write(self.tuning / f"{what.id}.json", sealed(what))
 
     def begin(self, manifest: Manifest) -> None:
@@ -591,7 +591,7 @@ def _refuse_damaged(path: Path, record: Record) -> None:
         raise ValueError(f"{path.name} beside it has {users} users")
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Create a folder; InputError if that fails."""
     try:
         folder.mkdir(exist_ok=True)
