@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 WAIT = 60.0
@@ -96,10 +96,8 @@ def children(process: int) -> list[int]:
 
 
 def kill(process: int, how: int = signal.SIGKILL) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(process, how)
-    except ProcessLookupError:
-        pass
 
 
 @contextmanager

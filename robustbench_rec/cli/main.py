@@ -17,7 +17,7 @@ from robustbench_rec.cli.output import warn
 from robustbench_rec.cli.results import claims, compare, merge, rank, status
 from robustbench_rec.cli.run import run
 from robustbench_rec.cli.tables import cite, table
-from robustbench_rec.cli.verify import verify
+from robustbench_rec.cli.verify import export, verify
 from robustbench_rec.errors import InputError, one_line, printable
 
 INTERRUPTED = 130
@@ -82,6 +82,6 @@ def main() -> None:
     """  # noqa: D301  # click reads a backspace character as "keep these lines"
 
 
-RUNS = (run, merge, figures, table, cite, status, rank, claims, compare, verify)
+RUNS = (run, merge, figures, table, cite, status, rank, claims, compare, verify, export)
 for command in (*RUNS, list_, show, data, new, check):
     main.add_command(command)

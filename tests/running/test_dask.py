@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from clusters import children, cluster, kill, wait_for
@@ -176,8 +177,7 @@ def test_without_a_scheduler_workers_are_started_here_and_end_with_it(suite, pla
 
 def is_alive(process: int) -> bool:
     try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
@@ -222,14 +222,14 @@ def test_workers_that_come_back_take_up_the_run(suite, place, tmp_path):
 
 
 def test_a_scheduler_that_is_not_there_or_no_address(suite, ran):
-    told = one_line(ran(suite(), "tcp://127.0.0.1:9"))
+    told = one_line(ran(suite(), "tcp://127.0.0.1:9", "--stall-limit", 3))
     assert told.startswith("--scheduler tcp://127.0.0.1:9: no dask scheduler answers there (")
     told = one_line(ran(suite(), "somewhere"))
     assert told == "--scheduler is 'somewhere'; it must be like tcp://host:8786"
 
 
 def test_a_scheduler_of_another_version(suite, ran, tmp_path):
-    old = "import distributed\ndistributed.__version__ = '2020.1.0'"
+    old = "from distributed import versions\nversions._version_cached = lambda name: '2020.1.0'"
     with cluster(tmp_path / "cluster", workers=0, preamble=old) as made:
         told = one_line(ran(suite(), made.address))
     assert "has distributed 2020.1.0, not " in told
@@ -238,19 +238,19 @@ def test_a_scheduler_of_another_version(suite, ran, tmp_path):
 
 def test_a_scheduler_that_has_no_worker_or_stalls(suite, ran, place, tmp_path):
     with cluster(tmp_path / "cluster", workers=0) as made:
-        told = one_line(ran(suite(), made.address))
+        told = one_line(ran(suite(), made.address, "--stall-limit", 5))
         assert "has no worker; start some with `dask worker" in told
         (place / "hold").touch()
         (place / "holding").unlink(missing_ok=True)
         made.add(1)
-        words = command_line("run", suite("held"), "--engine", "dask", "--stall-limit", 3)
+        words = command_line("run", suite("held"), "--engine", "dask", "--stall-limit", 15)
         words += ["--scheduler", made.address, "--out", str(tmp_path / "out"), "--no-figures"]
         run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for((place / "holding").exists, "cell that is held")
         kill(made.scheduler.pid, signal.SIGSTOP)
         started = time.monotonic()
         _, stderr = run.communicate(timeout=60)
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 45
         assert run.returncode == 2, stderr
         assert "has not answered for" in stderr.splitlines()[-1]
         assert "Traceback" not in stderr

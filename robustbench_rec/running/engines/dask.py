@@ -41,7 +41,8 @@ MOST_WORKERS = None
 ENDS_WORKERS = True
 IS_CLUSTER = True
 LIMIT = 30.0
-"""Seconds in which the scheduler must answer, and a worker must pass the preflight."""
+"""Largest seconds in which the scheduler must answer, and a worker pass the preflight."""
+SILENT = logging.CRITICAL + 1
 GRACE = 2.0
 """Seconds for a farewell."""
 TURN = 0.5
@@ -54,13 +55,14 @@ def start(n_workers: int, compute: Compute, cluster: Cluster) -> Dask:
 
     Raises:
         InputError: there is no scheduler at the address, or one of another version; no worker
-            passes the preflight in `LIMIT` seconds, or one does not.
+            passes the preflight in time, or one does not pass it.
 
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)  # what matters is told by us
+    _silence()
     own = None if cluster.scheduler else _started_here(n_workers, compute)
     try:
-        engine = Dask(_connected(own or _placed(cluster.scheduler)), cluster, own)
+        client = _connected(own or _placed(cluster.scheduler), min(LIMIT, cluster.stall))
+        engine = Dask(client, cluster, own)
     except BaseException:
         _end(own)
         raise
@@ -70,6 +72,13 @@ def start(n_workers: int, compute: Compute, cluster: Cluster) -> Dask:
         engine.close()
         raise
     return engine
+
+
+def _silence() -> None:
+    """Silence the logs of dask: what matters to the user, we say."""
+    for name in ("distributed", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(SILENT)
 
 
 def _placed(address: str) -> str:
@@ -94,15 +103,15 @@ def _started_here(n_workers: int, compute: Compute) -> LocalCluster:
             host="127.0.0.1",
             dashboard_address=None,
             worker_dashboard_address=None,
-            silence_logs=logging.CRITICAL + 1,
+            silence_logs=SILENT,
         )
 
 
-def _connected(place: str | LocalCluster) -> Client:
+def _connected(place: str | LocalCluster, seconds: float) -> Client:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions, which are compared below
-            return Client(place, timeout=LIMIT, set_as_default=False)
+            return Client(place, timeout=seconds, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(
             f"--scheduler {place}: no dask scheduler answers there ({one_line(error)}); start one "
@@ -185,12 +194,17 @@ class Dask:
     def _where(self) -> str:
         return self.cluster.scheduler or "the cluster of this process"
 
+    @property
+    def _limit(self) -> float:
+        """Seconds to wait at the start."""
+        return min(LIMIT, self.cluster.stall)
+
     def begin(self) -> None:
         """Wait until the first workers have passed the preflight, and no other is still asked."""
         self._refuse_other_version()
         if self.own is not None:
             self.client.register_plugin(_Tied(os.getpid()))
-        until = time.monotonic() + LIMIT
+        until = time.monotonic() + self._limit
         while time.monotonic() < until and not self._is_ready():
             self.look()
             for address, why in self._unfit.items():
@@ -201,7 +215,7 @@ class Dask:
             raise InputError(self._nobody(late))
         for address in late:
             self.cluster.events.warning(
-                f"worker {address} has not answered for {LIMIT:g} s; it is used once it does"
+                f"worker {address} has not answered for {self._limit:g} s; it is used once it does"
             )
 
     def _is_ready(self) -> bool:
@@ -211,8 +225,8 @@ class Dask:
         if late:
             others = f" nor any of {len(late) - 1} others" if len(late) > 1 else ""
             return (
-                f"worker {late[0]} has not answered for {LIMIT:g} s{others}: busy, or stalled; "
-                "restart it, or wait until it is free"
+                f"worker {late[0]} has not answered for {self._limit:g} s{others}: busy, or "
+                "stalled; restart it, or wait until it is free"
             )
         return (
             f"--scheduler {self._where}: has no worker; start some with `dask worker "
@@ -222,9 +236,9 @@ class Dask:
     def _refuse_other_version(self) -> None:
         found = self._asked_of_scheduler("versions")
         try:
-            there = found.result(LIMIT)["packages"]
+            there = found.result(self._limit)["packages"]
         except TimeoutError:
-            raise InputError(self._silent(LIMIT)) from None
+            raise InputError(self._silent(self._limit)) from None
         for name, here in (("distributed", distributed.__version__), ("dask", dask.__version__)):
             if there.get(name) != here:
                 raise InputError(
