@@ -123,6 +123,7 @@ TERMINATED = 143
 )
 @click.option("--tune-only", is_flag=True, help="Choose settings, and stop before the cells.")
 @click.option("--dry-run", is_flag=True, help="Print the plan without running it.")
+@click.option("--yes", is_flag=True, help="Confirm a suite of more than 100,000 cells.")
 @click.option("--force", is_flag=True, help="Rerun finished cells; tuning results are kept.")
 @click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
 @PLUGINS
@@ -143,6 +144,7 @@ def run(
     shard: str | None,
     tune_only: bool,
     dry_run: bool,
+    yes: bool,
     force: bool,
     figures: bool,
     plugins: tuple[str, ...],
@@ -174,6 +176,7 @@ def run(
             cell_timeout=cell_timeout,
             max_failures=max_failures,
             plugins=plugins,
+            yes=yes,
             events=events,
             command=shlex.join(["robustbench-rec", *sys.argv[1:]]),
         )

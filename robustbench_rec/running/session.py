@@ -31,6 +31,8 @@ from robustbench_rec.running.preflight import wanted
 RESULTS = ("shared", "return")
 STALL = 60.0
 """Default of `stall_limit`."""
+MANY = 100_000
+"""Number of cells above which a run must be confirmed: its plan takes 10 s and 250 MB, or more."""
 
 
 def run(suite: str | Path | Suite, out: Path | str | None = None, **options: Any) -> Run:
@@ -44,7 +46,7 @@ def run(suite: str | Path | Suite, out: Path | str | None = None, **options: Any
         out: the results folder; `results/runs/SUITE` if None.
         options: the other arguments of `open_session`: data_dir, only, force, jobs, threads,
             device, engine, scheduler, results, stall_limit, shard, tune_only, cell_timeout,
-            max_failures, plugins, events.
+            max_failures, plugins, yes, events.
 
     Returns:
         The run, as from `read_run`.
@@ -75,6 +77,7 @@ def open_session(
     cell_timeout: float | None = None,
     max_failures: float | None = None,
     plugins: Sequence[str] = (),
+    yes: bool = False,
     events: Events = TOLD_AS_WARNINGS,
     command: str = "",
 ) -> Session:
@@ -106,6 +109,7 @@ def open_session(
             one is ended, and its cells fail. It needs an engine of processes.
         max_failures: the share of the cells, from 0 to 1, that may fail before the run stops.
         plugins: files or modules that register your components, besides those of the suite.
+        yes: whether more than `MANY` cells are meant.
         events: receives the plan, progress and warnings.
         command: the user's command line, for the manifest.
 
@@ -130,6 +134,11 @@ def open_session(
     n_workers = workers_for(jobs, compute, module.MOST_WORKERS, events)
     where = Path(data_dir) if data_dir is not None else default_data_dir()
     loaded = _loaded(suite, where, plugins)
+    if loaded.n_cells > MANY and not yes:
+        raise InputError(
+            f"suite {loaded.name!r} has {loaded.n_cells:,} cells, more than {MANY:,}; give --yes "
+            "if that is meant"
+        )
     return Session(
         suite=loaded,
         folder=RunFolder(RUNS / loaded.name if out is None else Path(out)),
