@@ -15,7 +15,7 @@ from robustbench_rec.cli.main import main
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md")))
-PARSED_ALONE = {"run", "merge", "status", "verify", "data"}
+PARSED_ALONE = {"run", "merge", "status", "verify", "export", "data"}
 """Commands that train for long, fetch from the network, or speak of runs that nobody has yet."""
 RUNS = ("drrl", "false-negatives", "health")
 BASE = {

@@ -30,11 +30,11 @@ from robustbench_rec.running.preflight import unfit
 try:
     import dask
     import distributed
-    from distributed import Client, LocalCluster, WorkerPlugin
+    from distributed import Client, LocalCluster, Security, WorkerPlugin
     from distributed.scheduler import KilledWorker
 except ImportError as error:
     raise InputError(
-        f"--engine dask needs dask.distributed ({error}): pip install 'robustbench_rec[dask]'"
+        f"--engine dask needs more packages ({error}): pip install 'robustbench_rec[dask]'"
     ) from None
 
 MOST_WORKERS = None
@@ -92,19 +92,34 @@ def _started_here(n_workers: int, compute: Compute) -> LocalCluster:
     environment = compute.environment() | SAFELY
     settings = {
         "distributed.nanny.pre-spawn-environ": environment,
+        "distributed.scheduler.http.routes": [],  # no dashboard, and no page
+        "distributed.worker.http.routes": [],
         "distributed.comm.timeouts.connect": f"{LIMIT} s",
     }
     with dask.config.set(settings), safe_path():
         return LocalCluster(
+            security=_keys(),
+            protocol="tls",
             n_workers=n_workers,
             threads_per_worker=1,
             processes=True,
             memory_limit=0,  # the system decides, as for other engines
             host="127.0.0.1",
-            dashboard_address=None,
-            worker_dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
             silence_logs=SILENT,
         )
+
+
+def _keys() -> Any:
+    """Return keys for one run: without them all users of this machine could have us run code."""
+    try:
+        return Security.temporary()
+    except ImportError as error:
+        raise InputError(
+            f"--engine dask needs more packages ({error}): pip install 'robustbench_rec[dask]'"
+        ) from None
 
 
 def _connected(place: str | LocalCluster, seconds: float) -> Client:
@@ -121,7 +136,8 @@ def _connected(place: str | LocalCluster, seconds: float) -> Client:
 
 def _end(cluster: LocalCluster | None) -> None:
     if cluster is not None:
-        cluster.close(timeout=1)
+        with suppress(OSError):  # what is left ends with this process
+            cluster.close(timeout=GRACE)
 
 
 @dataclass
