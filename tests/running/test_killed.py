@@ -26,8 +26,8 @@ ROUNDS = 20
 SUITE = (
     """\
 name = "killed"
-replicates = 8
-training = { epochs = 40, batch_size = 32, eval_every = 4 }
+replicates = 3
+training = { epochs = 20, batch_size = 32, eval_every = 4 }
 """
     + WORLD
     + """\
