@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make quickstart` and `make test`. Both are safe to call again.
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test quick fuzz faults simulation browser lengthy marked references bench lint types clean
+.PHONY: help quickstart test quick dask fuzz faults simulation browser lengthy marked references bench lint types clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ help:
 	@echo "make quickstart  install into $(VENV), run the suite 'quickstart', say where its figures are"
 	@echo "make test        install into $(VENV), run the tests"
 	@echo "make quick       of these, what needs no process of its own, in five minutes: for each change"
-	@echo "make fuzz faults simulation browser  what tests leave out as it takes minutes; all: make marked"
+	@echo "make dask fuzz faults simulation browser  what tests leave out as it takes minutes; all: make marked"
 	@echo "make references  train anew what stands in results/reference; resumable, takes a day"
 	@echo "make bench       measure speed and memory, and write benchmarks/results.md; forty minutes"
 	@echo "make lint types  what CI checks besides"
@@ -35,7 +35,7 @@ quickstart: $(STAMP)
 	fi
 
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
-LENGTHY := fuzz or faults or simulation
+LENGTHY := dask or fuzz or faults or simulation
 
 test: $(STAMP)
 	$(PYTEST)
@@ -43,7 +43,7 @@ test: $(STAMP)
 quick: $(STAMP)
 	$(PYTEST) -q -m "not (slow or browser or $(LENGTHY))"
 
-fuzz faults simulation: $(STAMP)
+dask fuzz faults simulation: $(STAMP)
 	$(PYTEST) -q -m $@
 
 # One browser: its pages would wait for each other.

@@ -1,4 +1,4 @@
-"""The cost of the runner besides its cells: planning, reading, overhead, a second worker's gain.
+"""The cost of the runner besides its cells: planning, reading, memory, overhead, a second worker.
 
 python -m benchmarks.runner             # minutes: 100 cells of a few seconds, twice
 python -m benchmarks.runner --cells 20  # a first look; starting weighs more
@@ -68,13 +68,13 @@ A_REPLICATE = 20
 
 
 def rows(cells: int = 100) -> list[Row]:
-    """Measure planning, reading and running.
+    """Measure planning, reading, memory and running.
 
     Args:
         cells: how many to run; a multiple of 20.
 
     """
-    return [*planning(), *reading(), *overhead(cells)]
+    return [*planning(), *reading(), *memory(), *overhead(cells)]
 
 
 def planning() -> list[Row]:
@@ -93,6 +93,21 @@ def reading() -> list[Row]:
         wall, cpu = _timed("status", out)
     how = "`status` of a store of that size: wall, CPU; 9 evaluations a cell"
     return [("reading 12,000 records", f"{wall:.2f} s; CPU {cpu:.2f} s", how)]
+
+
+def memory() -> list[Row]:
+    """Measure the peak memory of a worker after its 100th and its 1,000th short cell."""
+    with tempfile.TemporaryDirectory() as folder:
+        suite, out = Path(folder, "run.toml"), Path(folder, "out")
+        text = RUN.format(dataset=DATASET, losses=LOSSES, replicates=1000 // A_REPLICATE)
+        suite.write_text(text.replace("epochs = 120", "epochs = 1"))
+        wall = _run(suite, out, 1)
+        paths = sorted(out.glob("cells/*.json"), key=lambda path: path.stat().st_mtime_ns)
+        peaks = [json.loads(path.read_text())["peak_memory"] / 1e6 for path in paths]
+    how = f"peak of one process, by the records; {len(peaks)} cells in {wall:.0f} s"
+    return [
+        ("memory of a worker, 100 and 1,000 cells", f"{peaks[99]:.0f}; {peaks[999]:.0f} MB", how)
+    ]
 
 
 def _planned(folder: str) -> Path:

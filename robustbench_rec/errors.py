@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -84,9 +85,11 @@ def one_line(error: BaseException) -> str:
 def is_interrupt(error: BaseException) -> bool:
     """Say whether a KeyboardInterrupt comes from the user, and not from called code.
 
-    A plugin may raise any exception. Workers ignore Ctrl-C, so there it comes from the plugin.
+    A plugin may raise any exception. Workers ignore Ctrl-C, so there it comes from the plugin;
+    as it does in any thread but the main one.
     """
     heard = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    heard = heard and threading.current_thread() is threading.main_thread()
     return isinstance(error, KeyboardInterrupt) and heard
 
 

@@ -18,7 +18,7 @@ from robustbench_rec.cli.report import leaderboard, report
 from robustbench_rec.cli.results import claims, compare, merge, rank, status
 from robustbench_rec.cli.run import run
 from robustbench_rec.cli.tables import cite, table
-from robustbench_rec.cli.verify import verify
+from robustbench_rec.cli.verify import export, verify
 from robustbench_rec.errors import InputError, one_line, printable
 
 INTERRUPTED = 130
@@ -83,6 +83,6 @@ def main() -> None:
     """  # noqa: D301  # click reads a backspace character as "keep these lines"
 
 
-RUNS = (run, merge, figures, table, report, cite, status, rank, claims, compare, verify)
+RUNS = (run, merge, figures, table, report, cite, status, rank, claims, compare, verify, export)
 for command in (*RUNS, leaderboard, list_, show, data, new, check):
     main.add_command(command)

@@ -69,7 +69,30 @@ TERMINATED = 143
     type=click.Choice(engine_names()),
     default="loky",
     show_default=True,
-    help="Run trainings in worker processes (loky), or one by one in this process (serial).",
+    help="Run trainings in worker processes (loky), one by one in this process (serial), or on the "
+    "workers of a cluster (dask).",
+)
+@click.option(
+    "--scheduler",
+    default="",
+    metavar="ADDRESS",
+    help="With --engine dask: the scheduler, such as tcp://host:8786.  [default: workers here]",
+)
+@click.option(
+    "--results",
+    type=click.Choice(["shared", "return"]),
+    default="shared",
+    show_default=True,
+    help="With --engine dask: workers write to the results folder, or return results to this "
+    "process, which writes them.",
+)
+@click.option(
+    "--stall-limit",
+    type=float,
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --engine dask: stop after so long without a worker or an answer of the scheduler.",
 )
 @click.option(
     "--cell-timeout",
@@ -107,6 +130,7 @@ TERMINATED = 143
     "them again.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan without running it.")
+@click.option("--yes", is_flag=True, help="Confirm a suite of more than 100,000 cells.")
 @click.option("--force", is_flag=True, help="Rerun finished cells; tuning results are kept.")
 @click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
 @PLUGINS
@@ -116,6 +140,9 @@ def run(
     threads: int,
     device: str,
     engine: str,
+    scheduler: str,
+    results: str,
+    stall_limit: float,
     cell_timeout: float | None,
     max_failures: float | None,
     out: Path | None,
@@ -125,6 +152,7 @@ def run(
     tune_only: bool,
     tuned_as: Path | None,
     dry_run: bool,
+    yes: bool,
     force: bool,
     figures: bool,
     plugins: tuple[str, ...],
@@ -151,9 +179,13 @@ def run(
             threads=threads,
             device=device,
             engine=engine,
+            scheduler=scheduler,
+            results=results,
+            stall_limit=stall_limit,
             cell_timeout=cell_timeout,
             max_failures=max_failures,
             plugins=plugins,
+            yes=yes,
             events=events,
             command=shlex.join(["robustbench-rec", *sys.argv[1:]]),
         )
@@ -253,6 +285,8 @@ def _say_plan(plan: Plan, session: Session) -> None:
     left = sum(len(cells) for cells in plan.left.values())
     compute = session.compute
     workers = counted(session.jobs, "worker")
+    if session.place.scheduler:
+        workers = f"the workers of {session.place.scheduler}"
     workers += f" of {compute.threads} threads" if compute.threads > 1 else ""
     workers += f" on {compute.device}" if compute.device != "cpu" else ""
     click.echo(
@@ -276,9 +310,10 @@ def _say_plan(plan: Plan, session: Session) -> None:
             f"{', '.join(metrics)} {have} no weighted form, so not computed under "
             f"{', '.join(weighing)} above level 0"
         )
-    estimate = plan.estimate(session.jobs)
+    estimate = plan.estimate(1 if session.place.scheduler else session.jobs)
     if left and estimate is not None:
-        click.echo(f"about {duration(estimate)} by the trainings in this folder")
+        by = " of one worker" if session.place.scheduler else ""
+        click.echo(f"about {duration(estimate)}{by} by the trainings in this folder")
     elif left:
         click.echo("no time estimate until the first cell is finished")
 

@@ -42,6 +42,12 @@ def default_data_dir() -> Path:
     return Path(named) if named else platformdirs.user_data_path("robustbench-rec")
 
 
+def data_here(data_dir: str) -> Path:
+    """Return a data folder of another machine, or this machine's own where it is missing."""
+    given = Path(data_dir)
+    return given if given.is_dir() else default_data_dir()
+
+
 def find(data_dir: Path, *names: str) -> Path | None:
     """Return the folder or file in `data_dir` with one of the names, ignoring the ending.
 

@@ -95,16 +95,23 @@ class Cell:
     selection: Selection = "clean"
     tuned: Tuned | None = None
 
-    @functools.cached_property
+    @property
     def id(self) -> str:
         """Digest of everything that identifies the experiment."""
-        parts = [self._fit_identity(), _identity(self.perturbation), f"k={self.ks}"]
-        return digest(*parts, *([f"tuned={self.tuned.study}"] if self.tuned else []))
+        return self._ids[0]
 
-    @functools.cached_property
+    @property
     def fit_id(self) -> str:
         """Digest of the training alone; cells that differ only in the test share it."""
-        return digest(self._fit_identity(), self._training_perturbation())
+        return self._ids[1]
+
+    @functools.cached_property
+    def _ids(self) -> tuple[str, str]:
+        """Both ids, as their common part takes long in a large plan."""
+        fit = self._fit_identity()
+        tuned = [f"tuned={self.tuned.study}"] if self.tuned else []
+        own = digest(fit, _identity(self.perturbation), f"k={self.ks}", *tuned)
+        return own, digest(fit, self._training_perturbation())
 
     def _fit_identity(self) -> str:
         components = (self.dataset, self.backbone, self.loss)

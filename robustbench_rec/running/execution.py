@@ -61,6 +61,12 @@ def _prepared(dataset: Dataset, data_dir: Path, seed: int, replicate: Replicate 
     return prepare(_read(dataset, data_dir), dataset, seed, replicate)
 
 
+def forget_data() -> None:
+    """Forget the data sets that this worker has read."""
+    _read.cache_clear()
+    _prepared.cache_clear()
+
+
 def train_and_test(
     cells: Sequence[Cell],
     data_dir: Path,

@@ -18,10 +18,13 @@ from robustbench_rec.processes import plain_output, same_folder
 from robustbench_rec.records.events import Events
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running.compute import Compute
-from robustbench_rec.running.engines import Engine
+from robustbench_rec.running.engines import Engine, WorkerDied
 from robustbench_rec.running.plan import Plan
+from robustbench_rec.running.returned import returned, take
 from robustbench_rec.running.watch import Watch
 
+TURN = 0.5
+"""Seconds between two looks at the trainings."""
 DEATHS = 3
 """Number of deaths of its workers after which a training fails."""
 
@@ -140,9 +143,10 @@ class Status:
 class Pool:
     """Runs jobs again and again until none is left.
 
-    When a worker dies, its engine abandons all calls. Then every job in flight is charged one death
-    and retried alone, so that only the job that causes deaths fails in the end. A job that takes
-    too long fails at once; other jobs in flight run again and are not charged.
+    When a worker dies, an engine may know its call: then this job is charged one death and retried,
+    and the others go on. Or the engine abandons all calls: then every job in flight is charged and
+    retried alone. So only the job that causes deaths fails in the end. A job that takes too long
+    fails at once; other jobs in flight run again and are not charged.
 
     Args:
         place: engine, results folder and events.
@@ -193,21 +197,50 @@ class Pool:
                     self._charge_deaths()
 
     def _drain(self) -> None:
-        """Submit jobs, at most two per worker at a time; waiting on thousands would cost more."""
+        """Submit jobs as the engine has room for them; waiting on thousands would cost more."""
         futures: dict[Future[Any], Job] = {}
-        workers = self.engine.n_workers
         while (futures or self.waiting) and not self._has_failed_too_often():
-            while self.waiting and len(futures) < 2 * workers:
+            self.engine.look()
+            while self.waiting and self.engine.has_room(len(futures)):
                 job = self.waiting.popleft()
-                futures[self.engine.submit(_overheard, job.function, *job.args)] = job
-            ended, _ = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
+                futures[self._submit(job)] = job
+            ended, _ = wait(futures, timeout=TURN, return_when=FIRST_COMPLETED)
+            if not futures:
+                time.sleep(TURN)
             for future in ended:
-                result, lines = future.result()
-                self._pass_on_warnings(futures[future], lines)
-                self._end(futures.pop(future), result)
-            self.status.running = min(workers, len(futures) + len(self.waiting))
-            self._look_inside()
+                self._take(futures.pop(future), future)
+            self.status.running = min(self.engine.n_workers, len(futures) + len(self.waiting))
+            self._look_inside({job.id: future for future, job in futures.items()})
             self.events.progress(self.status)
+
+    def _submit(self, job: Job) -> Future[Any]:
+        if self.engine.shares_folder:
+            return self.engine.submit(_overheard, job.function, *job.args)
+        self.folder.mark_started(job.id)  # as its worker cannot
+        return self.engine.submit(_overheard, returned, job.function, *job.args)
+
+    def _take(self, job: Job, future: Future[Any]) -> None:
+        """Take the end of a call: its result, or the death of its worker alone."""
+        try:
+            result, lines = future.result()
+        except WorkerDied:
+            self._take_death(job)
+            return
+        if not self.engine.shares_folder:
+            result, files = result
+            take(self.folder, files)
+            self.folder.mark_ended(job.id)
+        self._pass_on_warnings(job, lines)
+        self._end(job, result)
+
+    def _take_death(self, job: Job) -> None:
+        self.folder.mark_ended(job.id)
+        if job.id in self.overdue:
+            self._fail_overdue(job)
+            return
+        self._charge(job)
+        if job.id in self.left:  # the call is known that caused it, so others may run beside it
+            self.waiting.append(job)
 
     def _pass_on_warnings(self, job: Job, lines: Iterable[str]) -> None:
         """Pass on the warnings of a job, each once per run."""
@@ -216,8 +249,13 @@ class Pool:
                 self.told.add(line)
                 self.events.warning(f"{job.title}: {line}")
 
-    def _look_inside(self) -> None:
-        """Update the progress of running jobs, and end those that take too long."""
+    def _look_inside(self, calls: Mapping[str, Future[Any]]) -> None:
+        """Update the progress of running jobs, and end those that take too long.
+
+        Args:
+            calls: id of a job -> its call.
+
+        """
         marks = {id: mark for id, mark in self.folder.in_flight().items() if id in self.left}
         running = [(self.left[id], mark.epoch) for id, mark in marks.items()]
         self.status.epochs = tuple((at, job.epochs) for job, at in running)
@@ -230,7 +268,9 @@ class Pool:
                 f"{usual:.2g} s; is the machine busy or out of memory?"
             )
         for id in self.watch.overdue(now):
-            if id not in self.overdue and self.engine.end_worker(marks[id].worker):
+            if id not in calls or id in self.overdue:
+                continue
+            if self.engine.end_call(calls[id], marks[id].worker):
                 self.overdue.add(id)
 
     def _end_overdue(self) -> None:
@@ -238,9 +278,12 @@ class Pool:
         for id in self.folder.in_flight().keys() & self.left.keys():
             self.folder.mark_ended(id)
         for id in self.overdue & self.left.keys():
-            error = TimeoutError(f"took longer than {self.limits.seconds:g} s (--cell-timeout)")
-            self._end(self.left[id], self.give_up(self.left[id], error))
+            self._fail_overdue(self.left[id])
         self.overdue.clear()
+
+    def _fail_overdue(self, job: Job) -> None:
+        error = TimeoutError(f"took longer than {self.limits.seconds:g} s (--cell-timeout)")
+        self._end(job, self.give_up(job, error))
 
     def _has_failed_too_often(self) -> bool:
         """Say whether the run must stop because of failures; failed trials do not count."""
@@ -264,10 +307,14 @@ class Pool:
             )
         for id in guilty:
             self.folder.mark_ended(id)
-            self.deaths[id] += 1
-            if self.deaths[id] == DEATHS:
-                error = RuntimeError(f"its worker died {DEATHS} times (killed, or out of memory)")
-                self._end(self.left[id], self.give_up(self.left[id], error))
+            self._charge(self.left[id])
+
+    def _charge(self, job: Job) -> None:
+        """Charge a job with a death."""
+        self.deaths[job.id] += 1
+        if self.deaths[job.id] == DEATHS:
+            error = RuntimeError(f"its worker died {DEATHS} times (killed, or out of memory)")
+            self._end(job, self.give_up(job, error))
 
 
 def _overheard(function: Callable[..., Any], *args: Any) -> tuple[Any, tuple[str, ...]]:

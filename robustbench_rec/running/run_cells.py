@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from robustbench_rec.data.catalog import data_here
 from robustbench_rec.errors import InputError, one_line
 from robustbench_rec.evaluation.metrics import codes_of
 from robustbench_rec.experiment.cell import Cell
@@ -108,13 +108,13 @@ def run_training(
     """
     outcomes: Outcomes = []
     with in_flight(folder, training, plugins) as results:
-        rebuilt = [Cell.from_plain(cell, Path(data_dir)) for cell in cells.values()]
+        rebuilt = [Cell.from_plain(cell, data_here(data_dir)) for cell in cells.values()]
         if [cell.id for cell in rebuilt] != list(cells):
             raise InputError(f"the code behind {rebuilt[0]} changed while it ran; run again")
         for name, code in codes_of(metrics).items():
             if code != metrics[name]:
                 raise InputError(f"the code of metric {name} changed while it ran; run again")
-        how = Path(data_dir), compute, partial(results.mark_epoch, training), metrics
+        how = data_here(data_dir), compute, partial(results.mark_epoch, training), metrics
         for record, beside in train_and_test(rebuilt, *how):
             if beside is not None and beside.lists is not None:
                 results.write_lists(training, beside.lists)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from robustbench_rec.components.settings import shown
+from robustbench_rec.data.catalog import data_here
 from robustbench_rec.errors import InputError
 from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.experiment.search_space import Settings
@@ -184,10 +184,10 @@ def run_one(
 
     """
     with in_flight(folder, trial, plugins) as results:
-        rebuilt = Cell.from_plain(cell, Path(data_dir))
+        rebuilt = Cell.from_plain(cell, data_here(data_dir))
         if rebuilt.fit_id != trial:
             raise InputError(f"the code behind {rebuilt} changed while it ran; run again")
         after_epoch = partial(results.mark_epoch, trial)
-        record = try_settings(rebuilt, Path(data_dir), compute, after_epoch)
+        record = try_settings(rebuilt, data_here(data_dir), compute, after_epoch)
         results.write_tuning(record)
     return record

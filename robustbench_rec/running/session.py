@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -22,11 +22,18 @@ from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.run import Run, compact
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running.compute import COMPUTE, Compute, find_device, workers_for
-from robustbench_rec.running.engines import Engine, engine_module
+from robustbench_rec.running.engines import Cluster, Engine, engine_module
 from robustbench_rec.running.known_trials import known_trials
 from robustbench_rec.running.manifest import manifest_of
 from robustbench_rec.running.plan import Plan, check_data, make_plan
 from robustbench_rec.running.pool import NO_LIMITS, Limits, Status, Workplace
+from robustbench_rec.running.preflight import wanted
+
+RESULTS = ("shared", "return")
+STALL = 60.0
+"""Default of `stall_limit`."""
+MANY = 100_000
+"""Number of cells above which a run must be confirmed: its plan takes 10 s and 250 MB, or more."""
 
 
 def run(suite: str | Path | Suite, out: Path | str | None = None, **options: Any) -> Run:
@@ -39,8 +46,8 @@ def run(suite: str | Path | Suite, out: Path | str | None = None, **options: Any
         suite: its name, the path of its .toml file, or the suite itself.
         out: the results folder; `results/runs/SUITE` if None.
         options: the other arguments of `open_session`: data_dir, only, force, jobs, threads,
-            device, engine, shard, tune_only, tuned_as, cell_timeout, max_failures, plugins,
-            events.
+            device, engine, scheduler, results, stall_limit, shard, tune_only, tuned_as,
+            cell_timeout, max_failures, plugins, yes, events.
 
     Returns:
         The run, as from `read_run`.
@@ -66,9 +73,13 @@ def open_session(
     threads: int = 1,
     device: str = "cpu",
     engine: str = "loky",
+    scheduler: str = "",
+    results: str = "shared",
+    stall_limit: float = STALL,
     cell_timeout: float | None = None,
     max_failures: float | None = None,
     plugins: Sequence[str] = (),
+    yes: bool = False,
     events: Events = TOLD_AS_WARNINGS,
     command: str = "",
 ) -> Session:
@@ -89,18 +100,25 @@ def open_session(
         threads: threads of each worker. Results are bit-identical for equal threads and any
             number of jobs.
         device: "cpu", "auto", "cuda" or "cuda:1".
-        engine: "loky" (worker processes) or "serial" (one training after the other in this
-            process).
+        engine: "loky" (worker processes), "serial" (one training after the other in this
+            process) or "dask" (workers of a dask cluster).
+        scheduler: the address of dask's scheduler, such as "tcp://host:8786"; "" to start workers
+            on this machine.
+        results: "shared" if dask's workers write to the results folder, or "return" if they return
+            their results to this process.
+        stall_limit: seconds without any worker, or without an answer of the scheduler, after which
+            a run on dask stops.
         cell_timeout: the largest seconds of a training, with the tests of its cells; a longer
             one is ended, and its cells fail. It needs an engine of processes.
         max_failures: the share of the cells, from 0 to 1, that may fail before the run stops.
         plugins: files or modules that register your components, besides those of the suite.
+        yes: whether more than `MANY` cells are meant.
         events: receives the plan, progress and warnings.
         command: the user's command line, for the manifest.
 
     Raises:
         InputError: an unknown suite, engine or device; a mistake in the suite; numbers of
-            workers or threads that do not fit.
+            workers or threads that do not fit; options of another engine.
 
     """
     for name, path in (("--out", out), ("--data-dir", data_dir)):
@@ -114,10 +132,16 @@ def open_session(
             f"--cell-timeout needs worker processes, which --engine {engine} does not have; omit "
             "one of the two options"
         )
+    place = _place(engine, scheduler, results, stall_limit, jobs)
     compute = Compute(threads, find_device(device))
     n_workers = workers_for(jobs, compute, module.MOST_WORKERS, events)
     where = Path(data_dir) if data_dir is not None else default_data_dir()
     loaded = _loaded(suite, where, plugins)
+    if loaded.n_cells > MANY and not yes:
+        raise InputError(
+            f"suite {loaded.name!r} has {loaded.n_cells:,} cells, more than {MANY:,}; give --yes "
+            "if that is meant"
+        )
     return Session(
         suite=loaded,
         folder=RunFolder(RUNS / loaded.name if out is None else Path(out)),
@@ -130,10 +154,38 @@ def open_session(
         compute=compute,
         jobs=n_workers,
         engine=engine,
+        place=place,
         limits=limits,
         command=command,
         events=events,
     )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the workers of a cluster are; see `engines.Cluster`."""
+
+    scheduler: str = ""
+    shares_folder: bool = True
+    stall: float = STALL
+
+
+def _place(engine: str, scheduler: str, results: str, stall: float, jobs: int | None) -> Place:
+    """Return the place of the options; InputError if they do not fit together."""
+    if results not in RESULTS:
+        raise InputError(f"--results is {results!r}; it must be {' or '.join(RESULTS)}")
+    if not 0 < stall < inf:
+        raise InputError(f"--stall-limit is {stall:g}; it must be above 0 seconds")
+    place = Place(scheduler, results == "shared", stall)
+    if place != Place() and not engine_module(engine).IS_CLUSTER:
+        raise InputError(
+            "--scheduler, --results and --stall-limit are of --engine dask; add it, or omit them"
+        )
+    if scheduler and jobs is not None:
+        raise InputError(
+            f"--jobs {jobs}: the scheduler has its own workers; omit --jobs, or --scheduler"
+        )
+    return place
 
 
 def _limits(cell_timeout: float | None, max_failures: float | None) -> Limits:
@@ -170,6 +222,7 @@ class Session:
     compute: Compute = COMPUTE
     jobs: int = 1
     engine: str = "loky"
+    place: Place = Place()
     limits: Limits = NO_LIMITS
     command: str = ""
     events: Events = field(default=TOLD_AS_WARNINGS)
@@ -195,9 +248,7 @@ class Session:
             plan = self._checked_plan()
             for trial in plan.known:
                 self.folder.write_tuning(trial)
-            workers = max(min(self.jobs, plan.n_to_run), 1)
-            started: Engine = engine_module(self.engine).start(workers, self.compute)
-            with closing(started) as engine:
+            with self._started(plan) as engine:
                 if plan.untuned:
                     self._run_trials(plan, engine)
                     plan = self.plan(retry=False)
@@ -205,6 +256,19 @@ class Session:
                     self.folder.begin(manifest_of(plan, self.command))
                     return Run(self.folder, self.events)
                 return self._run_cells(plan, engine)
+
+    @contextmanager
+    def _started(self, plan: Plan) -> Iterator[Engine]:
+        """Start the engine for a plan, and end it at the end of a `with`."""
+        module = engine_module(self.engine if plan.n_to_run else "serial")
+        workers = max(min(self.jobs, plan.n_to_run), 1)
+        with ExitStack() as stack:
+            cluster = None
+            if module.IS_CLUSTER:
+                what = (plan, self.compute, self.data_dir, self.folder, self.place.shares_folder)
+                needs = stack.enter_context(wanted(*what))
+                cluster = Cluster(**vars(self.place), wanted=needs, events=self.events)
+            yield stack.enter_context(closing(module.start(workers, self.compute, cluster)))
 
     def _checked_plan(self) -> Plan:
         """Make the plan, check the data, and report the plan."""

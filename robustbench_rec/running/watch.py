@@ -19,6 +19,7 @@ class _Course:
     """The progress of one training in flight, by the clock of `look`."""
 
     since: float
+    worker: int
     epoch: int
     at: float
     steps: list[float] = field(default_factory=list)
@@ -44,8 +45,9 @@ class Watch:
 
     def _moved(self, id: str, mark: InFlight, now: float) -> _Course:
         course = self._courses.get(id)
-        if course is None or mark.epoch < course.epoch:  # it has begun, or begun again
-            return _Course(now, mark.epoch, now)
+        again = course and (mark.worker != course.worker or mark.epoch < course.epoch)
+        if course is None or again:
+            return _Course(now, mark.worker, mark.epoch, now)
         if mark.epoch > course.epoch:
             course.steps.append(now - course.at)
             course.epoch, course.at = mark.epoch, now

@@ -100,6 +100,7 @@ def test_the_commands_are_those_that_are_documented():
     assert set(main.commands) == {
         "run",
         "merge",
+        "export",
         "list",
         "show",
         "figures",

@@ -11,6 +11,7 @@ from robustbench_rec.components.settings import plain
 from robustbench_rec.data.catalog import (
     KNOWN_SIZES,
     FileDataset,
+    data_here,
     default_data_dir,
     inventory,
     resolve,
@@ -222,6 +223,14 @@ def test_the_data_folder_is_named_by_the_environment(monkeypatch):
     assert default_data_dir() == Path("somewhere")
     monkeypatch.delenv("ROBUSTBENCH_REC_DATA")
     assert "robustbench-rec" in str(default_data_dir())
+
+
+def test_another_machine_looks_in_its_own_folder_where_that_of_the_run_is_missing(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("ROBUSTBENCH_REC_DATA", str(tmp_path / "own"))
+    assert data_here(str(tmp_path)) == tmp_path
+    assert data_here(str(tmp_path / "elsewhere")) == tmp_path / "own"
 
 
 def test_known_sizes_are_listed_and_others_left_open(data_dir):

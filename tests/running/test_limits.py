@@ -116,3 +116,49 @@ def test_limits_that_mean_nothing_are_refused(asked, told):
     with pytest.raises(InputError) as caught:
         open_session("smoke", **asked)
     assert str(caught.value) == told
+
+
+def test_a_suite_of_very_many_cells_is_confirmed_before_it_is_planned(tmp_path, in_process):
+    levels = [at / 1000 for at in range(1000)]
+    many = f'[[perturbation]]\nname = "hidden_positives"\nlevel = {levels}\n'
+    text = f'name = "many"\nreplicates = 34\n{WORLD}{many}'
+    (tmp_path / "many.toml").write_text(text)
+    done = in_process("run", "many.toml", "--dry-run")
+    assert (done.returncode, done.stderr.splitlines()) == (
+        2,
+        [
+            "robustbench-rec: suite 'many' has 102,000 cells, more than 100,000; give --yes if "
+            "that is meant"
+        ],
+    )
+    few = text.replace("replicates = 34", "replicates = 33")
+    (tmp_path / "few.toml").write_text(few)
+    assert open_session(tmp_path / "few.toml").suite.n_cells == 99_000
+    assert open_session(tmp_path / "many.toml", yes=True).suite.n_cells == 102_000
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (
+            {"scheduler": "tcp://host:8786"},
+            "--scheduler, --results and --stall-limit are of --engine dask; add it, or omit them",
+        ),
+        (
+            {"results": "return"},
+            "--scheduler, --results and --stall-limit are of --engine dask; add it, or omit them",
+        ),
+        ({"results": "home"}, "--results is 'home'; it must be shared or return"),
+        ({"stall_limit": 0}, "--stall-limit is 0; it must be above 0 seconds"),
+    ],
+)
+def test_options_of_a_cluster_without_one_are_refused(asked, told):
+    with pytest.raises(InputError) as caught:
+        open_session("smoke", **asked)
+    assert str(caught.value) == told
+
+
+def test_jobs_are_of_this_machine_and_not_of_a_scheduler():
+    pytest.importorskip("distributed")
+    with pytest.raises(InputError, match="--jobs 2: the scheduler has its own workers"):
+        open_session("smoke", engine="dask", scheduler="tcp://host:8786", jobs=2)

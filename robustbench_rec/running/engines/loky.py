@@ -17,12 +17,14 @@ from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
 from robustbench_rec.processes import SAFELY, safe_path, start_worker
 from robustbench_rec.running.compute import Compute
+from robustbench_rec.running.engines import Cluster
 
 MOST_WORKERS = None
 ENDS_WORKERS = True
+IS_CLUSTER = False
 
 
-def start(n_workers: int, compute: Compute) -> Loky:
+def start(n_workers: int, compute: Compute, cluster: Cluster | None = None) -> Loky:
     """Start the engine; its processes start with the first call."""
     return Loky(n_workers, compute)
 
@@ -30,10 +32,16 @@ def start(n_workers: int, compute: Compute) -> Loky:
 class Loky:
     """Runs calls in processes that end with this process; Ctrl-C reaches them only through it."""
 
+    shares_folder = True
+
     def __init__(self, n_workers: int, compute: Compute) -> None:
         self.n_workers = n_workers
         self._environment = compute.environment() | SAFELY
         self._executor: Any = None
+
+    def has_room(self, calls: int) -> bool:
+        """Say whether there is fewer than two calls for each worker; more would gain nothing."""
+        return calls < 2 * self.n_workers
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Call a function in a process; dead processes are replaced."""
@@ -57,7 +65,10 @@ class Loky:
             )
         return self._executor
 
-    def end_worker(self, process: int) -> bool:
+    def look(self) -> None:
+        """Do nothing: the executor looks after its processes."""
+
+    def end_call(self, call: Future[Any], process: int) -> bool:
         """Kill a process of ours; loky then ends the others too, and starts new ones."""
         if self._executor is None or process not in dict(self._executor._processes):
             return False

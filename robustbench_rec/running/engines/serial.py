@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from typing import Any
 
 from robustbench_rec.running.compute import Compute, restored_libraries
+from robustbench_rec.running.engines import Cluster
 
 MOST_WORKERS = 1
 ENDS_WORKERS = False
+IS_CLUSTER = False
 
 
-def start(n_workers: int, compute: Compute) -> Serial:
+def start(n_workers: int, compute: Compute, cluster: Cluster | None = None) -> Serial:
     """Start the engine; it has one worker, this process, for any `n_workers`."""
     return Serial()
 
@@ -22,9 +24,14 @@ class Serial:
     """Runs a call as it is submitted. A crash of a call ends this process."""
 
     n_workers = 1
+    shares_folder = True
 
     def __init__(self) -> None:
         self._libraries: ExitStack | None = None
+
+    def has_room(self, calls: int) -> bool:
+        """Say whether no call is left whose result was not read."""
+        return not calls
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Call a function, and return its result as a finished future."""
@@ -38,7 +45,10 @@ class Serial:
             future.set_exception(error)
         return future
 
-    def end_worker(self, process: int) -> bool:
+    def look(self) -> None:
+        """Do nothing: no call goes on."""
+
+    def end_call(self, call: Future[Any], process: int) -> bool:
         """Return False: the only worker is this process, which waits for its call."""
         return False
 

@@ -1,0 +1,148 @@
+"""Runs whose processes are killed at random moments, and cells that kill or never end.
+
+Their short forms are in test_session.py, test_limits.py and test_dask.py.
+"""
+
+import random
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from clusters import children, kill
+from commands import command_line
+from tiny import WORLD
+
+from robustbench_rec import run
+from robustbench_rec.records.run import read_run
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+
+ROUNDS = 20
+SUITE = (
+    """\
+name = "killed"
+replicates = 3
+training = { epochs = 20, batch_size = 32, eval_every = 4 }
+"""
+    + WORLD
+    + """\
+[[loss]]
+name = "mse"
+[[perturbation]]
+name = "hidden_positives"
+level = [0.0, 0.2, 0.4]
+"""
+)
+PLUGIN = """
+import ctypes
+import os
+import signal
+from dataclasses import dataclass
+
+from robustbench_rec import LOSSES, Loss
+
+
+@LOSSES.add("endless")
+@dataclass(frozen=True, kw_only=True)
+class Endless(Loss):
+    source = "a test"
+
+    def __call__(self, batch):
+        ctypes.PyDLL(None).sleep(600)
+
+
+@LOSSES.add("deadly")
+@dataclass(frozen=True, kw_only=True)
+class Deadly(Loss):
+    source = "a test"
+
+    def __call__(self, batch):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+ODD = """\
+name = "odd"
+plugins = ["odd.py"]
+training = { epochs = 2, batch_size = 512 }
+baselines = []
+[[dataset]]
+name = "synthetic"
+n_users = 60
+n_items = 50
+positives = 20
+[[backbone]]
+name = "mf"
+dim = 4
+"""
+TABLES = ("results.csv", "diagnostics.csv", "users.npz")
+
+
+def tables(folder):
+    return {name: (folder / name).read_bytes() for name in TABLES}
+
+
+def is_worker(process):
+    with suppress(OSError):
+        return b"popen_loky" in Path(f"/proc/{process}/cmdline").read_bytes()
+    return False
+
+
+def test_twenty_kills_of_the_run_or_a_worker_change_nothing(tmp_path):
+    (tmp_path / "killed.toml").write_text(SUITE)
+    whole = run(tmp_path / "killed.toml", tmp_path / "whole", engine="serial")
+    expected, out, rng = tables(whole.folder), tmp_path / "out", random.Random(0)
+    words = command_line("run", tmp_path / "killed.toml", "--out", out, "--no-figures")
+    words += ["--jobs", "2"]
+    killed = {"run": 0, "worker": 0}
+    while sum(killed.values()) < ROUNDS:
+        one = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            time.sleep(rng.uniform(1, 7))
+            whom = rng.choice(["run", "worker"])
+            workers = [child for child in children(one.pid) if is_worker(child)]
+            if one.poll() is None and (whom == "run" or workers):
+                kill(one.pid if whom == "run" else rng.choice(workers))
+                killed[whom] += 1
+            _, told = one.communicate(timeout=120)
+        finally:
+            one.kill()
+        assert "Traceback" not in told
+        assert one.returncode in (0, -signal.SIGKILL), told
+        if one.returncode == 0:
+            assert tables(out) == expected
+            shutil.rmtree(out)
+    assert min(killed.values()) > 0
+    last = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert last.returncode == 0, last.stderr
+    assert tables(out) == expected
+    assert not list(out.rglob("*.part"))
+
+
+ORDERS = list(permutations(["bpr", "deadly", "endless"]))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("engine", ["loky", "dask"])
+def test_deadly_and_endless_cells_on_every_engine_in_any_order(tmp_path, engine, jobs):
+    if engine == "dask":
+        pytest.importorskip("distributed")
+    order = random.Random(f"{engine} {jobs}").choice(ORDERS)
+    (tmp_path / "odd.py").write_text(PLUGIN)
+    (tmp_path / "odd.toml").write_text(
+        ODD + "".join(f'[[loss]]\nname = "{loss}"\n' for loss in order)
+    )
+    words = command_line("run", tmp_path / "odd.toml", "--out", tmp_path / "out", "--no-figures")
+    words += ["--engine", engine, "--jobs", str(jobs), "--cell-timeout", "15"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    held = read_run(tmp_path / "out").summary
+    reasons = {(title.split()[2], why) for title, why in held.failed.values()}
+    died = "RuntimeError: its worker died 3 times (killed, or out of memory)"
+    late = "TimeoutError: took longer than 15 s (--cell-timeout)"
+    assert reasons == {("deadly", died), ("endless", late)}
+    assert (held.done, len(held.failed), held.left) == (1, 2, 0)
