@@ -116,6 +116,12 @@ def ran(command, tmp_path):
     return run
 
 
+def hold(place) -> None:
+    """Have the next cell of `held` wait, and the file `holding` say when it does."""
+    (place / "holding").unlink(missing_ok=True)
+    (place / "hold").touch()
+
+
 def one_line(done) -> str:
     """Return the one line of a command that found a mistake."""
     assert done.returncode == 2, done.stderr
@@ -154,8 +160,7 @@ def test_deadly_and_endless_cells_fail_by_name_and_the_others_are_done(
 
 
 def test_without_a_scheduler_workers_are_started_here_and_end_with_it(suite, place, tmp_path):
-    (place / "hold").touch()
-    (place / "holding").unlink(missing_ok=True)
+    hold(place)
     told = ("--engine", "dask", "--jobs", 2, "--out", tmp_path / "out", "--no-figures")
     words = command_line("run", suite("held"), *told)
     for how, status in ((signal.SIGINT, 130), (signal.SIGKILL, -9), (None, 0)):
@@ -184,9 +189,9 @@ def is_alive(process: int) -> bool:
 
 @pytest.mark.faults
 def test_a_run_goes_on_after_all_workers_are_lost(suite, ran, place, tmp_path):
-    (place / "hold").touch()
+    hold(place)
     with cluster(tmp_path / "cluster", workers=2) as made:
-        told = ("--out", tmp_path / "out", "--no-figures", "--stall-limit", 4)
+        told = ("--out", tmp_path / "out", "--no-figures", "--stall-limit", 15)
         words = command_line("run", suite("held"), "--engine", "dask", *told)
         words += ["--scheduler", made.address]
         run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -208,8 +213,7 @@ def test_a_run_goes_on_after_all_workers_are_lost(suite, ran, place, tmp_path):
 
 @pytest.mark.faults
 def test_workers_that_come_back_take_up_the_run(suite, place, tmp_path):
-    (place / "hold").touch()
-    (place / "holding").unlink(missing_ok=True)
+    hold(place)
     with cluster(tmp_path / "cluster", workers=2) as made:
         told = ("--out", tmp_path / "out", "--no-figures", "--scheduler", made.address)
         words = command_line("run", suite("held"), "--engine", "dask", *told)
@@ -242,8 +246,7 @@ def test_a_scheduler_that_has_no_worker_or_stalls(suite, ran, place, tmp_path):
     with cluster(tmp_path / "cluster", workers=0) as made:
         told = one_line(ran(suite(), made.address, "--stall-limit", 5))
         assert "has no worker; start some with `dask worker" in told
-        (place / "hold").touch()
-        (place / "holding").unlink(missing_ok=True)
+        hold(place)
         made.add(1)
         words = command_line("run", suite("held"), "--engine", "dask", "--stall-limit", 15)
         words += ["--scheduler", made.address, "--out", str(tmp_path / "out"), "--no-figures"]
@@ -259,8 +262,7 @@ def test_a_scheduler_that_has_no_worker_or_stalls(suite, ran, place, tmp_path):
 
 
 def test_a_scheduler_that_ends(suite, place, tmp_path):
-    (place / "hold").touch()
-    (place / "holding").unlink(missing_ok=True)
+    hold(place)
     with cluster(tmp_path / "cluster", workers=1) as made:
         words = command_line("run", suite("held"), "--engine", "dask", "--no-figures")
         words += ["--scheduler", made.address, "--out", str(tmp_path / "out")]
