@@ -74,7 +74,7 @@ def stamped(function: Function) -> Function:
 
 def row_helper(function: Function) -> Function:
     """Compile a function for use in row functions; it may use the functions of this module."""
-    return njit(cache=True, fastmath=SUMS, error_model="numpy")(stamped(function))
+    return njit(cache=True, fastmath=SUMS, error_model="numpy", forceinline=True)(stamped(function))
 
 
 class RowFunction(types.WrapperAddressProtocol):
@@ -130,8 +130,10 @@ row_function = RowFunction
 """The decorator of row functions."""
 
 
-# Without "reassoc", which would undo the splitting of ln 2.
-_elementwise = njit(cache=True, fastmath={"contract"}, error_model="numpy")
+# Without "reassoc", which would undo the splitting of ln 2. All helpers are inlined by force: the
+# process that compiles a row function would else call the helpers' own code, which is optimised
+# differently, so its last bits would differ from those of processes that load the row function.
+_elementwise = njit(cache=True, fastmath={"contract"}, error_model="numpy", forceinline=True)
 
 
 @_elementwise
@@ -180,7 +182,7 @@ def sigmoid(x: np.float32) -> np.float32:
     return (ONE if x > ZERO else e) / (ONE + e)
 
 
-@njit(cache=True, fastmath=SUMS | {"nnan"})
+@njit(cache=True, fastmath=SUMS | {"nnan"}, forceinline=True)
 def largest(values: Floats) -> np.float32:
     """Return the largest of (n,), n at least 1; undefined if any is nan."""
     top: np.float32 = values[0]

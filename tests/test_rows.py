@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +102,37 @@ def test_a_row_function_may_be_called_as_it_is_written():
     value, by_own = _rows.ccl(scores, slopes, np.array([0.4, 2.0]), np.float32(0))
     assert (value, by_own) == (pytest.approx(0.5 + 0.3), 0)
     np.testing.assert_allclose(slopes, [-1, 0, 1])
+
+
+BITS = """
+import hashlib
+import numpy as np
+from robustbench_rec.kernels.compiled import row_losses
+from robustbench_rec.losses import _rows
+from robustbench_rec.rows import RowFunction
+
+scores = np.random.default_rng(0).uniform(-1, 1, (64, 33)).astype(np.float32)
+settings = np.array([0.2, 0.5, 0.3, 1.5, 0.4, 0.6, 0.1, 1.0])
+own = np.full(64, 0.5, dtype=np.float32)
+for name, function in vars(_rows).items():
+    if isinstance(function, RowFunction):
+        slopes = np.zeros_like(scores)
+        values, own_slopes = np.zeros((2, 64), dtype=np.float32)
+        function.compile()
+        row_losses(function, settings, own, scores, slopes, values, own_slopes)
+        arrays = slopes.tobytes() + values.tobytes() + own_slopes.tobytes()
+        print(name, hashlib.sha256(arrays).hexdigest())
+"""
+"""Prints a digest of what each row function of ours gives."""
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_gets_the_bits_of_those_that_load(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    words = [sys.executable, "-c", BITS]
+    compiled, loaded = (
+        subprocess.run(words, capture_output=True, text=True, check=True).stdout for _ in range(2)
+    )
+    functions = [one for one in vars(_rows).values() if isinstance(one, rows.RowFunction)]
+    assert len(loaded.splitlines()) == len(functions) > 0
+    assert compiled == loaded
