@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from clusters import children, cluster, kill, wait_for
 from commands import command_line
+from odd_losses import ODD_LOSSES
 from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
@@ -17,52 +18,6 @@ from robustbench_rec.records.run import read_run
 pytest.importorskip("distributed")
 pytestmark = [pytest.mark.dask, pytest.mark.timeout(120)]
 
-PLUGIN = """
-import ctypes
-import os
-import signal
-import time
-from dataclasses import dataclass
-from pathlib import Path
-
-from robustbench_rec import LOSSES, Loss
-
-
-@LOSSES.add("endless")
-@dataclass(frozen=True, kw_only=True)
-class Endless(Loss):
-    "Never ends, and lets no thread of its process run."
-
-    source = "a test"
-
-    def __call__(self, batch):
-        ctypes.PyDLL(None).sleep(600)
-
-
-@LOSSES.add("deadly")
-@dataclass(frozen=True, kw_only=True)
-class Deadly(Loss):
-    "Ends its process."
-
-    source = "a test"
-
-    def __call__(self, batch):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-@LOSSES.add("held")
-@dataclass(frozen=True, kw_only=True)
-class Held(Loss):
-    "Waits as long as a file is there."
-
-    source = "a test"
-
-    def __call__(self, batch):
-        Path(__file__).with_name("holding").touch()
-        while Path(__file__).with_name("hold").exists():
-            time.sleep(0.05)
-        return batch.pos.sum() * 0 + (batch.neg - batch.pos[:, None]).mean()
-"""
 SUITE = (
     """
 name = "clustered"
@@ -79,7 +34,7 @@ TABLES = ("results.csv", "diagnostics.csv", "users.npz")
 def place(tmp_path_factory):
     """Return a folder with the plugin."""
     folder = tmp_path_factory.mktemp("clustered")
-    (folder / "plug.py").write_text(PLUGIN)
+    (folder / "plug.py").write_text(ODD_LOSSES)
     return folder
 
 
@@ -290,7 +245,7 @@ def test_a_worker_without_our_package_or_with_several_threads(suite, ran, tmp_pa
 
 
 def test_a_worker_without_the_plugin(shared, suite, tmp_path):
-    (tmp_path / "here_alone.py").write_text(PLUGIN)
+    (tmp_path / "here_alone.py").write_text(ODD_LOSSES)
     words = command_line("run", suite(), "--engine", "dask", "--scheduler", shared.address)
     words += ["--plugin", "here_alone", "--out", str(tmp_path / "out")]
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from clusters import children, kill
 from commands import command_line
+from odd_losses import ODD_LOSSES
 from tiny import WORLD
 
 from robustbench_rec import run
@@ -38,46 +39,12 @@ name = "hidden_positives"
 level = [0.0, 0.2, 0.4]
 """
 )
-PLUGIN = """
-import ctypes
-import os
-import signal
-from dataclasses import dataclass
-
-from robustbench_rec import LOSSES, Loss
-
-
-@LOSSES.add("endless")
-@dataclass(frozen=True, kw_only=True)
-class Endless(Loss):
-    source = "a test"
-
-    def __call__(self, batch):
-        ctypes.PyDLL(None).sleep(600)
-
-
-@LOSSES.add("deadly")
-@dataclass(frozen=True, kw_only=True)
-class Deadly(Loss):
-    source = "a test"
-
-    def __call__(self, batch):
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
 ODD = """\
 name = "odd"
 plugins = ["odd.py"]
 training = { epochs = 2, batch_size = 512 }
 baselines = []
-[[dataset]]
-name = "synthetic"
-n_users = 60
-n_items = 50
-positives = 20
-[[backbone]]
-name = "mf"
-dim = 4
-"""
+""" + WORLD.partition("[[loss]]")[0]
 TABLES = ("results.csv", "diagnostics.csv", "users.npz")
 
 
@@ -131,7 +98,7 @@ def test_deadly_and_endless_cells_on_every_engine_in_any_order(tmp_path, engine,
     if engine == "dask":
         pytest.importorskip("distributed")
     order = random.Random(f"{engine} {jobs}").choice(ORDERS)
-    (tmp_path / "odd.py").write_text(PLUGIN)
+    (tmp_path / "odd.py").write_text(ODD_LOSSES)
     (tmp_path / "odd.toml").write_text(
         ODD + "".join(f'[[loss]]\nname = "{loss}"\n' for loss in order)
     )

@@ -1,45 +1,17 @@
 """Limits: a training that never ends, and a run in which too much fails."""
 
 import pytest
+from odd_losses import ODD_LOSSES
 from tiny import WORLD
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.records.run import read_run
 from robustbench_rec.running.session import open_session
 
-ENDLESS = """
-import ctypes
-import time
-from dataclasses import dataclass
-
-from robustbench_rec import LOSSES, Loss
-
-
-@LOSSES.add("endless")
-@dataclass(frozen=True, kw_only=True)
-class Endless(Loss):
-    '''Never ends, and lets no thread of its process run.'''
-
-    source = "a test"
-
-    def __call__(self, batch):
-        ctypes.PyDLL(None).sleep(600)
-
-
-@LOSSES.add("breaks")
-@dataclass(frozen=True, kw_only=True)
-class Breaks(Loss):
-    '''Fails.'''
-
-    source = "a test"
-
-    def __call__(self, batch):
-        raise ValueError("it breaks")
-"""
 SUITE = (
     """
 name = "limited"
-plugins = ["endless.py"]
+plugins = ["odd.py"]
 replicates_vary = "training"
 training = { epochs = 2, batch_size = 512 }
 """
@@ -52,7 +24,7 @@ def suite(tmp_path):
     """Return a function that writes a suite of some more losses."""
 
     def written(*losses: str, replicates: int = 1) -> str:
-        (tmp_path / "endless.py").write_text(ENDLESS)
+        (tmp_path / "odd.py").write_text(ODD_LOSSES)
         path = tmp_path / "limited.toml"
         more = "".join(f'[[loss]]\nname = "{loss}"\n' for loss in losses)
         path.write_text(f"replicates = {replicates}\n{SUITE}{more}")
@@ -92,7 +64,7 @@ def test_a_run_stops_where_more_fails_than_is_allowed(suite, tmp_path, in_proces
     told = in_process("status", "out", "--verbose")
     assert told.returncode == 3
     assert "by these calls:" in told.stdout
-    assert "endless.py" in told.stdout
+    assert "odd.py" in told.stdout
     again = in_process("run", suite("breaks", replicates=12), *many[:3], "--max-failures", 1)
     assert again.returncode == 3
     assert read_run(tmp_path / "out").summary.left == 0
