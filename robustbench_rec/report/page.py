@@ -14,6 +14,7 @@ from jinja2 import Environment
 
 from robustbench_rec import __version__
 
+TEMPLATES = files("robustbench_rec.report") / "templates"
 IN_SCRIPT = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 """Characters that could end a script, as JSON may write them instead."""
 
@@ -24,7 +25,7 @@ def page(content: Mapping[str, Any]) -> str:
     The content security policy allows this style and this script, by their digests, and nothing
     else; the script reads the content as text.
     """
-    style, script = _text("page.css"), _text("page.js")
+    style, script = _text("page.css"), script_text()
     return (
         _environment()
         .from_string(_text("page.html"))
@@ -58,8 +59,15 @@ def _digest(text: str) -> str:
 
 
 @cache
+def script_text() -> str:
+    """Return the script: its parts, one function around all, in the order of their names."""
+    parts = sorted((TEMPLATES / "script").iterdir(), key=lambda part: part.name)
+    return "".join(part.read_text(encoding="utf-8") for part in parts)
+
+
+@cache
 def _text(name: str) -> str:
-    return (files("robustbench_rec.report") / "templates" / name).read_text(encoding="utf-8")
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 @cache

@@ -6,7 +6,6 @@ import json
 import re
 from html import unescape
 from html.parser import HTMLParser
-from importlib.resources import files
 
 import pytest
 from pages import content_of, run_with
@@ -14,7 +13,7 @@ from pages import content_of, run_with
 from robustbench_rec.records.run import read_run
 from robustbench_rec.report.contents import contents
 from robustbench_rec.report.numbers import isolated
-from robustbench_rec.report.page import as_json, page
+from robustbench_rec.report.page import as_json, page, script_text
 
 MARKUP = "</script><img src=x onerror=alert(1)>&amp;\u2028'\""
 
@@ -54,7 +53,7 @@ def test_a_page_has_no_style_attribute_no_handler_and_names_no_other_file(tmp_pa
 
 
 def test_the_script_writes_no_markup_and_evaluates_nothing():
-    text = (files("robustbench_rec.report") / "templates" / "page.js").read_text("utf-8")
+    text = script_text()
     for word in (
         "innerHTML",
         "outerHTML",
