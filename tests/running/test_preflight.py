@@ -31,7 +31,10 @@ def asked(tmp_path):
     session = open_session(tmp_path / "suite.toml", tmp_path / "out", data_dir=tmp_path)
     with ExitStack() as stack:
         stack.enter_context(session.folder.locked())
-        stack.enter_context(pytest.MonkeyPatch.context()).chdir(tmp_path)
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.chdir(tmp_path)
+        for name, value in COMPUTE.environment().items():  # `unfit` sets them, for a worker's life
+            patch.setenv(name, value)
         what = (session.plan(), COMPUTE, tmp_path, session.folder, True)
         yield stack.enter_context(wanted(*what))
 
