@@ -118,7 +118,23 @@ def test_the_wheel_holds_what_the_tree_holds(wheel, checkout):
     assert held == wanted
 
 
-def test_the_wheel_runs_outside_the_checkout(installed, tmp_path):
+@pytest.mark.parametrize("words", [["list"], ["--version"], ["run", "smoke", "--dry-run"]])
+def test_a_bare_checkout_says_the_same(checkout, installed, tmp_path, words):
+    # -S -E: no site-packages and so no installation of ours; the libraries come by path.
+    libraries = [path for path in sys.path if path.endswith("site-packages")]
+    code = (
+        f"import sys; sys.path[:0] = {[str(checkout), *libraries]!r}; "
+        f"sys.argv = ['robustbench-rec', *{words!r}]; from robustbench_rec.cli.main import main; "
+        "main(prog_name='robustbench-rec')"
+    )
+    bare = run(sys.executable, "-S", "-E", "-c", code, cwd=tmp_path)
+    assert bare == run(installed / "bin" / "robustbench-rec", *words, cwd=tmp_path)
+
+
+def test_the_wheel_runs_outside_the_checkout_and_a_plugin_in_a_package_of_its_own(
+    installed, tmp_path, readme_plugin
+):
+    """One test, as what is compiled for the first suite serves the second."""
     python = installed / "bin" / "python"
     where = run(python, "-c", "import robustbench_rec as r; print(r.__file__)", cwd=tmp_path)
     assert Path(where.strip()).is_relative_to(installed)
@@ -133,21 +149,6 @@ def test_the_wheel_runs_outside_the_checkout(installed, tmp_path):
         "untrained",
     }
 
-
-@pytest.mark.parametrize("words", [["list"], ["--version"], ["run", "smoke", "--dry-run"]])
-def test_a_bare_checkout_says_the_same(checkout, installed, tmp_path, words):
-    # -S -E: no site-packages and so no installation of ours; the libraries come by path.
-    libraries = [path for path in sys.path if path.endswith("site-packages")]
-    code = (
-        f"import sys; sys.path[:0] = {[str(checkout), *libraries]!r}; "
-        f"sys.argv = ['robustbench-rec', *{words!r}]; from robustbench_rec.cli.main import main; "
-        "main(prog_name='robustbench-rec')"
-    )
-    bare = run(sys.executable, "-S", "-E", "-c", code, cwd=tmp_path)
-    assert bare == run(installed / "bin" / "robustbench-rec", *words, cwd=tmp_path)
-
-
-def test_a_plugin_in_a_package_of_its_own_runs_in_a_suite(installed, tmp_path, readme_plugin):
     project = tmp_path / "project"
     project.mkdir()
     (project / "pyproject.toml").write_text(PLUGIN_PROJECT)
@@ -156,6 +157,5 @@ def test_a_plugin_in_a_package_of_its_own_runs_in_a_suite(installed, tmp_path, r
     out.mkdir()
     install(installed, build_wheel(project, out))
     (tmp_path / "mine.toml").write_text(PLUGIN_SUITE)
-    command = installed / "bin" / "robustbench-rec"
     run(command, "run", "mine.toml", "--no-figures", "--out", "out", "--jobs", 1, cwd=tmp_path)
     assert read_run(tmp_path / "out").results["level"].unique().tolist() == [0.0, 0.5]

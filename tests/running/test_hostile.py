@@ -1,8 +1,6 @@
 """What plugins and the current folder may do: a cell fails by name, and nothing else is touched."""
 
-import os
 import sys
-from pathlib import Path
 
 import pytest
 from tiny import WORLD
@@ -196,6 +194,8 @@ def test_no_module_of_the_current_folder_is_run(tmp_path, command):
 def test_where_nothing_can_be_kept_it_runs_and_says_so_once(tmp_path, command, monkeypatch):
     (tmp_path / "home").write_text("no folder")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "temporary").mkdir()  # of this run alone
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     clean = '[[perturbation]]\nname = "hidden_positives"\nlevel = [0, 0.2]\n'
@@ -204,4 +204,4 @@ def test_where_nothing_can_be_kept_it_runs_and_says_so_once(tmp_path, command, m
     done = command("run", "tiny.toml", "--no-figures", "--out", "out")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("cannot hold compiled code") == 1
-    assert not list(Path(os.environ.get("TMPDIR", "/tmp")).glob("robustbench-rec-*/*"))
+    assert not list((tmp_path / "temporary").glob("robustbench-rec-*"))
