@@ -7,6 +7,8 @@ from tables_by_hand import run_of
 
 from robustbench_rec.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def held(tmp_path):

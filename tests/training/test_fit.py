@@ -80,6 +80,7 @@ def start_of(backbone: str, score: str) -> training.Fit:
     return fit(toy_split(), BACKBONES[backbone](dim=8), loss, replace(QUICK, lr=1e-12), seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [name for name in OURS if name != "untrained"])
 @pytest.mark.parametrize("backbone", TRAINED)
 def test_every_loss_moves_every_backbone_to_finite_embeddings(loss, backbone):
@@ -286,6 +287,7 @@ def test_scores_that_are_not_finite_are_named_even_where_the_loss_is_finite():
 LEARNING = ["bpr", "softmax", "drrl", "advinfonce", "sl_at_k", "llpauc"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LEARNING)
 @pytest.mark.parametrize("backbone", TRAINED)
 def test_the_path_of_an_accelerator_trains_as_the_compiled_one(loss, backbone, monkeypatch):
