@@ -7,6 +7,7 @@ before the next row. Imports torch and numba: import it late.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,20 @@ from torch.autograd.function import once_differentiable
 from robustbench_rec.kernels import compiled
 from robustbench_rec.kernels.compiled import Index
 from robustbench_rec.rows import Doubles, Floats, RowFunction
+
+MARGIN = 256
+"""Numbers left free on both sides of slopes; the largest distance that was seen to matter is 31."""
+
+
+def isolated(*shape: int) -> Floats:
+    """Return an array, not yet set, with `MARGIN` free numbers before and behind it.
+
+    Compiled loops are vectorised only where what they write is far enough behind what they read,
+    and the two forms of a loop sum in different orders. A neighbour in memory, which differs from
+    one training to the next, would then change the last bits.
+    """
+    size = math.prod(shape)
+    return np.empty(size + 2 * MARGIN, dtype=np.float32)[MARGIN : MARGIN + size].reshape(shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +82,7 @@ class RowLoss:
 class _OfScores(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, loss: RowLoss, scores: Tensor, own: Tensor) -> Tensor:
-        slopes = np.empty(scores.shape, dtype=np.float32)
+        slopes = isolated(*scores.shape)
         values, own_slopes = np.empty((2, len(scores)), dtype=np.float32)
         arrays = own.detach().numpy(), scores.detach().numpy(), slopes, values, own_slopes
         compiled.row_losses(loss.function, loss.settings, *arrays)
@@ -139,7 +154,7 @@ class _Rows:
         self.user_scales = compiled.scales(self.users, cosine)
         self.item_scales = compiled.scales(self.items, cosine)
         self.places: Index = index.numpy().view(np.uint32)
-        self.slopes = np.empty(self.places.shape, dtype=np.float32)
+        self.slopes = isolated(*self.places.shape)
         self.cosine = cosine
 
     def by_item(self) -> Floats:

@@ -6,10 +6,13 @@ import threads
 import torch
 
 from robustbench_rec import LOSSES
-from robustbench_rec.kernels.row_losses import RowLoss
+from robustbench_rec.components.loss import rows_of
+from robustbench_rec.kernels import compiled
+from robustbench_rec.kernels.row_losses import MARGIN, RowLoss
 from robustbench_rec.kernels.scores import gathered_scores
 
 N_USERS, N_ITEMS = 9, 13
+WITH_ROWS = sorted(name for name in LOSSES if rows_of(LOSSES[name]().bind(N_USERS, N_ITEMS)))
 
 
 def row_loss(name):
@@ -98,3 +101,42 @@ def test_a_score_that_is_not_finite_shows_in_the_sum():
         items[int(index[3, 2])] = float("inf")
     _, total = row_loss("ccl").of_embeddings(users, items, own, who, index, False)
     assert not total.isfinite()
+
+
+def bits_at(name, distance, n):
+    """Return the bits of a row's loss and slopes that stand so many numbers behind its scores."""
+    loss = row_loss(name)
+    memory = np.empty(2 * n + 32 + abs(distance), dtype=np.float32)
+    first = -(memory.ctypes.data // 4) % 16 + max(0, -distance)  # from a line of the cache
+    scores, slopes = memory[first:][:n], memory[first + distance :][:n]
+    scores[:] = np.random.default_rng(n).uniform(-1, 1, n)
+    values = np.empty((2, 1), dtype=np.float32)
+    own = np.zeros(1, dtype=np.float32)
+    compiled.row_losses(
+        loss.function, loss.settings, own, scores[None], slopes[None], values[0], values[1]
+    )
+    return values.tobytes() + slopes.tobytes()
+
+
+@pytest.mark.parametrize("name", WITH_ROWS)
+def test_what_is_isolated_gives_the_same_bits_wherever_it_stands(name):
+    for n in range(2, 70):
+        far = bits_at(name, n + 5000, n)
+        for distance in (n + MARGIN, n + MARGIN + 1, n + 2 * MARGIN, -n - MARGIN, -n - 5000):
+            assert bits_at(name, distance, n) == far
+
+
+@pytest.mark.parametrize("way", ["of_scores", "of_embeddings"])
+def test_slopes_are_isolated(way):
+    (users, items, own), who, index = problem()
+    if way == "of_scores":
+        scores = gathered_scores(users.index_select(0, who), items, index, cosine=False)
+        (slopes, _) = row_loss("softmax").of_scores(scores, own).grad_fn.slopes
+    else:
+        value, _ = row_loss("softmax").of_embeddings(users, items, own, who, index, False)
+        slopes = value.grad_fn.rows.slopes
+    assert slopes.shape == index.shape
+    assert slopes.flags.c_contiguous
+    memory = slopes.base
+    assert slopes.ctypes.data - memory.ctypes.data == 4 * MARGIN
+    assert memory.size == slopes.size + 2 * MARGIN
