@@ -10,7 +10,7 @@ STAMP := $(VENV)/installed
 help:
 	@echo "make quickstart  install into $(VENV), run the suite 'quickstart', say where its figures are"
 	@echo "make test        install into $(VENV), run the tests"
-	@echo "make quick       of these, what needs no process of its own, in two minutes: for each change"
+	@echo "make quick       of these, what runs no whole command, page or process, in a minute: for each change"
 	@echo "make dask fuzz faults simulation browser  what tests leave out as it takes minutes; all: make marked"
 	@echo "make references  train anew what stands in results/reference; resumable, takes a day"
 	@echo "make bench       measure speed and memory, and write benchmarks/results.md; forty minutes"

@@ -30,6 +30,19 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+WHOLE = {"cli", "figures", "report", "running", "tables"}
+"""Folders of tests of whole commands, pages and runs: all of them count as slow."""
+TRAINED = "test_trained_by_it_a_model_ranks_better_than_at_random"
+"""A test of the contract of losses that takes half a second for each."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before markers select
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what stands in the folders of `WHOLE`, and what trains by each loss."""
+    for item in items:
+        folders = item.path.relative_to(CHECKOUT).parts
+        if WHOLE.intersection(folders) or item.name.startswith(TRAINED):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

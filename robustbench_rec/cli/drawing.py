@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,11 +17,14 @@ from robustbench_rec.running.compute import available_cores
 
 if TYPE_CHECKING:
     from robustbench_rec.figures.options import Options
+    from robustbench_rec.processes import Helper
     from robustbench_rec.records.run import Run
 
 DRAWING = "robustbench_rec.figures.gallery"
 MANY = 12
 """From this number of figures a helper process pays off; its start costs two or three figures."""
+MANY_AHEAD = 4
+"""The same for a helper that starts while this process still imports what it draws with."""
 Result = TypeVar("Result")
 
 
@@ -90,7 +94,8 @@ def figures(run: str, **asked: Any) -> None:
         _list_kinds()
         return
     held = to_conclude_from(run)
-    draw(held, _options(held, **asked))
+    with _ahead(_curves_of(held, asked)) as other:
+        draw(held, _options(held, **asked), other=other)
 
 
 def _list_kinds() -> None:
@@ -148,13 +153,48 @@ def _options(
     )
 
 
-def draw(run: Run, options: Options | None = None, only_changed: bool = False) -> None:
+def _curves_of(run: Run, asked: dict[str, Any]) -> int:
+    """Return how many figures of curves will be drawn, before anything slow is imported."""
+    if asked["kinds"] and "curves" not in asked["kinds"]:
+        return 0
+    axes = ["dataset", "backbone", "perturbation", "metric"]
+    found = run.results.loc[run.results["metric"].isin(run.manifest.metrics), axes]
+    found = found.drop_duplicates()
+    for axis in axes:
+        if asked[axis]:
+            found = found[found[axis].isin(asked[axis])]
+    return len(found)
+
+
+@contextmanager
+def _ahead(n_figures: int) -> Iterator[Helper | None]:
+    """Start a helper, for many figures, so that it imports while this process does."""
+    from robustbench_rec.processes import helper
+
+    if n_figures < MANY_AHEAD or not _has_a_core_free():
+        yield None
+        return
+    with helper(DRAWING) as other:
+        yield other
+
+
+def _has_a_core_free() -> bool:
+    return available_cores() > 1 and sys.platform != "win32"
+
+
+def draw(
+    run: Run,
+    options: Options | None = None,
+    only_changed: bool = False,
+    other: Helper | None = None,
+) -> None:
     """Draw the figures of a run, or only those whose data changed, and print their paths.
 
     Args:
         run: the run.
         options: the options of the figures; those of the suite if None.
         only_changed: whether to skip figures that exist and show the same data.
+        other: a helper that draws half of the figures.
 
     """
     from robustbench_rec.processes import import_without_gc
@@ -164,7 +204,8 @@ def draw(run: Run, options: Options | None = None, only_changed: bool = False) -
     from robustbench_rec.figures.options import Options, page_of
 
     options = options or Options(page=page_of(run))
-    names = redraw(run, _starmap, options, only_changed=only_changed)
+    apart = other.starmap if other else _starmap
+    names = redraw(run, apart, options, only_changed=only_changed)
     target = options.folder or run.folder / "figures"
     shown = f".{options.formats[0]}"
     if names:
@@ -181,7 +222,7 @@ def _starmap(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -
     from robustbench_rec.processes import helper
 
     held = list(jobs)
-    if len(held) < MANY or available_cores() < 2 or sys.platform == "win32":
+    if len(held) < MANY or not _has_a_core_free():
         return list(starmap(function, held))
     with helper(DRAWING) as other:
         return other.starmap(function, held)

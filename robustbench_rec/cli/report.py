@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from robustbench_rec.cli.completion import RUNS_HERE
 from robustbench_rec.cli.options import FOLDER, PLUGINS, to_conclude_from
-from robustbench_rec.cli.output import Warned
+from robustbench_rec.cli.output import Warned, warn
 from robustbench_rec.errors import InputError, counted
 from robustbench_rec.processes import without_gc
+
+if TYPE_CHECKING:
+    from robustbench_rec.records.run import Run
 
 PAGE = "report.html"
 OURS = b'<meta name="generator" content="robustbench_rec'
@@ -44,14 +48,37 @@ def report(runs: tuple[str, ...], out: Path | None, plugins: tuple[str, ...]) ->
     be sent. Nothing is trained.
     """  # noqa: D301  # click reads a backspace character as "keep these lines"
     from robustbench_rec.components.registry import load_plugins
+
+    load_plugins(plugins)
+    held = [to_conclude_from(run) for run in runs]
+    _write(_target([one.folder for one in held], out), held)
+
+
+@without_gc()
+def report_of(run: Run, anew: bool) -> None:
+    """Write the page of a run that has ended into its folder, and print its path.
+
+    Args:
+        run: the run.
+        anew: whether to replace a page that is there.
+
+    """
+    target = run.folder / PAGE
+    if target.exists() and not _has(target, OURS):
+        warn(f"{target} is not a page that report wrote, and stays as it is; move it to get one")
+    elif anew or not target.exists():
+        _write(target, [run])
+    else:
+        click.echo(f"page: {target}")
+
+
+def _write(target: Path, runs: Sequence[Run]) -> None:
+    """Write the page of some runs, and print its path."""
     from robustbench_rec.records.files import write
     from robustbench_rec.report.contents import contents
     from robustbench_rec.report.page import page
 
-    load_plugins(plugins)
-    held = [to_conclude_from(run) for run in runs]
-    target = _target([one.folder for one in held], out)
-    write(target, page(contents(held)).encode())
+    write(target, page(contents(runs)).encode())
     click.echo(f"page: {target}")
 
 

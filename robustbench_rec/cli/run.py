@@ -24,6 +24,7 @@ from robustbench_rec.cli.output import (
     say_tuned,
     warn,
 )
+from robustbench_rec.cli.report import report_of
 from robustbench_rec.errors import InputError, counted
 from robustbench_rec.running.engines import engine_names
 
@@ -132,7 +133,9 @@ TERMINATED = 143
 @click.option("--dry-run", is_flag=True, help="Print the plan without running it.")
 @click.option("--yes", is_flag=True, help="Confirm a suite of more than 100,000 cells.")
 @click.option("--force", is_flag=True, help="Rerun finished cells; tuning results are kept.")
-@click.option("--figures/--no-figures", default=True, help="Draw the figures at the end.")
+@click.option(
+    "--figures/--no-figures", default=True, help="Draw the figures and write the page at the end."
+)
 @PLUGINS
 def run(
     suite: str,
@@ -202,6 +205,10 @@ def run(
     _say_end(done, events.status)
     if figures and events.status.finished:
         draw(done, only_changed=True)
+        report_of(done, anew=events.status.done > 0)
+    elif events.status.finished:
+        command = shlex.join(["robustbench-rec", "report", str(done.folder)])
+        click.echo(f"as one page, to read or to send: {command}")
     if events.status.failed:
         sys.exit(FAILED_CELLS)
 
@@ -369,9 +376,6 @@ def _say_end(run: Run, status: Status) -> None:
     click.echo(f"{done} done{failed}: {folder / 'results.csv'}")
     if (folder / "figures").is_dir() and not status.done:
         click.echo(f"figures: {folder / 'figures'}")
-    if status.finished:
-        command = shlex.join(["robustbench-rec", "report", str(folder)])
-        click.echo(f"as one page, to read or to send: {command}")
     if run.manifest.references:
         click.echo(f"beside published values: robustbench-rec compare {folder}")
     if status.failed:

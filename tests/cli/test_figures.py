@@ -16,8 +16,6 @@ from robustbench_rec.figures.kinds import KINDS
 from robustbench_rec.figures.options import Options, page_of
 from robustbench_rec.records.run import read_run
 
-pytestmark = pytest.mark.slow
-
 OWN = "negative_contamination(pool=own)"
 STEM = "movielens-100k-mf-negative_contamination_pool_own-ndcg_at_20"
 

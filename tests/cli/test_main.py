@@ -229,7 +229,6 @@ def reference(tmp_path, checkout) -> Path:
     )
 
 
-@pytest.mark.slow
 def test_figures_are_drawn_alike_on_one_core_and_on_two(tmp_path, reference, monkeypatch):
     monkeypatch.setattr(drawing, "MANY", 2)
     table = pd.read_csv(reference / "results.csv")
@@ -274,7 +273,6 @@ DIAGNOSTICS = {
 }
 
 
-@pytest.mark.slow
 def test_figures_show_the_diagnostics_where_measured_and_no_longer_where_not(reference, blank):
     (reference / "diagnostics.csv").write_text(DIAGNOSED)
     assert told("figures", reference).startswith("24 files in ")
@@ -289,7 +287,6 @@ def test_figures_show_the_diagnostics_where_measured_and_no_longer_where_not(ref
     assert left == drawn - DIAGNOSTICS | theirs
 
 
-@pytest.mark.slow
 def test_figures_refuse_to_replace_a_user_s_file_before_they_draw(reference):
     theirs = reference / "figures" / "movielens-100k-mf-hidden_positives-ndcg_at_20.pdf"
     theirs.parent.mkdir()
@@ -324,7 +321,6 @@ def test_figures_of_baselines_alone_are_none(reference):
     assert "1 of 480 cells are done" in done.stderr
 
 
-@pytest.mark.slow
 def test_few_figures_start_no_helper_and_many_do(reference, blank, monkeypatch):
     started = []
 
@@ -457,7 +453,6 @@ def beside(tmp_path) -> Path:
     return Path("beside.toml")
 
 
-@pytest.mark.slow
 def test_compare_prints_published_values_beside_ours(tmp_path, beside, in_process):
     run = ("run", beside, "--jobs", 1)
     done = in_process(*run, "--only", "loss=mse")
@@ -744,7 +739,6 @@ def test_what_does_not_apply_is_said_and_is_no_warning(capsys):
     ]
 
 
-@pytest.mark.slow
 def test_parts_run_apart_are_merged_to_what_one_run_gives(tmp_path, tiny, in_process):
     quiet = ("--jobs", 1, "--no-figures")
     assert in_process("run", tiny, *quiet).returncode == 0
@@ -1137,7 +1131,6 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "slow"),
     [
@@ -1162,7 +1155,6 @@ def test_what_is_slow_to_import_is_imported_where_it_is_used(folder, slow):
     assert done.stdout.split() == []
 
 
-@pytest.mark.slow
 def test_list_show_and_a_dry_run_need_no_torch(tiny):
     code = (
         "import sys\n"
@@ -1222,7 +1214,6 @@ def started(blocked: Iterable[str], asked: list[list[str]]) -> list[tuple[int, s
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
 def test_what_needs_no_torch_starts_where_torch_is_blocked(reference):
     words = [
         ["--help"],

@@ -1,13 +1,13 @@
 """The command `report`: where it writes, and what it refuses."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 from pages import content_of, falling, run_with
 from tables_by_hand import run_of
 
 from robustbench_rec.cli.main import main
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -72,13 +72,32 @@ def test_an_unfinished_run_is_told_on_the_page_and_beside(tmp_path):
     assert held["care"][0] == "The run is not finished: 1 cell of 28 left."
 
 
-@pytest.mark.slow
-def test_run_ends_by_naming_the_command_and_goes_on_beside_the_page(in_process, tmp_path):
-    only = ("loss=bpr", "replicate=0", "perturbation=hidden_positives")
-    words = ("run", "smoke", "--no-figures", *(word for one in only for word in ("--only", one)))
-    first = in_process(*words, "--out", "o u t")
-    assert "as one page, to read or to send: robustbench-rec report 'o u t'\n" in first.stdout
-    assert in_process("report", "o u t").returncode == 0
-    again = in_process(*words, "--out", "o u t")
-    assert again.returncode == 0
-    assert (tmp_path / "o u t" / "report.html").exists()
+def test_run_ends_by_naming_its_page_and_goes_on_beside_it(in_process, tmp_path):
+    only = ("loss=bpr", "replicate=0", "perturbation=hidden_positives", "level=0")
+    words = ("run", "smoke", "--out", "o u t", *(word for one in only for word in ("--only", one)))
+    bare = in_process(*words, "--no-figures")
+    assert "as one page, to read or to send: robustbench-rec report 'o u t'\n" in bare.stdout
+    page = tmp_path / "o u t" / "report.html"
+    assert not page.exists()
+    first = in_process(*words)
+    assert first.stdout.endswith(f"page: {Path('o u t') / 'report.html'}\n")
+    (held,) = content_of(page.read_text("utf-8"))["runs"]
+    assert held["name"] == "smoke"
+    page.write_text(page.read_text("utf-8").replace("</html>", "<!-- kept --></html>"), "utf-8")
+    again = in_process(*words)
+    assert again.stdout.endswith(f"page: {Path('o u t') / 'report.html'}\n")
+    assert "<!-- kept -->" in page.read_text("utf-8")
+    more = in_process(*words[:-2])
+    assert more.returncode == 0
+    assert "<!-- kept -->" not in page.read_text("utf-8")
+
+
+def test_a_file_of_the_user_in_the_page_s_place_stays(in_process, tmp_path):
+    words = ("run", "smoke", "--out", "out", "--only", "loss=bpr", "--only", "replicate=0")
+    (tmp_path / "out").mkdir()
+    assert in_process(*words, "--only", "level=0", "--no-figures").returncode == 0
+    (tmp_path / "out" / "report.html").write_text("mine", "utf-8")
+    done = in_process(*words, "--only", "level=0")
+    assert done.returncode == 0
+    assert "is not a page that report wrote, and stays as it is; move it to get one" in done.stderr
+    assert (tmp_path / "out" / "report.html").read_text("utf-8") == "mine"

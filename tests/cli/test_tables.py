@@ -12,8 +12,6 @@ from robustbench_rec.cli.main import main
 from robustbench_rec.records.run import Run
 from robustbench_rec.tables.kinds import KINDS
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def kept(tmp_path_factory, checkout) -> Path:

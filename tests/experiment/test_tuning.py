@@ -49,6 +49,8 @@ from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
 from robustbench_rec.training.fit import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 600
 SUITE = """\
 name = "tiny"
@@ -645,7 +647,6 @@ def settings_of(put: dict) -> str:
     return json.dumps(put["settings"])
 
 
-@pytest.mark.slow
 def test_a_third_call_has_nothing_to_do_and_imports_neither_torch_nor_optuna(copied):
     suite, out = copied
     written = times(out)
@@ -705,7 +706,6 @@ def undisturbed(tmp_path_factory) -> Path:
     return folder / "out"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_stopped_while_tuning_repeats_no_trial_and_ends_alike(
     tmp_path, undisturbed, sent
@@ -844,7 +844,6 @@ class Deadly(Loss):
 """
 
 
-@pytest.mark.slow
 def test_a_trial_that_keeps_killing_its_worker_fails_alone(tmp_path, monkeypatch):
     """As a cell does, which has three workers to kill."""
     monkeypatch.setattr("robustbench_rec.running.pool.DEATHS", 1)

@@ -13,8 +13,6 @@ from robustbench_rec.figures.page import Page, drawn_for
 from robustbench_rec.figures.panel import page_style
 from robustbench_rec.figures.style import GREY, LOOKS
 
-pytestmark = pytest.mark.slow
-
 
 def test_one_line_a_loss_with_labels_and_intervals():
     ax = draw_curves(world())

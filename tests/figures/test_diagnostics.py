@@ -20,8 +20,6 @@ from robustbench_rec.figures.style import LOOKS
 from robustbench_rec.processes import helper
 from robustbench_rec.records.frames import TRAINING
 
-pytestmark = pytest.mark.slow
-
 LEVELS = (0.0, 0.1, 0.4)
 LOSSES = ("bpr", "ccl", "softmax")
 STEM = "toy-mf-noise"

@@ -10,8 +10,6 @@ from robustbench_rec.figures.files import by_stem, file_stems, save_all
 from robustbench_rec.figures.kind import Drawing
 from robustbench_rec.processes import helper
 
-pytestmark = pytest.mark.slow
-
 ENDINGS = ("png", "pdf", "csv")
 
 

@@ -22,8 +22,6 @@ from robustbench_rec.figures.kind import Asked, Drawing
 from robustbench_rec.figures.kinds import KINDS
 from robustbench_rec.records.run import read_run
 
-pytestmark = pytest.mark.slow
-
 REUSED = {"robustbench_rec.figures.curves"}
 """What small multiples are made of."""
 

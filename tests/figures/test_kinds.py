@@ -25,8 +25,6 @@ from robustbench_rec.figures.training import draw_training
 from robustbench_rec.figures.users import draw_users
 from robustbench_rec.records.manifest import PlannedCell
 
-pytestmark = pytest.mark.slow
-
 HOSTILE = [
     *("<b>&amp;", "$x_1$", "../../etc", "_hidden", "a\nb\x1b[2J", r"\textbf{", "%d {0}", "=1+1")
 ]

@@ -14,8 +14,6 @@ from robustbench_rec.figures.curves import draw_curves
 from robustbench_rec.figures.layout import lay_out
 from robustbench_rec.figures.panel import page_style
 
-pytestmark = pytest.mark.slow
-
 COLUMNS = ["mean", "low", "high"]
 TINY = world().assign(**(world()[COLUMNS] * 1e-7))
 

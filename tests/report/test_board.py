@@ -16,8 +16,6 @@ from robustbench_rec.records.files import digest
 from robustbench_rec.report import board
 from robustbench_rec.training.config import PROTOCOL
 
-pytestmark = pytest.mark.slow
-
 PAPER = Published(
     dataset="toy",
     backbone="mf",

@@ -15,8 +15,6 @@ from robustbench_rec.records.run import read_run
 from robustbench_rec.report.panels import BY, POINT
 from robustbench_rec.training.config import PROTOCOL
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def study(checkout):

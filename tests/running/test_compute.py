@@ -78,7 +78,6 @@ def test_few_workers_share_a_gpu_unless_told_otherwise(gpus, monkeypatch, device
     assert f"to run on {workers} -> " in result.stdout
 
 
-@pytest.mark.slow
 def test_workers_import_no_compiler_of_torch():
     program = (
         "import sys, torch; from robustbench_rec.running.compute import Compute;"
@@ -90,7 +89,6 @@ def test_workers_import_no_compiler_of_torch():
     assert subprocess.run([sys.executable, "-c", program], timeout=600).returncode == 0
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted on Linux")
 def test_a_worker_keeps_the_memory_of_its_steps():
     """Once it has grown, 20 rounds of 16 MiB, taken and freed, ask the system for few pages."""

@@ -28,8 +28,6 @@ from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running import plan as plans
 from robustbench_rec.running.session import open_session
 
-pytestmark = pytest.mark.slow
-
 SUITE = (
     """
 name = "faulty"

@@ -7,8 +7,6 @@ from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
 
-pytestmark = pytest.mark.slow
-
 PLUGIN = """
 import logging, os, signal, sys, warnings
 from dataclasses import dataclass

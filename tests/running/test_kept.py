@@ -8,8 +8,6 @@ import pytest
 from robustbench_rec import InputError, load_dataset, run
 from robustbench_rec.running.session import open_session
 
-pytestmark = pytest.mark.slow
-
 SUITE = """
 name = "kept"
 replicates = 2

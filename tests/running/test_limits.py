@@ -33,7 +33,6 @@ def suite(tmp_path):
     return written
 
 
-@pytest.mark.slow
 def test_a_training_that_never_ends_fails_by_name_and_the_others_are_done(
     suite, tmp_path, in_process
 ):

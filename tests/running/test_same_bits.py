@@ -68,7 +68,6 @@ def in_shares(suite, folder, n, **options):
     return folder / "merged"
 
 
-@pytest.mark.slow
 def test_in_any_order_and_in_shares(suite, tables, tmp_path, monkeypatch):
     shuffled(monkeypatch, 1)
     assert held(run(suite, tmp_path / "out", engine="serial").folder) == tables

@@ -27,8 +27,6 @@ from robustbench_rec.running.execution import train_and_test
 from robustbench_rec.running.session import Session, run
 from robustbench_rec.training.config import PROTOCOL
 
-pytestmark = pytest.mark.slow
-
 SECONDS = 600
 HELD = """
 import time

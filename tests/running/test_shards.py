@@ -6,8 +6,6 @@ from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
 
-pytestmark = pytest.mark.slow
-
 SUITE = (
     """\
 name = "shared"

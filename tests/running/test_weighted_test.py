@@ -10,8 +10,6 @@ from tiny import WORLD
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
 
-pytestmark = pytest.mark.slow
-
 SUITE = (
     """
 name = "weighted"

@@ -20,8 +20,6 @@ from robustbench_rec.tables.kinds import KINDS, kind_of
 from robustbench_rec.tables.table import ABSENT
 from robustbench_rec.tables.written import FORMATS, written
 
-pytestmark = pytest.mark.slow
-
 LOSSES = {"bpr": 0.2, "softmax": 0.3, "ccl": 0.1}
 LEVELS = {0.0: 1.0, 0.5: 0.8, 1.0: 0.5}
 
