@@ -304,7 +304,7 @@ def _stands_on(found: Sequence[tuple[str, int, bool]], ranked: bool) -> list[Cel
     replicates = list(dict.fromkeys(n for _, n, _ in found))
     tops = sum(top for *_, top in found)
     top: list[Cell] = [[f"{tops} of {len(found)}", tops]] if ranked else []
-    return [*top, [str(datasets), datasets], " and ".join(map(str, replicates))]
+    return [*top, [str(datasets), datasets], ", ".join(map(str, replicates))]
 
 
 def _in_order(columns: dict[str, dict[str, Cell]]) -> list[str]:

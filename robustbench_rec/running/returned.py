@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,22 @@ def returned(function: Callable[..., Any], _: str, *args: Any) -> tuple[Any, Fil
         The result of the function, and the files that it wrote.
 
     """
-    with tempfile.TemporaryDirectory(prefix="robustbench-rec-") as made:
+    with tempfile.TemporaryDirectory(prefix="robustbench-rec-", dir=_scratch()) as made:
         folder = RunFolder(Path(made))
         folder.cells.mkdir()
         folder.started.mkdir()
         result = function(made, *args)
         paths = [path for kind in KINDS for path in sorted(folder.folder.glob(kind))]
         return result, {f"{path.parent.name}/{path.name}": path.read_bytes() for path in paths}
+
+
+def _scratch() -> str | None:
+    """Return the folder of a dask worker, which dask deletes even if the worker is killed."""
+    with suppress(ImportError, ValueError):  # not a worker of dask
+        from distributed import get_worker
+
+        return str(get_worker().local_directory)
+    return None
 
 
 def take(folder: RunFolder, files: Files) -> None:

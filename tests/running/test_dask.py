@@ -40,8 +40,11 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shared(place):
-    """Return a cluster of two workers."""
-    with cluster(place / "cluster") as made:
+    """Return a cluster of two workers, whose temporary folders are in its own."""
+    with cluster(place / "cluster", workers=0) as made:
+        made.temporary = place / "cluster" / "tmp"
+        made.temporary.mkdir()
+        made.add(2, TMPDIR=str(made.temporary))
         yield made
 
 
@@ -112,6 +115,7 @@ def test_deadly_and_endless_cells_fail_by_name_and_the_others_are_done(
         "deadly": "RuntimeError: its worker died 3 times (killed, or out of memory)",
     }
     assert (held.done, held.left) == (2 + 2, 0)
+    assert not [*shared.temporary.rglob("robustbench-rec-*/cells")]
 
 
 def test_without_a_scheduler_workers_are_started_here_and_end_with_it(suite, place, tmp_path):
