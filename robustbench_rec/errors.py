@@ -94,7 +94,9 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 def counted(n: int, what: str) -> str:
-    """Print a number of things: "1 cell", "2 cells", "2 studies"."""
+    """Print a number of things: "1 cell", "2 cells", "2 studies", "2 losses"."""
     if n == 1:
         return f"{n} {what}"
-    return f"{n} {what[:-1]}ies" if what.endswith("y") else f"{n} {what}s"
+    if what.endswith("y"):
+        return f"{n} {what[:-1]}ies"
+    return f"{n} {what}es" if what.endswith("s") else f"{n} {what}s"

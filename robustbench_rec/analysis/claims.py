@@ -33,7 +33,7 @@ from robustbench_rec.records.run import Run
 
 CLAIMED = [
     *("says", "dataset", "backbone", "verdict", "about"),
-    *("effect", "low", "high", "interval", "p", "family"),
+    *("effect", "low", "high", "at", "interval", "p", "family"),
     *("beaten_by", "decides", "flags"),
 ]
 USED = "utilisation"
@@ -56,6 +56,7 @@ class Case:
         about: the quantity of `effects`.
         effects: each must be above 0 for the claim to hold, or, for equivalence, within `margin`;
             empty if the run lacks data.
+        levels: the level of each effect, if they are of levels.
         rivals: loss -> its lead over the claim's loss: in retention under the claim's
             perturbation, in clean value, or in using few negatives.
         untested: the reason if it is not tested.
@@ -69,6 +70,7 @@ class Case:
     backbone: str
     about: str = ""
     effects: Sequence[Estimate] = ()
+    levels: Sequence[float] = ()
     margin: float = 0.0
     rivals: Mapping[str, Estimate] = field(default_factory=dict)
     untested: str = ""
@@ -86,11 +88,11 @@ def claims(run: Run) -> pd.DataFrame:
     Returns:
         One row per claim, data set and backbone: `says`, `dataset`, `backbone`, `verdict`
         ("confirmed", "refuted", "not refuted", "undecided", "untested", "not run"), `about`,
-        `effect` with `low`, `high` (the decisive or least certain effect with its interval, which
-        `interval` describes), `p` (adjusted within `family` tests), `beaten_by` (losses ahead of
-        the claim's loss there: they keep more under its perturbation, have a higher clean value,
-        or use fewer negatives), `decides` (what would decide, or why nothing was tested), and
-        `flags` of the cells of its losses.
+        `effect` with `low`, `high` (the decisive effect with its interval, which `interval`
+        describes), `at` (the level of it, where it is one of several), `p` (adjusted within
+        `family` tests), `beaten_by` (losses ahead of the claim's loss there: they keep more under
+        its perturbation, have a higher clean value, or use fewer negatives), `decides` (what would
+        decide, or why nothing was tested), and `flags` of the cells of its losses.
 
     Raises:
         InputError: the suite makes no claim, or a table of the run is not whole.
@@ -162,6 +164,7 @@ def _under(case: Case, panel: Panel) -> None:
     found = [measured(MEASURES["retention"], pair, (level,)) for level in levels] if pair else []
     case.about = "retention at " + ", ".join(f"{level:g}" for level in levels)
     case.effects = [both[0] - both[1] for both in found if both] if None not in found else ()
+    case.levels = levels
 
 
 def _equivalent(case: Case, panels: Sequence[Panel]) -> None:
@@ -258,6 +261,7 @@ def _judged(case: Case, p: Sequence[float], family: int, called: str) -> dict[st
     else:
         word, at = _one_sided([each.value for each in case.effects], p)
         one, p_of_it = case.effects[at], p[at]
+        row["at"] = case.levels[at] if len(case.levels) > 1 else None
     row |= {"effect": one.value, "low": one.interval.low, "high": one.interval.high, "p": p_of_it}
     row |= {"interval": interval_text(one.n_replicates, called=called, users=one.n_users > 1)}
     if word == "undecided":
@@ -271,11 +275,13 @@ def _judged(case: Case, p: Sequence[float], family: int, called: str) -> dict[st
 def _one_sided(values: Sequence[float], p: Sequence[float]) -> tuple[str, int]:
     """Return the verdict of effects that must all be above 0, and the decisive effect.
 
-    An effect significantly below 0 refutes the claim; otherwise the least certain effect decides.
+    The surest effect below 0 decides: if it is significant it refutes the claim, and if not it
+    keeps the claim undecided. Without one the least certain effect decides.
     """
-    contrary = [at for at, value in enumerate(values) if value < 0 and p[at] <= ALPHA]
+    contrary = [at for at, value in enumerate(values) if value < 0]
     if contrary:
-        return "refuted", min(contrary, key=lambda at: p[at])
+        surest = min(contrary, key=lambda at: (p[at], values[at]))
+        return ("refuted" if p[surest] <= ALPHA else "undecided"), surest
     worst = max(range(len(p)), key=lambda at: p[at])
     sure = all(value > 0 for value in values) and p[worst] <= ALPHA
     return ("confirmed" if sure else "undecided"), worst

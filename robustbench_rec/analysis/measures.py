@@ -180,7 +180,7 @@ MEASURES = {
         ),
         Measure(
             "kept",
-            "the mean retention up to the hardest level",
+            "the mean retention from level 0 to the hardest: the area under its line, by the span",
             rewards="as retention, with weight on whichever levels were chosen",
             hides="at which level the loss fell",
             of=kept,
@@ -188,7 +188,7 @@ MEASURES = {
         ),
         Measure(
             "excess_kept",
-            "the mean excess up to the hardest level",
+            "the mean excess from level 0 to the hardest: the area under its line, by the span",
             rewards="as excess, with weight on whichever levels were chosen",
             hides="at which level the lead fell",
             of=excess_kept,

@@ -259,8 +259,11 @@ def _standing(row: dict[str, Any], beaten: dict[str, list[str]]) -> dict[str, An
 
 def not_separable(
     losses: Sequence[str], beaten_by: Sequence[Collection[str]]
-) -> list[tuple[int, int]]:
-    """Return the first and last position of each longest run of losses of which none beats another.
+) -> list[tuple[int, ...]]:
+    """Return the largest groups of losses of which none beats another, as their positions.
+
+    Two losses share a group if and only if neither beats the other. A group need not be a run of
+    neighbours: a loss with a wide interval may be beaten by none, and one before it by some.
 
     Args:
         losses: the losses of a panel, in the order of their places, from either end.
@@ -268,17 +271,24 @@ def not_separable(
 
     """
     beaten = dict(zip(losses, beaten_by, strict=True))
-    runs: list[tuple[int, int]] = []
-    for start in range(len(losses)):
-        end = start
-        while end + 1 < len(losses) and all(
-            losses[end + 1] not in beaten[one] and one not in beaten[losses[end + 1]]
-            for one in losses[start : end + 1]
-        ):
-            end += 1
-        if end > start and (not runs or end > runs[-1][1]):
-            runs.append((start, end))
-    return runs
+    alike = {
+        at: {
+            other
+            for other, name in enumerate(losses)
+            if other != at and name not in beaten[loss] and loss not in beaten[name]
+        }
+        for at, loss in enumerate(losses)
+    }
+
+    def grown(group: set[int], may: set[int], had: set[int]) -> Iterator[tuple[int, ...]]:
+        """Yield the largest groups with `group`, of `may`, none with `had` (Bron, Kerbosch)."""
+        if not may and not had and len(group) > 1:
+            yield tuple(sorted(group))
+        for at in sorted(may):
+            yield from grown(group | {at}, may & alike[at], had & alike[at])
+            may, had = may - {at}, had | {at}
+
+    return sorted(grown(set(), set(range(len(losses))), set()))
 
 
 def level_column(level: float) -> str:

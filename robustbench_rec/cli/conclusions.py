@@ -207,8 +207,12 @@ def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
         yield click.style(says, bold=True)
         yield from (next(lines) for _ in block)
         yield ""
+    yield (
+        "at a level: the one that decides, where the effect is surest against the claim, or else "
+        "least certain"
+    )
     for interval in dict.fromkeys(row["interval"] for row in rows if row["interval"]):
-        yield f"{ENDS}: {interval}; each for one comparison, at the decisive level"
+        yield f"{ENDS}: {interval}; each for one comparison"
     yield (
         f"p: adjusted by Holm over a family of {rows[0]['family']} tests, of all claims and all "
         "contradictions"
@@ -220,7 +224,9 @@ def _claimed(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the cells of one line of a claim."""
     effect = ""
     if row["effect"] is not None:
-        effect = f"{row['effect']:+.4f} {_ends(row['low'], row['high'], '+.4f')}, p {_p(row['p'])}"
+        at = "" if row["at"] is None else f"at {row['at']:g}: "
+        ends = _ends(row["low"], row["high"], "+.4f")
+        effect = f"{at}{row['effect']:+.4f} {ends}, p {_p(row['p'])}"
     beaten = f"beaten there by {', '.join(row['beaten_by'])}" if row["beaten_by"] else ""
     return (
         f"{row['dataset']}, {row['backbone']}",

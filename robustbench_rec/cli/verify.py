@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     help="Train N finished cells again, and compare every number with the record.",
 )
 @click.option(
-    "--suite", metavar="SUITE", help="With --rerun: the suite.  [default: the name in RUN]"
+    "--suite",
+    metavar="SUITE",
+    help="With --rerun: the suite, a file or a shipped name.  [default: the name in RUN]",
 )
 @DATA_DIR
 @PLUGINS
@@ -39,7 +41,8 @@ def verify(
 
     Nothing is written. Records are checked against their checksums, and tables against the records.
     With --rerun, cells train again: with the versions of the record they must give the same bits,
-    with other versions each metric must lie within 0.005. The exit status is 3 if anything differs.
+    with other versions each metric must lie within 0.005. The exit status is 3 if anything differs,
+    and 2 if RUN or the archive cannot be read at all.
 
     An archive is not trusted: odd names, links, sizes and checksums are checked before anything is
     unpacked, into a temporary folder.
@@ -86,7 +89,16 @@ def _verified(
         from robustbench_rec.running.verify import rerun as again
 
         where = data_dir or default_data_dir()
-        asked = load_suite(suite or read_run(folder).manifest.suite, where, plugins)
+        name = suite or read_run(folder).manifest.suite
+        try:
+            asked = load_suite(name, where, plugins)
+        except InputError as error:
+            if suite:
+                raise
+            raise InputError(
+                f"--rerun needs the suite of {called}, given by --suite FILE and --plugin FILE: "
+                f"{error}"
+            ) from None
         problems += _say(again(folder, asked, where, rerun), folder, called)
     return problems
 

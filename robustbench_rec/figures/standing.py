@@ -100,12 +100,18 @@ def draw_standing(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
     return figure
 
 
-def _draw_groups(ax: Axes, groups: list[tuple[int, int]]) -> None:
-    """Draw a bar for each group, on the right of the axis, those that overlap side by side."""
-    line: dict[str, Any] = {"color": GREY, "linewidth": 2.2, "clip_on": False}
-    for at, (start, end) in enumerate(groups):
-        x = GROUP + APART * (at % 3)
-        ax.plot([x, x], [start - 0.25, end + 0.25], transform=ax.get_yaxis_transform(), **line)
+def _draw_groups(ax: Axes, groups: list[tuple[int, ...]]) -> None:
+    """Draw a bar for each group, on the right of the axis, those that overlap side by side.
+
+    It is thin beside losses that are not of the group.
+    """
+    line: dict[str, Any] = {"color": GREY, "clip_on": False, "transform": ax.get_yaxis_transform()}
+    for number, group in enumerate(groups):
+        x = GROUP + APART * (number % 3)
+        ax.plot([x, x], [group[0], group[-1]], linewidth=0.6, **line)
+        for at in group:
+            up, down = (0.5 if at + step in group else 0.25 for step in (1, -1))
+            ax.plot([x, x], [at - down, at + up], linewidth=2.2, solid_capstyle="butt", **line)
 
 
 KIND = Kind(

@@ -158,7 +158,7 @@ def _fault(member: zipfile.ZipInfo, times: int) -> str:
     """Return the fault of a member, known without reading it; "" if there is none."""
     name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
     if not NAMES.fullmatch(name):
-        return f"holds {name!r}, which no run writes"
+        return f"holds {name!r}, which no run writes: damaged, or not from export"
     if times > 1:
         return f"holds {name!r} {times} times"
     if kind not in (0, stat.S_IFREG):

@@ -145,6 +145,7 @@ def _claim(labels: Labels, row: dict[Any, Any]) -> dict[str, Any]:
         "verdict": row["verdict"],
         "about": visible(row["about"]),
         "effect": numbers([row["effect"], row["low"], row["high"]]),
+        "at": numbers([row["at"]])[0],
         "p": numbers([row["p"]])[0],
         "beaten_by": [labels.name("loss", one) for one in row["beaten_by"]],
         "decides": visible(row["decides"]),

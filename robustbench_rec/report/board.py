@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,10 +73,15 @@ class Entry:
         """The first metric of the suite."""
         return self.run.manifest.metrics[0]
 
+    @cached_property
+    def settings(self) -> str:
+        """Where the settings of its losses are from."""
+        return "tuned" if self.run.summary.tuning else "as given"
+
     def place(self, row: dict[Any, Any]) -> str:
-        """Name the run, the data set and the backbone of a row."""
+        """Name the run, the data set and the backbone of a row, and where settings are from."""
         dataset, backbone = (self.labels.name(axis, row[axis]) for axis in ("dataset", "backbone"))
-        return f"{self.name}: {dataset}, {backbone}"
+        return f"{self.name}: {dataset}, {backbone}, settings {self.settings}"
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -202,12 +208,14 @@ def _tab(key: str, title: str, says: Sequence[str], sheets: Iterable[Sheet]) -> 
 
 
 KEPT_SAYS = (
-    "The mean share of its clean value that each loss keeps up to the hardest level of a "
+    "The mean share of its clean value that each loss keeps from level 0 to the hardest level of a "
     "perturbation, place before it, 95% interval in brackets, in the first metric of each suite. "
     "A column is a data set and a backbone of a run; press a heading to sort by it.",
     "*: no other loss of the column beats it (p adjusted by Holm within the run, 5%). "
     f"{CAUTION}: needs caution, for reasons that the page of the run tells. n/a: the perturbation "
-    "does not affect the loss. Settings are those of each suite.",
+    "does not affect the loss. Places count within a column.",
+    "Columns differ in splits and in settings, tuned by the run or as given by its suite (see "
+    "Runs), so a loss may come first in one column and last in another.",
 )
 CLEAN_SAYS = (
     "The value of each loss on clean data (level 0), with its 95% interval: a loss that keeps "
@@ -255,13 +263,12 @@ def _side_by_side(
     """Return a sheet of losses by places: run, data set and backbone."""
     columns: dict[str, dict[str, Cell]] = {}
     stands: dict[str, list[tuple[str, int, bool]]] = {}
+    losses_at = Counter(one.place(row) for one, row in rows)
     for one, row in rows:
-        loss, up_to = (
-            one.labels.name("loss", row["loss"]),
-            f", to {row['level']:g}" if level else "",
-        )
-        metric = one.labels.name("metric", one.metric)
-        column = f"{one.place(row)}{up_to}: {metric}"
+        loss = one.labels.name("loss", row["loss"])
+        place, metric = one.place(row), one.labels.name("metric", one.metric)
+        up_to = f" up to {row['level']:g}" if level else ""
+        column = f"{place}: {metric}{up_to}, {counted(losses_at[place], 'loss')}"
         columns.setdefault(column, {})[loss] = _cell(row)
         if row["value"] == row["value"]:
             told = str(row["dataset"]), int(row["replicates"]), bool(row.get("top"))
@@ -388,11 +395,18 @@ def _runs_sheet(held: Sequence[Entry]) -> Sheet:
         "cells",
         "replicates",
         "data sets",
+        "settings",
         "made",
         "care",
         "digest",
     )
     return Sheet("runs", "Runs", head, [[*_run(one)] for one in held])
+
+
+def _with_settings(name: str, label: str) -> str:
+    """Add the settings in a label to the name to print."""
+    _, bracket, settings = label.partition("(")
+    return f"{name} ({visible(settings)}" if bracket else name
 
 
 def _run(one: Entry) -> Iterator[Cell]:
@@ -403,7 +417,8 @@ def _run(one: Entry) -> Iterator[Cell]:
     yield " and ".join(manifest.protocol)
     yield [f"{summary.done} of {summary.cells}", summary.done]
     yield " and ".join(map(str, dict.fromkeys(n.tolist())))
-    yield ", ".join(one.labels.name("dataset", str(of)) for of in n.index)
+    yield ", ".join(_with_settings(one.labels.name("dataset", str(of)), str(of)) for of in n.index)
+    yield one.settings
     yield f"{manifest.started[:10]}, robustbench_rec {manifest.versions.get('robustbench_rec', '')}"
     yield " ".join(care(one.run))
     table = one.run.folder / "results.csv"

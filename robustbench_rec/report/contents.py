@@ -31,10 +31,10 @@ def contents(runs: Sequence[Run]) -> dict[str, Any]:
         InputError: a run has no finished cell, or a table of it is not whole.
 
     """
-    names = _names([one.manifest.suite for one in runs])
+    names = _names(runs)
     return {
         "kind": "report",
-        "title": ", ".join(map(visible, dict.fromkeys(one.manifest.suite for one in runs))),
+        "title": ", ".join(map(visible, names)),
         "version": __version__,
         "measures": [
             {"key": one.name, "says": one.says, "rewards": one.rewards, "hides": one.hides}
@@ -46,11 +46,19 @@ def contents(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _names(suites: Sequence[str]) -> list[str]:
-    """Return a name for each run: its suite, with a number where two runs have the same."""
+def _names(runs: Sequence[Run]) -> list[str]:
+    """Return a name for each run: its suite, or its folder where runs have the same suite.
+
+    Folders of one name get a number.
+    """
+    suites = [one.manifest.suite for one in runs]
+    names = [
+        suite if suites.count(suite) == 1 else one.folder.resolve().name
+        for suite, one in zip(suites, runs, strict=True)
+    ]
     return [
-        suite if suites.count(suite) == 1 else f"{suite} ({suites[:at].count(suite) + 1})"
-        for at, suite in enumerate(suites)
+        name if names.count(name) == 1 else f"{name} ({names[:at].count(name) + 1})"
+        for at, name in enumerate(names)
     ]
 
 
@@ -94,7 +102,8 @@ def _state(held: Summary) -> str:
     """Say how much of a run is finished."""
     failed = f", {len(held.failed)} failed" if held.failed else ""
     left = f", {held.left} left" if held.left else ""
-    return f"{held.done} of {counted(held.cells, 'cell')} done{failed}{left}"
+    part = ", a part of the suite" if held.cells < held.suite_cells else ""
+    return f"{held.done} of {counted(held.cells, 'cell')} done{failed}{left}{part}"
 
 
 def _warnings(run: Run) -> Iterator[str]:

@@ -150,14 +150,14 @@ def _ranks(losses: Mapping[str, int], rows: pd.DataFrame) -> list[list[Any]]:
 
 
 def _groups(losses: list[str], beaten_by: list[tuple[str, ...]]) -> dict[str, str]:
-    """Return loss -> letters: two losses that share a letter are not separable."""
-    runs = not_separable(losses, beaten_by)
-    spanned = {at for start, end in runs for at in range(start, end + 1)}
-    runs += [(at, at) for at in range(len(losses)) if at not in spanned]
+    """Return loss -> letters: two losses share a letter where neither beats the other."""
+    groups = not_separable(losses, beaten_by)
+    grouped = {at for group in groups for at in group}
+    groups += [(at,) for at in range(len(losses)) if at not in grouped]
     found: dict[str, str] = dict.fromkeys(losses, "")
-    for letter, (start, end) in enumerate(sorted(runs)):
-        for loss in losses[start : end + 1]:
-            found[loss] += LETTERS[letter % len(LETTERS)]
+    for letter, group in enumerate(sorted(groups)):
+        for at in group:
+            found[losses[at]] += LETTERS[letter % len(LETTERS)]
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def rerun(folder: Path, suite: Suite, data_dir: Path, n: int) -> Iterator[Findin
         folder: the results folder, with records.
         suite: the suite that was run, with its plugins loaded.
         data_dir: the folder of the data sets.
-        n: the number of cells, drawn evenly; the same cells each time.
+        n: the number of cells, drawn in turn from each loss; the same cells each time.
 
     Yields:
         A finding for each cell. On the versions of the record all numbers must be equal, bit for
@@ -151,11 +152,22 @@ def rerun(folder: Path, suite: Suite, data_dir: Path, n: int) -> Iterator[Findin
     done = [one for one in plan.cells if one.id in plan.done and one.backbone.learns]
     if not done:
         raise InputError(f"{folder}: no finished cell of today's code can be trained again")
-    chosen = rng_for(suite.seed, "verify").permutation(len(done))[:n]
-    for cell in (done[at] for at in sorted(chosen)):
+    for cell in _drawn(done, n, suite.seed):
         record = run.records[cell.id]
         title = run.manifest.title(run.manifest.cells[cell.id])
         yield Finding(f"again: {title}", tuple(_differences(held, cell, record, data_dir)))
+
+
+def _drawn(cells: Sequence[Cell], n: int, seed: int) -> list[Cell]:
+    """Draw n cells, in turn from each loss, and return them in their order."""
+    drawn: Counter[str] = Counter()
+    turns = []
+    for at in rng_for(seed, "verify").permutation(len(cells)).tolist():
+        loss = str(cells[at].loss)
+        turns.append((drawn[loss], at))
+        drawn[loss] += 1
+    turns.sort(key=lambda one: one[0])
+    return [cells[at] for at in sorted(at for _, at in turns[:n])]
 
 
 def _differences(held: RunFolder, cell: Cell, record: Record, data_dir: Path) -> Iterator[str]:

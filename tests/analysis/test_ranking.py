@@ -236,8 +236,25 @@ def test_in_null_worlds_a_loss_beats_another_at_most_as_often_as_said():
 def test_losses_of_which_none_beats_another_are_one_group():
     beaten = [("a", "b", "c"), ("a",), (), ()]
     assert not_separable(["d", "c", "b", "a"], beaten) == [(1, 2), (2, 3)]
-    assert not_separable(["d", "c", "b", "a"], [()] * 4) == [(0, 3)]
+    assert not_separable(["d", "c", "b", "a"], [()] * 4) == [(0, 1, 2, 3)]
     assert not_separable(["d"], [()]) == []
+    apart = [(), ("a",), (), ("a", "c")]  # c, of a wide interval, is beaten by none
+    assert not_separable(["a", "b", "c", "d"], apart) == [(0, 2), (1, 2), (1, 3)]
+
+
+def test_losses_share_a_group_where_neither_beats_the_other():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        n = int(rng.integers(1, 9))
+        names = [f"l{at}" for at in range(n)]
+        beaten = [tuple(one for one in names[:at] if rng.random() < 0.5) for at in range(n)]
+        groups = not_separable(names, beaten)
+        for at in range(n):
+            for other in range(at + 1, n):
+                together = any({at, other} <= set(group) for group in groups)
+                assert together == (names[at] not in beaten[other])
+        sets = [set(group) for group in groups]
+        assert not any(one < other for one in sets for other in sets)
 
 
 def test_all_rankings_at_once_are_those_of_one_after_another(checkout):

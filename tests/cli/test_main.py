@@ -622,7 +622,9 @@ def _ranks_tiny(kept):
     assert lines[8].startswith(
         f"Under hidden_positives on synthetic, mf {best} comes first by kept of ndcg@20"
     )
-    assert any(line.startswith("kept: the mean retention up to the hardest") for line in lines)
+    assert any(
+        line.startswith("kept: the mean retention from level 0 to the hardest") for line in lines
+    )
     rows = json.loads(told("rank", "tiny", "--by", "value", "--metric", "recall@20", "--json"))
     assert {row["by"] for row in rows} == {"value"}
     assert {row["metric"] for row in rows} == {"recall@20"}

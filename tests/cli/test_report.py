@@ -50,7 +50,7 @@ def test_several_runs_need_a_file(held, tmp_path):
     done = call(held, other, "--out", tmp_path / "both.html")
     assert done.exit_code == 0
     runs = content_of((tmp_path / "both.html").read_text("utf-8"))["runs"]
-    assert [one["name"] for one in runs] == ["s (1)", "s (2)"]
+    assert [one["name"] for one in runs] == ["run", "other"]
 
 
 def test_no_other_file_of_a_run_is_replaced(held, tmp_path):

@@ -82,14 +82,14 @@ def test_a_value_says_on_how_many_data_sets_and_replicates_it_stands(held):
     (sheet,) = tab(board.board(held), "kept")["sheets"]
     assert sheet["head"] == [
         "loss",
-        "a: toy, MF, to 0.5: NDCG@20",
-        "b: other, MF, to 0.5: NDCG@20",
+        "a: toy, MF, settings as given: NDCG@20 up to 0.5, 4 losses",
+        "b: other, MF, settings as given: NDCG@20 up to 0.5, 4 losses",
         "in the top group",
         "data sets",
         "replicates",
     ]
     first, *_ = sheet["rows"]
-    assert (first[0], first[3:]) == ("BPR", [["2 of 2", 2], ["2", 2], "3 and 2"])
+    assert (first[0], first[3:]) == ("BPR", [["2 of 2", 2], ["2", 2], "3, 2"])
     assert first[1][0].startswith("1: 0.93")
     assert first[1][2] == "best"
 

@@ -416,6 +416,15 @@ def test_several_runs_are_chosen_from(shown, tmp_path):
     assert "1 cell failed" in shown.texts("main h3")
     assert "it diverged" in shown.texts("main td")
     assert shown.fragment["run"] == "two"
+    on_paper = (
+        "dispatchEvent(new Event('beforeprint'));"
+        "const told = [...document.querySelectorAll('main > section:not([hidden])')]"
+        ".map((one) => one.classList.contains('head') ? one.querySelector('h1').textContent"
+        " : one.classList[1]);"
+        "dispatchEvent(new Event('afterprint')); return told;"
+    )
+    assert shown.run(on_paper) == ["one", *TABS, "two", *TABS]
+    assert shown.texts("main h2") == ["Cautions"]
 
 
 def test_the_leaderboard_of_the_references_sorts_and_has_nothing_serious(shown, checkout, axe):

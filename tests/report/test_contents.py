@@ -228,9 +228,14 @@ def test_runs_of_different_suites_and_protocols_stand_side_by_side(checkout, tmp
     old = read_run(checkout / "results" / "reference" / "health")
     today = {"protocol": (PROTOCOL,)}
     found = content(old, run_with(tmp_path / "a", **today), run_with(tmp_path / "b", **today))
-    assert [one["name"] for one in found["runs"]] == ["health", "s (1)", "s (2)"]
-    assert found["title"] == "health, s"
+    assert [one["name"] for one in found["runs"]] == ["health", "a", "b"]
+    assert found["title"] == "health, a, b"
     assert [bool(one["warning"]) for one in found["runs"]] == [True, False, False]
+
+
+def test_runs_of_one_suite_in_folders_of_one_name_are_numbered(tmp_path):
+    found = content(run_with(tmp_path / "a" / "r"), run_with(tmp_path / "b" / "r"))
+    assert [one["name"] for one in found["runs"]] == ["r (1)", "r (2)"]
 
 
 def test_a_suite_hides_orders_and_names_losses(tmp_path):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -218,6 +219,26 @@ def test_a_scheduler_that_has_no_worker_or_stalls(suite, ran, place, tmp_path):
         assert run.returncode == 2, stderr
         assert "has not answered for" in stderr.splitlines()[-1]
         assert "Traceback" not in stderr
+
+
+def test_a_run_waits_for_workers_that_an_earlier_one_left_busy(suite, place, command, tmp_path):
+    hold(place)
+    impatient = "import robustbench_rec.running.engines.dask as it; it.LIMIT = 2.0; "
+    impatient += "from robustbench_rec.cli.main import main; main()"
+    with cluster(tmp_path / "cluster", workers=1) as made:
+        told = ("--engine", "dask", "--scheduler", made.address, "--no-figures", "--out")
+        words = ("run", suite("held"), "--stall-limit", 60, *told)
+        first = subprocess.Popen(command_line(*words, tmp_path / "first"))
+        wait_for((place / "holding").exists, "cell that is held")
+        first.kill()
+        first.wait()
+        freed = threading.Timer(8, (place / "hold").unlink)
+        freed.start()
+        script = [sys.executable, "-c", impatient]
+        done = command(*words, tmp_path / "again", script=script)
+        freed.join()
+    assert done.returncode == 0, done.stderr
+    assert "has answered for 2 s: busy, as with trainings of an earlier run" in done.stderr
 
 
 def test_a_scheduler_that_ends(suite, place, tmp_path):

@@ -134,4 +134,6 @@ def test_another_suite_is_refused(folder, in_process):
     assert "suite 'smoke' is not the one that was run; give its file by --suite" in done.stderr
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["suite"] == "checked"
-    assert in_process("verify", "out", "--rerun", 1).returncode == 2  # no such shipped suite
+    bare = in_process("verify", "out", "--rerun", 1)
+    assert bare.returncode == 2
+    assert "--rerun needs the suite of out, given by --suite FILE" in bare.stderr

@@ -216,33 +216,56 @@ class Dask:
         return min(LIMIT, self.cluster.stall)
 
     def begin(self) -> None:
-        """Wait until the first workers have passed the preflight, and no other is still asked."""
+        """Wait until the first workers have passed the preflight, and no other is still asked.
+
+        While all workers are busy, as with the trainings of a run whose parent died, wait for the
+        first for as long as for any worker.
+        """
         self._refuse_other_version()
         if self.own is not None:
             self.client.register_plugin(_Tied(os.getpid()))
-        until = time.monotonic() + self._limit
-        while time.monotonic() < until and not self._is_ready():
-            self.look()
+        began, was_told = time.monotonic(), False
+        while not self._is_ready():
+            self._look(time.monotonic())
             for address, why in self._unfit.items():
-                raise InputError(f"worker {address} {why}")
+                raise InputError(f"worker {address}: {why}")
+            waited = time.monotonic() - began
+            if waited > self._limit:
+                if self.n_workers or not self._workers or waited > self.cluster.stall:
+                    break
+                if not was_told and self.cluster.stall > self._limit:
+                    was_told = True
+                    self.cluster.events.warning(self._all_busy())
             time.sleep(0.05)
-        late = [address for address, one in self._workers.items() if not one.process]
         if not self.n_workers:
-            raise InputError(self._nobody(late))
-        for address in late:
+            raise InputError(self._nobody())
+        self._alive_at = time.monotonic()
+        for address in self._late:
             self.cluster.events.warning(
-                f"worker {address} has not answered for {self._limit:g} s; it is used once it does"
+                f"worker {address}: has not answered for {self._limit:g} s; it is used once it does"
             )
+
+    @property
+    def _late(self) -> list[str]:
+        """The workers that have not answered yet."""
+        return [address for address, one in self._workers.items() if not one.process]
+
+    def _all_busy(self) -> str:
+        return (
+            f"no worker of {self._where} has answered for {self._limit:g} s: busy, as with "
+            "trainings of an earlier run; waiting for the first, for at most "
+            f"{self.cluster.stall:g} s (--stall-limit)"
+        )
 
     def _is_ready(self) -> bool:
         return bool(self._workers) and all(one.process for one in self._workers.values())
 
-    def _nobody(self, late: list[str]) -> str:
-        if late:
+    def _nobody(self) -> str:
+        if late := self._late:
             others = f" nor any of {len(late) - 1} others" if len(late) > 1 else ""
             return (
-                f"worker {late[0]} has not answered for {self._limit:g} s{others}: busy, or "
-                "stalled; restart it, or wait until it is free"
+                f"worker {late[0]}: has not answered for {self.cluster.stall:g} s{others}; it is "
+                "busy or stalled: restart it, or wait longer for it (--stall-limit)"
             )
         return (
             f"--scheduler {self._where}: has no worker; start some with `dask worker "
@@ -283,6 +306,11 @@ class Dask:
     def look(self) -> None:
         """Find new and lost workers; InputError if the scheduler or all workers are silent."""
         now = time.monotonic()
+        self._look(now)
+        self._refuse_to_wait(now)
+
+    def _look(self, now: float) -> None:
+        """Find new and lost workers; InputError if the scheduler is silent."""
         if self.client.status != "running":
             raise InputError(self._gone())
         if self._answer is None and now - self._asked_at > TURN:
@@ -293,7 +321,6 @@ class Dask:
         elif self._answer is not None and now - self._asked_at > self.cluster.stall:
             raise InputError(self._silent(now - self._asked_at))
         self._take_preflights()
-        self._refuse_to_wait(now)
 
     def _take(self, answer: Future[Any]) -> None:
         with suppress(OSError, CancelledError):  # the status of the client will say it
@@ -321,7 +348,7 @@ class Dask:
         self._unfit[address] = why
         self._workers.pop(address, None)
         if self.n_workers:
-            self.cluster.events.warning(f"worker {address} {why}; it is not used")
+            self.cluster.events.warning(f"worker {address}: {why}; it is not used")
 
     def _take_preflights(self) -> None:
         for worker in list(self._workers.values()):

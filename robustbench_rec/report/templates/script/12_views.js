@@ -162,6 +162,7 @@
                 (row.effect[0] > 0 ? "+" : "") + printed(row.effect[0], 4),
                 " ",
                 html("span", { class: "ends" }, ends(row.effect[1], row.effect[2], 4)),
+                known(row.at) ? ` at ${row.at}` : "",
               ]
             : "–",
         ),
@@ -179,6 +180,7 @@
         "effect",
         "low",
         "high",
+        "at",
         "p",
         "beaten there by",
         "decides",
@@ -191,6 +193,7 @@
         row.verdict,
         row.about,
         ...row.effect,
+        row.at,
         row.p,
         row.beaten_by.join("; "),
         row.decides,
@@ -224,7 +227,7 @@
         ),
       ),
       note(
-        `p adjusted by Holm over ${family} tests, of all claims and all contradictions. ${intervals.map((one) => `[low, high]: ${one}; each for one comparison, at the decisive level.`).join(" ")}`,
+        `p adjusted by Holm over ${family} tests, of all claims and all contradictions. Effect: of retention, at the level that decides, named behind it; the surest one against the claim, else the least certain. [low, high]: ${intervals.join(", or ")}; each for one comparison.`,
       ),
       html(
         "div",
@@ -454,6 +457,8 @@
   const plainView = (tab) => [
     html("h2", {}, tab.title),
     tab.intro.map((text) => html("p", {}, text)),
-    tab.sheets.length ? tab.sheets.map((one) => sheetNode(one, null)) : nothing("There are none."),
+    tab.sheets.length || tab.key === "add"
+      ? tab.sheets.map((one) => sheetNode(one, null))
+      : nothing("There are none."),
   ];
 

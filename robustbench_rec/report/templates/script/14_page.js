@@ -61,13 +61,13 @@
       byId("lead").replaceChildren(...DATA.lead.map((text) => html("p", {}, text)));
       return;
     }
-    byId("lead").replaceChildren(
-      DATA.runs.length > 1 ? selectOf(run, "run", true) : "",
-      run.about ? html("p", { class: "about" }, named(run.about, 600)) : "",
-      html("p", { class: "state" }, `${run.state}. `, facts(run)),
-      run.warning ? html("p", { class: "warning" }, run.warning) : "",
-    );
+    byId("lead").replaceChildren(DATA.runs.length > 1 ? selectOf(run, "run", true) : "", ...leadNodes(run));
   }
+  const leadNodes = (run) => [
+    run.about ? html("p", { class: "about" }, named(run.about, 600)) : "",
+    html("p", { class: "state" }, `${run.state}. `, facts(run)),
+    run.warning ? html("p", { class: "warning" }, run.warning) : "",
+  ];
   const facts = (run) => {
     const count = (axis, what) => plural(run.labels[axis].length, what);
     return `${count("dataset", "data set")}, ${count("backbone", "backbone")}, ${run.labels.loss.length === 1 ? "1 loss" : `${run.labels.loss.length} losses`}, ${count("perturbation", "perturbation")}.`;
@@ -92,13 +92,23 @@
     byId("main").dataset.rendered = (performance.now() - began).toFixed(1);
   }
 
+  // What stands on paper before the parts of each of several runs.
+  function headOf(run) {
+    const key = `${run.name} on paper`;
+    if (!views.has(key))
+      views.set(key, html("section", { class: "view head" }, html("h1", {}, named(run.name, 200)), leadNodes(run)));
+    return views.get(key);
+  }
   const opened = []; // what is folded on the screen, and not on paper
   function renderAll() {
     isPrinting = true;
-    const run = runNamed(state.run);
-    const shown = TABS.map(([key]) => viewOf(run, key));
+    const runs = IS_REPORT ? DATA.runs : [runNamed(state.run)];
+    const parts = (run) => TABS.map(([key]) => viewOf(run, key));
+    const shown = runs.flatMap((run) => (runs.length > 1 ? [headOf(run), ...parts(run)] : parts(run)));
+    byId("main").append(...shown);
+    byId("lead").hidden = runs.length > 1;
     for (const one of views.values()) one.hidden = !shown.includes(one);
-    if (run) shown.forEach((one) => filtered(run, one));
+    for (const run of runs) if (run) parts(run).forEach((one) => filtered(run, one));
     for (const one of document.querySelectorAll(".answer details:not([open]), .suite:not([open])")) {
       one.open = true;
       opened.push(one);
@@ -108,6 +118,7 @@
   addEventListener("beforeprint", renderAll);
   addEventListener("afterprint", () => {
     isPrinting = false;
+    byId("lead").hidden = false;
     while (opened.length) opened.pop().open = false;
     render();
   });
