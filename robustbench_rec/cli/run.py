@@ -25,6 +25,7 @@ from robustbench_rec.cli.output import (
     warn,
 )
 from robustbench_rec.cli.report import report_of
+from robustbench_rec.compiling import code_folder
 from robustbench_rec.errors import InputError, counted
 from robustbench_rec.running.engines import engine_names
 
@@ -323,6 +324,8 @@ def _say_plan(plan: Plan, session: Session) -> None:
         click.echo(f"about {duration(estimate)}{by} by the trainings in this folder")
     elif left:
         click.echo("no time estimate until the first cell is finished")
+    if left and not any(code_folder()[0].rglob("*.nbi")):
+        click.echo("the first run here compiles code, half a minute or more; later runs load it")
 
 
 def _design(suite: Suite) -> str:

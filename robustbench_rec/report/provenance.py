@@ -17,7 +17,7 @@ def provenance(manifest: Manifest, held: Summary, folder: str) -> list[Sheet]:
     facts = [[name, value] for name, value in _facts(manifest, held, folder)]
     found = [
         Sheet("provenance", "The run", ["", "value"], facts),
-        Sheet("parts", "Commands of its parts", PART, [*_parts(manifest)]),
+        Sheet("parts", "The last command of each part", PART, [*_parts(manifest)]),
         Sheet("versions", "Versions that computed the cells", VERSIONS, [*_computed(held)]),
         Sheet("data", "Fingerprints of the data", ["data set", "digest"], [*_pairs(manifest.data)]),
         Sheet("components", "Full settings", ["axis", "label", "settings"], [*_specs(manifest)]),

@@ -4,7 +4,7 @@
   const COLUMNS = ["groups", "interval", ...MEASURES, "beaten"];
   const HEADS = {
     groups: "group",
-    interval: "95% interval",
+    interval: "interval",
     beaten: "beaten by",
     kept: "kept",
     value: "value",
