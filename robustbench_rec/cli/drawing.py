@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,11 +21,8 @@ if TYPE_CHECKING:
     from robustbench_rec.records.run import Run
 
 DRAWING = "robustbench_rec.figures.gallery"
-MANY = 12
-"""From this number of figures a helper process pays off; its start costs two or three figures."""
-MANY_AHEAD = 4
-"""The same for a helper that starts while this process still imports what it draws with."""
-Result = TypeVar("Result")
+MANY = 4
+"""From this number of figures of curves a helper process draws half of them."""
 
 
 def _shown(axis: str, example: str) -> Callable[[Any], Any]:
@@ -94,7 +91,7 @@ def figures(run: str, **asked: Any) -> None:
         _list_kinds()
         return
     held = to_conclude_from(run)
-    with _ahead(_curves_of(held, asked)) as other:
+    with helper_for(held, **asked) as other:
         draw(held, _options(held, **asked), other=other)
 
 
@@ -153,33 +150,36 @@ def _options(
     )
 
 
-def _curves_of(run: Run, asked: dict[str, Any]) -> int:
-    """Return how many figures of curves will be drawn, before anything slow is imported."""
-    if asked["kinds"] and "curves" not in asked["kinds"]:
-        return 0
-    axes = ["dataset", "backbone", "perturbation", "metric"]
-    found = run.results.loc[run.results["metric"].isin(run.manifest.metrics), axes]
-    found = found.drop_duplicates()
-    for axis in axes:
-        if asked[axis]:
-            found = found[found[axis].isin(asked[axis])]
-    return len(found)
-
-
 @contextmanager
-def _ahead(n_figures: int) -> Iterator[Helper | None]:
-    """Start a helper, for many figures, so that it imports while this process does."""
+def helper_for(run: Run, **asked: Any) -> Iterator[Helper | None]:
+    """Start a helper for `draw`, which imports while this process does; None for few figures.
+
+    Args:
+        run: the run.
+        asked: the options of `figures`, if any.
+
+    """
     from robustbench_rec.processes import helper
 
-    if n_figures < MANY_AHEAD or not _has_a_core_free():
+    if available_cores() < 2 or sys.platform == "win32" or _curves_of(run, **asked) < MANY:
         yield None
         return
     with helper(DRAWING) as other:
         yield other
 
 
-def _has_a_core_free() -> bool:
-    return available_cores() > 1 and sys.platform != "win32"
+def _curves_of(run: Run, kinds: Sequence[str] = (), **asked: Any) -> int:
+    """Return how many figures of curves will be drawn, before anything slow is imported."""
+    if kinds and "curves" not in kinds:
+        return 0
+    axes = ["dataset", "backbone", "perturbation", "metric"]
+    trained = run.results["loss"] != "untrained"
+    asked_for = run.results["metric"].isin(run.manifest.metrics)
+    found = run.results.loc[trained & asked_for, axes].drop_duplicates()
+    for axis in axes:
+        if asked.get(axis):
+            found = found[found[axis].isin(asked[axis])]
+    return len(found)
 
 
 def draw(
@@ -194,7 +194,7 @@ def draw(
         run: the run.
         options: the options of the figures; those of the suite if None.
         only_changed: whether to skip figures that exist and show the same data.
-        other: a helper that draws half of the figures.
+        other: a helper that draws half of the figures, see `helper_for`.
 
     """
     from robustbench_rec.processes import import_without_gc
@@ -204,7 +204,7 @@ def draw(
     from robustbench_rec.figures.options import Options, page_of
 
     options = options or Options(page=page_of(run))
-    apart = other.starmap if other else _starmap
+    apart = other.starmap if other else starmap
     names = redraw(run, apart, options, only_changed=only_changed)
     target = options.folder or run.folder / "figures"
     shown = f".{options.formats[0]}"
@@ -215,14 +215,3 @@ def draw(
     for name in names:
         if name.endswith(shown):
             click.echo(f"  {target / name}")
-
-
-def _starmap(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> list[Result]:
-    """Call a function for each figure; a helper process draws half of many if a core is free."""
-    from robustbench_rec.processes import helper
-
-    held = list(jobs)
-    if len(held) < MANY or not _has_a_core_free():
-        return list(starmap(function, held))
-    with helper(DRAWING) as other:
-        return other.starmap(function, held)

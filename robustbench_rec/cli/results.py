@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_rec.cli.completion import RUNS_HERE
-from robustbench_rec.cli.drawing import draw
+from robustbench_rec.cli.drawing import draw, helper_for
 from robustbench_rec.cli.options import (
     AS_JSON,
     FAILED_CELLS,
@@ -280,4 +280,6 @@ def merge(runs: tuple[str, ...], out: Path, figures: bool) -> None:
         f"cells, done in {counted(len(runs), 'run')} -> {out / 'results.csv'}"
     )
     if figures and manifest.cells:
-        draw(read_run(out, Warned()))
+        made = read_run(out, Warned())
+        with helper_for(made) as other:
+            draw(made, other=other)

@@ -6,14 +6,14 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
 import click
 
 from robustbench_rec.cli.completion import SUITES
-from robustbench_rec.cli.drawing import draw
+from robustbench_rec.cli.drawing import draw, helper_for
 from robustbench_rec.cli.options import DATA_DIR, FAILED_CELLS, FOLDER, GOES_ON, PLUGINS
 from robustbench_rec.cli.output import (
     Warned,
@@ -25,7 +25,6 @@ from robustbench_rec.cli.output import (
     warn,
 )
 from robustbench_rec.cli.report import report_of
-from robustbench_rec.compiling import code_folder
 from robustbench_rec.errors import InputError, counted
 from robustbench_rec.running.engines import engine_names
 
@@ -205,7 +204,8 @@ def run(
         return
     _say_end(done, events.status)
     if figures and events.status.finished:
-        draw(done, only_changed=True)
+        with helper_for(done) if events.status.done else nullcontext() as other:
+            draw(done, only_changed=True, other=other)
         report_of(done, anew=events.status.done > 0)
     elif events.status.finished:
         command = shlex.join(["robustbench-rec", "report", str(done.folder)])
@@ -324,8 +324,15 @@ def _say_plan(plan: Plan, session: Session) -> None:
         click.echo(f"about {duration(estimate)}{by} by the trainings in this folder")
     elif left:
         click.echo("no time estimate until the first cell is finished")
-    if left and not any(code_folder()[0].rglob("*.nbi")):
+    if left and not _has_compiled():
         click.echo("the first run here compiles code, half a minute or more; later runs load it")
+
+
+def _has_compiled() -> bool:
+    """Say whether compiled code is stored here."""
+    from robustbench_rec.compiling import code_folder
+
+    return any(code_folder()[0].rglob("*.nbi"))
 
 
 def _design(suite: Suite) -> str:

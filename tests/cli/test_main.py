@@ -337,6 +337,8 @@ def test_few_figures_start_no_helper_and_many_do(reference, blank, monkeypatch):
     monkeypatch.setattr(drawing, "MANY", 6)
     told("figures", reference)
     assert started == [(drawing.DRAWING,)]
+    for few in (("--metric", "ndcg@20"), ("--kind", "heatmap")):
+        told("figures", reference, *few, "--out", "apart")
     monkeypatch.setattr(drawing, "available_cores", lambda: 1)
     told("figures", reference)
     assert len(started) == 1

@@ -133,7 +133,7 @@ def test_no_file_is_replaced_and_no_damaged_run_exported(whole, in_process, tmp_
 @pytest.mark.parametrize("name", ["../out.csv", "/tmp/x", "cells/../../x", "a.py", "cells/", "."])
 def test_a_name_that_no_run_writes(rewritten, in_process, name):
     assert refused(in_process, rewritten(put={name: b"x"})) == (
-        f"holds {name!r}, which no run writes; do not unpack it"
+        f"holds {name!r}, which no run writes: damaged, or not from export; do not unpack it"
     )
 
 
