@@ -71,6 +71,21 @@ def named(label: str, given: Mapping[str, str] = NOT_GIVEN) -> str:
     return f"{head} ({', '.join([*filter(None, [within]), *settings])})"
 
 
+def in_code(printed: str) -> str:
+    """Return the name in the code of a usual name, with or without its brackets; "" for others."""
+    asked = printed.casefold()
+    for whole in (True, False):
+        for code, said in NAMES.items():
+            cut = (asked, said.casefold()) if whole else (_head(asked), _head(said.casefold()))
+            if len(set(cut)) == 1:
+                return code
+    return ""
+
+
+def _head(name: str) -> str:
+    return name.partition(" (")[0]
+
+
 def _said(setting: str) -> str:
     key, _, value = setting.partition("=")
     is_word = re.fullmatch(r"[A-Za-z][\w -]*", value) and value not in ("True", "False", "None")

@@ -257,6 +257,14 @@ def _standing(row: dict[str, Any], beaten: dict[str, list[str]]) -> dict[str, An
     return {"top": row["place"] is not None and not losers, "beaten_by": losers}
 
 
+def is_tested(rows: pd.DataFrame) -> bool:
+    """Say whether the losses of a panel were tested against each other.
+
+    Without intervals they could not be; and a loss alone is compared with nothing.
+    """
+    return bool(rows["low"].notna().any() and rows["place"].notna().sum() > 1)
+
+
 def not_separable(
     losses: Sequence[str], beaten_by: Sequence[Collection[str]]
 ) -> list[tuple[int, ...]]:
@@ -345,6 +353,8 @@ def told(ranked: pd.DataFrame) -> Iterator[str]:
         says += f" ({_shown(first['score'], first['low'], first['high'])})"
         if first["beaten_by"]:
             says += f"; where both were run {_and(first['beaten_by'])} beats it"
+        elif len(scored) > 1 and not is_tested(scored):
+            says += "; without intervals nothing is tested"
         elif others:
             does = "does" if len(others) == 1 else "do"
             says += f"; {_and(others)} {does} not differ significantly"

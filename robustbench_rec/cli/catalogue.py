@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -82,9 +83,11 @@ def _first_line(cls: type) -> str:
 def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     """Show settings, units, defaults and sources of NAME, anything that `list` lists.
 
-    NAME may also be a label from a table, such as psl(activation=relu), or the path of a suite. If
+    NAME may also be a label or a name from a table, such as psl(activation=relu), 'PSL (relu)' or
+    ndcg@20, or the path of a suite. If
     several things have the name, such as a suite and a loss, all are shown. JSON is always a list.
     """
+    from robustbench_rec.analysis.names import in_code
     from robustbench_rec.components.registry import load_plugins
     from robustbench_rec.experiment.suite_file import locate_suite_file, shipped
 
@@ -93,7 +96,9 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     if name.endswith(".toml"):
         suites[name] = locate_suite_file(name).text
     elif name not in suites:
-        name = name.partition("(")[0].strip() or name
+        bare = re.sub(r"@[0-9]+$", "", name.partition("(")[0].strip()) or name
+        known_as = any(bare in registry for registry in registries.values())
+        name = bare if known_as else in_code(name) or bare
     found = [registry for registry in registries.values() if name in registry]
     if name not in suites and not found:
         known = [*suites, *(known for registry in registries.values() for known in registry)]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from robustbench_rec.analysis.measures import MEASURES
 from robustbench_rec.analysis.panels import LISTS
-from robustbench_rec.analysis.ranking import SHOWN, told
+from robustbench_rec.analysis.ranking import SHOWN, is_tested, told
 from robustbench_rec.analysis.two_way import LEAST
 from robustbench_rec.cli.output import GAP, aligned, flag_meanings
 from robustbench_rec.errors import counted
@@ -91,11 +91,12 @@ def _ranking_notes(rows: list[dict[Any, Any]]) -> Iterator[str]:
     shown = dict.fromkeys((rows[0]["by"], *_measures_beside(rows)))
     for measure in (MEASURES[name] for name in shown):
         yield f"{measure.name}: {measure.says}; rewards {measure.rewards}; hides {measure.hides}"
-    family = counted(rows[0]["family"], "pair")
-    yield (
-        f"{TOP}: in the top group: no other loss beats it; a family of {family}, "
-        "p adjusted by Holm, 5%"
-    )
+    if any(row["low"] is not None for row in rows):
+        family = counted(rows[0]["family"], "pair")
+        yield (
+            f"{TOP}: in the top group: no other loss beats it; a family of {family}, "
+            "p adjusted by Holm, 5%"
+        )
     yield from _intervals([row for row in rows if row["place"] is not None])
     if set(shown) & set(LISTS):
         yield f"those of {' and '.join(LISTS)} are over replicates alone, {LEAST} or more"
@@ -144,13 +145,14 @@ def _panels(rows: list[dict[Any, Any]]) -> dict[str, list[dict[Any, Any]]]:
 def _ranked(panel: list[dict[Any, Any]]) -> Lines:
     """Return the cells of a panel's ranking, the headings first."""
     levels = [name for name in panel[0] if name.startswith("at ") and any(_known(panel, name))]
+    tested = is_tested(pd.DataFrame(panel))
     head = ("", "loss", "", panel[0]["by"], ENDS, *levels, "beaten by")
     return [
         head,
         *(
             (
                 *_first_cells(row),
-                TOP if row["top"] else "",
+                TOP if row["top"] and tested else "",
                 _number(row["score"]),
                 _ends(row["low"], row["high"], ".3f"),
                 *(_number(row[name], 4) for name in levels),

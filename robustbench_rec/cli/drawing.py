@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_rec.cli.options import FOLDER, RUN, to_conclude_from
+from robustbench_rec.cli.output import Warned
 from robustbench_rec.errors import InputError
 from robustbench_rec.running.compute import available_cores
 
@@ -205,7 +206,7 @@ def draw(
 
     options = options or Options(page=page_of(run))
     apart = other.starmap if other else starmap
-    names = redraw(run, apart, options, only_changed=only_changed)
+    names = redraw(run, apart, options, only_changed=only_changed, events=Warned())
     target = options.folder or run.folder / "figures"
     shown = f".{options.formats[0]}"
     if names:

@@ -17,6 +17,7 @@ from robustbench_rec.figures.files import Starmap, by_stem, digest_of, file_name
 from robustbench_rec.figures.kind import Drawing, Frames, Kind
 from robustbench_rec.figures.kinds import kinds_of
 from robustbench_rec.figures.options import Options, labels_shown, shown_of
+from robustbench_rec.records.events import TOLD_AS_WARNINGS, Events
 from robustbench_rec.records.run import Run
 
 PLAIN = Options()
@@ -28,6 +29,7 @@ def redraw(
     options: Options = PLAIN,
     kinds: Sequence[Kind] | None = None,
     only_changed: bool = False,
+    events: Events = TOLD_AS_WARNINGS,
 ) -> list[str]:
     """Draw the figures of a run, then replace the figures that were drawn before; see `drawn`.
 
@@ -38,6 +40,7 @@ def redraw(
             not drawn now stay.
         kinds: the kinds of figures; the kinds of the options if None.
         only_changed: whether to skip figures that exist and show the same data.
+        events: hears of kinds that were asked for and have no figure.
 
     Returns:
         The names of the files that were drawn, sorted; none if only baselines are finished.
@@ -50,7 +53,11 @@ def redraw(
     """
     chosen = kinds_of(options.kinds, options.asked) if kinds is None else kinds
     target = options.folder or run.folder / "figures"
-    drawings = by_stem(drawings_of(run, chosen, options))
+    of_kinds = drawings_of(run, chosen, options)
+    drawings = by_stem(one for found in of_kinds for one in found)
+    for name, kind, found in zip(dict.fromkeys(options.kinds), chosen, of_kinds, strict=False):
+        if drawings and not found:
+            events.warning(f"no figure of kind {name} can be drawn; it needs {kind.needs}")
     if not drawings and not options.is_plain:
         needs = "; ".join(dict.fromkeys(kind.needs for kind in chosen if kind.needs))
         raise InputError(f"{run.folder}: no figure of these kinds can be drawn; they need {needs}")
@@ -69,12 +76,13 @@ def redraw(
     return list(files)
 
 
-def drawings_of(run: Run, kinds: Sequence[Kind], options: Options = PLAIN) -> list[Drawing]:
-    """Return the figures of a run, on the page of the options."""
+def drawings_of(run: Run, kinds: Sequence[Kind], options: Options = PLAIN) -> list[list[Drawing]]:
+    """Return the figures of each kind, on the page of the options."""
     frames = frames_of(run, options)
-    asked = options.asked
-    found = [drawing for kind in kinds for drawing in kind.drawings(frames, asked)]
-    return [replace(drawing, page=options.page) for drawing in found]
+    return [
+        [replace(drawing, page=options.page) for drawing in kind.drawings(frames, options.asked)]
+        for kind in kinds
+    ]
 
 
 def frames_of(run: Run, options: Options = PLAIN) -> Frames:

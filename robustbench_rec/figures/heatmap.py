@@ -15,12 +15,14 @@ from robustbench_rec.figures.curves import ASKED, with_ranks
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.marks import OF_LEVEL, OF_POINT, draw_note, marks_of
 from robustbench_rec.figures.names import called
-from robustbench_rec.figures.page import page, scaled
+from robustbench_rec.figures.page import BASE, page, scaled
 from robustbench_rec.figures.panel import Value, new_figure, page_style, span_of, wrapped
 from robustbench_rec.figures.style import in_order
 
 CELL, ROW, EDGES = 0.85, 0.28, 1.6
 """Inches of a column and of a row of a panel, and of the space around them."""
+UPWARDS = 18
+"""Letters of a line of a name that is written upwards."""
 COLOURS = "cividis"
 """A colour map for colour-blind readers, ordered also in grey."""
 SAYS: dict[Value, str] = {
@@ -74,8 +76,13 @@ def draw_heatmap(
     across = max(1, min(len(places), int(7.2 / (CELL * widest))))
     down = -(-len(places) // across)
     with page_style():
-        width, height = EDGES + across * CELL * widest, down * (ROW * len(losses) + 1.1)
-        figure = new_figure(width, height)
+        width = EDGES + across * CELL * widest
+        column = ((page().width or width) - EDGES) / (across * widest)
+        letters = int(13 * column / CELL * BASE / page().letters)
+        words = (word for one in rows["perturbation"].unique() for word in called(str(one)).split())
+        is_upright = max(map(len, words)) <= letters
+        below = 1.3 if is_upright else 2.2
+        figure = new_figure(width, down * (ROW * len(losses) + below))
         grid = figure.subplots(down, across, squeeze=False, sharey=True)
         axes: list[Axes] = grid.ravel().tolist()
         for ax in axes[len(places) :]:
@@ -83,7 +90,7 @@ def draw_heatmap(
         shown = axes[: len(places)]
         ends = span_of(rows[value])
         for ax, ((dataset, backbone), panel) in zip(shown, places, strict=True):
-            _draw_panel(ax, panel, losses, value, ends)
+            _draw_panel(ax, panel, losses, value, ends, letters if is_upright else 0)
             ax.set_title(f"{called(str(dataset))}, {called(str(backbone))}", loc="left")
         empty = ["empty: no value"] if _has_empty_cell(places, losses, value) else []
         says = f"{SAYS[value].format(label(str(rows['metric'].iloc[0])))}, at the hardest level"
@@ -104,9 +111,18 @@ def _has_empty_cell(
 
 
 def _draw_panel(
-    ax: Axes, panel: pd.DataFrame, losses: list[str], value: Value, ends: tuple[float, float]
+    ax: Axes,
+    panel: pd.DataFrame,
+    losses: list[str],
+    value: Value,
+    ends: tuple[float, float],
+    width: int,
 ) -> None:
-    """Draw one panel with seaborn, imported here because its import is slow."""
+    """Draw one panel with seaborn, imported here because its import is slow.
+
+    Names of perturbations have `width` letters a line below a column; if 0, they are written
+    upwards.
+    """
     from seaborn import heatmap
 
     table = panel.pivot(index="loss", columns="perturbation", values=value).reindex(losses)
@@ -116,9 +132,13 @@ def _draw_panel(
         for both in zip(table.to_numpy().tolist(), flags.to_numpy().tolist(), strict=True)
     ]
     levels = panel.groupby("perturbation")["level"].max()
-    names = [
-        "\n".join([*textwrap.wrap(called(one), 13), f"at {levels[one]:g}"]) for one in table.columns
-    ]
+    names = [called(str(one)) for one in table.columns]
+    at = [f"at {levels[one]:g}" for one in table.columns]
+    both = [*zip(names, at, strict=True)]
+    if width:
+        names = ["\n".join([*textwrap.wrap(name, width), on]) for name, on in both]
+    else:
+        names = ["\n".join(textwrap.wrap(f"{name} {on}", UPWARDS)) for name, on in both]
     heatmap(
         table.astype(float),
         ax=ax,
@@ -135,7 +155,7 @@ def _draw_panel(
     )
     ax.set(xlabel="", ylabel="")
     ax.tick_params(axis="both", length=0)
-    ax.tick_params(axis="x", rotation=0)
+    ax.tick_params(axis="x", rotation=0 if width else 90)
     ax.tick_params(axis="y", rotation=0)
 
 

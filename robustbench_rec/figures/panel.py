@@ -263,12 +263,22 @@ def set_level_axis(
     if page().log_x and positive:
         ax.set_xscale("symlog", linthresh=positive[0])
         ax.xaxis.set_minor_locator(NullLocator())
+        _set_ends(ax, levels)
     if x == "realised":
         ax.set_xlabel(f"{ax.get_xlabel()}\n(realised)")
         return
     at = ax.xaxis.get_transform().transform(np.array(levels))
     names = zip(levels, _tick_labels(levels, at.tolist()), strict=True)
     ax.set_xticks(levels, [name + marks.get(level, "") for level, name in names])
+
+
+def _set_ends(ax: Axes, levels: Sequence[float]) -> None:
+    """Leave as much room beside the levels of a scaled axis as beside those of a plain one."""
+    scale = ax.xaxis.get_transform()
+    first, last = scale.transform(np.array([levels[0], levels[-1]])).tolist()
+    room = MARGIN * (last - first)
+    if room:
+        ax.set_xlim(*scale.inverted().transform(np.array([first - room, last + room])).tolist())
 
 
 def _columns(ax: Axes) -> int:
@@ -278,13 +288,14 @@ def _columns(ax: Axes) -> int:
 
 
 def _tick_labels(levels: Sequence[float], places: Sequence[float]) -> list[str]:
-    """Print each level that has room beside the level printed before."""
+    """Print the last level, and each other that has room beside those printed on both sides."""
     room = TICK_ROOM * (places[-1] - places[0])
-    printed, last = [], -np.inf
+    printed, before = [], -np.inf
     for level, place in zip(levels, places, strict=True):
-        fits = place - last >= room
+        is_last = place == places[-1]
+        fits = is_last or (place - before >= room and places[-1] - place >= room)
         printed.append(f"{level:g}" if fits else "")
-        last = place if fits else last
+        before = place if fits else before
     return printed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustbench_rec.analysis.ranking import not_separable, rank
-from robustbench_rec.errors import InputError
+from robustbench_rec.analysis.ranking import is_tested, not_separable, rank
+from robustbench_rec.errors import InputError, counted
 from robustbench_rec.evaluation.metrics import label
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.marks import EVERY, draw_note, marks_of
@@ -18,6 +19,7 @@ from robustbench_rec.figures.panel import (
     LEGEND_LINE,
     PANEL,
     PANEL_WIDTH,
+    characters,
     draw_row,
     new_figure,
     page_style,
@@ -43,7 +45,9 @@ GROUP, APART = 1.04, 0.035
 
 def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
     """Return a figure for each data set, backbone, perturbation and metric that can be ranked."""
-    run, by = frames.known(), BY[None if asked.value == "rank" else asked.value]
+    if asked.value == "rank":
+        raise InputError("--value rank does not apply to figure standing, whose rows are places")
+    run, by = frames.known(), BY[asked.value]
     found = []
     for metric in dict.fromkeys(frames.curves["metric"]):
         try:
@@ -88,13 +92,19 @@ def draw_standing(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
         low, high = span_of(ends)
         ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
         set_value_axis(ax.xaxis, percent=first["by"] != "value")
-        ax.set_xlabel(SAYS[first["by"]].format(label(first["metric"])))
-        groups = not_separable(ranked["loss"].tolist(), ranked["beaten_by"].tolist())
+        says = SAYS[first["by"]].format(label(first["metric"]))
+        ax.set_xlabel("\n".join(textwrap.wrap(says, characters(figure, 10))))
+        groups = (
+            not_separable(ranked["loss"].tolist(), ranked["beaten_by"].tolist())
+            if is_tested(rows)
+            else []
+        )
         _draw_groups(ax, groups)
         called_by = str(first["interval"]).partition(" settings")[0].rstrip(",")
         ax.set_title(f"Bars: {called_by}", loc="left", color=GREY)
         spans = ["a bar on the right spans losses of which none beats another"] if groups else []
-        tests = f"p adjusted by Holm over {first['family']} pairs"
+        family = counted(int(first["family"]), "pair")
+        tests = f"p adjusted by Holm over {family}" if is_tested(rows) else "nothing was tested"
         draw_note(figure, rows, [*spans, tests])
         set_heading(figure, first)
     return figure

@@ -84,7 +84,7 @@ def unzipped(path: Path) -> dict[str, Any]:
     except DAMAGE as error:
         raise ValueError(str(error)) from None
     names = found.pop(HELD, None)
-    if names is None or set(names.tolist()) != found.keys():
+    if names is None or names.ndim != 1 or set(names.tolist()) != found.keys():
         raise ValueError("an array is missing")
     return found
 

@@ -30,6 +30,18 @@ class Lists:
     items: NDArray[Any]
     places: NDArray[np.int32]
 
+    def __post_init__(self) -> None:
+        """Raise ValueError if the arrays do not fit each other."""
+        is_whole = (
+            self.users.ndim == self.items.ndim == 1
+            and self.places.ndim == 2
+            and self.places.dtype.kind == "i"
+            and len(self.places) == len(self.users)
+            and bool(np.all((self.places >= -1) & (self.places < len(self.items))))
+        )
+        if not is_whole:
+            raise ValueError("its users, items and places do not fit each other")
+
     @classmethod
     def of(cls, users: NDArray[Any], recommended: IntArray, item_ids: NDArray[Any]) -> Self:
         """Return lists (U, K) of item numbers, -1 after their end, by original ids (I,)."""

@@ -217,15 +217,21 @@ class RunFolder:
         if self.read_lists(training, Events()) is None:
             write(self.lists / f"{training}.npz", zipped(vars(lists)))
 
+    def lists_of(self, training: str) -> Lists:
+        """Return the lists of a training; OSError or ValueError if missing or damaged."""
+        held = unzipped(self.lists / f"{training}.npz")
+        if missing := {"users", "items", "places"} - held.keys():
+            raise ValueError(f"{min(missing)} is missing")
+        return Lists(held["users"], held["items"], held["places"])
+
     def read_lists(self, training: str, events: Events) -> Lists | None:
         """Return the lists of a training; None if they are missing or unreadable."""
         path = self.lists / f"{training}.npz"
         try:
-            held = unzipped(path)
-            return Lists(held["users"], held["items"], held["places"])
+            return self.lists_of(training)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError) as error:
             events.warning(
                 f"{path}: damaged lists ({_fault(error)}); their agreement with others "
                 "is not computed"
@@ -243,7 +249,7 @@ class RunFolder:
             if not os.path.lexists(path):
                 continue
             try:
-                unzipped(path)
+                self.lists_of(training)
             except (OSError, ValueError) as error:
                 found.add(training)
                 aside = self._set_aside(path)

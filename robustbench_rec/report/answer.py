@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from robustbench_rec.analysis.claims import claims
-from robustbench_rec.analysis.ranking import disagreement
+from robustbench_rec.analysis.ranking import disagreement, is_tested
 from robustbench_rec.components.labels import AXES
 from robustbench_rec.errors import counted, visible
 from robustbench_rec.report.labels import Labels
 from robustbench_rec.report.numbers import numbers
-from robustbench_rec.report.panels import PLACE, is_tested
+from robustbench_rec.report.panels import PLACE
 
 MOST_NAMES = 6
 """Longest enumeration in a sentence."""

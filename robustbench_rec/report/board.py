@@ -16,7 +16,7 @@ from robustbench_rec.analysis.against_published import compare
 from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.analysis.marks import NOT_APPLICABLE
 from robustbench_rec.analysis.panels import split_baselines
-from robustbench_rec.analysis.ranking import rank
+from robustbench_rec.analysis.ranking import is_tested, rank
 from robustbench_rec.analysis.spreadsheets import in_csv
 from robustbench_rec.errors import InputError, counted, visible
 from robustbench_rec.figures.style import in_order
@@ -26,7 +26,7 @@ from robustbench_rec.records.run import Run, read_run
 from robustbench_rec.report.contents import care
 from robustbench_rec.report.labels import Labels
 from robustbench_rec.report.numbers import rounded
-from robustbench_rec.report.panels import PLACE, is_tested
+from robustbench_rec.report.panels import PLACE
 from robustbench_rec.report.sheets import Cell, Sheet, number
 from robustbench_rec.training.config import PROTOCOL
 

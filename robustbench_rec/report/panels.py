@@ -14,7 +14,7 @@ import pandas as pd
 from robustbench_rec.analysis.degradation import curves, means
 from robustbench_rec.analysis.marks import NOT_APPLICABLE
 from robustbench_rec.analysis.panels import split_baselines
-from robustbench_rec.analysis.ranking import not_separable
+from robustbench_rec.analysis.ranking import is_tested, not_separable
 from robustbench_rec.components.labels import UNTRAINED
 from robustbench_rec.errors import visible
 from robustbench_rec.figures.names import BY_LEVEL, EVEN
@@ -119,14 +119,6 @@ def _add_ranks(labels: Labels, found: Panels, ranked: pd.DataFrame) -> None:
             "interval": str(rows["interval"].mode().iloc[0]),
             "rows": _ranks(labels.numbers["loss"], rows[rows["flags"] != NOT_APPLICABLE]),
         }
-
-
-def is_tested(rows: pd.DataFrame) -> bool:
-    """Say whether the losses of a panel were tested against each other.
-
-    Without intervals they could not be; and a loss alone is compared with nothing.
-    """
-    return bool(rows["low"].notna().any() and rows["place"].notna().sum() > 1)
 
 
 def _ranks(losses: Mapping[str, int], rows: pd.DataFrame) -> list[list[Any]]:

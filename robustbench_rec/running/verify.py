@@ -16,6 +16,7 @@ from robustbench_rec.experiment.suite import Suite
 from robustbench_rec.records import frames
 from robustbench_rec.records.events import Events
 from robustbench_rec.records.files import unzipped, zipped
+from robustbench_rec.records.lists import Lists
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run import Run
 from robustbench_rec.records.run_folder import RunFolder
@@ -82,7 +83,7 @@ def verify(folder: Path) -> Iterator[Finding]:
     _ = run.users
     yield Finding(f"values of single users of {counted(len(records), 'cell')}", heard.taken())
     trainings = dict.fromkeys(one.fit_id for one in records if one.has_lists)
-    lost = tuple(filter(None, (_damaged(held.lists / f"{one}.npz") for one in trainings)))
+    lost = tuple(filter(None, (_damaged(held, one) for one in trainings)))
     yield Finding(f"lists of {counted(len(trainings), 'training')}", lost)
     if run.summary.left and not (folder / "results.csv").exists():
         yield Finding("tables: not written yet, as the run is not at its end")
@@ -100,10 +101,11 @@ def _changed(run: Run) -> tuple[str, ...]:
     )
 
 
-def _damaged(path: Path) -> str:
-    """Return the reason why a file of arrays cannot be read; nothing if it can."""
+def _damaged(held: RunFolder, training: str) -> str:
+    """Return the reason why the lists of a training cannot be read; nothing if they can."""
+    path = held.lists / f"{training}.npz"
     try:
-        unzipped(path)
+        held.lists_of(training)
     except (OSError, ValueError) as error:
         return f"{path}: cannot be read ({error})"
     return ""
@@ -144,14 +146,16 @@ def rerun(folder: Path, suite: Suite, data_dir: Path, n: int) -> Iterator[Findin
     heard = _Heard()
     held = RunFolder(folder)
     run = Run(held, heard)
+    if not held.cells.is_dir():
+        raise InputError("--rerun needs records; this run has only tables")
     if suite.text != run.manifest.suite_text:
         raise InputError(
-            f"{folder}: suite {suite.name!r} is not the one that was run; give its file by --suite"
+            f"suite {suite.name!r} is not the one that was run; give its file by --suite"
         )
     plan = make_plan(suite, held, data_dir, events=heard)
     done = [one for one in plan.cells if one.id in plan.done and one.backbone.learns]
     if not done:
-        raise InputError(f"{folder}: no finished cell of today's code can be trained again")
+        raise InputError("no finished cell of today's code can be trained again")
     for cell in _drawn(done, n, suite.seed):
         record = run.records[cell.id]
         title = run.manifest.title(run.manifest.cells[cell.id])
@@ -183,6 +187,11 @@ def _differences(held: RunFolder, cell: Cell, record: Record, data_dir: Path) ->
     if same:
         yield from _apart({"best epoch": record.best_epoch}, {"best epoch": again.best_epoch}, 0)
         yield from _apart(record.realised, again.realised, 0)
+        for name in ("history", "diagnostics", "diagnostics_history"):
+            if getattr(record, name) != getattr(again, name):
+                yield f"{name} differs"
+        if record.has_lists and beside.lists is not None:
+            yield from _of_lists(held.lists_of(record.fit_id), beside.lists)
         yield from _of_users(unzipped(held.cells / f"{record.id}.npz"), beside)
 
 
@@ -192,6 +201,13 @@ def _apart(before: Mapping[str, float], now: Mapping[str, float], bound: float) 
         old, new = before.get(name), now.get(name)
         if old is None or new is None or not abs(old - new) <= bound:
             yield f"{name} was {old}, and is {new}"
+
+
+def _of_lists(before: Lists, now: Lists) -> Iterator[str]:
+    """Yield that the lists of a training differ, if they do."""
+    arrays = ((vars(before)[name], vars(now)[name]) for name in ("users", "items", "places"))
+    if not all(np.array_equal(one, other) for one, other in arrays):
+        yield "lists of the training differ"
 
 
 def _of_users(before: Mapping[str, Any], beside: Beside) -> Iterator[str]:

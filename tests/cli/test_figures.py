@@ -154,6 +154,7 @@ def test_the_kinds_are_listed(run):
         ("improvement", ("--against", "bpr")),
         ("users", ()),
         ("severity", ()),
+        ("stability", ()),
     ],
 )
 def test_a_new_kind_draws_a_run_with_its_table(run, tmp_path, kind, options):
@@ -163,6 +164,21 @@ def test_a_new_kind_draws_a_run_with_its_table(run, tmp_path, kind, options):
     held = pd.read_csv(io.BytesIO((tmp_path / table).read_bytes()))
     assert {*held["perturbation"]} == {OWN}
     assert {*held["loss"]} <= {"bpr", "softmax"}
+
+
+def test_names_as_printed_are_taken_and_a_kind_without_a_figure_is_told_of(run, tmp_path):
+    words = ("--loss", "Softmax (SL)", "--loss", "bpr", "--dataset", "MovieLens-100K")
+    kinds = ("--kind", "curves", "--kind", "multiples", "--metric", "ndcg@20")
+    under = ("--perturbation", "false negatives (own positives)")
+    done = CliRunner().invoke(
+        main, ["figures", str(run), *words, *kinds, *under, "--out", str(tmp_path / "out")]
+    )
+    assert done.exit_code == 0
+    assert "no figure of kind multiples can be drawn; it needs several data sets" in done.stderr
+    (table,) = (tmp_path / "out").glob("*.csv")
+    held = pd.read_csv(table)
+    assert {*held["loss"]} - {"untrained"} == {"bpr", "softmax"}
+    assert {*held["perturbation"]} == {OWN}
 
 
 def test_a_run_without_values_of_users_says_so(run, tmp_path):

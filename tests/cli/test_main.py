@@ -410,6 +410,22 @@ def test_the_shell_completes_suites_runs_and_names(monkeypatch, tmp_path):
     assert completed("run", "mine.t") == {"mine.t"}  # a path, which the shell completes itself
 
 
+@pytest.mark.parametrize(
+    ("printed", "name"),
+    [
+        ("PSL (relu)", "psl (loss)"),
+        ("Softmax (SL)", "softmax (loss)"),
+        ("softmax", "softmax (loss)"),
+        ("false negatives (own positives)", "negative_contamination (perturbation)"),
+        ("Amazon Electronic (2014, popularity)", "amazon2014-electronic-popularity (data set)"),
+        ("MovieLens-100K", "movielens-100k (data set)"),
+        ("ndcg@20", "ndcg (metric)"),
+    ],
+)
+def test_show_takes_names_as_they_are_printed(printed, name):
+    assert told("show", printed).splitlines()[0] == name
+
+
 def test_show_takes_labels_and_paths_of_suites(tiny):
     assert told("show", "psl(activation=relu)") == told("show", "psl")
     assert told("show", tiny) == tiny.read_text()

@@ -10,7 +10,7 @@ from robustbench_rec.figures.curves import draw_curves, draw_figure, draw_panel
 from robustbench_rec.figures.kind import Asked
 from robustbench_rec.figures.layout import lay_out
 from robustbench_rec.figures.page import Page, drawn_for
-from robustbench_rec.figures.panel import page_style
+from robustbench_rec.figures.panel import MARGIN, page_style
 from robustbench_rec.figures.style import GREY, LOOKS
 
 
@@ -270,6 +270,10 @@ def test_a_page_may_have_no_title_and_levels_on_a_logarithmic_axis():
     assert figure.axes[0].get_xscale() == "symlog"
     places = figure.axes[0].xaxis.get_transform().transform(np.array([0, 0.1, 0.2, 0.4]))
     assert np.diff(places)[1] == pytest.approx(np.diff(places)[2])
+    scale = figure.axes[0].xaxis.get_transform()
+    ends = scale.transform(np.array(figure.axes[0].get_xlim()))
+    room = MARGIN * (places[-1] - places[0])
+    assert ends.tolist() == pytest.approx([places[0] - room, places[-1] + room])
 
 
 def test_a_baseline_of_a_plugin_is_grey_too():

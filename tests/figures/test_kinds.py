@@ -1,6 +1,7 @@
 """New kinds of figures: what they show of curves made by hand, and of odd ones."""
 
 import io
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,14 +12,16 @@ from panels import PERTURBATION, SIX, codes, drawings_of, lines, world
 from robustbench_rec.analysis.improvement import improvements
 from robustbench_rec.analysis.ranking import rank
 from robustbench_rec.errors import InputError
-from robustbench_rec.figures import files, training, users
+from robustbench_rec.figures import files, standing, training, users
 from robustbench_rec.figures.files import save_all
 from robustbench_rec.figures.heatmap import at_hardest, draw_heatmap
 from robustbench_rec.figures.improvement import draw_improvement
 from robustbench_rec.figures.kind import Asked
+from robustbench_rec.figures.layout import lay_out
 from robustbench_rec.figures.multiples import draw_multiples
 from robustbench_rec.figures.names import called
 from robustbench_rec.figures.page import Page, drawn_for
+from robustbench_rec.figures.panel import page_style
 from robustbench_rec.figures.severity import draw_severity
 from robustbench_rec.figures.standing import draw_standing
 from robustbench_rec.figures.training import draw_training
@@ -75,6 +78,20 @@ def test_a_heat_map_prints_what_each_loss_keeps_at_the_hardest_level():
     assert note == "NDCG@20: share of the clean value, at the hardest level; empty: no value"
 
 
+def test_on_a_narrow_page_names_below_a_heat_map_are_written_upwards():
+    names = ["popularity_shift", "hidden_positives", "false_positives", "clean"]
+    rows = pd.concat([world(("bpr",), perturbation=name) for name in names])
+    with drawn_for(Page(width=3.3)):
+        figure = draw_heatmap(at_hardest(rows, "retention"))
+        with page_style():
+            lay_out(figure)
+    (ax,) = figure.axes
+    labels = ax.get_xticklabels()
+    assert {label.get_rotation() for label in labels} == {90}
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(one.x1 <= other.x0 for one, other in itertools.pairwise(boxes))
+
+
 def test_improvement_is_within_replicates_and_its_interval_of_the_share():
     table = improvements(results(), "bpr")
     assert table["loss"].unique().tolist() == ["ccl"]
@@ -97,6 +114,15 @@ def test_a_standing_has_the_scores_of_the_ranking_the_best_on_top():
     for at, loss in enumerate(("ccl", "bpr")):
         score = table.loc[table["loss"] == loss, "score"].item()
         assert shown[loss].get_xydata().tolist() == [[score, at]]
+
+
+def test_without_intervals_a_standing_claims_no_test():
+    figure = draw_standing(rank(results(replicates=1)))
+    note = " ".join(figure.get_supxlabel().split())
+    assert "nothing was tested" in note
+    assert "bar" not in note
+    with pytest.raises(InputError, match="--value rank does not apply to figure standing"):
+        standing.drawings(SimpleNamespace(), Asked(value="rank"))
 
 
 def of_users(clean, noisy):

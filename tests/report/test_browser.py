@@ -233,10 +233,28 @@ def test_filters_and_columns_leave_the_rest_out(shown, file):
 def test_what_is_absolute_retained_and_realised_are_different_curves(shown, file):
     shown.open(file, "tab=curves")
     paths = set()
-    for words in ("", "&value=absolute", "&value=excess", "&x=realised", "&metric=recall@20"):
+    for words in ("", "&value=absolute", "&value=excess", "&metric=recall@20"):
         shown.go(f"tab=curves{words}")
         paths.add(shown.run("return document.querySelector('.plot').innerHTML"))
-    assert len(paths) >= 4  # realised levels may equal the asked ones
+    assert len(paths) == 4
+
+
+def test_realised_levels_move_the_lines(shown, file, content):
+    (run,) = content["runs"]
+
+    def moves(panel) -> bool:
+        points = [point for of_loss in panel["curves"][0].values() for point in of_loss]
+        return any(realised not in (None, level) for level, realised, *_ in points)
+
+    apart = next(filter(moves, run["panels"]))
+    key = run["labels"]["perturbation"][apart["at"][2]]["key"]
+    paths = "[...document.querySelectorAll('.plot path')].map((one) => one.getAttribute('d'))"
+    drawn = []
+    for x in ("level", "realised"):
+        shown.open(file, f"tab=curves&perturbation={key}&x={x}")
+        drawn.append(shown.run(f"return {paths}"))
+    assert len(drawn[0]) == len(drawn[1]) > 0
+    assert drawn[0] != drawn[1]
 
 
 def test_charts_and_tables_are_saved_as_files(shown, file, content, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -219,6 +220,16 @@ def test_a_scheduler_that_has_no_worker_or_stalls(suite, ran, place, tmp_path):
         assert run.returncode == 2, stderr
         assert "has not answered for" in stderr.splitlines()[-1]
         assert "Traceback" not in stderr
+
+
+def test_an_address_that_is_no_scheduler(suite, ran):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        started = time.monotonic()
+        told = one_line(
+            ran(suite(), f"tcp://127.0.0.1:{mute.getsockname()[1]}", "--stall-limit", 5)
+        )
+    assert "no dask scheduler answers there" in told
+    assert time.monotonic() - started < 45
 
 
 def test_a_run_waits_for_workers_that_an_earlier_one_left_busy(suite, place, command, tmp_path):

@@ -76,6 +76,61 @@ def test_a_record_that_was_changed_and_sealed_again_is_found_out(folder, in_proc
     assert lines[-1].endswith("problems in out")
 
 
+@pytest.mark.parametrize(
+    ("what", "forged"),
+    [
+        ("history", lambda old: tuple((epoch, value + 0.1) for epoch, value in old)),
+        ("diagnostics", lambda old: dict.fromkeys(old, 0.5)),
+        ("diagnostics_history", lambda old: tuple((epoch, {}) for epoch, _ in old)),
+    ],
+)
+def test_what_stands_in_a_record_beside_metrics_is_found_out_by_a_rerun(
+    folder, in_process, what, forged
+):
+    record, _ = changed(folder)
+    changed(folder, **{what: forged(getattr(record, what))})
+    lines = verified(in_process, "--rerun", 2, "--suite", "checked.toml", status=3)
+    assert f"{what} differs" in [line.strip() for line in lines]
+
+
+def test_lists_of_another_training_are_found_out_by_a_rerun(folder, in_process):
+    one, *others = sorted((folder / "lists").iterdir())
+    for other in others:
+        shutil.copyfile(one, other)
+    lines = verified(in_process, "--rerun", 2, "--suite", "checked.toml", status=3)
+    assert "lists of the training differ" in [line.strip() for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "fault"),
+    [
+        ({"held": np.zeros((3, 2))}, "an array is missing"),
+        ({"users": np.zeros((2, 2))}, "do not fit each other"),
+        ({"places": np.zeros((5, 3), dtype=int)}, "do not fit each other"),
+        ({"places": np.zeros((2, 20))}, "do not fit each other"),
+        ({"places": np.full((2, 20), 9)}, "do not fit each other"),
+        ({"places": np.full((2, 20), -2)}, "do not fit each other"),
+    ],
+)
+def test_lists_whose_arrays_do_not_fit_are_one_problem(folder, in_process, arrays, fault):
+    path = next((folder / "lists").iterdir())
+    whole = {"users": np.arange(2), "items": np.arange(5), "places": np.zeros((2, 20), dtype=int)}
+    named = {"held": np.array(["users", "items", "places"])}
+    path.write_bytes(zipped(whole))
+    verified(in_process, status=3)  # lists of others, but lists
+    np.savez(path, **(whole | named | arrays))
+    lines = verified(in_process, status=3)
+    assert any(fault in line for line in lines)
+    assert in_process("export", "out", "out.zip").returncode == 2
+
+
+def test_a_rerun_of_tables_alone_is_refused_in_words(folder, in_process):
+    shutil.rmtree(folder / "cells")
+    done = in_process("verify", "out", "--rerun", 1, "--suite", "checked.toml")
+    assert done.returncode == 2
+    assert done.stderr == "robustbench-rec: --rerun needs records; this run has only tables\n"
+
+
 def test_other_versions_are_held_to_a_tolerance(folder, in_process):
     record, _ = changed(folder)
     other = record.versions | {"torch": "1.0.0"}

@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -123,10 +124,20 @@ def _keys() -> Any:
 
 
 def _connected(place: str | LocalCluster, seconds: float) -> Client:
+    """Return a client, made in a thread: its own limit does not hold for what is no scheduler."""
+    made: Future[Client] = Future()
+
+    def connect() -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of versions, which are compared below
+                made.set_result(Client(place, timeout=seconds, set_as_default=False))
+        except BaseException as error:
+            made.set_exception(error)
+
+    threading.Thread(target=connect, daemon=True).start()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of versions, which are compared below
-            return Client(place, timeout=seconds, set_as_default=False)
+        return made.result(seconds + GRACE)
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(
             f"--scheduler {place}: no dask scheduler answers there ({one_line(error)}); start one "
