@@ -36,13 +36,13 @@ def suite(tmp_path):
 def test_a_training_that_never_ends_fails_by_name_and_the_others_are_done(
     suite, tmp_path, in_process
 ):
-    arguments = ("--out", "out", "--no-figures", "--jobs", 2, "--cell-timeout", 12)
+    arguments = ("--out", "out", "--no-figures", "--jobs", 2, "--cell-timeout", 20)
     arguments += ("--engine", "loky")
     done = in_process("run", suite("endless", "mse"), *arguments)
     assert done.returncode == 3, done.stderr
     run = read_run(tmp_path / "out")
     assert {error for _, error in run.summary.failed.values()} == {
-        "TimeoutError: took longer than 12 s (--cell-timeout)"
+        "TimeoutError: took longer than 20 s (--cell-timeout)"
     }
     assert len(run.summary.failed) == 1
     assert run.summary.done == 2 + 2  # losses and baselines
