@@ -93,7 +93,7 @@ def draw_standing(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
         ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
         set_value_axis(ax.xaxis, percent=first["by"] != "value")
         says = SAYS[first["by"]].format(label(first["metric"]))
-        ax.set_xlabel("\n".join(textwrap.wrap(says, characters(figure, 10))))
+        ax.set_xlabel("\n".join(textwrap.wrap(says, characters(figure, 11))))
         groups = (
             not_separable(ranked["loss"].tolist(), ranked["beaten_by"].tolist())
             if is_tested(rows)
