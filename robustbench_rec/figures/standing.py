@@ -103,6 +103,8 @@ def draw_standing(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
         called_by = str(first["interval"]).partition(" settings")[0].rstrip(",")
         ax.set_title(f"Bars: {called_by}", loc="left", color=GREY)
         spans = ["a bar on the right spans losses of which none beats another"] if groups else []
+        if any(group[-1] - group[0] >= len(group) for group in groups):
+            spans = [f"{spans[0]}, thin beside those that are not of it"]
         family = counted(int(first["family"]), "pair")
         tests = f"p adjusted by Holm over {family}" if is_tested(rows) else "nothing was tested"
         draw_note(figure, rows, [*spans, tests])

@@ -13,6 +13,7 @@ from robustbench_rec.running.manifest import manifest_of
 from robustbench_rec.running.pool import DEATHS, Limits, Workplace
 from robustbench_rec.running.run_cells import run_cells
 from robustbench_rec.running.session import open_session, run
+from robustbench_rec.running.watch import Watch
 
 SUITE = (
     """\
@@ -74,14 +75,20 @@ def ran(tmp_path):
     """Return a function that runs the suite on an engine, and returns the run."""
     (tmp_path / "pooled.toml").write_text(SUITE)
 
-    def runs(engine, **limits):
+    def runs(engine, events=None, **limits):
         session = open_session(tmp_path / "pooled.toml", tmp_path / "out", data_dir=tmp_path)
         with session.folder.locked(), restored_libraries():
             plan = session.plan()
             session.folder.begin(manifest_of(plan))
             titles = {cell.id: cell.loss.name for cell in plan.cells}
             place = Workplace(
-                session.folder, tmp_path, (), session.compute, engine, Events(), Limits(**limits)
+                session.folder,
+                tmp_path,
+                (),
+                session.compute,
+                engine,
+                events or Events(),
+                Limits(**limits),
             )
             run_cells(plan, place, titles)
             assert not session.folder.in_flight()
@@ -117,3 +124,28 @@ def test_a_call_that_takes_too_long_is_given_up_and_not_repeated(ran):
         "TimeoutError: took longer than 0.6 s (--cell-timeout)"
     ]
     assert sorted(engine.calls) == ["bpr", "mse"]
+
+
+def test_a_training_that_became_slow_is_told_of_with_its_usual_time(ran, monkeypatch):
+    class Heard(Events):
+        """Keeps warnings."""
+
+        def __init__(self) -> None:
+            self.warnings: list[str] = []
+
+        def warning(self, message: str) -> None:
+            self.warnings.append(message)
+
+    heard = Heard()
+
+    def slowed(self, now):
+        return [] if heard.warnings else [(id, 100.0, 2.0) for id in self._courses]
+
+    monkeypatch.setattr(Watch, "slowed", slowed)
+    summary = ran(Elsewhere(endless="mse"), heard, seconds=1.0).summary
+    assert len(summary.failed) == 1
+    (told,) = heard.warnings
+    assert "mse" in told
+    assert told.endswith(
+        "no evaluation for 100 s, where one took 2 s; is the machine busy or out of memory?"
+    )
