@@ -59,10 +59,9 @@ class Standing:
     def names(self) -> dict[str, str]:
         """Part of a key that is a component -> its printed name."""
         given = given_names(self.run)
-        labels = {self.short(axis, getattr(one, axis)) for one in self.planned for axis in AXES} - {
-            UNTRAINED
-        }
-        return {label: named(label, given) for label in sorted(labels)}
+        planned = (*self.planned, *self.run.manifest.studies.values())
+        labels = {self.short(axis, getattr(one, axis)) for one in planned for axis in AXES}
+        return {label: named(label, given) for label in sorted(labels - {UNTRAINED, ""})}
 
     def called(self, axis: str, name: str) -> str:
         """Return the printed name of a component."""
