@@ -22,8 +22,10 @@ from robustbench_rec.figures.panel import (
     set_level_axis,
     set_value_axis,
 )
-from robustbench_rec.figures.style import GREY, in_order, looks
+from robustbench_rec.figures.style import GREY, SOLID, Look, in_order, looks
 
+EVERY_LOSS = Look("#777777", "o", SOLID)
+"""The look of a line that is of no single loss."""
 FIGURE = ["dataset", "backbone", "perturbation"]
 """Constant within one figure."""
 
@@ -58,7 +60,7 @@ def draw_severity(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
         figure = new_figure(PANEL_WIDTH + 1.2)
         ax = figure.add_subplot()
         levels = np.unique(rows["level"])
-        ax.plot(levels, levels, color=GREY, linestyle=(0, (4, 2.5)), linewidth=0.9)
+        ax.plot(levels, levels, color=GREY, linestyle=(0, (4, 2.5)), linewidth=0.9, zorder=4)
         ax.annotate(
             "as requested",
             (levels[-1], levels[-1]),
@@ -73,7 +75,8 @@ def draw_severity(rows: pd.DataFrame, among: Iterable[str] = ()) -> Figure:
         for loss in in_order(rows["loss"])[: 1 if alike else None]:
             its = rows[rows["loss"] == loss].sort_values("level")
             name = "every loss" if alike else called(loss)
-            lines += ax.plot(its["level"], its["realised"], **line_style(styles[loss], name))
+            look = EVERY_LOSS if alike else styles[loss]
+            lines += ax.plot(its["level"], its["realised"], **line_style(look, name))
         set_level_axis(ax, rows, marks_of_levels(rows))
         set_value_axis(ax.yaxis, percent=False)
         ax.set_ylabel("realised, mean over cells")
