@@ -215,7 +215,7 @@ def test_pointing_at_a_point_tells_value_and_interval(shown, file, content):
     point = run["panels"][0]["curves"][0][number][-1]
     value, low, high = (f"{one:.3f}" for one in point[6:9])
     told = f"Softmax (SL), retention of NDCG@20: {value} [{low}, {high}] at level 0.5"
-    assert tip.startswith(f"{told}; {point[2]} replicates")
+    assert tip.startswith(f"{told}; {point[2]:.0f} replicates")
     ActionChains(shown.browser).move_to_element(shown.all("h1")[0]).perform()
     assert shown.texts("#tip") == []
 
