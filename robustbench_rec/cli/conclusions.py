@@ -12,7 +12,7 @@ from robustbench_rec.analysis.measures import MEASURES
 from robustbench_rec.analysis.panels import LISTS
 from robustbench_rec.analysis.ranking import SHOWN, is_tested, told
 from robustbench_rec.analysis.two_way import LEAST
-from robustbench_rec.cli.output import GAP, aligned, flag_meanings
+from robustbench_rec.cli.output import GAP, aligned, flag_meanings, terminal_width
 from robustbench_rec.errors import counted
 from robustbench_rec.tables.table import Entry, Key, Table
 
@@ -20,6 +20,8 @@ Lines = list[tuple[str, ...]]
 ENDS = "[low, high]"
 DIFFERENCE = ("loss", "", "difference", ENDS, "verdict", "p", "equal within", "decides")
 TOP = "*"
+ROOMY, FEW = 100, 4
+"""Columns of a terminal on which all levels are shown, and the number shown on narrower ones."""
 SURE = 0.001
 """The smallest p value printed in digits."""
 
@@ -77,9 +79,12 @@ def ranking(rows: list[dict[Any, Any]]) -> Iterator[str]:
 
     """
     sentences = told(pd.DataFrame(rows))
+    few = (terminal_width() or ROOMY) < ROOMY
     for where, panel in _panels(rows).items():
         yield click.style(where, bold=True)
-        yield from aligned(_ranked(panel), (0, 3), GAP)
+        yield from aligned(_ranked(panel, few), (0, 3), GAP)
+        if few and len(_levels(panel)) > FEW:
+            yield f"{GAP}of {len(_levels(panel))} levels; a wider terminal or --csv shows all"
         yield ""
         yield from aligned(_measure_cells(panel), (0,), GAP)
         yield next(sentences)
@@ -142,9 +147,16 @@ def _panels(rows: list[dict[Any, Any]]) -> dict[str, list[dict[Any, Any]]]:
     return found
 
 
-def _ranked(panel: list[dict[Any, Any]]) -> Lines:
-    """Return the cells of a panel's ranking, the headings first."""
-    levels = [name for name in panel[0] if name.startswith("at ") and any(_known(panel, name))]
+def _levels(panel: list[dict[Any, Any]]) -> list[str]:
+    """Return the columns with values at a level."""
+    return [name for name in panel[0] if name.startswith("at ") and any(_known(panel, name))]
+
+
+def _ranked(panel: list[dict[Any, Any]], few: bool = False) -> Lines:
+    """Return the cells of a panel's ranking, the headings first; of many levels, `FEW` if asked."""
+    levels = _levels(panel)
+    if few and len(levels) > FEW:
+        levels = [*levels[: FEW // 2], *levels[-(FEW // 2) :]]
     tested = is_tested(pd.DataFrame(panel))
     head = ("", "loss", "", panel[0]["by"], ENDS, *levels, "beaten by")
     return [

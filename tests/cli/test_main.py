@@ -410,6 +410,18 @@ def test_the_shell_completes_suites_runs_and_names(monkeypatch, tmp_path):
     assert completed("run", "mine.t") == {"mine.t"}  # a path, which the shell completes itself
 
 
+def test_on_a_narrow_terminal_a_ranking_shows_the_first_and_last_levels(checkout, monkeypatch):
+    for module in ("output", "conclusions"):
+        monkeypatch.setattr(f"robustbench_rec.cli.{module}.terminal_width", lambda: 80)
+    lines = told("rank", checkout / "results" / "reference" / "drrl").splitlines()
+    assert "  of 7 levels; a wider terminal or --csv shows all" in lines
+    start = next(at for at, line in enumerate(lines) if "popularity_shift" in line)
+    table = lines[start + 1 : lines.index("", start)]
+    assert all(f"at {level}" in table[0] for level in ("0", "0.25", "1.5", "2"))
+    assert "at 0.75" not in " ".join(table)
+    assert max(map(len, table)) <= 80
+
+
 @pytest.mark.parametrize(
     ("printed", "name"),
     [
