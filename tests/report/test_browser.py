@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import browsers
 import pytest
-from pages import falling, run_with
+from pages import content_of, falling, run_with
 from PIL import Image
 from tables_by_hand import run_of
 
@@ -392,7 +392,10 @@ def test_names_with_markup_of_any_length_and_direction_are_text(shown, tmp_path)
     text = 'name = "s"\n'
     for loss, label in labels.items():
         text += f'[[loss]]\nname = "{loss}"\nlabel = "{label}"\n'
+    text += f'[[dataset]]\nname = "toy"\nlabel = "{NASTY}"\n'
+    text += f'[[perturbation]]\nname = "noise"\nlabel = "{long}"\n'
     specs = {"loss": {one: f"{one}()" for one in ("bpr", "ccl", "softmax")}}
+    specs |= {"dataset": {"toy": "toy()"}, "perturbation": {"noise": "noise()"}}
     run = run_with(tmp_path / "r", about=NASTY, claims=claims, suite_text=text, specs=specs)
     path = tmp_path / "page.html"
     path.write_text(page(contents([run])), "utf-8")
@@ -402,6 +405,9 @@ def test_names_with_markup_of_any_length_and_direction_are_text(shown, tmp_path)
         assert shown.run("return [window.hit, document.images.length]") == [None, 0]
         assert shown.run("return document.documentElement.scrollWidth") <= 820, tab
     shown.open(path)
+    (held,) = content_of(path.read_text("utf-8"))["runs"]
+    assert held["labels"]["dataset"][0]["name"] == NASTY
+    assert held["labels"]["perturbation"][0]["name"] == long
     assert NASTY in shown.texts(".about")[0]
     assert [one for one in shown.texts(".claim") if one == ARABIC]
     (arabic,) = [one for one in shown.all(".claim .name") if one.text == ARABIC]
