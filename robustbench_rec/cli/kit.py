@@ -29,12 +29,18 @@ SAID = {True: "holds", False: "FAILS", None: "-"}
 @click.argument("name")
 @click.option("--package", is_flag=True, help="Write an installable Python package.")
 @click.option(
+    "--dataset",
+    metavar="DATASET",
+    help="Data set of the suite, such as 'movielens-100k(min_rating=4)', which has timestamps and "
+    "ratings.  [default: a small generated one]",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=".",
     help="Write to this folder.  [default: the current one]",
 )
-def new(kind: str, name: str, package: bool, out: Path) -> None:
+def new(kind: str, name: str, package: bool, dataset: str | None, out: Path) -> None:
     """Write a new perturbation, loss or metric called NAME, with a test and a suite.
 
     All three files work at once: check the plugin, run the suite, look at the figure; then edit the
@@ -45,9 +51,10 @@ def new(kind: str, name: str, package: bool, out: Path) -> None:
           robustbench-rec check my_noise.py
           robustbench-rec run my_noise.toml
     """  # noqa: D301  # click reads a backspace character as "keep these lines"
+    from robustbench_rec.kit.scaffold import SMALL
     from robustbench_rec.kit.scaffold import new as written
 
-    paths = written(kind, name, out, package)
+    paths = written(kind, name, out, package, dataset or SMALL)
     click.echo(f"wrote {', '.join(map(str, paths))}")
     plugin, _, suite, *_ = paths
     if package:

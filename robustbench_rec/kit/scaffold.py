@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import keyword
+import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from robustbench_rec import LOSSES, METRICS, PERTURBATIONS
+from robustbench_rec import DATASETS, LOSSES, METRICS, PERTURBATIONS
 from robustbench_rec.components.registry import Registry
 from robustbench_rec.errors import InputError
 
@@ -40,9 +42,13 @@ KINDS = {
 }
 LONGEST = 60
 """Largest length of a name."""
+SMALL = "synthetic(n_users=400, n_items=150)"
+"""The data set of a new suite: generated, without timestamps and ratings."""
 
 
-def new(kind: str, name: str, folder: Path, package: bool = False) -> list[Path]:
+def new(
+    kind: str, name: str, folder: Path, package: bool = False, dataset: str = SMALL
+) -> list[Path]:
     """Write a plugin, its test and a suite with it.
 
     Args:
@@ -51,17 +57,18 @@ def new(kind: str, name: str, folder: Path, package: bool = False) -> list[Path]
         folder: the folder of the files.
         package: whether to write an installable package: a folder of this name with a
             pyproject.toml.
+        dataset: the data set of the suite, with settings if any: `movielens-100k(min_rating=4)`.
 
     Returns:
         The written files: the plugin, its test, the suite, and pyproject.toml if any.
 
     Raises:
-        InputError: the name is not valid for a module, or is taken; a file exists already, or
-            cannot be written.
+        InputError: the name is not valid for a module, or is taken; there is no such data set; a
+            file exists already, or cannot be written.
 
     """
     _check_form(kind, name)
-    texts = _texts(kind, name, package)
+    texts = _texts(kind, name, package, _as_toml(dataset))
     there = folder / name if package else folder
     paths = [there / file for file in texts]
     for path in paths:
@@ -95,7 +102,28 @@ def _check_free(kind: Kind, called: str, name: str) -> None:
         raise InputError(f"a Python module named {name!r} exists already; choose another name")
 
 
-def _texts(kind: str, name: str, package: bool) -> dict[str, str]:
+def _as_toml(dataset: str) -> str:
+    """Return the lines of a data set in a suite; InputError if there is no such data set."""
+    name, _, inside = dataset.strip().removesuffix(")").partition("(")
+    lines = [f'name = "{DATASETS[name.strip()].name}"']
+    for part in filter(None, inside.split(",")):
+        key, equals, value = (text.strip() for text in part.partition("="))
+        if not equals or not key.isidentifier():
+            raise InputError(f"--dataset {dataset}: {part.strip()!r} is no setting, as in {SMALL}")
+        lines.append(f"{key} = {_valued(value)}")
+    return "\n".join(lines)
+
+
+def _valued(value: str) -> str:
+    """Return a value as TOML: a number, true or false as it is, everything else quoted."""
+    try:
+        tomllib.loads(f"x = {value}")
+    except tomllib.TOMLDecodeError:
+        return json.dumps(value)
+    return value
+
+
+def _texts(kind: str, name: str, package: bool, dataset: str) -> dict[str, str]:
     """Return the text of each file, by its name."""
     what = KINDS[kind]
     words = {
@@ -105,6 +133,7 @@ def _texts(kind: str, name: str, package: bool) -> dict[str, str]:
         "kind": kind,
         "group": what.registry.package.rpartition(".")[2],
         "registry": what.called,
+        "dataset": dataset,
         "contract": what.contract,
         "made": what.made,
         "plugins": "" if package else f'plugins = ["{name}.py"]\n',

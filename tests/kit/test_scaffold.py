@@ -53,6 +53,22 @@ def test_its_suite_names_it_with_its_file(kind):
     assert f"tried_{kind}" in named
 
 
+def test_its_suite_may_be_of_another_data_set():
+    asked = "movielens-100k(min_rating=4, split_by=time)"
+    said = CliRunner().invoke(main, ["new", "perturbation", "drift", "--dataset", asked])
+    assert said.exit_code == 0, said.output
+    (dataset,) = load_suite("drift.toml", Path()).datasets
+    assert (dataset.name, dataset.min_rating, dataset.split_by) == ("movielens-100k", 4, "time")
+    for wrong, told in (
+        ("movielense-100k", "did you mean 'movielens-100k'?"),
+        ("movielens-100k(4)", "'4' is no setting, as in synthetic(n_users=400, n_items=150)"),
+    ):
+        refused = CliRunner().invoke(main, ["new", "perturbation", "other", "--dataset", wrong])
+        assert refused.exit_code == 2
+        assert told in refused.stderr
+        assert not Path("other.py").exists()
+
+
 def test_a_suite_of_a_new_perturbation_runs_to_a_figure():
     new("perturbation", "first_noise", Path())
     short = Path("first_noise.toml").read_text().replace("epochs = 40", "epochs = 2")
