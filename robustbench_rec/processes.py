@@ -170,11 +170,10 @@ class Helper:
         """
         held = list(jobs)
         here, there = held[: (len(held) + 1) // 2], held[(len(held) + 1) // 2 :]
-        if there:
-            self.tell((function, there))
-        done = [function(*job) for job in here]
         if not there:
-            return done
+            return [function(*job) for job in here]
+        self.tell((function, there))
+        done = [function(*job) for job in here]
         return done + (self._results() or [function(*job) for job in there])
 
     def tell(self, message: object) -> None:

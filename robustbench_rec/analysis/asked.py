@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from robustbench_rec.analysis.names import given_names, named
+from robustbench_rec.analysis.names import given_names, head, named
 from robustbench_rec.components.labels import nearest_label, one_meant
 from robustbench_rec.errors import InputError
 from robustbench_rec.records.run import Run
@@ -48,7 +48,7 @@ def _printed_as(
         given = given_names(results)
     names = {label: named(short.get(label, label), given).casefold() for label in held}
     wanted = asked.casefold()
-    return [one for one, name in names.items() if wanted in (name, name.partition(" (")[0])]
+    return [one for one, name in names.items() if wanted in (name, head(name))]
 
 
 def label_asked(axis: str, asked: str, held: Sequence[str], results: Run | pd.DataFrame) -> str:

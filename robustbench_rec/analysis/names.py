@@ -72,17 +72,14 @@ def named(label: str, given: Mapping[str, str] = NOT_GIVEN) -> str:
 
 
 def in_code(printed: str) -> str:
-    """Return the name in the code of a usual name, with or without its brackets; "" for others."""
-    asked = printed.casefold()
-    for whole in (True, False):
-        for code, said in NAMES.items():
-            cut = (asked, said.casefold()) if whole else (_head(asked), _head(said.casefold()))
-            if len(set(cut)) == 1:
-                return code
-    return ""
+    """Return the name in the code of a usual name; "" for others."""
+    wholly = (code for code, said in NAMES.items() if said.casefold() == printed.casefold())
+    heads = {head(said.casefold()): code for code, said in reversed(NAMES.items())}
+    return next(wholly, heads.get(head(printed.casefold()), ""))
 
 
-def _head(name: str) -> str:
+def head(name: str) -> str:
+    """Return a usual name without what stands in brackets."""
     return name.partition(" (")[0]
 
 

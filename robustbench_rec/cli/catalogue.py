@@ -84,8 +84,8 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     """Show settings, units, defaults and sources of NAME, anything that `list` lists.
 
     NAME may also be a label or a name from a table, such as psl(activation=relu), 'PSL (relu)' or
-    ndcg@20, or the path of a suite. If
-    several things have the name, such as a suite and a loss, all are shown. JSON is always a list.
+    ndcg@20, or the path of a suite. If several things have the name, such as a suite and a loss,
+    all are shown. JSON is always a list.
     """
     from robustbench_rec.analysis.names import in_code
     from robustbench_rec.components.registry import load_plugins

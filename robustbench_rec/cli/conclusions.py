@@ -221,10 +221,11 @@ def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
         yield click.style(says, bold=True)
         yield from (next(lines) for _ in block)
         yield ""
-    yield (
-        "at a level: the one that decides, where the effect is surest against the claim, or else "
-        "least certain"
-    )
+    if any(row["at"] is not None for row in rows):
+        yield (
+            "at a level: the one that decides, where the effect is surest against the claim, or "
+            "else least certain"
+        )
     for interval in dict.fromkeys(row["interval"] for row in rows if row["interval"]):
         yield f"{ENDS}: {interval}; each for one comparison"
     yield (

@@ -13,6 +13,7 @@ import click
 
 from robustbench_rec.cli.options import FOLDER, RUN, to_conclude_from
 from robustbench_rec.cli.output import Warned
+from robustbench_rec.components.labels import UNTRAINED
 from robustbench_rec.errors import InputError
 from robustbench_rec.running.compute import available_cores
 
@@ -174,7 +175,7 @@ def _curves_of(run: Run, kinds: Sequence[str] = (), **asked: Any) -> int:
     if kinds and "curves" not in kinds:
         return 0
     axes = ["dataset", "backbone", "perturbation", "metric"]
-    trained = run.results["loss"] != "untrained"
+    trained = run.results["loss"] != UNTRAINED
     asked_for = run.results["metric"].isin(run.manifest.metrics)
     found = run.results.loc[trained & asked_for, axes].drop_duplicates()
     for axis in axes:

@@ -99,7 +99,10 @@ def _verified(
                 f"--rerun needs the suite of {called}, given by --suite FILE and --plugin FILE: "
                 f"{error}"
             ) from None
-        problems += _say(again(folder, asked, where, rerun), folder, called)
+        try:
+            problems += _say(again(folder, asked, where, rerun), folder, called)
+        except InputError as error:  # the folder of an archive is gone when it is read
+            raise InputError(f"{called}: {str(error).replace(str(folder), called)}") from None
     return problems
 
 

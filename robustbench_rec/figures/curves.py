@@ -35,6 +35,7 @@ from robustbench_rec.figures.panel import (
     line_style,
     new_figure,
     of_panel,
+    only_drawn,
     page_style,
     panels,
     set_heading,
@@ -114,10 +115,23 @@ def table_of(
 ) -> pd.DataFrame:
     """Return the rows that `draw_figure` draws; published values are rows with a `source`."""
     trained, baselines = split_baselines(curves)
-    shown = [with_ranks(trained), baselines] if "rank" in values else [trained, baselines]
-    beside = [of_panel(published, rows) for _, rows in trained.groupby("loss", sort=True)]
-    filled = [rows.rename(columns={"value": "mean"}) for rows in beside if len(rows)]
-    return pd.concat([rows for rows in [*shown, *filled] if len(rows)], ignore_index=True)
+    drawn = _drawn_values(trained, values)
+    shown = [with_ranks(trained) if "rank" in drawn else trained]
+    if "mean" in drawn:
+        shown.append(baselines)
+    if "mean" in drawn and x == "level":
+        beside = [of_panel(published, rows) for _, rows in trained.groupby("loss", sort=True)]
+        shown += [rows.rename(columns={"value": "mean"}) for rows in beside]
+    table = pd.concat([rows for rows in shown if len(rows)], ignore_index=True)
+    return only_drawn(table, drawn)
+
+
+def _drawn_values(trained: pd.DataFrame, values: Sequence[Value]) -> Sequence[Value]:
+    """Return the value of each panel of a figure."""
+    if values:
+        return values
+    retained = is_per_user(trained["metric"].iloc[0]) and trained["retention"].notna().any()
+    return ("mean", "retention") if retained else ("mean",)
 
 
 def with_ranks(curves: pd.DataFrame) -> pd.DataFrame:
@@ -197,8 +211,7 @@ def draw_figure(
     check_one_panel(curves)
     trained, _ = split_baselines(curves)
     first, among = trained.iloc[0], list(among)
-    retained = is_per_user(first["metric"]) and trained["retention"].notna().any()
-    shown = values or (("mean", "retention") if retained else ("mean",))
+    shown = _drawn_values(trained, values)
     width = WIDTH if len(shown) > 1 else PANEL_WIDTH
     rows = len(shown) if is_narrow(width) else 1
     with page_style():

@@ -16,7 +16,14 @@ from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.marks import OF_LEVEL, OF_POINT, draw_note, marks_of
 from robustbench_rec.figures.names import called
 from robustbench_rec.figures.page import BASE, page, scaled
-from robustbench_rec.figures.panel import Value, new_figure, page_style, span_of, wrapped
+from robustbench_rec.figures.panel import (
+    Value,
+    new_figure,
+    only_drawn,
+    page_style,
+    span_of,
+    wrapped,
+)
 from robustbench_rec.figures.style import in_order
 
 CELL, ROW, EDGES = 0.85, 0.28, 1.6
@@ -40,10 +47,17 @@ def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
     hardest = at_hardest(trained, value)
     losses = trained.groupby("metric")["loss"].unique()
     return [
-        Drawing(("heatmap", str(metric)), draw_heatmap, (rows, value, tuple(losses[metric])))
+        Drawing(
+            ("heatmap", str(metric)), draw_heatmap, (rows, value, tuple(losses[metric])), table_of
+        )
         for metric, rows in hardest.groupby("metric", sort=True)
         if rows[value].notna().any()
     ]
+
+
+def table_of(rows: pd.DataFrame, value: Value, losses: Sequence[str]) -> pd.DataFrame:
+    """Return the rows that `draw_heatmap` draws."""
+    return only_drawn(rows, [value])
 
 
 def at_hardest(trained: pd.DataFrame, value: Value) -> pd.DataFrame:
@@ -81,7 +95,7 @@ def draw_heatmap(
         letters = int(13 * column / CELL * BASE / page().letters)
         words = (word for one in rows["perturbation"].unique() for word in called(str(one)).split())
         is_upright = max(map(len, words)) <= letters
-        below = 1.3 if is_upright else 2.2
+        below = 1.1 if is_upright else 2.2
         figure = new_figure(width, down * (ROW * len(losses) + below))
         grid = figure.subplots(down, across, squeeze=False, sharey=True)
         axes: list[Axes] = grid.ravel().tolist()

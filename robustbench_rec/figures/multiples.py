@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from robustbench_rec.analysis.panels import split_baselines
 from robustbench_rec.figures.curves import ASKED, draw_panel
+from robustbench_rec.figures.curves import table_of as of_curves
 from robustbench_rec.figures.kind import Asked, Drawing, Frames, Kind
 from robustbench_rec.figures.legend import draw_legend
 from robustbench_rec.figures.marks import draw_note
@@ -39,11 +40,22 @@ def drawings(frames: Frames, asked: Asked) -> list[Drawing]:
             shared.setdefault((perturbation, metric), []).append(panel)
     return [
         Drawing(
-            (*key, "multiples"), draw_multiples, (pd.concat(its), frames.losses, value, asked.x)
+            (*key, "multiples"),
+            draw_multiples,
+            (pd.concat(its), frames.losses, value, asked.x),
+            table_of,
         )
         for key, its in shared.items()
         if len(its) > 1
     ]
+
+
+def table_of(
+    curves: pd.DataFrame, among: Iterable[str] = (), value: Value = "retention", x: X = "level"
+) -> pd.DataFrame:
+    """Return the rows that `draw_multiples` draws."""
+    found = panels(curves).values()
+    return pd.concat([of_curves(panel, among, None, [value], x) for panel in found])
 
 
 def draw_multiples(

@@ -33,6 +33,14 @@ from robustbench_rec.figures.style import GREY, Look, in_order
 
 Value = Literal["mean", "retention", "excess", "rank"]
 X = Literal["level", "realised"]
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "mean": ("mean", "low", "high"),
+    "drop": ("drop", "drop_low", "drop_high"),
+    "retention": ("retention", "retention_low", "retention_high"),
+    "excess": ("excess", "excess_low", "excess_high"),
+    "rank": ("rank",),
+}
+"""The columns of each value of a curve."""
 PANEL = ["dataset", "backbone", "perturbation", "metric"]
 """Constant within one panel, except the backbone of baselines, which are beside every backbone."""
 WIDTH, PANEL_WIDTH, HEIGHT, LEGEND_LINE = 7.2, 4.6, 2.9, 0.19
@@ -137,6 +145,12 @@ def _installed(*families: str) -> list[str]:
     """Return the installed families: matplotlib looks for the others again at each text."""
     names = frozenset(get_font_names())
     return [family for family in families if family in names] or [*families]
+
+
+def only_drawn(table: pd.DataFrame, values: Sequence[Value]) -> pd.DataFrame:
+    """Return a table of curves without the columns of values that a figure does not draw."""
+    hidden = [name for value in COLUMNS if value not in values for name in COLUMNS[value]]
+    return table.drop(columns=hidden, errors="ignore")
 
 
 def new_figure(width: float, height: float = HEIGHT) -> Figure:

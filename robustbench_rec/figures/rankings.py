@@ -28,6 +28,7 @@ from robustbench_rec.figures.panel import (
     interval_note,
     new_figure,
     of_panel,
+    only_drawn,
     page_style,
     panels,
     published_sample,
@@ -74,7 +75,7 @@ def table_of(
     trained, _ = split_baselines(curves)
     beside = [of_panel(published, rows) for _, rows in trained.groupby("loss", sort=True)]
     filled = [rows.rename(columns={"value": "mean"}) for rows in beside if len(rows)]
-    return pd.concat([curves, *filled], ignore_index=True)
+    return only_drawn(pd.concat([curves, *filled], ignore_index=True), ["mean"])
 
 
 def draw_ranking(

@@ -24,7 +24,7 @@ from robustbench_rec.figures.panel import (
 )
 from robustbench_rec.figures.style import GREY, SOLID, Look, in_order, looks
 
-EVERY_LOSS = Look("#777777", "o", SOLID)
+EVERY_LOSS = Look("#9A9A9A", "o", SOLID)
 """The look of a line that is of no single loss."""
 FIGURE = ["dataset", "backbone", "perturbation"]
 """Constant within one figure."""

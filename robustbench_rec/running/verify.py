@@ -176,6 +176,12 @@ def _drawn(cells: Sequence[Cell], n: int, seed: int) -> list[Cell]:
 
 def _differences(held: RunFolder, cell: Cell, record: Record, data_dir: Path) -> Iterator[str]:
     """Train a cell again, and yield the differences from its record."""
+    try:
+        lists = held.lists_of(record.fit_id) if record.has_lists else None
+        of_users = unzipped(held.cells / f"{record.id}.npz") if record.per_user_bytes else None
+    except (OSError, ValueError) as error:
+        yield f"its lists, or values of users, cannot be read ({error})"
+        return
     compute = Compute(record.threads, record.device)
     ((again, beside),) = train_and_test([cell], data_dir, compute, metrics=record.metric_code)
     if again.status == "failed" or beside is None:
@@ -190,9 +196,10 @@ def _differences(held: RunFolder, cell: Cell, record: Record, data_dir: Path) ->
         for name in ("history", "diagnostics", "diagnostics_history"):
             if getattr(record, name) != getattr(again, name):
                 yield f"{name} differs"
-        if record.has_lists and beside.lists is not None:
-            yield from _of_lists(held.lists_of(record.fit_id), beside.lists)
-        yield from _of_users(unzipped(held.cells / f"{record.id}.npz"), beside)
+        if lists is not None and beside.lists is not None:
+            yield from _of_lists(lists, beside.lists)
+        if of_users is not None:
+            yield from _of_users(of_users, beside)
 
 
 def _apart(before: Mapping[str, float], now: Mapping[str, float], bound: float) -> Iterator[str]:

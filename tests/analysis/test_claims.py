@@ -75,6 +75,7 @@ def test_what_keeps_more_at_each_level_is_confirmed_and_the_other_way_round_refu
     assert found[more.says]["about"] == "retention at 0.2, 0.4"
     least = found[more.says]["effect"]
     assert least == pytest.approx(0.1, abs=0.02)  # at .2, the less certain of both
+    assert (found[more.says]["at"], found[less.says]["at"]) == (0.2, 0.4)
     assert found[more.says]["p"] <= 0.05
     assert found[less.says]["verdict"] == "refuted"
     assert found[less.says]["effect"] == pytest.approx(-0.2, abs=0.02)  # at .4, the surer of both
@@ -103,6 +104,7 @@ def test_what_is_better_on_clean_data_or_uses_less_stands_beside_claims_of_these
 def test_levels_below_the_claims_own_do_not_count(judged):
     found = judged(claim(level=0.4))["drrl keeps-more softmax"]
     assert found["about"] == "retention at 0.4"
+    assert found["at"] is None
     assert found["effect"] == pytest.approx(0.2, abs=0.02)
 
 
@@ -177,6 +179,8 @@ def test_one_level_refutes_a_claim_of_all_and_levels_may_point_both_ways(judged,
     assert found["effect"] < 0  # at the level that refutes it
     found = judged(more, spread=0.2)[more.says]
     assert (found["verdict"], found["decides"]) == ("undecided", "levels point both ways")
+    assert found["at"] == 0.2
+    assert found["effect"] < 0  # what speaks against the claim, though the other is less certain
 
 
 def test_a_difference_that_is_there_does_not_refute_equivalence_but_one_beyond_the_region_does(

@@ -14,6 +14,7 @@ from robustbench_rec.cli.main import main
 from robustbench_rec.figures.gallery import frames_of
 from robustbench_rec.figures.kinds import KINDS
 from robustbench_rec.figures.options import Options, page_of
+from robustbench_rec.figures.panel import COLUMNS
 from robustbench_rec.records.run import read_run
 
 OWN = "negative_contamination(pool=own)"
@@ -57,9 +58,32 @@ def test_filters_leave_out_what_is_not_asked_for_and_the_table_says_so(run, tmp_
     table = pd.read_csv(out / f"{STEM}.csv")
     assert {*table["loss"]} == {"bpr", "ccl", "untrained"}
     assert {*table["level"]} == {0, 0.1, 0.3, 0.5}
+    assert {"mean", "low", "high", "retention", "retention_low"} <= {*table}
+    assert not {"drop", "drop_low", "excess", "excess_high", "rank"} & {*table}
     svg = (out / f"{STEM}.svg").read_bytes()
     figures(run, out, *options, "--format", "svg")
     assert (out / f"{STEM}.svg").read_bytes() == svg  # no date, no chance in its ids
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "drawn"),
+    [
+        ("curves", "absolute", {"mean", "low", "high"}),
+        ("curves", "retention", {"retention", "retention_low", "retention_high"}),
+        ("curves", "excess", {"excess", "excess_low", "excess_high"}),
+        ("curves", "rank", {"rank"}),
+        ("heatmap", "retention", {"retention", "retention_low", "retention_high"}),
+        ("heatmap", "absolute", {"mean", "low", "high"}),
+    ],
+)
+def test_a_table_has_the_values_that_are_drawn_and_no_others(run, tmp_path, kind, value, drawn):
+    only = ("--perturbation", OWN, "--metric", "ndcg@20", "--format", "svg")
+    figures(run, tmp_path, "--kind", kind, "--value", value, *only)
+    (path,) = tmp_path.glob("*.csv")
+    table = pd.read_csv(path)
+    of_values = {name for columns in COLUMNS.values() for name in columns}
+    assert of_values & {*table} == drawn
+    assert ("untrained" in {*table["loss"]}) == (kind == "curves" and value == "absolute")
 
 
 def test_what_is_drawn_with_other_options_stays_and_is_drawn_anew_with_others(run, tmp_path):

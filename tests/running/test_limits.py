@@ -52,6 +52,39 @@ def test_a_training_that_never_ends_fails_by_name_and_the_others_are_done(
     assert "seconds an epoch" in told.stdout
 
 
+SLOW = """
+@LOSSES.add("{name}")
+@dataclass(frozen=True, kw_only=True)
+class {name}(Loss):
+    "Takes its time."
+
+    source = "a test"
+
+    def bind(self, n_users, n_items):
+        time.sleep(14)
+        return self
+
+    def __call__(self, batch):
+        return (batch.neg - batch.pos[:, None]).mean()
+"""
+
+
+@pytest.mark.faults
+def test_a_training_beside_one_that_is_ended_is_not_charged(
+    suite, tmp_path, in_process, monkeypatch
+):
+    monkeypatch.setattr("robustbench_rec.running.pool.DEATHS", 1)  # one would fail it
+    names = ("slow_one", "slow_two", "slow_three")
+    path = suite("endless", *names)
+    (tmp_path / "odd.py").write_text(ODD_LOSSES + "".join(SLOW.format(name=one) for one in names))
+    arguments = ("--out", "out", "--no-figures", "--jobs", 2, "--cell-timeout", 20)
+    done = in_process("run", path, *arguments, "--engine", "loky")
+    assert done.returncode == 3, done.stderr
+    held = read_run(tmp_path / "out").summary
+    assert [title.split()[2] for title, _ in held.failed.values()] == ["endless"]
+    assert (held.done, held.left) == (4 + 2, 0)  # losses and baselines
+
+
 def test_a_run_stops_where_more_fails_than_is_allowed(suite, tmp_path, in_process):
     many = ("--out", "out", "--no-figures", "--max-failures", 0.1)
     done = in_process("run", suite("breaks", replicates=12), *many)

@@ -75,6 +75,7 @@ def test_in_any_order_and_in_shares(suite, tables, tmp_path, monkeypatch):
 
 
 @pytest.mark.dask
+@pytest.mark.faults
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize(
     "how",
@@ -92,6 +93,7 @@ def test_on_every_engine(suite, tables, tmp_path, monkeypatch, how, jobs):
 
 
 @pytest.mark.dask
+@pytest.mark.faults
 @pytest.mark.parametrize("engine", ["loky", "dask"])
 def test_in_shares_on_every_engine(suite, tables, tmp_path, engine):
     pytest.importorskip("distributed")

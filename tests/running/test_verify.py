@@ -124,11 +124,18 @@ def test_lists_whose_arrays_do_not_fit_are_one_problem(folder, in_process, array
     assert in_process("export", "out", "out.zip").returncode == 2
 
 
+def test_lists_that_cannot_be_read_are_a_problem_of_a_rerun(folder, in_process):
+    for path in (folder / "lists").iterdir():
+        np.savez(path, held=np.zeros((3, 2)))
+    lines = verified(in_process, "--rerun", 2, "--suite", "checked.toml", status=3)
+    assert sum("cannot be read (an array is missing)" in line for line in lines[-5:]) == 2
+
+
 def test_a_rerun_of_tables_alone_is_refused_in_words(folder, in_process):
     shutil.rmtree(folder / "cells")
     done = in_process("verify", "out", "--rerun", 1, "--suite", "checked.toml")
     assert done.returncode == 2
-    assert done.stderr == "robustbench-rec: --rerun needs records; this run has only tables\n"
+    assert done.stderr == "robustbench-rec: out: --rerun needs records; this run has only tables\n"
 
 
 def test_other_versions_are_held_to_a_tolerance(folder, in_process):

@@ -227,7 +227,7 @@
         ),
       ),
       note(
-        `p adjusted by Holm over ${family} tests, of all claims and all contradictions. Effect: of retention, at the level that decides, named behind it; the surest one against the claim, else the least certain. [low, high]: ${intervals.join(", or ")}; each for one comparison.`,
+        `p adjusted by Holm over ${family} tests, of all claims and all contradictions. ${rows.some((row) => known(row.at)) ? "At a level: the one that decides, where the effect is surest against the claim, or else least certain. " : ""}[low, high]: ${intervals.join(", or ")}; each for one comparison.`,
       ),
       html(
         "div",
