@@ -6,11 +6,13 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from robustbench_rec.analysis.spreadsheets import in_csv
+from robustbench_rec.cli.main import main
 from robustbench_rec.tables.table import ABSENT, NOTHING, Entry, Table, number
 from robustbench_rec.tables.written import FORMATS, in_latex, written
 
@@ -110,6 +112,22 @@ def test_latex_of_hostile_names_is_latex(name, tmp_path):
     compiled(text, tmp_path)
     assert re.findall(r"\\label{([^}]*)}", text)[1].endswith("-2")
     assert re.fullmatch(r"tab:[a-z0-9-]+", re.findall(r"\\label{([^}]*)}", text)[0])
+
+
+@pytest.mark.parametrize(
+    ("run", "kind"),
+    [
+        *(("drrl", kind) for kind in ("main", "robustness", "hyperparameters", "time")),
+        ("false-negatives", "k"),
+        ("health", "published"),
+    ],
+)
+def test_latex_of_the_tables_of_real_runs_is_latex(run, kind, checkout, tmp_path):
+    of = str(checkout / "results" / "reference" / run)
+    done = CliRunner().invoke(main, ["table", of, kind, "--format", "latex"])
+    assert done.exit_code == 0, done.stderr
+    check_latex(done.stdout)
+    compiled(done.stdout, tmp_path)
 
 
 @given(st.lists(NAMES, min_size=2, max_size=8))
