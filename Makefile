@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make quickstart` and `make test`. Both are safe to call again.
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test quick dask fuzz faults simulation browser lengthy marked references bench lint types clean
+.PHONY: help quickstart test quick dask fuzz faults simulation wheel browser lengthy references bench lint types clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ help:
 	@echo "make quickstart  install into $(VENV), run the suite 'quickstart', say where its figures are"
 	@echo "make test        install into $(VENV), run the tests"
 	@echo "make quick       of these, what runs no whole command, page or process, in a minute: for each change"
-	@echo "make dask fuzz faults simulation browser  what tests leave out as it takes minutes; all: make marked"
+	@echo "make dask fuzz faults simulation wheel browser  what tests leave out as it takes minutes; all: make lengthy"
 	@echo "make references  train anew what stands in results/reference; resumable, takes a day"
 	@echo "make bench       measure speed and memory, and write benchmarks/results.md; forty minutes"
 	@echo "make lint types  what CI checks besides"
@@ -35,25 +35,21 @@ quickstart: $(STAMP)
 	fi
 
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
-LENGTHY := dask or fuzz or faults or simulation
+# Many of these tests wait, for workers that are gone or slow, while others use the core.
+PATIENT := --numprocesses $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 ))) --dist loadgroup
+LENGTHY := browser or dask or fuzz or faults or simulation or wheel
 
 test: $(STAMP)
 	$(PYTEST)
 
 quick: $(STAMP)
-	$(PYTEST) -q -m "not (slow or browser or $(LENGTHY))"
+	$(PYTEST) -q -m "not (slow or $(LENGTHY))"
 
-dask fuzz faults simulation: $(STAMP)
-	$(PYTEST) -q -m $@
-
-# One browser: its pages would wait for each other.
-browser: $(STAMP)
-	$(BIN)/python -m pytest -q -m browser
+browser dask fuzz faults simulation wheel: $(STAMP)
+	$(BIN)/python -m pytest $(PATIENT) -q -m $@
 
 lengthy: $(STAMP)
-	$(PYTEST) -q -m "$(LENGTHY)"
-
-marked: browser lengthy
+	$(BIN)/python -m pytest $(PATIENT) -q -m "$(LENGTHY)"
 
 # Published tables on Electronic and Health are of protocol 2, and not among them.
 REFERENCES := false-negatives label-noise popularity-shift drrl drrl-each-level \

@@ -1,4 +1,7 @@
-"""The wheel: built from the tree, installed elsewhere, and used from there; and a plugin's."""
+"""The wheel: built from the tree, installed elsewhere, and used from there; and a plugin's.
+
+Its first training, which compiles for a minute, is marked `wheel`.
+"""
 
 import subprocess
 import sys
@@ -131,6 +134,7 @@ def test_a_bare_checkout_says_the_same(checkout, installed, tmp_path, words):
     assert bare == run(installed / "bin" / "robustbench-rec", *words, cwd=tmp_path)
 
 
+@pytest.mark.wheel
 def test_the_wheel_runs_outside_the_checkout_and_a_plugin_in_a_package_of_its_own(
     installed, tmp_path, readme_plugin
 ):

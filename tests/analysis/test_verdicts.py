@@ -116,8 +116,9 @@ def test_where_users_are_all_the_spread_p_values_are_those_of_a_t_test_over_user
 
 @pytest.fixture
 def words_alone(monkeypatch) -> None:
-    """Let no verdict say what would decide it, which takes longer than the verdict."""
+    """Let no verdict say what would decide it, or what region, which takes far longer."""
     monkeypatch.setattr("robustbench_rec.analysis.verdicts.what_decides", lambda *_: "")
+    monkeypatch.setattr("robustbench_rec.analysis.verdicts.smallest_region", lambda _: 0.0)
 
 
 @pytest.mark.simulation

@@ -706,6 +706,7 @@ def undisturbed(tmp_path_factory) -> Path:
     return folder / "out"
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_stopped_while_tuning_repeats_no_trial_and_ends_alike(
     tmp_path, undisturbed, sent
@@ -844,6 +845,7 @@ class Deadly(Loss):
 """
 
 
+@pytest.mark.faults
 def test_a_trial_that_keeps_killing_its_worker_fails_alone(tmp_path, monkeypatch):
     """As a cell does, which has three workers to kill."""
     monkeypatch.setattr("robustbench_rec.running.pool.DEATHS", 1)

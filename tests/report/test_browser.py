@@ -20,7 +20,7 @@ from robustbench_rec.records.run import read_run
 from robustbench_rec.report.contents import contents
 from robustbench_rec.report.page import page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one Chromium for all
 
 TABS = (
     *("answer", "leaderboard", "curves", "heatmap", "diagnostics"),

@@ -122,7 +122,7 @@ def test_deadly_and_endless_cells_fail_by_name_and_the_others_are_done(
 
 def test_without_a_scheduler_workers_are_started_here_and_end_with_it(suite, place, tmp_path):
     hold(place)
-    told = ("--engine", "dask", "--jobs", 2, "--out", tmp_path / "out", "--no-figures")
+    told = ("--engine", "dask", "--jobs", 1, "--out", tmp_path / "out", "--no-figures")
     words = command_line("run", suite("held"), *told)
     for how, status in ((signal.SIGINT, 130), (signal.SIGKILL, -9), (None, 0)):
         run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -100,7 +100,9 @@ training = {{ epochs = 1 }}
 )
 
 
-@pytest.mark.parametrize("engine", ["loky", "serial"])
+@pytest.mark.parametrize(
+    "engine", [pytest.param("loky", marks=pytest.mark.faults), "serial"]
+)
 def test_whatever_a_plugin_does_its_cell_fails_alone_and_by_name(tmp_path, command, engine):
     acts = [act for act in ACTS if engine == "loky" or act != "interrupts"]  # there it is Ctrl-C
     (tmp_path / "hostile.py").write_text(PLUGIN)
@@ -164,15 +166,25 @@ VERBS = (
     "list losses",
     "show bpr",
     "data list",
-    "run tiny.toml --out one --engine loky --jobs 1",
-    "run tiny.toml --out two --engine serial --no-figures",
+    "run tiny.toml --out one --engine serial --no-figures",
     "status one",
     "rank one",
-    "merge one two --out three --no-figures",
 )
+PROCESSES = (
+    "run tiny.toml --out two --engine loky --jobs 1",
+    "merge one two --out three",
+)
+"""Commands that start workers, and helpers that draw."""
 
 
-def test_no_module_of_the_current_folder_is_run(tmp_path, command):
+@pytest.mark.parametrize(
+    "verbs",
+    [
+        pytest.param(VERBS, id="one process"),
+        pytest.param((*VERBS, *PROCESSES), id="many", marks=pytest.mark.faults),
+    ],
+)
+def test_no_module_of_the_current_folder_is_run(tmp_path, command, verbs):
     for name in NAMES.split():
         note = f"open({str(tmp_path / 'RAN')!r}, 'a').write({name!r} + ' ')"
         (tmp_path / f"{name}.py").write_text(note)
@@ -181,7 +193,7 @@ def test_no_module_of_the_current_folder_is_run(tmp_path, command):
     (tmp_path / "tiny.toml").write_text(suite)
     code = (
         "from robustbench_rec.cli.main import main\n"
-        f"for words in {VERBS!r}: main(words.split(), standalone_mode=False)"
+        f"for words in {verbs!r}: main(words.split(), standalone_mode=False)"
     )
     done = command(script=[sys.executable, "-P", "-c", code])  # as the installed command starts
     assert done.returncode == 0, done.stderr
@@ -199,7 +211,8 @@ def test_where_nothing_can_be_kept_it_runs_and_says_so_once(tmp_path, command, m
     clean = '[[perturbation]]\nname = "hidden_positives"\nlevel = [0, 0.2]\n'
     suite = SUITE.replace('plugins = ["hostile.py"]\n', "").format(perturbations=clean)
     (tmp_path / "tiny.toml").write_text(suite)
-    done = command("run", "tiny.toml", "--no-figures", "--out", "out")
+    words = ("--no-figures", "--out", "out", "--jobs", 1)  # each worker compiles for a minute
+    done = command("run", "tiny.toml", *words)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("cannot hold compiled code") == 1
     assert not list((tmp_path / "temporary").glob("robustbench-rec-*"))

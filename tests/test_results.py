@@ -1,0 +1,75 @@
+"""results/README.md: its two tables are what `claims` and `rank` say of the three runs today."""
+
+import pytest
+
+from robustbench_rec.analysis.claims import claims
+from robustbench_rec.analysis.ranking import rank
+from robustbench_rec.records.run import Run, read_run
+
+pytestmark = pytest.mark.slow
+
+RUNS = ("drrl", "drrl-health", "drrl-movielens")
+LOSSES = 8
+
+
+def number(value: float, sign: str = "-") -> str:
+    return f"{value:{sign}.3f}".replace("0.", ".", 1)
+
+
+def judgement(claim) -> str:
+    """Write a row of `claims` as a cell of the table."""
+    decided = claim["verdict"] in ("confirmed", "refuted")
+    says = f"**{claim['verdict']}**" if decided else claim["verdict"]
+    if claim["effect"] == claim["effect"]:
+        says += f" {number(claim['effect'], '+')} [{number(claim['low'])}, {number(claim['high'])}]"
+    if claim["at"] == claim["at"]:
+        says += f" at {claim['at']:g}"
+    better = [loss.partition("(")[0] for loss in claim["beaten_by"]]
+    if len(better) == LOSSES - 2 and "ccl" not in better:
+        says += "; beaten there by all but `ccl`"
+    elif better:
+        says += f"; beaten there by {', '.join(f'`{loss}`' for loss in better)}"
+    flags = claim["flags"].split()
+    return says + (f"; {', '.join(flags)}" if flags else "")
+
+
+@pytest.fixture(scope="module")
+def runs(checkout) -> list[Run]:
+    """Return the founding study on its three data sets."""
+    return [read_run(checkout / "results" / "reference" / name) for name in RUNS]
+
+
+def require(rows: list[str], checkout) -> None:
+    text = (checkout / "results" / "README.md").read_text("utf-8")
+    assert "\n".join(rows) in text, "the table is now:\n" + "\n".join(rows)
+
+
+def test_the_table_of_claims_is_what_the_runs_say(runs, checkout):
+    tables = [claims(run) for run in runs]
+    assert all(table["says"].tolist() == tables[0]["says"].tolist() for table in tables)
+    rows = [
+        f"| {one[0]['says']} | {' | '.join(map(judgement, one))} |"
+        for one in zip(*(table.to_dict("records") for table in tables), strict=True)
+    ]
+    require(rows, checkout)
+
+
+def test_the_table_of_losses_is_what_the_runs_say(runs, checkout):
+    tables = [rank(run).set_index(["perturbation", "loss"]).sort_index() for run in runs]
+    ranked = set(tables[0].index.get_level_values("loss"))
+    losses = [loss for loss in runs[0].manifest.specs["loss"] if loss in ranked]
+    assert len(losses) == LOSSES
+    rows = []
+    for loss in losses:
+        cells = [
+            " / ".join(bold(table.loc[(perturbation, loss)]) for table in tables)
+            for perturbation in ("negative_contamination", "false_positives", "popularity_shift")
+        ]
+        clean = (table.loc[("negative_contamination", loss), "at 0"] for table in tables)
+        cells.append(" / ".join(number(value) for value in clean))
+        rows.append(f"| `{loss.partition('(')[0]}` | {' | '.join(cells)} |")
+    require(rows, checkout)
+
+
+def bold(row) -> str:
+    return f"**{number(row['score'])}**" if row["top"] else number(row["score"])
