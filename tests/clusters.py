@@ -9,7 +9,8 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-WAIT = 60.0
+WAIT = 240.0
+"""Seconds that a step may take on a busy machine."""
 
 
 def wait_for(condition, what: str):

@@ -126,7 +126,8 @@ def test_the_tutorial_leads_to_a_figure(tmp_path, in_process):
         if words[0] == "new":  # the reader edits the file; and the test has less time
             (tmp_path / "my_noise.py").write_text(plugin)
             suite = tmp_path / "my_noise.toml"
-            suite.write_text(suite.read_text().replace("epochs = 40", "epochs = 2"))
+            short = suite.read_text().replace("epochs = 40", "epochs = 2")
+            suite.write_text(short.replace("replicates = 3", "replicates = 2"))
     assert [line.split()[1] for line in lines[:3]] == ["new", "check", "run"]
     assert (
         tmp_path / "results/runs/my_noise/figures/synthetic-mf-my_noise-ndcg_at_20.png"

@@ -218,7 +218,7 @@ GROUPS, EACH_GROUP, USERS, RUNS = 4, 15, 400, 600
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("level", [1.0, 2.0])
+@pytest.mark.parametrize("level", [pytest.param(1.0, marks=pytest.mark.simulation), 2.0])
 def test_under_a_known_law_the_bias_is_below_a_tenth_of_the_standard_error(level):
     """600 populations of 400 users, whose test items come with known chances at known ranks.
 

@@ -1,24 +1,25 @@
 """The dask engine, with a real scheduler and real workers on loopback."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
-from clusters import children, cluster, kill, wait_for
+from clusters import WAIT, children, cluster, kill, wait_for
 from commands import command_line
 from odd_losses import ODD_LOSSES
 from tiny import WORLD
 
 from robustbench_rec.records.run import read_run
+from robustbench_rec.running.session import STALL
 
 pytest.importorskip("distributed")
-pytestmark = [pytest.mark.dask, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.dask
 
 SUITE = (
     """
@@ -134,7 +135,7 @@ def test_without_a_scheduler_workers_are_started_here_and_end_with_it(suite, pla
             run.send_signal(how)
         else:
             (place / "hold").unlink()
-        _, stderr = run.communicate(timeout=60)
+        _, stderr = run.communicate(timeout=WAIT)
         assert run.returncode == status, stderr
         assert "Traceback" not in stderr
         wait_for(lambda all=started: not any(map(is_alive, all)), "end of the workers")
@@ -158,7 +159,7 @@ def test_a_run_goes_on_after_all_workers_are_lost(suite, ran, place, tmp_path):
         run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for((place / "holding").exists, "cell that is held")
         made.lose_workers()
-        _, stderr = run.communicate(timeout=60)
+        _, stderr = run.communicate(timeout=WAIT)
         assert run.returncode == 2
         assert "has had no worker for" in stderr.splitlines()[-1]
         assert "Traceback" not in stderr
@@ -183,7 +184,7 @@ def test_workers_that_come_back_take_up_the_run(suite, place, tmp_path):
         made.lose_workers()
         (place / "hold").unlink()
         made.add(1)
-        _, stderr = run.communicate(timeout=60)
+        _, stderr = run.communicate(timeout=WAIT)
         assert run.returncode == 0, stderr
     assert read_run(tmp_path / "out").summary.done == 2 * (2 + 2)
 
@@ -214,22 +215,19 @@ def test_a_scheduler_that_has_no_worker_or_stalls(suite, ran, place, tmp_path):
         run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for((place / "holding").exists, "cell that is held")
         kill(made.scheduler.pid, signal.SIGSTOP)
-        started = time.monotonic()
-        _, stderr = run.communicate(timeout=60)
-        assert time.monotonic() - started < 45
+        _, stderr = run.communicate(timeout=WAIT)
         assert run.returncode == 2, stderr
-        assert "has not answered for" in stderr.splitlines()[-1]
+        waited = re.search(r"has not answered for (\d+) s", stderr.splitlines()[-1])
+        assert 15 <= int(waited[1]) < STALL
         assert "Traceback" not in stderr
 
 
 def test_an_address_that_is_no_scheduler(suite, ran):
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        started = time.monotonic()
         told = one_line(
             ran(suite(), f"tcp://127.0.0.1:{mute.getsockname()[1]}", "--stall-limit", 5)
         )
     assert "no dask scheduler answers there" in told
-    assert time.monotonic() - started < 45
 
 
 def test_a_run_waits_for_workers_that_an_earlier_one_left_busy(suite, place, command, tmp_path):
@@ -260,7 +258,7 @@ def test_a_scheduler_that_ends(suite, place, tmp_path):
         run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for((place / "holding").exists, "cell that is held")
         kill(made.scheduler.pid)
-        _, stderr = run.communicate(timeout=60)
+        _, stderr = run.communicate(timeout=WAIT)
         assert run.returncode == 2, stderr
         assert "is gone; finished cells are kept" in stderr.splitlines()[-1]
         assert "Traceback" not in stderr
@@ -286,7 +284,7 @@ def test_a_worker_without_the_plugin(shared, suite, tmp_path):
     words += ["--plugin", "here_alone", "--out", str(tmp_path / "out")]
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        words, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, timeout=60
+        words, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, timeout=WAIT
     )
     told = one_line(done)
     assert "plugin 'here_alone' could not be imported: ModuleNotFoundError" in told
@@ -299,4 +297,4 @@ def test_nothing_of_dask_is_imported_unasked():
         "import robustbench_rec.running.engines.loky, robustbench_rec.running.session\n"
         "assert not {'dask', 'distributed', 'tornado'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=WAIT)

@@ -1,4 +1,7 @@
-"""What plugins and the current folder may do: a cell fails by name, and nothing else is touched."""
+"""What plugins and the current folder may do: a cell fails by name, and nothing else is touched.
+
+Whole commands are marked `faults`; test_overheard.py has what warns and prints in one process.
+"""
 
 import sys
 
@@ -100,9 +103,8 @@ training = {{ epochs = 1 }}
 )
 
 
-@pytest.mark.parametrize(
-    "engine", [pytest.param("loky", marks=pytest.mark.faults), "serial"]
-)
+@pytest.mark.faults
+@pytest.mark.parametrize("engine", ["loky", "serial"])
 def test_whatever_a_plugin_does_its_cell_fails_alone_and_by_name(tmp_path, command, engine):
     acts = [act for act in ACTS if engine == "loky" or act != "interrupts"]  # there it is Ctrl-C
     (tmp_path / "hostile.py").write_text(PLUGIN)
@@ -145,6 +147,7 @@ def test_whatever_a_plugin_does_its_cell_fails_alone_and_by_name(tmp_path, comma
     assert beside == {"hostile.py", "out", "tiny.toml"}
 
 
+@pytest.mark.faults
 def test_a_signal_of_a_plugin_in_this_process_is_ctrl_c(tmp_path, command):
     (tmp_path / "hostile.py").write_text(PLUGIN)
     tables = '[[perturbation]]\nname = "signals"\nlevel = [0, 1]\n'
@@ -211,7 +214,7 @@ def test_where_nothing_can_be_kept_it_runs_and_says_so_once(tmp_path, command, m
     clean = '[[perturbation]]\nname = "hidden_positives"\nlevel = [0, 0.2]\n'
     suite = SUITE.replace('plugins = ["hostile.py"]\n', "").format(perturbations=clean)
     (tmp_path / "tiny.toml").write_text(suite)
-    words = ("--no-figures", "--out", "out", "--jobs", 1)  # each worker compiles for a minute
+    words = ("--no-figures", "--out", "out", "--jobs", 1)  # each worker compiles for half a minute
     done = command("run", "tiny.toml", *words)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("cannot hold compiled code") == 1

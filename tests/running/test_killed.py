@@ -23,7 +23,7 @@ from robustbench_rec.records.run import read_run
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
-KILLS = 6
+KILLS = 4
 """Kills at random moments, of the run or of a worker."""
 SUITE = (
     """\
@@ -80,7 +80,7 @@ def test_kills_of_the_run_or_a_worker_at_random_moments_change_nothing(tmp_path)
             workers = [child for child in children(one.pid) if is_worker(child)]
             if one.poll() is None and (kills[-1] == "run" or workers):
                 kill(one.pid if kills.pop() == "run" else rng.choice(workers))
-            _, told = one.communicate(timeout=120)
+            _, told = one.communicate(timeout=600)
         finally:
             one.kill()
         assert "Traceback" not in told
@@ -88,7 +88,7 @@ def test_kills_of_the_run_or_a_worker_at_random_moments_change_nothing(tmp_path)
         if one.returncode == 0:
             assert tables(out) == expected
             shutil.rmtree(out)
-    last = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    last = subprocess.run(words, capture_output=True, text=True, timeout=600)
     assert last.returncode == 0, last.stderr
     assert tables(out) == expected
     assert not list(out.rglob("*.part"))
@@ -108,7 +108,7 @@ def test_deadly_and_endless_cells_on_every_engine_in_any_order(tmp_path, engine,
     )
     words = command_line("run", tmp_path / "odd.toml", "--out", tmp_path / "out", "--no-figures")
     words += ["--engine", engine, "--jobs", str(jobs), "--cell-timeout", "15"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
     held = read_run(tmp_path / "out").summary

@@ -76,19 +76,11 @@ def test_in_any_order_and_in_shares(suite, tables, tmp_path, monkeypatch):
 
 @pytest.mark.dask
 @pytest.mark.faults
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"engine": "loky"},
-        {"engine": "dask"},
-        {"engine": "dask", "results": "return"},
-    ],
-    ids=["loky", "dask", "dask returns"],
-)
-def test_on_every_engine(suite, tables, tmp_path, monkeypatch, how):
+@pytest.mark.parametrize("how", [{}, {"results": "return"}], ids=["shared", "returned"])
+def test_on_dask(suite, tables, tmp_path, monkeypatch, how):
     pytest.importorskip("distributed")
     shuffled(monkeypatch, 2)
-    assert held(run(suite, tmp_path / "out", jobs=2, **how).folder) == tables
+    assert held(run(suite, tmp_path / "out", engine="dask", jobs=2, **how).folder) == tables
 
 
 @pytest.mark.faults

@@ -1,6 +1,7 @@
 """Whole runs: resuming, killing, refusing, and equal bits.
 
 What starts many worker processes is marked `faults`; Ctrl-C, and both engines, are always tested.
+test_killed.py kills runs and workers at random moments.
 """
 
 import functools
@@ -171,18 +172,6 @@ def test_kill_9_of_the_parent_loses_at_most_the_cells_in_flight(tmp_path, start,
     finish(tmp_path, undisturbed)
     kept = [path for path, written in before.items() if path.stat().st_mtime_ns == written]
     assert len(kept) == len(before)
-
-
-@pytest.mark.faults
-def test_kill_9_of_a_worker_is_survived_and_two_come_to_what_one_does(tmp_path, start, undisturbed):
-    run, out = start(2), tmp_path / "out"
-    wait_for(lambda: len(records(out)) >= 3, "three records")
-    os.kill(children(run.pid)[0], signal.SIGKILL)
-    (tmp_path / "holding").unlink()
-    _, errors = run.communicate(timeout=SECONDS)
-    assert run.returncode == 0, errors
-    pd.testing.assert_frame_equal(read_run(out).results, undisturbed, check_exact=True)
-    finish(tmp_path, undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -546,6 +535,7 @@ class Workers(runs.Heard):
         self.seen[status.counting].update(children(os.getpid()))
 
 
+@pytest.mark.faults
 def test_the_worker_that_tuned_runs_the_cells_too(tmp_path):
     tail = '[[loss]]\nname = "mse"\ntune = { lr = [1e-3, 1e-2] }\n[tune]\ntrials = 2'
     heard = Workers()
