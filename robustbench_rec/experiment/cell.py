@@ -116,7 +116,8 @@ class Cell:
     def _fit_identity(self) -> str:
         components = (self.dataset, self.backbone, self.loss)
         parts = [f"protocol={PROTOCOL}", f"seed={self.seed}", f"replicate={self.replicate}"]
-        parts += [f"replicates_vary={self.replicates_vary}", f"selection={self.selected_on}"]
+        selection = _SELECTIONS[self.selected_on]
+        parts += [f"replicates_vary={self.replicates_vary}", f"selection={selection}"]
         parts += [_identity(component) for component in components]
         return "\n".join([*parts, self.fingerprint, _identity(self.training)])
 
@@ -189,6 +190,8 @@ class Cell:
         )
 
 
+_SELECTIONS = {"clean": "clean", "noisy": "noisy, rounded at random"}
+"""Selection -> its part of an id, which changes with the pairs that it draws."""
 _KEPT = ("seed", "fingerprint", "replicate", "ks", "replicates_vary", "selection")
 """The fields of a cell that are plain data."""
 

@@ -53,7 +53,10 @@ def with_noisy_validation(
 
     The perturbation applies to training and validation pairs together, as if all observed pairs
     were noisy. From its output each user's validation is drawn, the same share as before and at
-    least one pair, but one pair stays for training. Held-out pairs stay masked.
+    least one pair, but one pair stays for training. A share between two numbers of pairs is rounded
+    up or down at random, its mean exact: rounded down, it would leave more clean pairs for training
+    than clean selection does, and no difference between the two could be told from that of selection.
+    Held-out pairs stay masked.
 
     Args:
         clean: the clean split.
@@ -70,7 +73,8 @@ def with_noisy_validation(
     made = perturb(perturbation, met, rng)
     left, wanted = made.train.user_counts, clean.valid.user_counts
     share = wanted / np.maximum(met.train.user_counts, 1)
-    counts = np.maximum(np.floor(share * left + 1e-9).astype(np.int64), np.minimum(wanted, 1))
+    rounded = np.floor(np.round(share * left, 9) + carve.random(left.size)).astype(np.int64)
+    counts = np.maximum(rounded, np.minimum(wanted, 1))
     counts = np.minimum(counts, np.maximum(left - 1, 0))
     chosen = made.train.drawn(counts, carve)
     if not chosen.any():
