@@ -55,8 +55,8 @@ def with_noisy_validation(
     were noisy. From its output each user's validation is drawn, the same share as before and at
     least one pair, but one pair stays for training. A share between two numbers of pairs is rounded
     up or down at random, its mean exact: rounded down, it would leave more clean pairs for training
-    than clean selection does, and no difference between the two could be told from that of selection.
-    Held-out pairs stay masked.
+    than clean selection does, and their difference would not be that of selection. Held-out pairs
+    stay masked.
 
     Args:
         clean: the clean split.
