@@ -2,6 +2,9 @@
 .DELETE_ON_ERROR:
 .PHONY: help quickstart test quick dask fuzz faults simulation wheel browser lengthy references bench lint types clean
 
+# Where nothing may be kept, each of hundreds of processes compiles all modules again, for half a second.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,7 +39,7 @@ quickstart: $(STAMP)
 
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 # Many of these tests wait, for workers that are gone or slow, while others use the core.
-PATIENT := --numprocesses $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 ))) --dist loadgroup
+PATIENT := --numprocesses $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 2 ))) --dist loadgroup
 LENGTHY := browser or dask or fuzz or faults or simulation or wheel
 
 test: $(STAMP)

@@ -127,7 +127,7 @@ def test_the_tutorial_leads_to_a_figure(tmp_path, in_process):
             (tmp_path / "my_noise.py").write_text(plugin)
             suite = tmp_path / "my_noise.toml"
             short = suite.read_text().replace("epochs = 40", "epochs = 2")
-            suite.write_text(short.replace("replicates = 3", "replicates = 2"))
+            suite.write_text(short.replace("replicates = 3", "replicates = 1"))
     assert [line.split()[1] for line in lines[:3]] == ["new", "check", "run"]
     assert (
         tmp_path / "results/runs/my_noise/figures/synthetic-mf-my_noise-ndcg_at_20.png"
