@@ -38,11 +38,15 @@ TRAINED = "test_trained_by_it_a_model_ranks_better_than_at_random"
 
 @pytest.hookimpl(tryfirst=True)  # before markers select
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what stands in the folders of `WHOLE`, and what trains by each loss."""
+    """Mark as slow what stands in the folders of `WHOLE`, and what trains by each loss.
+
+    Simulations come last: they are short, and keep all cores busy to the end.
+    """
     for item in items:
         folders = item.path.relative_to(CHECKOUT).parts
         if WHOLE.intersection(folders) or item.name.startswith(TRAINED):
             item.add_marker("slow")
+    items.sort(key=lambda item: item.get_closest_marker("simulation") is not None)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Runs whose processes are killed at random moments, and cells that kill or never end.
 
-Their short forms are in test_session.py, test_limits.py and test_dask.py.
+test_session.py has a Ctrl-C that is always tested.
 """
 
 import random
