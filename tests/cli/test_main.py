@@ -402,6 +402,7 @@ def test_the_shell_completes_suites_runs_and_names(monkeypatch, tmp_path):
         "drrl-each-level",
         "drrl-noisy-selection",
         "drrl-retuned",
+        "drrl-searched",
     }
     assert completed("show", "soft") == {"softmax"}
     assert completed("check", "rating") == {"rating_noise"}

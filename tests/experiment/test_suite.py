@@ -109,6 +109,15 @@ def test_what_is_held_against_drrl_differs_in_nothing_but_what_it_asks(name):
     assert part["replicates"] <= whole["replicates"]
 
 
+def test_the_wider_search_is_of_two_losses_of_drrl_and_differs_in_its_tries_alone():
+    whole, part = (tomllib.loads(shipped()[one]) for one in ("drrl", "drrl-searched"))
+    for key in ("seed", "metrics", "training", "backbone", "perturbation"):
+        assert part[key] == whole[key]
+    for key in ("dataset", "loss", "claim"):
+        assert all(one in whole[key] for one in part[key])
+    assert part["tune"] == {**whole["tune"], "trials": 64}
+
+
 def test_a_shipped_suite_and_its_copy_are_the_same(tmp_path):
     (tmp_path / "copy.toml").write_text(shipped()["smoke"])
     copy = load_suite(str(tmp_path / "copy.toml"), tmp_path)
