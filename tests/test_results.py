@@ -1,9 +1,11 @@
-"""results/README.md: its two tables are what `claims` and `rank` say of the three runs today."""
+"""results/README.md: its tables are what the three runs of the founding study say today."""
 
 import pytest
 
 from robustbench_rec.analysis.claims import claims
+from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.analysis.ranking import rank
+from robustbench_rec.components.labels import UNTRAINED
 from robustbench_rec.records.run import Run, read_run
 
 pytestmark = pytest.mark.slow
@@ -73,3 +75,46 @@ def test_the_table_of_losses_is_what_the_runs_say(runs, checkout):
 
 def bold(row) -> str:
     return f"**{number(row['score'])}**" if row["top"] else number(row["score"])
+
+
+def test_the_table_of_differences_is_what_the_runs_say(runs, checkout):
+    rows = []
+    for name, called in {"bce": "BCE", "mse": "MSE", "drrl": "DrRL"}.items():
+        cells = [" / ".join(number(one, "+") for one in beyond_softmax(run, name)) for run in runs]
+        rows.append(f"| {called} - SL | {' | '.join(cells)} |")
+    require(rows, checkout)
+
+
+def beyond_softmax(run: Run, loss: str) -> list[float]:
+    """Return the difference of retention from softmax at each level of false negatives but 0."""
+    found = curves(run)
+    found = found[found["loss"] != UNTRAINED]
+    found = found[(found["perturbation"] == "negative_contamination") & (found["level"] > 0)]
+    found = found[found["metric"] == "ndcg@20"].assign(loss=found["loss"].str.partition("(")[0])
+    held = found.pivot(index="level", columns="loss", values="retention")
+    return (held[loss] - held["softmax"]).tolist()
+
+
+def test_the_table_of_pushes_is_what_the_runs_say(runs, checkout):
+    text = (checkout / "results" / "README.md").read_text("utf-8")
+    (head,) = (line for line in text.splitlines() if line.startswith("| | `ccl` |"))
+    losses = [cell.strip(" `") for cell in head.split("|")[2:-1]]
+    for start, column, level in (
+        ("| their share of the push |", "false_negative_share", 0.5),
+        ("| push on them, per pull on positives |", "push_on_false_negatives", 0.5),
+        ("| negatives used, clean |", "utilisation", 0.0),
+    ):
+        (row,) = (line for line in text.splitlines() if line.startswith(start))
+        cells = [cell.split("/") for cell in row.removeprefix(start).split("|")[:-1]]
+        for at, run in enumerate(runs):
+            means = at_kept_epochs(run, column, level)
+            for loss, cell in zip(losses, cells, strict=True):
+                told = 1.0 if cell[0].strip() == "all" else float(cell[at])
+                assert means[loss] == pytest.approx(told, abs=0.05 if told >= 1 else 0.0051)
+
+
+def at_kept_epochs(run: Run, column: str, level: float):
+    held = run.diagnostics
+    held = held[(held["perturbation"] == "negative_contamination") & (held["level"] == level)]
+    held = held[held["best"] & (held["diagnostic"] == column)]
+    return held.groupby(held["loss"].str.partition("(")[0])["value"].mean()
