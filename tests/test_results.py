@@ -1,5 +1,7 @@
 """results/README.md: its tables are what the three runs of the founding study say today."""
 
+from math import isnan
+
 import pytest
 
 from robustbench_rec.analysis.claims import claims
@@ -22,9 +24,9 @@ def judgement(claim) -> str:
     """Write a row of `claims` as a cell of the table."""
     decided = claim["verdict"] in ("confirmed", "refuted")
     says = f"**{claim['verdict']}**" if decided else claim["verdict"]
-    if claim["effect"] == claim["effect"]:
+    if not isnan(claim["effect"]):
         says += f" {number(claim['effect'], '+')} [{number(claim['low'])}, {number(claim['high'])}]"
-    if claim["at"] == claim["at"]:
+    if not isnan(claim["at"]):
         says += f" at {claim['at']:g}"
     better = [loss.partition("(")[0] for loss in claim["beaten_by"]]
     if len(better) == LOSSES - 2 and "ccl" not in better:
