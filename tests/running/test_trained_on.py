@@ -88,7 +88,7 @@ def test_where_nothing_can_be_carved_it_says_what_to_choose():
 def test_noisy_selection_has_as_many_clean_pairs_to_train_on_as_clean_selection(
     cells, name, within
 ):
-    """Rounded down, false positives would leave 2% more; a difference is to be selection's alone."""
+    """Rounded down, false positives would leave 2% more."""
     clean = load_dataset("synthetic", replicate=0, n_users=2000, n_items=150, hold_out=0.1)
     observed, left = clean.seen + clean.valid, []
     for selection in ("clean", "noisy"):
