@@ -268,7 +268,7 @@ def is_tested(rows: pd.DataFrame) -> bool:
 def not_separable(
     losses: Sequence[str], beaten_by: Sequence[Collection[str]]
 ) -> list[tuple[int, ...]]:
-    """Return the largest groups of losses of which none beats another, as their positions.
+    """Return the largest groups of losses in which no loss beats another; each as positions.
 
     Two losses share a group if and only if neither beats the other. A group need not be a run of
     neighbours: a loss with a wide interval may be beaten by none, and one before it by some.

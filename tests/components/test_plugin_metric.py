@@ -74,7 +74,8 @@ def test_it_meets_the_contract(tmp_path, write):
     assert [clause.holds for clause in clauses(tmp_path / "mine.py")] == [True] * 7
 
 
-def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, in_process):
+@pytest.mark.parametrize("engine", ["serial", pytest.param("loky", marks=pytest.mark.faults)])
+def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, in_process, engine):
     first = in_process("run", write(suite=SUITE), *OUT)
     assert first.returncode == 0, first.stderr
     before = records(tmp_path / "out")
@@ -83,7 +84,7 @@ def test_a_suite_that_asks_for_it_runs_what_lacks_it(tmp_path, write, in_process
     suite = write()
     line = "metric mine@10 is new or changed: 2 baselines are ranked again, 2 cells run again\n"
     assert line in in_process("run", suite, *OUT, "--dry-run").stdout
-    added = in_process("run", suite, *OUT)
+    added = in_process("run", suite, *OUT, "--engine", engine)  # a worker finds it too
     assert added.returncode == 0, added.stderr
     assert line in added.stdout
     assert "4 cells from 4 trainings, 0 done, 4 to run" in added.stdout

@@ -848,7 +848,6 @@ class Deadly(Loss):
 """
 
 
-@pytest.mark.faults
 def test_a_trial_that_keeps_killing_its_worker_fails_alone(tmp_path, monkeypatch):
     """As a cell does, which has three workers to kill."""
     monkeypatch.setattr("robustbench_rec.running.pool.DEATHS", 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from clusters import WAIT, children, cluster, kill, wait_for
-from commands import command_line
+from commands import command_line, run_here
 from odd_losses import ODD_LOSSES
 from tiny import WORLD
 
@@ -30,6 +30,7 @@ training = {{ epochs = 2, batch_size = 512 }}
 """
     + WORLD
 )
+DASK = ("--engine", "dask", "--no-figures")
 TABLES = ("results.csv", "diagnostics.csv", "users.npz")
 
 
@@ -220,6 +221,19 @@ def test_a_scheduler_that_has_no_worker_or_stalls(suite, ran, place, tmp_path):
         waited = re.search(r"has not answered for (\d+) s", stderr.splitlines()[-1])
         assert 15 <= int(waited[1]) < STALL
         assert "Traceback" not in stderr
+
+
+def test_a_connection_is_given_the_stall_limit(suite, monkeypatch):
+    given = []
+
+    def refused(place, timeout, **_):
+        given.append(timeout)
+        raise TimeoutError("mute")
+
+    monkeypatch.setattr("robustbench_rec.running.engines.dask.Client", refused)
+    told = run_here("run", suite(), "--scheduler", "tcp://127.0.0.1:9", "--stall-limit", 5, *DASK)
+    assert "no dask scheduler answers there (TimeoutError: mute)" in told.stderr
+    assert given == [5]
 
 
 def test_an_address_that_is_no_scheduler(suite, ran):

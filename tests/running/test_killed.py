@@ -1,6 +1,6 @@
 """Runs whose processes are killed at random moments, and cells that kill or never end.
 
-test_session.py has a Ctrl-C that is always tested.
+Always tested are their short forms: a Ctrl-C in test_session.py, a deadly trial in test_tuning.py.
 """
 
 import random
@@ -23,8 +23,8 @@ from robustbench_rec.records.run import read_run
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
-KILLS = 4
-"""Kills at random moments, of the run or of a worker."""
+KILLS = 10
+"""Kills for each of two seeds."""
 SUITE = (
     """\
 name = "killed"
@@ -63,17 +63,18 @@ def is_worker(process):
     return False
 
 
-def test_kills_of_the_run_or_a_worker_at_random_moments_change_nothing(tmp_path):
+@pytest.mark.parametrize("seed", [0, 1])
+def test_kills_of_the_run_or_a_worker_at_random_moments_change_nothing(tmp_path, seed):
     (tmp_path / "killed.toml").write_text(SUITE)
     whole = run(tmp_path / "killed.toml", tmp_path / "whole", engine="serial")
-    expected, out, rng = tables(whole.folder), tmp_path / "out", random.Random(0)
+    expected, out, rng = tables(whole.folder), tmp_path / "out", random.Random(seed)
     words = command_line("run", tmp_path / "killed.toml", "--out", out, "--no-figures")
-    words += ["--jobs", "2"]
+    words += ["--jobs", str(seed + 1)]
     kills = ["run", "worker", *rng.choices(["run", "worker"], k=KILLS - 2)]
     while kills:
         one = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
-            at_least = len(records(out)) + rng.randrange(1, 4)  # else kills hit imports alone
+            at_least = len(records(out)) + rng.randrange(4)  # else most kills hit imports
             while len(records(out)) < at_least and one.poll() is None:
                 time.sleep(0.01)
             time.sleep(rng.uniform(0, 0.3))
@@ -97,7 +98,8 @@ def test_kills_of_the_run_or_a_worker_at_random_moments_change_nothing(tmp_path)
 ORDERS = list(permutations(["bpr", "deadly", "endless"]))
 
 
-@pytest.mark.parametrize(("engine", "jobs"), [("loky", 1), ("loky", 2), ("dask", 2)])
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("engine", ["loky", "dask"])
 def test_deadly_and_endless_cells_on_every_engine_in_any_order(tmp_path, engine, jobs):
     if engine == "dask":
         pytest.importorskip("distributed")

@@ -76,13 +76,25 @@ def test_in_any_order_and_in_shares(suite, tables, tmp_path, monkeypatch):
 
 @pytest.mark.dask
 @pytest.mark.faults
-@pytest.mark.parametrize("how", [{}, {"results": "return"}], ids=["shared", "returned"])
-def test_on_dask(suite, tables, tmp_path, monkeypatch, how):
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"engine": "loky"},
+        {"engine": "dask"},
+        {"engine": "dask", "results": "return"},
+    ],
+    ids=["loky", "dask", "dask returns"],
+)
+def test_on_every_engine(suite, tables, tmp_path, monkeypatch, how, jobs):
     pytest.importorskip("distributed")
-    shuffled(monkeypatch, 2)
-    assert held(run(suite, tmp_path / "out", engine="dask", jobs=2, **how).folder) == tables
+    shuffled(monkeypatch, jobs)
+    assert held(run(suite, tmp_path / "out", jobs=jobs, **how).folder) == tables
 
 
+@pytest.mark.dask
 @pytest.mark.faults
-def test_in_shares_of_two_workers_each(suite, tables, tmp_path):
-    assert held(in_shares(suite, tmp_path, 2, engine="loky", jobs=2)) == tables
+@pytest.mark.parametrize("engine", ["loky", "dask"])
+def test_in_shares_on_every_engine(suite, tables, tmp_path, engine):
+    pytest.importorskip("distributed")
+    assert held(in_shares(suite, tmp_path, 2, engine=engine, jobs=2)) == tables
