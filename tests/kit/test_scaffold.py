@@ -69,6 +69,16 @@ def test_its_suite_may_be_of_another_data_set():
         assert not Path("other.py").exists()
 
 
+def test_a_suite_of_a_new_perturbation_runs_to_a_figure():
+    new("perturbation", "first_noise", Path())
+    short = Path("first_noise.toml").read_text().replace("epochs = 40", "epochs = 2")
+    Path("first_noise.toml").write_text(short.replace("replicates = 3", "replicates = 1"))
+    done = run_here("run", "first_noise.toml")
+    assert done.returncode == 0, done.stderr
+    drawn = {path.name for path in Path("results/runs/first_noise/figures").glob("*.png")}
+    assert "synthetic-mf-first_noise-ndcg_at_20.png" in drawn
+
+
 def test_a_package_announces_what_it_holds():
     paths = new("loss", "packed_loss", Path(), package=True)
     assert [str(path) for path in paths] == [
