@@ -13,7 +13,6 @@ from robustbench_rec.experiment.cell import Cell
 from robustbench_rec.records.record import Record
 from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.running.compute import Compute
-from robustbench_rec.running.execution import train_and_test
 from robustbench_rec.running.plan import Plan
 from robustbench_rec.running.pool import Job, Pool, Status, Workplace, in_flight
 
@@ -106,6 +105,8 @@ def run_training(
             support this number of threads.
 
     """
+    from robustbench_rec.running.execution import train_and_test  # torch: in workers alone
+
     outcomes: Outcomes = []
     with in_flight(folder, training, plugins) as results:
         rebuilt = [Cell.from_plain(cell, data_here(data_dir)) for cell in cells.values()]

@@ -14,7 +14,6 @@ from robustbench_rec.experiment.search_space import Settings
 from robustbench_rec.experiment.study import Study, StudyOutcome, Tried
 from robustbench_rec.records.record import Trial
 from robustbench_rec.running.compute import Compute
-from robustbench_rec.running.execution import try_settings
 from robustbench_rec.running.plan import Plan
 from robustbench_rec.running.pool import Job, Pool, Status, Workplace, in_flight
 from robustbench_rec.running.search import import_optuna, suggestions
@@ -183,6 +182,8 @@ def run_one(
             takes no such number of threads.
 
     """
+    from robustbench_rec.running.execution import try_settings  # torch: in workers alone
+
     with in_flight(folder, trial, plugins) as results:
         rebuilt = Cell.from_plain(cell, data_here(data_dir))
         if rebuilt.fit_id != trial:
