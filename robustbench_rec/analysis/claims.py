@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 from robustbench_rec.analysis.estimate import Estimate
 from robustbench_rec.analysis.intervals import interval_text, replicates_on
 from robustbench_rec.analysis.marks import joined
-from robustbench_rec.analysis.measures import MEASURES, Levels, Measure, measured
+from robustbench_rec.analysis.measures import MEASURES, Known, Levels, Measure, measured
 from robustbench_rec.analysis.panels import Panel, panels_of
 from robustbench_rec.analysis.points import of_suite
 from robustbench_rec.analysis.two_way import LEAST
@@ -110,8 +110,9 @@ def claims(run: Run) -> pd.DataFrame:
     panels += _of_negatives(run) if asked else []
     cases = [case for claim in manifest.claims for case in _cases(claim, run, panels)]
     frame = of_suite(run)
+    flagged = list(frame[frame["flags"] != ""].itertuples(index=False))
     for case in cases:
-        case.flags = _flags(case, frame)
+        case.flags = _flags(case, flagged)
     raw = [p for case in cases for p in _tests(case)]
     adjusted = iter(holm(raw).tolist())
     called = replicates_on(pd.Series([case.dataset for case in cases]), frame)
@@ -142,12 +143,16 @@ def _cases(claim: Claim, run: Run, panels: Sequence[Panel]) -> Iterator[Case]:
         yield case
 
 
-def _flags(case: Case, frame: pd.DataFrame) -> str:
+def _flags(case: Case, flagged: Iterable[Any]) -> str:
     """Return the flags of the cells of a claim's losses, on clean data or under its case."""
-    mine = frame[frame["loss"].isin([case.claim.loss, case.claim.than])]
-    mine = mine[(mine["dataset"] == case.dataset) & (mine["backbone"] == case.backbone)]
-    under = mine["perturbation"] == case.claim.perturbation
-    return joined(mine.loc[under if case.claim.perturbation else mine["level"] == 0, "flags"])
+    claim, place = case.claim, (case.dataset, case.backbone)
+    return joined(
+        row.flags
+        for row in flagged
+        if (row.dataset, row.backbone) == place
+        and row.loss in (claim.loss, claim.than)
+        and (row.perturbation == claim.perturbation if claim.perturbation else row.level == 0)
+    )
 
 
 def _under(case: Case, panel: Panel) -> None:
@@ -205,10 +210,10 @@ def _pair(panel: Panel, claim: Claim) -> list[Any] | None:
 
 def _rivals(panel: Panel, loss: str, measure: Measure, levels: Levels) -> dict[str, Estimate]:
     """Return the lead of each other loss in a measure, if it is defined for both."""
-    found = {}
+    found, known = {}, Known()
     for other in panel.losses:
         pair = [panel.curves[other], panel.curves[loss]]
-        both = measured(measure, pair, levels) if other != loss else None
+        both = measured(measure, pair, levels, known) if other != loss else None
         if both and both[0].value == both[0].value and both[1].value == both[1].value:
             found[other] = both[0] - both[1]
     return found

@@ -120,6 +120,8 @@ def check_unique(values: pd.DataFrame, keys: list[str]) -> None:
 
 def _combinable(rows: pd.DataFrame, users: Mapping[Point, object]) -> set[tuple[str, str]]:
     """Return each (dataset, metric) with users in every cell, so that they can be combined."""
+    if not users:
+        return set()
     held = [key in users for key in rows[[*POINT, "replicate"]].itertuples(index=False, name=None)]
     whole = rows.assign(held=held).groupby(["dataset", "metric"])["held"].all()
     return set(whole[whole].index)
