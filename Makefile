@@ -26,7 +26,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 2; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@# Python compiles what it imports; all of torch would take pip another half minute.
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
 quickstart: $(STAMP)
@@ -41,6 +42,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 # Many of these tests wait, for workers that are gone or slow, while others use the core.
 PATIENT := --numprocesses $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 2 ))) --dist loadgroup
 LENGTHY := browser or dask or fuzz or faults or simulation or wheel
+# The files with a marker: each process imports them, all of them in ten seconds.
+MARKED = $(shell grep -lrE "mark\.($(subst $() or $(),|,$(1)))\b" tests | sort)
 
 test: $(STAMP)
 	$(PYTEST)
@@ -49,10 +52,10 @@ quick: $(STAMP)
 	$(PYTEST) -q -m "not (slow or $(LENGTHY))"
 
 browser dask fuzz faults simulation wheel: $(STAMP)
-	$(BIN)/python -m pytest $(PATIENT) -q -m $@
+	$(BIN)/python -m pytest $(PATIENT) -q -m $@ $(call MARKED,$@)
 
 lengthy: $(STAMP)
-	$(BIN)/python -m pytest $(PATIENT) -q -m "$(LENGTHY)"
+	$(BIN)/python -m pytest $(PATIENT) -q -m "$(LENGTHY)" $(call MARKED,$(LENGTHY))
 
 # Published tables on Electronic and Health are of protocol 2, and not among them.
 REFERENCES := false-negatives label-noise popularity-shift drrl drrl-each-level \
