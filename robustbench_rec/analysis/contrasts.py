@@ -84,8 +84,7 @@ def contrasts_of_runs(run: Run, other: Run, region: float = REGION) -> pd.DataFr
     """Compare each loss of a run with itself in another run: by value, and by retention.
 
     The runs have the same data and splits, and differ in the question of interest: tuning, the
-        pairs
-    that chose epochs, or the length of training.
+    pairs that chose epochs, or the length of training.
 
     Args:
         run: the run.

@@ -20,6 +20,7 @@ from robustbench_rec.running.session import STALL
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.dask
+on_the_shared = pytest.mark.xdist_group("cluster")  # else each process of pytest starts one
 
 SUITE = (
     """
@@ -91,6 +92,7 @@ def one_line(done) -> str:
     return line.removeprefix("robustbench-rec: ")
 
 
+@on_the_shared
 @pytest.mark.parametrize("results", ["shared", "return"])
 def test_a_cluster_gives_the_bytes_of_this_process(
     shared, suite, ran, in_process, tmp_path, results
@@ -105,6 +107,7 @@ def test_a_cluster_gives_the_bytes_of_this_process(
     assert "6 done, 0 to run" in again.stdout
 
 
+@on_the_shared
 @pytest.mark.parametrize("results", ["shared", "return"])
 def test_deadly_and_endless_cells_fail_by_name_and_the_others_are_done(
     shared, suite, ran, tmp_path, results
@@ -292,6 +295,7 @@ def test_a_worker_without_our_package_or_with_several_threads(suite, ran, tmp_pa
         assert "has 2 threads; start it with `--nthreads 1`" in told
 
 
+@on_the_shared
 def test_a_worker_without_the_plugin(shared, suite, tmp_path):
     (tmp_path / "here_alone.py").write_text(ODD_LOSSES)
     words = command_line("run", suite(), "--engine", "dask", "--scheduler", shared.address)
