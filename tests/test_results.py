@@ -1,10 +1,11 @@
-"""results/README.md: its tables are what the three runs of the founding study say today."""
+"""results/README.md: its tables are what the published runs say today."""
 
 from math import isnan
 
 import pytest
 
 from robustbench_rec.analysis.claims import claims
+from robustbench_rec.analysis.contrasts import contrasts_of_runs
 from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.analysis.ranking import rank
 from robustbench_rec.components.labels import UNTRAINED
@@ -121,3 +122,19 @@ def at_kept_epochs(run: Run, column: str, level: float):
     held = held[(held["perturbation"] == "negative_contamination") & (held["level"] == level)]
     held = held[held["best"] & (held["diagnostic"] == column)]
     return held.groupby(held["loss"].str.partition("(")[0])["value"].mean()
+
+
+def test_the_table_of_noisy_selection_is_what_the_runs_say(runs, checkout):
+    noisy = read_run(checkout / "results" / "reference" / "drrl-noisy-selection")
+    found = contrasts_of_runs(noisy, runs[0])
+    found = found[(found["metric"] == "ndcg@20") & (found["perturbation"] == "false_positives")]
+    rows = []
+    for quantity, says in {"value": "NDCG@20 at .4", "kept": "kept up to .4"}.items():
+        its = found[(found["quantity"] == quantity) & (found["level"] == 0.4)]
+        assert len(its) == LOSSES
+        cells = [
+            f"**{number(one, '+')}**" if verdict in ("higher", "lower") else number(one, "+")
+            for one, verdict in zip(its["difference"], its["verdict"], strict=True)
+        ]
+        rows.append(f"| {says} | {' | '.join(cells)} |")
+    require(rows, checkout)
