@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from clusters import WAIT, children, cluster, kill, wait_for
@@ -15,10 +17,13 @@ from commands import command_line, run_here
 from odd_losses import ODD_LOSSES
 from tiny import WORLD
 
+from robustbench_rec.errors import InputError
 from robustbench_rec.records.run import read_run
 from robustbench_rec.running.session import STALL
 
 pytest.importorskip("distributed")
+from robustbench_rec.running.engines.dask import Dask  # it imports distributed
+
 pytestmark = pytest.mark.dask
 on_the_shared = pytest.mark.xdist_group("cluster")  # else each process of pytest starts one
 
@@ -237,6 +242,14 @@ def test_a_connection_is_given_the_stall_limit(suite, monkeypatch):
     told = run_here("run", suite(), "--scheduler", "tcp://127.0.0.1:9", "--stall-limit", 5, *DASK)
     assert "no dask scheduler answers there (TimeoutError: mute)" in told.stderr
     assert given == [5]
+
+
+def test_why_the_last_worker_is_not_used_is_said_where_none_is_left():
+    cluster = SimpleNamespace(stall=5, scheduler="tcp://host:8786")
+    engine = Dask(None, cluster, None, ExitStack(), _alive_at=0.0)
+    engine._dismiss("tcp://host:4711", "has other code of loss 'mine'")
+    with pytest.raises(InputError, match=r"no worker for 6 s \(worker .*4711: has other code of l"):
+        engine._refuse_to_wait(6.0)
 
 
 def test_an_address_that_is_no_scheduler(suite, ran):

@@ -113,9 +113,11 @@ ORDERS = list(permutations(["bpr", "deadly", "endless"]))
 
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("engine", ["loky", "dask"])
-def test_deadly_and_endless_cells_on_every_engine_in_any_order(tmp_path, engine, jobs):
+def test_deadly_and_endless_cells_on_every_engine_in_any_order(tmp_path, engine, jobs, monkeypatch):
     if engine == "dask":
         pytest.importorskip("distributed")
+        # As where a worker takes longer to start again than dask waits for it.
+        monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "0.01 s")
     order = random.Random(f"{engine} {jobs}").choice(ORDERS)
     (tmp_path / "odd.py").write_text(ODD_LOSSES)
     (tmp_path / "odd.toml").write_text(

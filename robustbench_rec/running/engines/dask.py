@@ -15,9 +15,9 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, InvalidStateError, wait
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -60,13 +60,10 @@ def start(n_workers: int, compute: Compute, cluster: Cluster) -> Dask:
 
     """
     _silence()
-    own = None if cluster.scheduler else _started_here(n_workers, compute)
-    try:
+    with ExitStack() as ends:
+        own = None if cluster.scheduler else ends.enter_context(_started_here(n_workers, compute))
         client = _connected(own or _placed(cluster.scheduler), min(LIMIT, cluster.stall))
-        engine = Dask(client, cluster, own)
-    except BaseException:
-        _end(own)
-        raise
+        engine = Dask(client, cluster, own, ends.pop_all())
     try:
         engine.begin()
     except BaseException:
@@ -88,29 +85,38 @@ def _placed(address: str) -> str:
     return address
 
 
-def _started_here(n_workers: int, compute: Compute) -> LocalCluster:
-    """Start workers on this machine that end with this process."""
+@contextmanager
+def _started_here(n_workers: int, compute: Compute) -> Iterator[LocalCluster]:
+    """Return workers on this machine, which end with the `with`, or with this process."""
     environment = compute.environment() | SAFELY
     settings = {
         "distributed.nanny.pre-spawn-environ": environment,
         "distributed.scheduler.http.routes": [],  # no dashboard, and no page
         "distributed.worker.http.routes": [],
         "distributed.comm.timeouts.connect": f"{LIMIT} s",
+        # A worker that died starts again, however busy the machine is; dask waits 15 s for it.
+        "distributed.deploy.lost-worker-timeout": "365 days",
     }
-    with dask.config.set(settings), safe_path():
-        return LocalCluster(
-            security=_keys(),
-            protocol="tls",
-            n_workers=n_workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,  # the system decides, as for other engines
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": False},
-            silence_logs=SILENT,
-        )
+    with dask.config.set(settings):
+        with safe_path():
+            cluster = LocalCluster(
+                security=_keys(),
+                protocol="tls",
+                n_workers=n_workers,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=0,  # the system decides, as for other engines
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
+                silence_logs=SILENT,
+            )
+        try:
+            yield cluster
+        finally:
+            with suppress(OSError):  # what is left ends with this process
+                cluster.close(timeout=GRACE)
 
 
 def _keys() -> Any:
@@ -143,12 +149,6 @@ def _connected(place: str | LocalCluster, seconds: float) -> Client:
             f"--scheduler {place}: no dask scheduler answers there ({one_line(error)}); start one "
             "with `dask scheduler`, or check the address"
         ) from None
-
-
-def _end(cluster: LocalCluster | None) -> None:
-    if cluster is not None:
-        with suppress(OSError):  # what is left ends with this process
-            cluster.close(timeout=GRACE)
 
 
 @dataclass
@@ -195,12 +195,14 @@ class Dask:
         client: the connection to the scheduler.
         cluster: what is asked of the workers.
         own: the cluster, if it was started here.
+        ends: ends this cluster.
 
     """
 
     client: Client
     cluster: Cluster
-    own: LocalCluster | None = None
+    own: LocalCluster | None
+    ends: ExitStack
     _workers: dict[str, _Worker] = field(default_factory=dict)
     _unfit: dict[str, str] = field(default_factory=dict)
     _answer: Future[Any] | None = None
@@ -380,9 +382,15 @@ class Dask:
             self._alive_at = now
         elif now - self._alive_at > self.cluster.stall:
             raise InputError(
-                f"--scheduler {self._where}: has had no worker for {now - self._alive_at:.0f} s; "
-                "finished cells are kept: start workers, and give the same command"
+                f"--scheduler {self._where}: has had no worker for {now - self._alive_at:.0f} s"
+                f"{self._why_none()}; finished cells are kept: start workers, and give the same "
+                "command"
             )
+
+    def _why_none(self) -> str:
+        """Say why the last worker that could not be used could not, if there is one."""
+        last = next(reversed(self._unfit.items()), None)
+        return f" (worker {last[0]}: {last[1]})" if last else ""
 
     def has_room(self, calls: int) -> bool:
         """Say whether a worker is idle."""
@@ -437,7 +445,7 @@ class Dask:
             wait([self._kill(worker) for worker in busy], timeout=GRACE)
         with suppress(OSError, TimeoutError):
             self.client.close(timeout=GRACE)
-        _end(self.own)
+        self.ends.close()
 
 
 @dataclass(frozen=True)
