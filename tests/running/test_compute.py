@@ -78,6 +78,14 @@ def test_few_workers_share_a_gpu_unless_told_otherwise(gpus, monkeypatch, device
     assert f"to run on {workers} -> " in result.stdout
 
 
+def test_what_runs_cells_in_workers_imports_no_torch_itself():
+    program = (
+        "import sys; from robustbench_rec.running import run_cells, run_trials, session;"
+        "from robustbench_rec.running.engines import loky; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=600).returncode == 0
+
+
 def test_workers_import_no_compiler_of_torch():
     program = (
         "import sys, torch; from robustbench_rec.running.compute import Compute;"
