@@ -13,12 +13,14 @@ WAIT = 240.0
 """Seconds that a step may take on a busy machine."""
 
 
-def wait_for(condition, what: str):
-    """Return the first true value of `condition()`."""
+def wait_for(condition, what: str, of: subprocess.Popen | None = None):
+    """Return the first true value of `condition()`, unless the process `of` ends before."""
     until = time.monotonic() + WAIT
     while time.monotonic() < until:
         if found := condition():
             return found
+        if of is not None and of.poll() is not None:
+            raise AssertionError(f"no {what}, but: {of.communicate()}")
         time.sleep(0.1)
     raise AssertionError(f"no {what} within {WAIT:g} s")
 

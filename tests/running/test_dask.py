@@ -136,7 +136,7 @@ def test_without_a_scheduler_workers_are_started_here_and_end_with_it(suite, pla
     words = command_line("run", suite("held"), *told)
     for how, status in ((signal.SIGINT, 130), (signal.SIGKILL, -9), (None, 0)):
         run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_for((place / "holding").exists, "cell that is held")
+        wait_for((place / "holding").exists, "cell that is held", of=run)
         started = children(run.pid)
         assert started
         (place / "holding").unlink()
@@ -162,11 +162,11 @@ def is_alive(process: int) -> bool:
 def test_a_run_goes_on_after_all_workers_are_lost(suite, ran, place, tmp_path):
     hold(place)
     with cluster(tmp_path / "cluster", workers=2) as made:
-        told = ("--out", tmp_path / "out", "--no-figures", "--stall-limit", 15)
+        told = ("--out", tmp_path / "out", "--no-figures", "--stall-limit", 30)
         words = command_line("run", suite("held"), "--engine", "dask", *told)
         words += ["--scheduler", made.address]
         run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_for((place / "holding").exists, "cell that is held")
+        wait_for((place / "holding").exists, "cell that is held", of=run)
         made.lose_workers()
         _, stderr = run.communicate(timeout=WAIT)
         assert run.returncode == 2
@@ -189,7 +189,7 @@ def test_workers_that_come_back_take_up_the_run(suite, place, tmp_path):
         told = ("--out", tmp_path / "out", "--no-figures", "--scheduler", made.address)
         words = command_line("run", suite("held"), "--engine", "dask", *told)
         run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_for((place / "holding").exists, "cell that is held")
+        wait_for((place / "holding").exists, "cell that is held", of=run)
         made.lose_workers()
         (place / "hold").unlink()
         made.add(1)
@@ -219,15 +219,15 @@ def test_a_scheduler_that_has_no_worker_or_stalls(suite, ran, place, tmp_path):
         assert "has no worker; start some with `dask worker" in told
         hold(place)
         made.add(1)
-        words = command_line("run", suite("held"), "--engine", "dask", "--stall-limit", 15)
+        words = command_line("run", suite("held"), "--engine", "dask", "--stall-limit", 30)
         words += ["--scheduler", made.address, "--out", str(tmp_path / "out"), "--no-figures"]
         run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_for((place / "holding").exists, "cell that is held")
+        wait_for((place / "holding").exists, "cell that is held", of=run)
         kill(made.scheduler.pid, signal.SIGSTOP)
         _, stderr = run.communicate(timeout=WAIT)
         assert run.returncode == 2, stderr
         waited = re.search(r"has not answered for (\d+) s", stderr.splitlines()[-1])
-        assert 15 <= int(waited[1]) < STALL
+        assert 30 <= int(waited[1]) < STALL
         assert "Traceback" not in stderr
 
 
@@ -268,7 +268,7 @@ def test_a_run_waits_for_workers_that_an_earlier_one_left_busy(suite, place, com
         told = ("--engine", "dask", "--scheduler", made.address, "--no-figures", "--out")
         words = ("run", suite("held"), "--stall-limit", 60, *told)
         first = subprocess.Popen(command_line(*words, tmp_path / "first"))
-        wait_for((place / "holding").exists, "cell that is held")
+        wait_for((place / "holding").exists, "cell that is held", of=first)
         first.kill()
         first.wait()
         freed = threading.Timer(8, (place / "hold").unlink)
@@ -286,7 +286,7 @@ def test_a_scheduler_that_ends(suite, place, tmp_path):
         words = command_line("run", suite("held"), "--engine", "dask", "--no-figures")
         words += ["--scheduler", made.address, "--out", str(tmp_path / "out")]
         run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_for((place / "holding").exists, "cell that is held")
+        wait_for((place / "holding").exists, "cell that is held", of=run)
         kill(made.scheduler.pid)
         _, stderr = run.communicate(timeout=WAIT)
         assert run.returncode == 2, stderr
