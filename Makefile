@@ -42,7 +42,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 # Many of these tests wait, for workers that are gone or slow, while others use the core.
 PATIENT := --numprocesses $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 2 ))) --dist loadgroup
 LENGTHY := browser or dask or fuzz or faults or simulation or wheel
-# The files with a marker: each process imports them, all of them in ten seconds.
+# The files with a marker: to import all files takes each process of pytest ten seconds.
 MARKED = $(shell grep -lrE "mark\.($(subst $() or $(),|,$(1)))\b" tests | sort)
 
 test: $(STAMP)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +37,6 @@ training = {{ epochs = 2, batch_size = 512 }}
 """
     + WORLD
 )
-DASK = ("--engine", "dask", "--no-figures")
 TABLES = ("results.csv", "diagnostics.csv", "users.npz")
 
 
@@ -239,7 +239,8 @@ def test_a_connection_is_given_the_stall_limit(suite, monkeypatch):
         raise TimeoutError("mute")
 
     monkeypatch.setattr("robustbench_rec.running.engines.dask.Client", refused)
-    told = run_here("run", suite(), "--scheduler", "tcp://127.0.0.1:9", "--stall-limit", 5, *DASK)
+    told = ("--engine", "dask", "--scheduler", "tcp://127.0.0.1:9", "--no-figures")
+    told = run_here("run", suite(), *told, "--stall-limit", 5)
     assert "no dask scheduler answers there (TimeoutError: mute)" in told.stderr
     assert given == [5]
 
@@ -250,6 +251,18 @@ def test_why_the_last_worker_is_not_used_is_said_where_none_is_left():
     engine._dismiss("tcp://host:4711", "has other code of loss 'mine'")
     with pytest.raises(InputError, match=r"no worker for 6 s \(worker .*4711: has other code of l"):
         engine._refuse_to_wait(6.0)
+
+
+def test_another_worker_at_the_address_of_one_that_was_not_used_is_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Dask, "_ask", lambda self, address, told: asked.append(address))
+    engine = Dask(None, None, None, ExitStack(), _unfit={"tcp://host:4711": "has other code"})
+    for workers in ({"tcp://host:4711": {}}, {}, {"tcp://host:4711": {}}):
+        assert asked == []
+        there = Future()
+        there.set_result({"workers": workers})
+        engine._take(there)
+    assert asked == ["tcp://host:4711"]
 
 
 def test_an_address_that_is_no_scheduler(suite, ran):

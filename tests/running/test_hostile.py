@@ -214,8 +214,8 @@ def test_where_nothing_can_be_kept_it_runs_and_says_so_once(tmp_path, command, m
     clean = '[[perturbation]]\nname = "hidden_positives"\nlevel = [0, 0.2]\n'
     suite = SUITE.replace('plugins = ["hostile.py"]\n', "").format(perturbations=clean)
     (tmp_path / "tiny.toml").write_text(suite)
-    told = ("--only", "level=0", "--jobs", 2)  # one worker trains, as it compiles for long
-    done = command("run", "tiny.toml", "--no-figures", "--out", "out", *told)
+    part = ("--only", "level=0", "--jobs", 2)  # one worker trains, as it compiles for long
+    done = command("run", "tiny.toml", "--no-figures", "--out", "out", *part)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("cannot hold compiled code") == 1
     assert not list((tmp_path / "temporary").glob("robustbench-rec-*"))

@@ -340,6 +340,8 @@ class Dask:
             there = answer.result()["workers"]
             for address in self._workers.keys() - there.keys():
                 self._workers.pop(address).lose()
+            for address in self._unfit.keys() - there.keys():
+                del self._unfit[address]  # what starts at this address is another worker
             for address in there.keys() - self._workers.keys() - self._unfit.keys():
                 self._ask(address, there[address])
 
