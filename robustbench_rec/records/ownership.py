@@ -62,10 +62,3 @@ def half_written(folder: Path) -> Iterator[Path]:
         for path in place.glob("*.part"):
             if HALF_WRITTEN.fullmatch(path.name) and not path.is_dir():
                 yield path
-
-
-def marks(started: Path) -> Iterator[Path]:
-    """Yield the marks of trainings in flight."""
-    for path in started.iterdir() if started.is_dir() else ():
-        if ID.fullmatch(path.name) and path.is_file():
-            yield path

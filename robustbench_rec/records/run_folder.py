@@ -20,15 +20,12 @@ the tables and of the records that they were made from.
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-
-from pydantic import ValidationError
+from typing import Any
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.experiment.cell import Cell
@@ -39,7 +36,6 @@ from robustbench_rec.records.files import (
     as_json,
     contents,
     digest,
-    has_valid_checksum,
     move_aside,
     seal_of,
     sealed,
@@ -48,39 +44,24 @@ from robustbench_rec.records.files import (
     write,
     zipped,
 )
+from robustbench_rec.records.in_flight import Marks
 from robustbench_rec.records.lists import Lists
 from robustbench_rec.records.manifest import Manifest, PlannedCell, StudyState
-from robustbench_rec.records.old_forms import (
-    Plain,
-    is_of_today,
-    manifest_of_today,
-    record_of_today,
-)
+from robustbench_rec.records.old_forms import manifest_of_today
 from robustbench_rec.records.ownership import (
     TABLES,
     half_written,
     is_begun,
     is_of_others,
-    marks,
     strangers,
 )
 from robustbench_rec.records.record import Record, Trial
 from robustbench_rec.records.users import UserValues, packed, unpacked
+from robustbench_rec.records.whole import Written, fault, parsed, read_whole
 from robustbench_rec.training.config import PROTOCOL
 
-Written = TypeVar("Written", Record, Trial, StudyOutcome)
 MANY = 1000
 """Number of records from which on a folder is listed before they are looked for."""
-Kind = TypeVar("Kind", Manifest, Record, Trial, StudyOutcome)
-
-
-class InFlight(NamedTuple):
-    """The progress of a training in flight."""
-
-    epoch: int
-    """The last evaluated epoch; 0 before the first."""
-    worker: int
-    """The process that trains; 0 if not known."""
 
 
 class RunFolder:
@@ -91,7 +72,7 @@ class RunFolder:
         self.cells = folder / "cells"
         self.tuning = folder / "tuning"
         self.lists = folder / "lists"
-        self.started = folder / "started"
+        self.marks = Marks(folder / "started")
         self.is_locked = False
 
     @property
@@ -147,7 +128,7 @@ class RunFolder:
 
     def refuse_unwritable(self) -> None:
         """Raise InputError if `locked` could not create or write files; create none."""
-        for place in (self.folder, self.cells, self.started):
+        for place in (self.folder, self.cells, self.marks.folder):
             path = place.absolute()
             there = next(one for one in (path, *path.parents) if os.path.lexists(one))
             if not there.is_dir():
@@ -172,7 +153,7 @@ class RunFolder:
 
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
-            self.started.mkdir(exist_ok=True)
+            self.marks.folder.mkdir(exist_ok=True)
             lock = FileLock(self.folder / ".lock")
             lock.acquire(timeout=0)
         except Timeout:
@@ -196,7 +177,7 @@ class RunFolder:
 
     def _sweep(self) -> None:
         """Remove temporary files and marks of an interrupted run."""
-        for leftover in (*half_written(self.folder), *marks(self.started)):
+        for leftover in (*half_written(self.folder), *self.marks.paths()):
             with suppress(OSError):  # it is in nobody's way
                 leftover.unlink()
 
@@ -233,7 +214,7 @@ class RunFolder:
             return None
         except (OSError, ValueError) as error:
             events.warning(
-                f"{path}: damaged lists ({_fault(error)}); their agreement with others "
+                f"{path}: damaged lists ({fault(error)}); their agreement with others "
                 "is not computed"
             )
             return None
@@ -254,7 +235,7 @@ class RunFolder:
                 found.add(training)
                 aside = self._set_aside(path)
                 events.warning(
-                    f"{path}: damaged lists ({_fault(error)}); {aside}its cells count as not run"
+                    f"{path}: damaged lists ({fault(error)}); {aside}its cells count as not run"
                 )
         return frozenset(found)
 
@@ -283,7 +264,7 @@ class RunFolder:
             raise
         except (OSError, ValueError, RecursionError) as error:
             path = self.folder / "manifest.json"
-            raise InputError(f"{path}: cannot be read ({_fault(error)})") from None
+            raise InputError(f"{path}: cannot be read ({fault(error)})") from None
 
     def manifest_if_any(self) -> Manifest | None:
         """Return the manifest; None if it is missing or unreadable.
@@ -315,7 +296,7 @@ class RunFolder:
         except (OSError, ValueError, RecursionError) as error:
             aside = self._set_aside(path) if self.is_locked else ""
             events.warning(
-                f"{path}: cannot be read ({_fault(error)}); {aside}records that are whole count"
+                f"{path}: cannot be read ({fault(error)}); {aside}records that are whole count"
             )
             return None
 
@@ -368,7 +349,7 @@ class RunFolder:
 
         def read(path: Path) -> Trial:
             cell = cells[path.stem]
-            trial = _read_whole(Trial, path, of_today=cell is not None)
+            trial = read_whole(Trial, path, of_today=cell is not None)
             if cell is not None:
                 trial.refuse_unless_of(cell)
             return trial
@@ -386,7 +367,7 @@ class RunFolder:
 
         Studies `of_today` must have a checksum; otherwise they are corrupt.
         """
-        read = partial(_read_whole, StudyOutcome, of_today=of_today)
+        read = partial(read_whole, StudyOutcome, of_today=of_today)
         return self._read(self.tuning, ids, read, "its study", events, set_corrupt_aside)
 
     @without_gc()
@@ -410,12 +391,12 @@ class RunFolder:
             except (OSError, ValueError, RecursionError) as error:
                 aside = self._set_aside(path) if set_corrupt_aside else ""
                 events.warning(
-                    f"{path}: corrupt record ({_fault(error)}); {aside}{whose} counts as not run"
+                    f"{path}: corrupt record ({fault(error)}); {aside}{whose} counts as not run"
                 )
         return found
 
     def _record(self, path: Path, cell: Cell | PlannedCell) -> Record:
-        record = _read_whole(Record, path, of_today=isinstance(cell, Cell))
+        record = read_whole(Record, path, of_today=isinstance(cell, Cell))
         if isinstance(cell, Cell):
             record.refuse_unless_of(cell)
         else:
@@ -454,7 +435,7 @@ class RunFolder:
             return unzipped(path)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{path}: cannot be read ({_fault(error)}); remove {cell}.json beside it, and run "
+                f"{path}: cannot be read ({fault(error)}); remove {cell}.json beside it, and run "
                 "again"
             ) from None
 
@@ -469,33 +450,7 @@ class RunFolder:
         try:
             return unpacked(unzipped(path)) if path.is_file() else {}
         except (OSError, ValueError, KeyError, IndexError) as error:
-            raise InputError(f"{path}: cannot be read ({_fault(error)})") from None
-
-    def mark_started(self, training: str) -> None:
-        """Mark a training as in flight; a failure to write the mark is ignored."""
-        self.mark_epoch(training, 0)
-
-    def mark_epoch(self, training: str, epoch: int) -> None:
-        """Record the progress of a training in flight in this process."""
-        path = self.started / training
-        with suppress(OSError):
-            if path.is_file() or not path.exists():
-                path.write_text(f"{epoch} {os.getpid()}", encoding="ascii")
-
-    def mark_ended(self, training: str) -> None:
-        """Remove the mark of a training."""
-        with suppress(OSError):
-            (self.started / training).unlink()
-
-    def in_flight(self) -> dict[str, InFlight]:
-        """Return the trainings that were started and have not ended, with their progress."""
-        found = {}
-        for path in marks(self.started):
-            with suppress(OSError, ValueError):  # it has just ended, or is no mark
-                words = path.read_text(encoding="ascii").split()
-                epoch, worker, *_ = (int(word) for word in [*words, "0", "0"])
-                found[path.name] = InFlight(epoch, worker)
-        return found
+            raise InputError(f"{path}: cannot be read ({fault(error)})") from None
 
     def studies_so_far(self, manifest: Manifest, events: Events) -> list[StudyState]:
         """Return each study in the manifest, with its state so far."""
@@ -578,37 +533,12 @@ def _in_folder(folder: Path, ids: list[str]) -> list[str]:
     return [id for id in ids if f"{id}.json" in there]
 
 
-def _read_whole(kind: type[Written], path: Path, of_today: bool) -> Written:
-    """Read a file and check its id and checksum; ValueError if it is not whole."""
-    text = contents(path)
-    found = parsed(kind, text, record_of_today)
-    if found.id != path.stem:
-        raise ValueError(f"it is the record of cell {found.id}")
-    if of_today and not found.checksum:
-        raise ValueError("it has no checksum")
-    if found.checksum and not has_valid_checksum(text, found.checksum):
-        raise ValueError("its checksum does not match, so it was changed")
-    return found
-
-
-def parsed(kind: type[Kind], text: bytes, of_today: Callable[[Plain], Plain]) -> Kind:
-    """Parse JSON and convert it to today's form; ValueError if it is not whole."""
-    with suppress(ValidationError):  # in one go, which takes a third of the time
-        found = kind.model_validate_json(text)
-        if is_of_today(found):
-            return found
-    held = json.loads(text)
-    if not isinstance(held, dict):
-        raise ValueError("it is not a table")
-    return kind.model_validate(of_today(held))
-
-
 def _refuse_damaged(path: Path, record: Record) -> None:
     """Raise ValueError unless a file holds values of as many users as its record says."""
     try:
         users = unzipped(path)["users"].size
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path.name} beside it is damaged: {_fault(error)}") from None
+        raise ValueError(f"{path.name} beside it is damaged: {fault(error)}") from None
     if users != record.users["evaluated"]:
         raise ValueError(f"{path.name} beside it has {users} users")
 
@@ -627,15 +557,3 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _fault(error: Exception) -> str:
-    """Return the first reason, on one line, why a file is invalid."""
-    if not isinstance(error, ValidationError):
-        return " ".join(str(error).split())
-    first = error.errors()[0]
-    at = " ".join(".".join(map(str, first["loc"])).split())
-    if first["type"] == "missing":
-        return f"it lacks {at!r}"
-    told = " ".join(first["msg"].split()).lower()
-    return f"{at}: {told}" if at else told

@@ -216,7 +216,7 @@ class Pool:
     def _submit(self, job: Job) -> Future[Any]:
         if self.engine.shares_folder:
             return self.engine.submit(_overheard, job.function, *job.args)
-        self.folder.mark_started(job.id)  # as its worker cannot
+        self.folder.marks.start(job.id)  # as its worker cannot
         return self.engine.submit(_overheard, returned, job.function, *job.args)
 
     def _take(self, job: Job, future: Future[Any]) -> None:
@@ -229,12 +229,12 @@ class Pool:
         if not self.engine.shares_folder:
             result, files = result
             take(self.folder, files)
-            self.folder.mark_ended(job.id)
+            self.folder.marks.end(job.id)
         self._pass_on_warnings(job, lines)
         self._end(job, result)
 
     def _take_death(self, job: Job) -> None:
-        self.folder.mark_ended(job.id)
+        self.folder.marks.end(job.id)
         if job.id in self.overdue:
             self._fail_overdue(job)
             return
@@ -256,7 +256,7 @@ class Pool:
             calls: id of a job -> its call.
 
         """
-        marks = {id: mark for id, mark in self.folder.in_flight().items() if id in self.left}
+        marks = {id: mark for id, mark in self.folder.marks.read().items() if id in self.left}
         running = [(self.left[id], mark.epoch) for id, mark in marks.items()]
         self.status.epochs = tuple((at, job.epochs) for job, at in running)
         self.status.under_way = sum(at / job.epochs * job.cost for job, at in running)
@@ -275,8 +275,8 @@ class Pool:
 
     def _end_overdue(self) -> None:
         """Fail the jobs whose workers were ended; other jobs in flight run again."""
-        for id in self.folder.in_flight().keys() & self.left.keys():
-            self.folder.mark_ended(id)
+        for id in self.folder.marks.read().keys() & self.left.keys():
+            self.folder.marks.end(id)
         for id in self.overdue & self.left.keys():
             self._fail_overdue(self.left[id])
         self.overdue.clear()
@@ -298,7 +298,7 @@ class Pool:
 
     def _charge_deaths(self) -> None:
         """Charge each job in flight with a death; at the third death the job fails."""
-        guilty = self.folder.in_flight().keys() & set(self.left)
+        guilty = self.folder.marks.read().keys() & set(self.left)
         self.unexplained = 0 if guilty else self.unexplained + 1
         if self.unexplained == DEATHS:
             raise InputError(
@@ -306,7 +306,7 @@ class Pool:
                 "Try fewer --jobs"
             )
         for id in guilty:
-            self.folder.mark_ended(id)
+            self.folder.marks.end(id)
             self._charge(self.left[id])
 
     def _charge(self, job: Job) -> None:
@@ -341,9 +341,9 @@ def in_flight(folder: str, training: str, plugins: Iterable[str]) -> Iterator[Ru
 
     """
     held = RunFolder(Path(folder))
-    held.mark_started(training)
+    held.marks.start(training)
     with overheard():  # who planned the run was told
         load_plugins(plugins)
     with same_folder(), plain_output():
         yield held
-    held.mark_ended(training)
+    held.marks.end(training)

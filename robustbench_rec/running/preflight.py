@@ -108,7 +108,7 @@ def _classes(cell: Cell) -> dict[tuple[str, str], Any]:
 @contextmanager
 def _token(folder: RunFolder) -> Iterator[tuple[str, str]]:
     """Put a file with a random text beside the marks of trainings, named like one."""
-    path, text = folder.started.absolute() / secrets.token_hex(10), secrets.token_hex(16)
+    path, text = folder.marks.folder.absolute() / secrets.token_hex(10), secrets.token_hex(16)
     try:
         path.write_text(text, encoding="ascii")
         yield str(path), text

@@ -27,7 +27,7 @@ def returned(function: Callable[..., Any], _: str, *args: Any) -> tuple[Any, Fil
     with tempfile.TemporaryDirectory(prefix="robustbench-rec-", dir=_scratch()) as made:
         folder = RunFolder(Path(made))
         folder.cells.mkdir()
-        folder.started.mkdir()
+        folder.marks.folder.mkdir()
         result = function(made, *args)
         paths = [path for kind in KINDS for path in sorted(folder.folder.glob(kind))]
         return result, {f"{path.parent.name}/{path.name}": path.read_bytes() for path in paths}

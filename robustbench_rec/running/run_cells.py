@@ -115,7 +115,7 @@ def run_training(
         for name, code in codes_of(metrics).items():
             if code != metrics[name]:
                 raise InputError(f"the code of metric {name} changed while it ran; run again")
-        how = data_here(data_dir), compute, partial(results.mark_epoch, training), metrics
+        how = data_here(data_dir), compute, partial(results.marks.advance, training), metrics
         for record, beside in train_and_test(rebuilt, *how):
             if beside is not None and beside.lists is not None:
                 results.write_lists(training, beside.lists)

@@ -6,7 +6,8 @@ import pytest
 import runs
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.records.run_folder import InFlight, RunFolder
+from robustbench_rec.records.in_flight import InFlight
+from robustbench_rec.records.run_folder import RunFolder
 
 A, B, F, G, H = (two * 10 for two in ("a1", "b1", "f1", "f2", "f3"))
 """Ids are 20 hexadecimal digits."""
@@ -89,7 +90,7 @@ def test_only_names_that_a_run_gives_are_swept(tmp_path):
     folders = {f"started/{G}/": "", "cells/a.1.part/": ""}
     put(tmp_path, dict.fromkeys((*theirs, *ours), "x") | folders)
     with folder.locked():
-        assert folder.in_flight() == {}
+        assert folder.marks.read() == {}
     assert [name for name in theirs if not (tmp_path / name).is_file()] == []
     assert [name for name in ours if (tmp_path / name).exists()] == []
     assert (tmp_path / "started" / G).is_dir()
@@ -98,14 +99,14 @@ def test_only_names_that_a_run_gives_are_swept(tmp_path):
 def test_a_mark_that_is_none_stops_nothing(tmp_path):
     folder = RunFolder(tmp_path)
     with folder.locked():
-        (folder.started / F).mkdir()
+        (folder.marks.folder / F).mkdir()
         for training in (F, G):
-            folder.mark_started(training)
-            folder.mark_epoch(training, 3)
-        (folder.started / H).write_text("soon")
-        assert folder.in_flight() == {G: InFlight(3, os.getpid())}
+            folder.marks.start(training)
+            folder.marks.advance(training, 3)
+        (folder.marks.folder / H).write_text("soon")
+        assert folder.marks.read() == {G: InFlight(3, os.getpid())}
         for training in (F, G):
-            folder.mark_ended(training)
+            folder.marks.end(training)
 
 
 def test_a_folder_in_the_place_of_a_table_is_told(tmp_path):

@@ -15,12 +15,14 @@ from robustbench_rec import InputError
 from robustbench_rec.experiment.study import StudyOutcome
 from robustbench_rec.processes import without_gc
 from robustbench_rec.records.frames import COLUMNS, TRAINING, TUNING_COLUMNS, averaged
+from robustbench_rec.records.in_flight import InFlight
 from robustbench_rec.records.manifest import FORMAT, Manifest, PlannedCell
 from robustbench_rec.records.old_forms import manifest_of_today, record_of_today
 from robustbench_rec.records.record import Record, Trial
 from robustbench_rec.records.run import Run, compact, read_run
-from robustbench_rec.records.run_folder import InFlight, RunFolder, parsed
+from robustbench_rec.records.run_folder import RunFolder
 from robustbench_rec.records.users import gathered
+from robustbench_rec.records.whole import parsed
 
 NO_WARNING = runs.NoWarning()
 HISTORY = [
@@ -431,29 +433,29 @@ F9 = "f9" * 10
 
 def test_what_an_interrupted_run_left_half_written_is_swept(folder):
     (folder.cells / f"{F9}.json.123.part").write_text("{")
-    folder.mark_started(F9)
+    folder.marks.start(F9)
     with folder.locked():
         assert not list(folder.cells.glob("*.part"))
-        assert folder.in_flight() == {}
+        assert folder.marks.read() == {}
 
 
 @pytest.mark.parametrize(("text", "mark"), [("", (0, 0)), ("5", (5, 0)), ("5 12 x", None)])
 def test_a_mark_that_is_half_written_or_none_of_ours_tells_what_it_can(folder, text, mark):
-    folder.mark_started(F9)
-    (folder.started / F9).write_text(text)
-    assert folder.in_flight().get(F9) == mark
+    folder.marks.start(F9)
+    (folder.marks.folder / F9).write_text(text)
+    assert folder.marks.read().get(F9) == mark
 
 
 def test_a_training_in_flight_tells_how_far_it_is(folder):
-    folder.mark_started(F9)
-    assert folder.in_flight() == {F9: InFlight(0, os.getpid())}
-    folder.mark_epoch(F9, 15)
-    assert folder.in_flight() == {F9: InFlight(15, os.getpid())}
-    folder.mark_ended(F9)
-    assert folder.in_flight() == {}
-    shutil.rmtree(folder.started)
-    folder.mark_epoch(F9, 20)  # cannot be told, and nothing fails
-    assert folder.in_flight() == {}
+    folder.marks.start(F9)
+    assert folder.marks.read() == {F9: InFlight(0, os.getpid())}
+    folder.marks.advance(F9, 15)
+    assert folder.marks.read() == {F9: InFlight(15, os.getpid())}
+    folder.marks.end(F9)
+    assert folder.marks.read() == {}
+    shutil.rmtree(folder.marks.folder)
+    folder.marks.advance(F9, 20)  # cannot be told, and nothing fails
+    assert folder.marks.read() == {}
 
 
 def test_no_pickle_is_read(folder):

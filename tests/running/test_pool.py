@@ -91,7 +91,7 @@ def ran(tmp_path):
                 Limits(**limits),
             )
             run_cells(plan, place, titles)
-            assert not session.folder.in_flight()
+            assert not session.folder.marks.read()
         return compact(session.folder)
 
     return runs

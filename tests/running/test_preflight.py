@@ -84,7 +84,7 @@ def test_the_results_folder_must_be_the_same_folder(asked, tmp_path):
 def test_what_is_returned_is_what_would_have_been_written(tmp_path):
     def work(folder: str, word: str) -> str:
         held = RunFolder(Path(folder))
-        held.mark_started("1" * 20)
+        held.marks.start("1" * 20)
         (held.cells / "a.json").write_text(word)
         (held.cells / "a.npz").write_text("values")
         return word
