@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from robustbench_rec.errors import InputError
 from robustbench_rec.records.manifest import FORMAT, Manifest
 from robustbench_rec.training.config import LAST, PROTOCOL
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from robustbench_rec.experiment.study import StudyOutcome
     from robustbench_rec.records.record import Record, Trial
 

@@ -86,6 +86,14 @@ def test_what_runs_cells_in_workers_imports_no_torch_itself():
     assert subprocess.run([sys.executable, "-c", program], timeout=600).returncode == 0
 
 
+def test_workers_import_no_pandas():
+    program = (
+        "import sys; from robustbench_rec.running import execution, run_cells, run_trials;"
+        "sys.exit('pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=600).returncode == 0
+
+
 def test_workers_import_no_compiler_of_torch():
     program = (
         "import sys, torch; from robustbench_rec.running.compute import Compute;"
