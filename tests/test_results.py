@@ -104,7 +104,12 @@ def test_the_table_of_pushes_is_what_the_runs_say(runs, checkout):
     losses = [cell.strip(" `") for cell in head.split("|")[2:-1]]
     for start, column, level in (
         ("| their share of the push |", "false_negative_share", 0.5),
-        ("| push on them, per pull on positives |", "push_on_false_negatives", 0.5),
+        ("| push on them, per pull on positives |", "push_over_pull", 0.5),
+        (
+            "| the same, if all were pushed like those with a weight |",
+            "push_on_false_negatives",
+            0.5,
+        ),
         ("| negatives used, clean |", "utilisation", 0.0),
     ):
         (row,) = (line for line in text.splitlines() if line.startswith(start))

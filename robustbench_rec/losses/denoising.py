@@ -19,9 +19,8 @@ class TruncatedCE(Loss):
     Binary cross-entropy over the remaining scores. The dropped share grows linearly from 0 to
     `drop` over `warm_up` steps. In the paper it is a share of the positives; in the authors' code
     of all scores of the batch, including negatives, so that with one negative each the same number
-    drops
-    twice as many positives: `share_of` selects one. The number of positives is rounded down, by the
-    authors up.
+    drops twice as many positives: `share_of` selects one. The number of positives is rounded down,
+    by the authors up.
     """
 
     drop: float = setting(0.1, "largest share left out", at_least=0, below=1)

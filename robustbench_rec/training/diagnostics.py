@@ -73,8 +73,7 @@ def weight_diagnostics(weights: NDArray[np.floating], known: BoolArray) -> dict[
 
     Returns:
         The defined entries of DIAGNOSTICS, without the push: no entries of weights if all are 0,
-            and
-        none of false negatives if the negatives include none.
+        and none of false negatives if the negatives include none.
 
     """
     weights = weights.astype(np.float64)
@@ -104,13 +103,11 @@ def push(slopes: Slopes | None, known: BoolArray) -> dict[str, float]:
     A row has r known false negatives; w is the mean weight of those with any weight, q the mean
     pull on the positives with a pull. If a user's positives are drawn as negatives, each is pulled
     by q in its own row and pushed by r w in all, as long as the loss pushes it. A loss that
-    truncates
-    stops pushing: above 1 its positives stay at the truncation, half of them without push, so that
-    the plain ratio of the sums of weights and pulls stays below 1.
+    truncates stops pushing: above 1 its positives stay at the truncation, half of them without
+    push, so that the plain ratio of the sums of weights and pulls stays below 1.
 
     If few of the known false negatives have weight, the push is of these few alone, and may be
-    large
-    although they hardly matter: `push_over_pull` shows that.
+    large although they hardly matter: `push_over_pull` shows that.
 
     False negatives that are not positives in training count too, although nothing pulls them: the
     effect of contamination is the increase of the push from level 0.
