@@ -241,6 +241,7 @@ class Pool:
         self._charge(job)
         if job.id in self.left:  # the call is known that caused it, so others may run beside it
             self.waiting.append(job)
+            self._tell_of_death([job])
 
     def _pass_on_warnings(self, job: Job, lines: Iterable[str]) -> None:
         """Pass on the warnings of a job, each once per run."""
@@ -305,9 +306,19 @@ class Pool:
                 f"worker processes died {DEATHS} times before they began; is memory short? "
                 "Try fewer --jobs"
             )
-        for id in guilty:
-            self.folder.marks.end(id)
-            self._charge(self.left[id])
+        suspects = [self.left[id] for id in guilty]
+        for job in suspects:
+            self.folder.marks.end(job.id)
+            self._charge(job)
+        self._tell_of_death([job for job in suspects if job.id in self.left], " alone")
+
+    def _tell_of_death(self, again: list[Job], how: str = "") -> None:
+        """Warn of the death of a worker, and name what runs again."""
+        named = "; ".join(job.title for job in again[:3])
+        more = f" and {len(again) - 3} more" if len(again) > 3 else ""
+        if named:
+            told = f"a worker died (killed, or out of memory); to run again{how}: {named}{more}"
+            self.events.warning(told)
 
     def _charge(self, job: Job) -> None:
         """Charge a job with a death."""

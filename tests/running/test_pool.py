@@ -70,6 +70,16 @@ class Elsewhere:
         """There is nothing to end."""
 
 
+class Heard(Events):
+    """Keeps warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+
 @pytest.fixture
 def ran(tmp_path):
     """Return a function that runs the suite on an engine, and returns the run."""
@@ -107,13 +117,14 @@ def test_what_workers_return_is_what_they_would_have_written(ran, tmp_path):
 
 
 def test_only_the_call_that_a_worker_dies_of_is_charged(ran):
-    engine = Elsewhere(deadly="mse")
-    summary = ran(engine).summary
+    engine, heard = Elsewhere(deadly="mse"), Heard()
+    summary = ran(engine, heard).summary
     assert (summary.done, summary.left) == (1, 0)
     assert [why for _, why in summary.failed.values()] == [
         f"RuntimeError: its worker died {DEATHS} times (killed, or out of memory)"
     ]
     assert sorted(engine.calls) == ["bpr", "mse", "mse", "mse"]
+    assert heard.warnings == ["a worker died (killed, or out of memory); to run again: mse"] * 2
 
 
 def test_a_call_that_takes_too_long_is_given_up_and_not_repeated(ran):
@@ -127,15 +138,6 @@ def test_a_call_that_takes_too_long_is_given_up_and_not_repeated(ran):
 
 
 def test_a_training_that_became_slow_is_told_of_with_its_usual_time(ran, monkeypatch):
-    class Heard(Events):
-        """Keeps warnings."""
-
-        def __init__(self) -> None:
-            self.warnings: list[str] = []
-
-        def warning(self, message: str) -> None:
-            self.warnings.append(message)
-
     heard = Heard()
 
     def slowed(self, now):
