@@ -131,15 +131,44 @@ def at_kept_epochs(run: Run, column: str, level: float):
 
 def test_the_table_of_noisy_selection_is_what_the_runs_say(runs, checkout):
     noisy = read_run(checkout / "results" / "reference" / "drrl-noisy-selection")
-    found = contrasts_of_runs(noisy, runs[0])
-    found = found[(found["metric"] == "ndcg@20") & (found["perturbation"] == "false_positives")]
+    its = {
+        "NDCG@20 at .4": ("false_positives", "value", 0.4),
+        "kept up to .4": ("false_positives", "kept", 0.4),
+    }
+    require(differences(noisy, runs[0], its), checkout)
+
+
+def test_the_table_of_tuning_anew_is_what_the_runs_say(runs, checkout):
+    anew = read_run(checkout / "results" / "reference" / "drrl-retuned")
+    its = {
+        "NDCG@20, clean": ("", "value", 0.0),
+        "kept with false negatives, to .5": ("negative_contamination", "kept", 0.5),
+        "kept with label noise, to .4": ("false_positives", "kept", 0.4),
+    }
+    chosen: dict[str, set[str]] = {}
+    for study in anew.summary.tuning:
+        chosen.setdefault(study.loss, set()).add(str(study.chosen))
+    settings = " | ".join(str(len(held)) for held in chosen.values())
+    require(
+        [*differences(anew, runs[0], its), f"| different settings chosen | {settings} |"], checkout
+    )
+
+
+def differences(run: Run, other: Run, its: dict[str, tuple[str, str, float]]) -> list[str]:
+    """Return rows of each loss minus itself in another run: says -> perturbation, quantity, level.
+
+    A difference on clean data is of no perturbation, "".
+    """
+    found = contrasts_of_runs(run, other)
+    found = found[found["metric"] == "ndcg@20"].fillna({"perturbation": ""})
     rows = []
-    for quantity, says in {"value": "NDCG@20 at .4", "kept": "kept up to .4"}.items():
-        its = found[(found["quantity"] == quantity) & (found["level"] == 0.4)]
-        assert len(its) == LOSSES
+    for says, (perturbation, quantity, level) in its.items():
+        row = found[(found["perturbation"] == perturbation) & (found["level"] == level)]
+        row = row[row["quantity"] == quantity]
+        assert len(row) == LOSSES
         cells = [
             f"**{number(one, '+')}**" if verdict in ("higher", "lower") else number(one, "+")
-            for one, verdict in zip(its["difference"], its["verdict"], strict=True)
+            for one, verdict in zip(row["difference"], row["verdict"], strict=True)
         ]
         rows.append(f"| {says} | {' | '.join(cells)} |")
-    require(rows, checkout)
+    return rows
