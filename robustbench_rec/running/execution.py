@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from robustbench_rec.components.dataset import Dataset, Raw
 from robustbench_rec.components.perturbation import Perturbation, perturb
 from robustbench_rec.data.preparation import prepare, redraws_test
-from robustbench_rec.errors import is_interrupt
+from robustbench_rec.errors import InputError, is_interrupt
 from robustbench_rec.evaluation.metrics import recorded
 from robustbench_rec.evaluation.ranking import Ranking, evaluate
 from robustbench_rec.experiment.cell import Cell, Drawn
@@ -50,21 +50,25 @@ class Beside:
 
 
 @functools.lru_cache(maxsize=2)
-def _read(dataset: Dataset, data_dir: Path) -> Raw:
-    """Read a data set once per worker, not once per replicate."""
-    return dataset.read(data_dir)
+def _read(dataset: Dataset, data_dir: Path, fingerprint: str) -> Raw:
+    """Read a data set once per worker, not once per replicate.
+
+    Raises:
+        InputError: it has another content than when the run was planned.
+
+    """
+    raw = dataset.read(data_dir)
+    if dataset.fingerprint(data_dir) != fingerprint:
+        raise InputError(f"data set {dataset.name} changed after the run was planned; run again")
+    return raw
 
 
 @functools.lru_cache(maxsize=2)
-def _prepared(dataset: Dataset, data_dir: Path, seed: int, replicate: Replicate | None) -> Split:
+def _prepared(
+    dataset: Dataset, data_dir: Path, fingerprint: str, seed: int, replicate: Replicate | None
+) -> Split:
     """Prepare a split once per worker, not once per cell."""
-    return prepare(_read(dataset, data_dir), dataset, seed, replicate)
-
-
-def forget_data() -> None:
-    """Forget the data sets that this worker has read."""
-    _read.cache_clear()
-    _prepared.cache_clear()
+    return prepare(_read(dataset, data_dir, fingerprint), dataset, seed, replicate)
 
 
 def train_and_test(
@@ -162,13 +166,13 @@ class _Training:
 def _trained(
     cell: Cell, data_dir: Path, compute: Compute, after_epoch: Callable[[int], None]
 ) -> _Training:
-    where = cell.dataset, data_dir, cell.seed, cell.split_of
-    clean, loading = _timed(_prepared, *where)
+    content = cell.dataset, data_dir, cell.fingerprint
+    clean, loading = _timed(_prepared, *content, cell.seed, cell.split_of)
     data, perturbing = _timed(trained_on, cell, clean)
     what = data.split, cell.backbone, cell.loss, cell.training, cell.training_seed
     model, fitting = _timed(fit, *what, compute.device, clean, after_epoch)
     seconds = {"load": loading, "perturbation": perturbing, "fit": fitting, **model.seconds}
-    redraws = redraws_test(_read(cell.dataset, data_dir), cell.dataset)
+    redraws = redraws_test(_read(*content), cell.dataset)
     return _Training(clean, redraws, data, model, seconds)
 
 

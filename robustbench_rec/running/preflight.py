@@ -174,9 +174,6 @@ def _file(cls: Any) -> str:
 
 def _check_data(wanted: Wanted, cells: Iterable[Cell]) -> None:
     """Raise InputError unless the data sets are here, with the same content."""
-    from robustbench_rec.running.execution import forget_data
-
-    forget_data()  # of an earlier run: they may have changed
     folder = data_here(wanted.data_dir)
     for dataset, digest in {cell.dataset: cell.fingerprint for cell in cells}.items():
         if dataset.fingerprint(folder) != digest:

@@ -18,7 +18,7 @@ from robustbench_rec.testing import toy_split
 def cells():
     """Return a function that finds a cell of `smoke`, of replicate 0, by perturbation and level."""
     suite = load_suite("smoke")
-    made = suite.cells({suite.datasets[0]: "any"})
+    made = suite.cells({suite.datasets[0]: suite.datasets[0].fingerprint(Path())})
 
     def find(name, level, **changes):
         found = (one for one in made if one.perturbation.name == name and one.replicate == 0)
