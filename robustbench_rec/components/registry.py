@@ -16,7 +16,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from robustbench_rec.components.overheard import overheard
 from robustbench_rec.components.settings import Component, hints, no_such_setting, setting_names
@@ -194,11 +196,20 @@ def placed_plugin(plugin: str) -> str:
     return str(Path(plugin).absolute()) if plugin.endswith(".py") else plugin
 
 
-def load_plugins(plugins: Iterable[str]) -> None:
+_IMPORTED: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
+"""Module of each plugin -> digest of its file when this process imported it."""
+
+
+def load_plugins(plugins: Iterable[str], as_imported: bool = False) -> None:
     """Import plugins named explicitly: a path to a .py file, or a dotted module name.
 
+    Args:
+        plugins: the paths or names.
+        as_imported: whether to go on with a plugin as it was when this process imported it, if
+            its file has changed since.
+
     Raises:
-        InputError: a file is missing, or a module cannot be imported.
+        InputError: a file is missing, or a module cannot be imported, or changed afterwards.
 
     Warns:
         UserWarning: warnings and logs of a plugin during import, one line each.
@@ -208,27 +219,42 @@ def load_plugins(plugins: Iterable[str]) -> None:
         try:
             with same_folder(), plain_output(), overheard() as lines:
                 if plugin.endswith(".py"):
-                    _import_file(Path(plugin))
+                    module = _import_file(Path(plugin))
                 else:
-                    importlib.import_module(plugin)
+                    module = importlib.import_module(plugin)
         except BaseException as error:
             if is_interrupt(error):
                 raise
             raise InputError(
                 f"plugin {plugin!r} could not be imported: {one_line(error)}"
             ) from error
+        if _has_changed(module) and not as_imported:
+            raise InputError(
+                f"plugin {plugin!r} changed after this process imported it; start Python again (in "
+                "a notebook, restart the kernel)"
+            )
         for line in lines.told():
             warnings.warn(f"plugin {plugin!r}: {line}", stacklevel=2)
 
 
-def _import_file(path: Path) -> None:
+def _has_changed(module: ModuleType) -> bool:
+    """Say whether the file of a plugin has changed since this was first asked."""
+    try:
+        content = Path(str(module.__file__)).read_bytes()
+    except OSError:  # it is in an archive, or gone: the code that was imported is all there is
+        return False
+    digest = hashlib.sha256(content).hexdigest()
+    return _IMPORTED.setdefault(module, digest) != digest
+
+
+def _import_file(path: Path) -> ModuleType:
     path = path.resolve()
     if not path.is_file():
         raise InputError("no such file")
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     name = f"robustbench_rec_plugin_{path.stem}_{digest}"
     if name in sys.modules:
-        return
+        return sys.modules[name]
     module_spec = importlib.util.spec_from_file_location(name, path)
     if module_spec is None or module_spec.loader is None:
         raise InputError("not a Python file")
@@ -239,6 +265,7 @@ def _import_file(path: Path) -> None:
     except BaseException:
         del sys.modules[name]
         raise
+    return module
 
 
 @functools.cache

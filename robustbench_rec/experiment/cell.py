@@ -125,6 +125,13 @@ class Cell:
         return "clean" if self.trains_clean else _identity(self.perturbation)
 
     @property
+    def changed_code(self) -> str:
+        """The message for a worker whose code gives this cell another id than the plan's."""
+        parts = (self.dataset, self.backbone, self.loss, self.perturbation)
+        named = ", ".join(part.name for part in parts)
+        return f"the code of one of {named} changed after the run was planned; run again"
+
+    @property
     def trains_clean(self) -> bool:
         """Whether the perturbation leaves the training data unchanged."""
         return self.perturbation.level == 0 or self.perturbation.acts_through == "test"

@@ -354,7 +354,7 @@ def in_flight(folder: str, training: str, plugins: Iterable[str]) -> Iterator[Ru
     held = RunFolder(Path(folder))
     held.marks.start(training)
     with overheard():  # who planned the run was told
-        load_plugins(plugins)
+        load_plugins(plugins, as_imported=True)  # cells compare their code with the plan
     with same_folder(), plain_output():
         yield held
     held.marks.end(training)

@@ -111,10 +111,12 @@ def run_training(
     with in_flight(folder, training, plugins) as results:
         rebuilt = [Cell.from_plain(cell, data_here(data_dir)) for cell in cells.values()]
         if [cell.id for cell in rebuilt] != list(cells):
-            raise InputError(f"the code behind {rebuilt[0]} changed while it ran; run again")
+            raise InputError(rebuilt[0].changed_code)
         for name, code in codes_of(metrics).items():
             if code != metrics[name]:
-                raise InputError(f"the code of metric {name} changed while it ran; run again")
+                raise InputError(
+                    f"the code of metric {name} changed after the run was planned; run again"
+                )
         how = data_here(data_dir), compute, partial(results.marks.advance, training), metrics
         for record, beside in train_and_test(rebuilt, *how):
             if beside is not None and beside.lists is not None:

@@ -187,7 +187,7 @@ def run_one(
     with in_flight(folder, trial, plugins) as results:
         rebuilt = Cell.from_plain(cell, data_here(data_dir))
         if rebuilt.fit_id != trial:
-            raise InputError(f"the code behind {rebuilt} changed while it ran; run again")
+            raise InputError(rebuilt.changed_code)
         after_epoch = partial(results.marks.advance, trial)
         record = try_settings(rebuilt, data_here(data_dir), compute, after_epoch)
         results.write_tuning(record)
