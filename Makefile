@@ -26,8 +26,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 2; }
 	$(PYTHON) -m venv --clear $(VENV)
-	@# The pip that Python brings may be years old, and then resolves for half a minute.
-	$(BIN)/python -m pip install --quiet --quiet --upgrade pip || true
+	@# The pip that Python brings may be years old, and then resolves for half a minute more.
+	$(BIN)/python -m pip install --quiet --quiet 'pip>=25' || true
 	@# Python compiles what it imports; all of torch would take pip another half minute.
 	$(BIN)/python -m pip install --quiet --quiet --no-compile --constraint constraints.txt --editable '.[test]'
 	@touch $@

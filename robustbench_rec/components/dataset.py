@@ -102,7 +102,11 @@ class Dataset(Component):
         raise NotImplementedError(f"{type(self).__name__} must override read")
 
     def fingerprint(self, data_dir: Path) -> str:
-        """Return a digest of the content that `read` reads; part of a cell's identity."""
+        """Return a digest of the content that `read` reads; part of a cell's identity.
+
+        It must be the same in every process, and whatever path leads to the folder. Workers compare
+        it with the plan's before and after they read.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override fingerprint")
 
 

@@ -14,11 +14,12 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, Generic, TypeVar, cast
+from weakref import WeakSet
 
 from robustbench_rec.components.overheard import overheard
 from robustbench_rec.components.settings import Component, hints, no_such_setting, setting_names
@@ -27,6 +28,9 @@ from robustbench_rec.processes import plain_output, same_folder
 
 C = TypeVar("C", bound=Component)
 NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,63}$")
+
+
+_REGISTRIES: WeakSet[Registry[Any]] = WeakSet()
 
 
 class Registry(Generic[C]):
@@ -46,6 +50,7 @@ class Registry(Generic[C]):
         """Modules and entry points that could not be imported -> the reason."""
         self._classes: dict[str, type[C]] = {}
         self._scanned = False
+        _REGISTRIES.add(self)
 
     def add(self, name: str) -> Callable[[type[C]], type[C]]:
         """Register the decorated frozen dataclass as `name`; place it above `@dataclass`.
@@ -75,12 +80,21 @@ class Registry(Generic[C]):
                 )
             cls.name = name
             self._classes[name] = cls
+            if not self._is_ours(cls):
+                with suppress(InputError, SyntaxError):  # it has no file; asked again when needed
+                    code_of(cast(Any, cls))  # now: its file may change later, this code does not
             return cls
 
         return register
 
     def _is_ours(self, cls: type[Any]) -> bool:
         return cls.__module__.startswith(f"{self.package}.")
+
+    def of_module(self, name: str) -> Iterator[Any]:
+        """Yield the classes that a module, or a package, has registered so far."""
+        for cls in self._classes.values():
+            if f"{cls.__module__}.".startswith(f"{name}."):
+                yield cls
 
     @property
     def ours(self) -> tuple[str, ...]:
@@ -196,17 +210,13 @@ def placed_plugin(plugin: str) -> str:
     return str(Path(plugin).absolute()) if plugin.endswith(".py") else plugin
 
 
-_IMPORTED: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
-"""Module of each plugin -> digest of its file when this process imported it."""
-
-
 def load_plugins(plugins: Iterable[str], as_imported: bool = False) -> None:
     """Import plugins named explicitly: a path to a .py file, or a dotted module name.
 
     Args:
         plugins: the paths or names.
-        as_imported: whether to go on with a plugin as it was when this process imported it, if
-            its file has changed since.
+        as_imported: whether to go on with the code that this process imported earlier, if the
+            files of its components hold other code now.
 
     Raises:
         InputError: a file is missing, or a module cannot be imported, or changed afterwards.
@@ -228,33 +238,37 @@ def load_plugins(plugins: Iterable[str], as_imported: bool = False) -> None:
             raise InputError(
                 f"plugin {plugin!r} could not be imported: {one_line(error)}"
             ) from error
-        if _has_changed(module) and not as_imported:
+        if not as_imported and _has_changed(module):
             raise InputError(
-                f"plugin {plugin!r} changed after this process imported it; start Python again (in "
-                "a notebook, restart the kernel)"
+                f"plugin {plugin!r} changed after this process imported it; restart the process "
+                "(the kernel of a notebook, the worker of a cluster)"
             )
         for line in lines.told():
             warnings.warn(f"plugin {plugin!r}: {line}", stacklevel=2)
 
 
 def _has_changed(module: ModuleType) -> bool:
-    """Say whether the file of a plugin has changed since this was first asked."""
-    try:
-        content = Path(str(module.__file__)).read_bytes()
-    except OSError:  # it is in an archive, or gone: the code that was imported is all there is
-        return False
-    digest = hashlib.sha256(content).hexdigest()
-    return _IMPORTED.setdefault(module, digest) != digest
+    """Say whether the files of a plugin's components hold other code than was imported."""
+    for registry in _REGISTRIES:
+        for cls in registry.of_module(module.__name__):
+            try:
+                if _code_in_file(cls) != code_of(cls):
+                    return True
+            except SyntaxError:  # it is being edited
+                return True
+            except InputError:  # it is gone: the code that was imported is all there is
+                continue
+    return False
 
 
 def _import_file(path: Path) -> ModuleType:
     path = path.resolve()
-    if not path.is_file():
-        raise InputError("no such file")
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     name = f"robustbench_rec_plugin_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
+    if not path.is_file():
+        raise InputError("no such file")
     module_spec = importlib.util.spec_from_file_location(name, path)
     if module_spec is None or module_spec.loader is None:
         raise InputError("not a Python file")
@@ -276,10 +290,17 @@ def code_of(cls: Any) -> str:
     docstrings and imports do not count, so that modules can move. Imported code does not count: a
     change of results there, as in `backbones/_graph.py`, must increase `PROTOCOL`.
 
+    Of a plugin it is the code that was imported, whatever its file holds later.
+
     Raises:
         InputError: the class is not defined in a file.
 
     """
+    return _code_in_file(cls)
+
+
+def _code_in_file(cls: Any) -> str:
+    """Return as `code_of`, of what the file holds now; SyntaxError if it is not Python."""
     try:
         source = inspect.getsource(sys.modules[cls.__module__])
     except (OSError, TypeError):

@@ -127,9 +127,11 @@ class Cell:
     @property
     def changed_code(self) -> str:
         """The message for a worker whose code gives this cell another id than the plan's."""
-        parts = (self.dataset, self.backbone, self.loss, self.perturbation)
-        named = ", ".join(part.name for part in parts)
-        return f"the code of one of {named} changed after the run was planned; run again"
+        return (
+            f"the code of data set {self.dataset.name}, backbone {self.backbone.name}, loss "
+            f"{self.loss.name} or perturbation {self.perturbation.name} changed after the run was "
+            "planned; run again"
+        )
 
     @property
     def trains_clean(self) -> bool:

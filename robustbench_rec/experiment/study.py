@@ -40,7 +40,7 @@ class StudyOutcome(BaseModel):
     """The state of a study; without arguments, of one that has not begun.
 
     Attributes:
-        checksum: the checksum of its file; see `records.run_folder`.
+        checksum: the checksum of its file; see `records.whole`.
         id: the id of the study.
         status: "failed" if no trial succeeded.
         by: "every candidate", or "optuna".

@@ -69,7 +69,7 @@ class _Outcome(Kept):
 
     Attributes:
         kind: "cell" or "trial".
-        checksum: the checksum of the file with this field empty; see `run_folder`.
+        checksum: the checksum of the file with this field empty; see `whole`.
         id: the id of the cell or the trial.
         status: "done" or "failed".
         dataset, backbone, loss, perturbation: the components.

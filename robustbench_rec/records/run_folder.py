@@ -44,9 +44,9 @@ from robustbench_rec.records.files import (
     write,
     zipped,
 )
-from robustbench_rec.records.in_flight import Marks
 from robustbench_rec.records.lists import Lists
 from robustbench_rec.records.manifest import Manifest, PlannedCell, StudyState
+from robustbench_rec.records.marks import Marks
 from robustbench_rec.records.old_forms import manifest_of_today
 from robustbench_rec.records.ownership import (
     TABLES,

@@ -33,7 +33,7 @@ def read_whole(kind: type[Written], path: Path, of_today: bool) -> Written:
     text = contents(path)
     found = parsed(kind, text, record_of_today)
     if found.id != path.stem:
-        raise ValueError(f"it is the record of cell {found.id}")
+        raise ValueError(f"it is the record of {found.id}")
     if of_today and not found.checksum:
         raise ValueError("it has no checksum")
     if found.checksum and not has_valid_checksum(text, found.checksum):
@@ -42,7 +42,7 @@ def read_whole(kind: type[Written], path: Path, of_today: bool) -> Written:
 
 
 def parsed(kind: type[Kind], text: bytes, of_today: Callable[[Plain], Plain]) -> Kind:
-    """Parse JSON and convert it to today's form; ValueError if it is not whole."""
+    """Parse JSON and convert it to today's form; ValueError if that fails."""
     with suppress(ValidationError):  # in one go, which takes a third of the time
         found = kind.model_validate_json(text)
         if is_of_today(found):

@@ -57,10 +57,11 @@ def _read(dataset: Dataset, data_dir: Path, fingerprint: str) -> Raw:
         InputError: it has another content than when the run was planned.
 
     """
-    raw = dataset.read(data_dir)
-    if dataset.fingerprint(data_dir) != fingerprint:
-        raise InputError(f"data set {dataset.name} changed after the run was planned; run again")
-    return raw
+    if dataset.fingerprint(data_dir) == fingerprint:
+        raw = dataset.read(data_dir)
+        if dataset.fingerprint(data_dir) == fingerprint:  # it may have changed meanwhile
+            return raw
+    raise InputError(f"data set {dataset.name} changed after the run was planned; run again")
 
 
 @functools.lru_cache(maxsize=2)

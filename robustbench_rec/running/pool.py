@@ -239,9 +239,9 @@ class Pool:
             self._fail_overdue(job)
             return
         self._charge(job)
-        if job.id in self.left:  # the call is known that caused it, so others may run beside it
-            self.waiting.append(job)
-            self._tell_of_death([job])
+        again = [job] if job.id in self.left else []
+        self.waiting.extend(again)  # the call is known that caused it, so others may run beside it
+        self._tell_of_death(again)
 
     def _pass_on_warnings(self, job: Job, lines: Iterable[str]) -> None:
         """Pass on the warnings of a job, each once per run."""
@@ -306,19 +306,19 @@ class Pool:
                 f"worker processes died {DEATHS} times before they began; is memory short? "
                 "Try fewer --jobs"
             )
-        suspects = [self.left[id] for id in guilty]
+        suspects = [job for id, job in self.left.items() if id in guilty]
         for job in suspects:
             self.folder.marks.end(job.id)
             self._charge(job)
-        self._tell_of_death([job for job in suspects if job.id in self.left], " alone")
+        self._tell_of_death([job for job in suspects if job.id in self.left])
 
-    def _tell_of_death(self, again: list[Job], how: str = "") -> None:
+    def _tell_of_death(self, again: list[Job]) -> None:
         """Warn of the death of a worker, and name what runs again."""
         named = "; ".join(job.title for job in again[:3])
         more = f" and {len(again) - 3} more" if len(again) > 3 else ""
-        if named:
-            told = f"a worker died (killed, or out of memory); to run again{how}: {named}{more}"
-            self.events.warning(told)
+        runs = "run again, one at a time" if len(again) > 1 else "runs again"
+        told = f"; {runs}: {named}{more}" if again else ""
+        self.events.warning(f"a worker died (killed, or out of memory){told}")
 
     def _charge(self, job: Job) -> None:
         """Charge a job with a death."""
@@ -354,7 +354,7 @@ def in_flight(folder: str, training: str, plugins: Iterable[str]) -> Iterator[Ru
     held = RunFolder(Path(folder))
     held.marks.start(training)
     with overheard():  # who planned the run was told
-        load_plugins(plugins, as_imported=True)  # cells compare their code with the plan
+        load_plugins(plugins, as_imported=True)  # it is compared with the plan's, cell by cell
     with same_folder(), plain_output():
         yield held
     held.marks.end(training)

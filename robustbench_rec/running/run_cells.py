@@ -110,8 +110,9 @@ def run_training(
     outcomes: Outcomes = []
     with in_flight(folder, training, plugins) as results:
         rebuilt = [Cell.from_plain(cell, data_here(data_dir)) for cell in cells.values()]
-        if [cell.id for cell in rebuilt] != list(cells):
-            raise InputError(rebuilt[0].changed_code)
+        for id, cell in zip(cells, rebuilt, strict=True):
+            if cell.id != id:
+                raise InputError(cell.changed_code)
         for name, code in codes_of(metrics).items():
             if code != metrics[name]:
                 raise InputError(

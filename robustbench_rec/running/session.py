@@ -202,7 +202,7 @@ def _loaded(suite: str | Path | Suite, data_dir: Path, plugins: Sequence[str]) -
     with same_folder():
         if not isinstance(suite, Suite):
             return load_suite(suite, data_dir, plugins)
-        load_plugins(plugins)
+        load_plugins([*suite.plugins, *plugins])
         placed = [placed_plugin(plugin) for plugin in plugins]
         return replace(suite, plugins=tuple(dict.fromkeys([*suite.plugins, *placed])))
 
@@ -251,7 +251,9 @@ class Session:
             with self._started(plan) as engine:
                 if plan.untuned:
                     self._run_trials(plan, engine)
-                    plan = self.plan(retry=False)
+                    tuned_on, plan = plan.fingerprints, self.plan(retry=False)
+                    if plan.fingerprints != tuned_on:
+                        raise InputError("the data changed while losses were tuned; run again")
                 if self.tune_only:
                     self.folder.begin(manifest_of(plan, self.command))
                     return Run(self.folder, self.events)

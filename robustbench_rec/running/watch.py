@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
-from robustbench_rec.records.in_flight import InFlight
+from robustbench_rec.records.marks import InFlight
 
 SLOW = 10.0
 """An interval between evaluations so many times longer than usual causes a warning."""

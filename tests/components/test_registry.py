@@ -120,18 +120,6 @@ def test_a_plugin_file_registers_and_loads_once(tmp_path):
     assert PERTURBATIONS["mine-once"] is mine
 
 
-def test_a_plugin_that_changed_after_it_was_imported_is_refused(tmp_path, monkeypatch):
-    path = tmp_path / "edited.py"
-    for plugin in (str(path), "edited"):
-        monkeypatch.syspath_prepend(tmp_path)
-        path.write_text("")
-        load_plugins([plugin])
-        path.write_text("FACTOR = 2")
-        load_plugins([plugin], as_imported=True)
-        with pytest.raises(InputError, match=r"' changed after this process .* restart the kernel"):
-            load_plugins([plugin])
-
-
 def digest(path, text):
     """Import the text as a plugin and return the digest of the class Mine in it."""
     path.write_text(text)

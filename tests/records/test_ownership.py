@@ -6,7 +6,7 @@ import pytest
 import runs
 
 from robustbench_rec.errors import InputError
-from robustbench_rec.records.in_flight import InFlight
+from robustbench_rec.records.marks import InFlight
 from robustbench_rec.records.run_folder import RunFolder
 
 A, B, F, G, H = (two * 10 for two in ("a1", "b1", "f1", "f2", "f3"))

@@ -15,8 +15,8 @@ from robustbench_rec import InputError
 from robustbench_rec.experiment.study import StudyOutcome
 from robustbench_rec.processes import without_gc
 from robustbench_rec.records.frames import COLUMNS, TRAINING, TUNING_COLUMNS, averaged
-from robustbench_rec.records.in_flight import InFlight
 from robustbench_rec.records.manifest import FORMAT, Manifest, PlannedCell
+from robustbench_rec.records.marks import InFlight
 from robustbench_rec.records.old_forms import manifest_of_today, record_of_today
 from robustbench_rec.records.record import Record, Trial
 from robustbench_rec.records.run import Run, compact, read_run
@@ -338,7 +338,7 @@ def test_compact_writes_what_read_gives(folder):
             lambda json_path, npz_path: json_path.write_bytes(
                 json_path.read_bytes().replace(b'"a1"', b'"zz"')
             ),
-            "it is the record of cell zz",
+            "it is the record of zz",
         ),
     ],
 )

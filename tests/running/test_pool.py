@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 
 import pytest
+import runs
 from tiny import WORLD
 
 from robustbench_rec.records.events import Events
@@ -70,16 +71,6 @@ class Elsewhere:
         """There is nothing to end."""
 
 
-class Heard(Events):
-    """Keeps warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warning(self, message: str) -> None:
-        self.warnings.append(message)
-
-
 @pytest.fixture
 def ran(tmp_path):
     """Return a function that runs the suite on an engine, and returns the run."""
@@ -117,14 +108,17 @@ def test_what_workers_return_is_what_they_would_have_written(ran, tmp_path):
 
 
 def test_only_the_call_that_a_worker_dies_of_is_charged(ran):
-    engine, heard = Elsewhere(deadly="mse"), Heard()
+    engine, heard = Elsewhere(deadly="mse"), runs.Heard()
     summary = ran(engine, heard).summary
     assert (summary.done, summary.left) == (1, 0)
     assert [why for _, why in summary.failed.values()] == [
         f"RuntimeError: its worker died {DEATHS} times (killed, or out of memory)"
     ]
     assert sorted(engine.calls) == ["bpr", "mse", "mse", "mse"]
-    assert heard.warnings == ["a worker died (killed, or out of memory); to run again: mse"] * 2
+    assert heard.warnings == [
+        *["a worker died (killed, or out of memory); runs again: mse"] * 2,
+        "a worker died (killed, or out of memory)",
+    ]
 
 
 def test_a_call_that_takes_too_long_is_given_up_and_not_repeated(ran):
@@ -138,7 +132,7 @@ def test_a_call_that_takes_too_long_is_given_up_and_not_repeated(ran):
 
 
 def test_a_training_that_became_slow_is_told_of_with_its_usual_time(ran, monkeypatch):
-    heard = Heard()
+    heard = runs.Heard()
 
     def slowed(self, now):
         return [] if heard.warnings else [(id, 100.0, 2.0) for id in self._courses]

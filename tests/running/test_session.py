@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import numba
-import numpy as np
 import pandas as pd
 import pytest
 import runs
@@ -24,7 +23,6 @@ from tiny import WORLD
 
 from robustbench_rec.errors import InputError
 from robustbench_rec.experiment.suite_file import load_suite, shipped
-from robustbench_rec.records.events import Events
 from robustbench_rec.records.merge import CELL, merge
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
@@ -370,40 +368,6 @@ def test_bad_data_are_told_once_before_anything_runs(tmp_path, in_process):
     assert len(done.stderr.splitlines()) == 1
     assert "log.csv" in done.stderr
     assert not records(tmp_path / "out")
-
-
-def write_log_suite(folder: Path, seed: int) -> Path:
-    """Write a suite, and the log of its data set, drawn by a seed."""
-    rng = np.random.default_rng(seed)
-    pairs = [f"{user},{item}" for user in range(60) for item in rng.permutation(40)[:12]]
-    (folder / "log.csv").write_text("\n".join(["user,item", *pairs]))
-    made = 'name = "synthetic"\nn_users = 60\nn_items = 50\npositives = 20'
-    suite = write_suite(folder)
-    suite.write_text(suite.read_text().replace(made, 'name = "log"\npath = "log.csv"'))
-    return suite
-
-
-def test_data_that_changed_since_an_earlier_run_of_this_process_are_read_anew(tmp_path):
-    values = []
-    for seed in (0, 1):
-        done = run(write_log_suite(tmp_path, seed), tmp_path / f"{seed}", engine="serial")
-        values.append(done.results["value"].tolist())
-    assert values[0] != values[1]
-
-
-def test_data_that_change_after_the_plan_fail_the_cells_by_name(tmp_path):
-    class Changing(Events):
-        """Changes the data once the run is planned."""
-
-        def plan(self, plan, session):
-            write_log_suite(tmp_path, 1)
-
-    done = run(write_log_suite(tmp_path, 0), tmp_path / "out", engine="serial", events=Changing())
-    assert {why for _, why in done.summary.failed.values()} == {
-        "data set log changed after the run was planned; run again"
-    }
-    again = run(tmp_path / "tiny.toml", tmp_path / "out", engine="serial")
-    assert not again.summary.failed
 
 
 def test_figures_of_an_earlier_version_of_the_suite_go_and_the_user_s_stay(tmp_path, in_process):

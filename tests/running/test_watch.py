@@ -1,4 +1,4 @@
-from robustbench_rec.records.in_flight import InFlight
+from robustbench_rec.records.marks import InFlight
 from robustbench_rec.running.watch import LEAST, SLOW, Watch
 
 
