@@ -123,7 +123,7 @@ def _width(table: Table) -> int:
 
 def in_latex(text: str) -> str:
     """Escape a text for LaTeX; "*" and "[" at the start of a line would end the row before."""
-    return re.sub(r"^([*\[])", r"{\1}", visible(text).translate(IN_LATEX))
+    return re.sub(r"^(\s*)([*\[])", r"\1{\2}", visible(text).translate(IN_LATEX))
 
 
 def _html(tables: Sequence[Table], name: str) -> str:
