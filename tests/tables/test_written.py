@@ -131,6 +131,8 @@ def test_latex_of_the_tables_of_real_runs_is_latex(run, kind, checkout, tmp_path
 
 
 @given(st.lists(NAMES, min_size=2, max_size=8))
+@example(["a", " *"])
+@example(["a", " ["])
 @settings(max_examples=30, deadline=None)
 def test_latex_of_any_names_is_latex(names):
     check_latex(written([table(*names)], "latex", "x"))
