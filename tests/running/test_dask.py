@@ -117,13 +117,13 @@ def test_a_cluster_gives_the_bytes_of_this_process(
 def test_deadly_and_endless_cells_fail_by_name_and_the_others_are_done(
     shared, suite, ran, tmp_path, results
 ):
-    how = ("--results", results, "--cell-timeout", 15, "--only", "replicate=0")
+    how = ("--results", results, "--cell-timeout", 30, "--only", "replicate=0")
     done = ran(suite("endless", "deadly", "mse"), shared.address, *how)
     assert done.returncode == 3, done.stderr
     held = read_run(tmp_path / "out").summary
     reasons = {title.split()[2]: why for title, why in held.failed.values()}
     assert reasons == {
-        "endless": "TimeoutError: took longer than 15 s (--cell-timeout)",
+        "endless": "TimeoutError: took longer than 30 s (--cell-timeout)",
         "deadly": "RuntimeError: its worker died 3 times (killed, or out of memory)",
     }
     assert (held.done, held.left) == (2 + 2, 0)

@@ -124,7 +124,7 @@ def test_deadly_and_endless_cells_on_every_engine_in_any_order(tmp_path, engine,
         ODD + "".join(f'[[loss]]\nname = "{loss}"\n' for loss in order)
     )
     words = command_line("run", tmp_path / "odd.toml", "--out", tmp_path / "out", "--no-figures")
-    words += ["--engine", engine, "--jobs", str(jobs), "--cell-timeout", "15"]
+    words += ["--engine", engine, "--jobs", str(jobs), "--cell-timeout", "30"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
@@ -132,7 +132,7 @@ def test_deadly_and_endless_cells_on_every_engine_in_any_order(tmp_path, engine,
     held = read_run(tmp_path / "out").summary
     reasons = {(title.split()[2], why) for title, why in held.failed.values()}
     died = "RuntimeError: its worker died 3 times (killed, or out of memory)"
-    late = "TimeoutError: took longer than 15 s (--cell-timeout)"
+    late = "TimeoutError: took longer than 30 s (--cell-timeout)"
     assert reasons == {("deadly", died), ("endless", late)}
     assert (held.done, len(held.failed), held.left) == (1, 2, 0)
     assert "1 of 3 cells done, 2 failed, 0 left" in run_here("status", tmp_path / "out").stdout
