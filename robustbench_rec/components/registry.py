@@ -31,6 +31,7 @@ NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,63}$")
 
 
 _REGISTRIES: WeakSet[Registry[Any]] = WeakSet()
+"""All registries: a plugin may hold components of several kinds."""
 
 
 class Registry(Generic[C]):
