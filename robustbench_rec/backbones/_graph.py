@@ -8,7 +8,6 @@ for the backward pass, and autograd sees one node for any number of layers.
 
 from __future__ import annotations
 
-import warnings
 from functools import reduce
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from robustbench_rec import Interactions
 from robustbench_rec.compiling import njit
+from robustbench_rec.kernels.scores import CHUNK_BYTES
 
 Pair = tuple[Tensor, Tensor]
 """What belongs to users (n_users, dim), and to items (n_items, dim)."""
@@ -89,17 +89,19 @@ class Half(nn.Module):
         return torch.from_numpy(result)
 
     def by_torch(self, dense: Tensor, base: Tensor | None, scale: float) -> Tensor:
-        """Return the product by torch's, on any device."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-            matrix = torch.sparse_csr_tensor(
-                self.starts,
-                self.columns,
-                self.weights.to(dense.dtype),
-                (len(self.starts) - 1, len(dense)),
-                check_invariants=False,
+        """Return the product by torch's operations, on any device; the same bits every time.
+
+        Not by torch's own sparse product: on a GPU that adds in another order each time.
+        """
+        lengths, weights = self.starts.diff(), self.weights.to(dense.dtype).unsqueeze(1)
+        product = dense.new_empty(len(lengths), dense.shape[1])
+        width = max(CHUNK_BYTES // max(len(weights) * dense.element_size(), 1), 1)
+        for first in range(0, dense.shape[1], width):
+            part = slice(first, first + width)
+            entries = dense[:, part].index_select(0, self.columns) * weights  # (entries, width)
+            product[:, part] = torch.segment_reduce(
+                entries, "sum", lengths=lengths, unsafe=True, initial=0
             )
-        product = torch.mm(matrix, dense)
         return (product if base is None else product.add_(base)).mul_(scale)
 
 

@@ -112,8 +112,8 @@ def available_cores() -> int:
 COMPUTE = Compute()
 """One thread on the CPU."""
 GPU_JOBS = 4
-"""Default number of workers that share a GPU: on an H100 they do 3.4 times the work of one, 16
-of them 4.2 times (benchmarks/README.md)."""
+"""Default number of workers that share a GPU: on an H200 they do 3.7 times the work of one, 16
+of them 5.0 times (benchmarks/README.md)."""
 
 
 def workers_for(

@@ -7,7 +7,9 @@ import torch
 from numba import njit
 
 from robustbench_rec import BACKBONES, Interactions
+from robustbench_rec.backbones import _graph
 from robustbench_rec.backbones._graph import Graph, Half, layer_mean, noisy_layer_mean
+from robustbench_rec.seeds import rng_for
 from robustbench_rec.testing import toy_split
 
 # User 2 and item 3 have no training pair.
@@ -202,3 +204,26 @@ def test_a_product_adds_entries_in_their_order_however_many_at_a_time(dtype):
     entry_by_entry(*(part.numpy() for part in arrays))
     assert torch.equal(half.compiled(dense, base, 1.0), sums)
     assert set((half.starts.diff() % 4).tolist()) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("columns", [1, 4, 13])
+def test_the_product_by_torch_does_not_depend_on_its_chunks(columns, monkeypatch):
+    half = Graph(toy_split().train).to_items
+    dense = torch.randn(60, 13, generator=torch.Generator().manual_seed(0))
+    whole = half.by_torch(dense, None, 1.0)
+    monkeypatch.setattr(_graph, "CHUNK_BYTES", columns * 4 * len(half.weights))
+    assert torch.equal(half.by_torch(dense, None, 1.0), whole)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_product_on_a_gpu_has_the_same_bits_every_time():
+    """A small world does not show it: torch's sparse product repeated those of the toy split."""
+    rng = rng_for(0)
+    users, items = rng.integers(1000, size=80_000), (1500 * rng.random(80_000) ** 2).astype(int)
+    keys = np.unique(users * 1500 + items)
+    half = Graph(Interactions.of(keys // 1500, keys % 1500, 1000, 1500)).to_items
+    dense = torch.randn(1000, 64, generator=torch.Generator().manual_seed(0))
+    compiled, half = half(dense, None, 1.0), half.cuda()
+    found = [half(dense.cuda(), None, 1.0).cpu() for _ in range(20)]
+    torch.testing.assert_close(found[0], compiled, rtol=0, atol=1e-5)
+    assert all(torch.equal(one, found[0]) for one in found)
