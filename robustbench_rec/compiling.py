@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,6 +76,7 @@ def njit(**options: Any) -> Callable[[Function], Function]:
     """Return numba's decorator with these options; its code is cached in `code_folder`."""
     import numba
 
+    _take_scipy_for_granted()
     decorate: Any = numba.njit(**options)
 
     def compiled(function: Function) -> Function:
@@ -83,3 +85,20 @@ def njit(**options: Any) -> Callable[[Function], Function]:
         return made
 
     return compiled
+
+
+@functools.cache
+def _take_scipy_for_granted() -> None:
+    """Answer numba's question whether scipy multiplies matrices, without an import of scipy.
+
+    Numba asks once, before it loads its first function, and the import takes a tenth of a worker's
+    start. Scipy is a dependency of ours; who multiplies matrices in compiled code still imports it.
+    """
+    with suppress(ImportError, AttributeError):  # a numba that asks otherwise
+        from numba.np import linalg
+
+        asks, linalg.ensure_blas = linalg.ensure_blas, lambda: None
+        try:
+            importlib.import_module("numba.np.arraymath")
+        finally:
+            linalg.ensure_blas = asks

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numba
@@ -70,3 +72,18 @@ def test_numba_is_told_for_our_code_alone(tmp_path, monkeypatch):
 
 def _twice(x):
     return 2 * x
+
+
+def test_a_training_imports_no_scipy_and_compiled_code_can_still_multiply_matrices():
+    program = (
+        "import sys, numba, numpy; from robustbench_rec import BACKBONES, LOSSES;"
+        "from robustbench_rec.testing import toy_split;"
+        "from robustbench_rec.training import config, fit;"
+        "once, mf = config.TrainConfig(epochs=1), BACKBONES['mf'](dim=8);"
+        "fit.fit(toy_split(), mf, LOSSES['bpr'](), once, 0);"
+        "assert 'scipy.linalg' not in sys.modules;"
+        "product = numba.njit(lambda one, other: one @ other);"
+        "assert (product(numpy.ones((2, 3)), numpy.ones((3, 2))) == 3).all();"
+        "assert 'scipy.linalg' in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=600).returncode == 0
