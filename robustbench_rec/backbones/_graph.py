@@ -20,10 +20,11 @@ from torch.autograd.function import once_differentiable
 
 from robustbench_rec import Interactions
 from robustbench_rec.compiling import njit
-from robustbench_rec.kernels.scores import CHUNK_BYTES
 
 Pair = tuple[Tensor, Tensor]
 """What belongs to users (n_users, dim), and to items (n_items, dim)."""
+CHUNK_BYTES = 2**28
+"""Bytes that the path of torch operations weighs at once; a column of embeddings at least."""
 
 
 class Graph(nn.Module):
