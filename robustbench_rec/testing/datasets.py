@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import pickle
+import subprocess
+import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from robustbench_rec.components.dataset import Dataset, Raw, Table
 from robustbench_rec.data.preparation import prepare
-from robustbench_rec.testing.clauses import require, require_words
+from robustbench_rec.testing.clauses import DoesNotApply, require, require_words
 
 PARTS = ("train", "valid", "test", "unobserved")
+ELSEWHERE = """
+import pickle, sys
+path, plugin, name, settings, data_dir = pickle.load(sys.stdin.buffer)
+sys.path[:] = path
+from robustbench_rec import DATASETS
+from robustbench_rec.components.registry import load_plugins
+try:
+    load_plugins([plugin])
+    made = DATASETS[name](**settings)
+except Exception as error:
+    sys.exit(f"cannot make it: {error}")
+print("\\n" + made.fingerprint(data_dir))
+"""
+"""What another process runs to tell a fingerprint, on its last line."""
 
 
 class DatasetContract:
@@ -65,8 +84,33 @@ class DatasetContract:
         require(isinstance(one, str) and one, f"fingerprint returns {one!r}, not a text")
         require(one == other, f"it is {one} at first, and then {other}")
 
+    def test_another_process_has_the_same_fingerprint(self) -> None:
+        """The fingerprint is the same in another process, as workers ask: no `hash()` of texts."""
+        here = self.dataset.fingerprint(self.data_dir)
+        done = subprocess.run(  # noqa: S603  # our own code, with the plugin as in this process
+            [sys.executable, "-P", "-c", ELSEWHERE],
+            input=pickle.dumps((sys.path, *_made_of(self.dataset), self.data_dir)),
+            capture_output=True,
+            timeout=600,
+        )
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        if said.startswith("cannot make it: "):
+            raise DoesNotApply(f"another process {said}")
+        require(not done.returncode, f"another process fails: {said}")
+        there = done.stdout.decode(errors="replace").strip().rpartition("\n")[2]
+        require(here == there, f"it is {here} here, and {there} in another process")
+
     def test_it_can_be_split(self) -> None:
         """Its settings give a split with training, validation and test pairs."""
         split = prepare(self.dataset.read(self.data_dir), self.dataset, seed=0)
         for name in ("train", "valid", "test"):
             require(len(getattr(split, name)), f"no {name} pair is left")
+
+
+def _made_of(dataset: Dataset) -> tuple[str, str, dict[str, Any]]:
+    """Return the plugin of a data set as another process imports it, its name and its settings."""
+    cls = type(dataset)
+    spec = sys.modules[cls.__module__].__spec__
+    by_name = spec is not None and not cls.__module__.startswith("robustbench_rec_plugin_")
+    settings = {one.name: getattr(dataset, one.name) for one in dataclasses.fields(cls) if one.init}
+    return cls.__module__ if by_name else inspect.getfile(cls), dataset.name, settings

@@ -406,6 +406,44 @@ def test_a_broken_clause_is_told_by_what_was_found(registered, cls, clause, foun
     assert broken.wants.endswith(".")
 
 
+FILE = '''
+import sys
+from dataclasses import dataclass
+
+from robustbench_rec import DATASETS, Dataset
+
+
+@DATASETS.add("tried_file")
+@dataclass(frozen=True, kw_only=True)
+class Filed(Dataset):
+    """A data set of a file."""
+
+    source = "an example"
+    licence = "CC0"
+
+    def fingerprint(self, data_dir):
+        print("reading")
+        return FINGERPRINT
+'''
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "found"),
+    [
+        ("'1'", ""),
+        ("str(hash('words'))", r"^it is -?\d+ here, and -?\d+ in another process$"),
+        ("str(1 // ('pytest' in sys.modules))", "^another process fails: ZeroDivision.* by zero$"),
+    ],
+)
+def test_a_fingerprint_is_asked_for_in_another_process(tmp_path, fingerprint, found):
+    (tmp_path / "filed.py").write_text(FILE.replace("FINGERPRINT", fingerprint))
+    with forgotten():
+        ((kind, cls),) = components_of(str(tmp_path / "filed.py"))
+        clause = next(one for one in check(kind, cls) if "another_process" in one.name)
+    assert clause.holds is (not found), clause.found
+    assert re.search(found, clause.found)
+
+
 def test_a_plugin_that_cannot_be_made_is_told_in_one_line(registered):
     kind, cls = registered(Hidden)
     cls.max_level = None
