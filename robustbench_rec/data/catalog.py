@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -205,7 +206,10 @@ def resolve(table: Mapping[str, Any], data_dir: Path, base: Path) -> Dataset:
 
 def _resolved(path: str, base: Path) -> str:
     try:
-        return str((base / Path(path).expanduser()).resolve())
+        found = (base / Path(path).expanduser()).resolve()
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            found.stat()  # from 3.13 on, Python resolves links that lead to themselves
+        return str(found)
     except (OSError, RuntimeError, ValueError) as error:
         says = " ".join(str(error).split()) or "no such path"
         raise InputError(f"data path {path[:200]!r} leads nowhere: {says}", ("path",)) from None

@@ -300,7 +300,13 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         # A loss may be called "None", or "1".
         names = dict.fromkeys((*AXES, "unit", "split", "edges", "flags", "protocol"), str)
         text = io.BytesIO(contents(path))
-        table = pd.read_csv(text, dtype=names, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(
+            text,
+            dtype=names,
+            keep_default_na=False,
+            na_values=[""],
+            float_precision="round_trip",  # by default some versions round to a neighbour
+        )
     except FileNotFoundError:
         raise InputError(f"{path}: missing, and there are no records to make it from") from None
     except (OSError, ValueError) as error:  # ValueError: pandas's own, and of the encoding
