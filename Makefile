@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make quickstart` and `make test`. Both are safe to call again.
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test quick dask fuzz faults simulation wheel browser lengthy references bench lint types clean
+.PHONY: help quickstart test quick dask fuzz faults simulation wheel browser lengthy oldest references bench lint types clean
 
 # Where nothing may be kept, each of hundreds of processes compiles all modules again, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,6 +15,7 @@ help:
 	@echo "make test        install into $(VENV), run the tests"
 	@echo "make quick       of these, what runs no whole command, page or process, in a minute: for each change"
 	@echo "make dask fuzz faults simulation wheel browser  what tests leave out as it takes minutes; all: make lengthy"
+	@echo "make oldest      the tests with the oldest versions that pyproject.toml allows, in .venv-oldest"
 	@echo "make references  train anew what stands in results/reference; resumable, takes a day"
 	@echo "make bench       measure speed and memory, and write benchmarks/results.md; forty minutes"
 	@echo "make lint types  what CI checks besides"
@@ -58,6 +59,18 @@ browser dask fuzz faults simulation wheel: $(STAMP)
 
 lengthy: $(STAMP)
 	$(BIN)/python -m pytest $(PATIENT) -q -m "$(LENGTHY)" $(call MARKED,$(LENGTHY))
+
+# But of torch, whose old wheels are gigabytes. Newer pyparsings warn of what the oldest matplotlib calls.
+OLDEST := .venv-oldest
+PINS := import tomllib; held = tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]; \
+	print(*(one.replace(">=", "==") for one in held if "torch" not in one), "pyparsing==3.1.4", sep="\n")
+oldest:
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --quiet 'pip>=25' || true
+	$(PYTHON) -c '$(PINS)' > $(OLDEST)/pins.txt
+	grep -E '^(torch|pytest)==' constraints.txt >> $(OLDEST)/pins.txt
+	$(OLDEST)/bin/python -m pip install --quiet --quiet --no-compile --constraint $(OLDEST)/pins.txt --editable '.[test]'
+	$(OLDEST)/bin/python -m pytest --numprocesses auto --dist worksteal
 
 # Published tables on Electronic and Health are of protocol 2, and not among them.
 REFERENCES := false-negatives label-noise popularity-shift drrl drrl-each-level \

@@ -1,5 +1,6 @@
 """Runs, built by hand: manifests, records and trials, and who hears of them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,3 +101,9 @@ class NoWarning(Events):
 
     def warning(self, message) -> None:
         pytest.fail(message)
+
+
+def written(folder: Path) -> dict[Path, int]:
+    """Return when each file of a run was written, but the lock, which some filelocks empty anew."""
+    files = (path for path in folder.rglob("*.*") if path.name != ".lock")
+    return {path: path.stat().st_mtime_ns for path in files}

@@ -82,7 +82,7 @@ def of_suite(results: Run | pd.DataFrame) -> pd.DataFrame:
         frame = with_edges(held[held["metric"].isin(results.manifest.metrics)], results)
     else:
         frame = results
-    return frame.assign(level=frame["level"].round(12))  # a file of text may lose a last bit
+    return frame.assign(level=frame["level"].astype(float).round(12))  # text may lose a bit
 
 
 def measured(run: Run) -> pd.DataFrame:

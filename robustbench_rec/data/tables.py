@@ -206,12 +206,12 @@ def _parsed(source: Source, name: str, rows: Rows, picked: dict[str, int], layou
 
 
 def _refuse_long_lines(source: Source, name: str, where: str, layout: Layout, records: int) -> None:
-    """Refuse lines with more fields than the first, which pandas would cut.
+    """Refuse lines with more fields than the first, which pandas would cut, and a NUL.
 
     The text is parsed again only if counting separators does not decide.
     """
     with source.open(name) as stream:
-        if not _may_have_long_lines(stream, layout, records):
+        if not _may_have_long_lines(stream, where, layout, records):
             return
     with source.open(name) as stream:
         text = io.TextIOWrapper(stream, layout.encoding, newline="")
@@ -225,17 +225,22 @@ def _refuse_long_lines(source: Source, name: str, where: str, layout: Layout, re
             line = reader.line_num + 1
 
 
-def _may_have_long_lines(stream: IO[bytes], layout: Layout, records: int) -> bool:
-    """Say whether a line has too many separators, or not every line is a record."""
-    lines = 0
+def _may_have_long_lines(stream: IO[bytes], where: str, layout: Layout, records: int) -> bool:
+    """Say whether a line has too many separators, or not every line is a record.
+
+    A NUL is refused: some versions of pandas end a field there.
+    """
+    lines, long = 0, False
     while chunk := stream.read(CHUNK) + stream.readline():
+        if (nul := chunk.find(b"\0")) >= 0:
+            line = lines + chunk.count(b"\n", 0, nul) + 1
+            raise InputError(f"{where}, line {line}: holds a NUL character; delete it")
         text = np.frombuffer(chunk, dtype=np.uint8)
         ends = np.append(np.flatnonzero(text == ord("\n")), text.size)
         before = np.searchsorted(np.flatnonzero(text == ord(layout.sep)), ends)
-        if np.diff(before, prepend=0).max() >= layout.most:
-            return True
+        long = long or np.diff(before, prepend=0).max() >= layout.most
         lines += ends.size - chunk.endswith(b"\n")
-    return lines != records
+    return long or lines != records
 
 
 @contextmanager

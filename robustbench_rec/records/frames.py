@@ -60,6 +60,9 @@ RANDOM = "random"
 """The baseline that every loss should beat."""
 DIGITS = 6
 """Significant digits of a diagnostic in diagnostics.csv."""
+OLD_PANDAS = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
+EXACT: dict[str, Any] = {"float_precision": "round_trip"} if OLD_PANDAS else {}
+"""How pandas reads a number to its last bit; from 3.1 on it does so by itself."""
 
 
 def results_frame(
@@ -300,13 +303,8 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         # A loss may be called "None", or "1".
         names = dict.fromkeys((*AXES, "unit", "split", "edges", "flags", "protocol"), str)
         text = io.BytesIO(contents(path))
-        table = pd.read_csv(
-            text,
-            dtype=names,
-            keep_default_na=False,
-            na_values=[""],
-            float_precision="round_trip",  # by default some versions round to a neighbour
-        )
+        how: dict[str, Any] = {"dtype": names, "keep_default_na": False, "na_values": [""]}
+        table: pd.DataFrame = pd.read_csv(text, **how, **EXACT)
     except FileNotFoundError:
         raise InputError(f"{path}: missing, and there are no records to make it from") from None
     except (OSError, ValueError) as error:  # ValueError: pandas's own, and of the encoding

@@ -251,7 +251,12 @@ BAD_LOGS = {
     "NUL in an id": (
         "log.tsv",
         "user\titem\n1\t2\n3\0\t4\n",
-        r"log\.tsv, line 3: user id '3\\x00' holds a newline or NUL",
+        r"log\.tsv, line 3: holds a NUL character; delete it",
+    ),
+    "NUL in a column that is not read": (
+        "log.csv",
+        'user,item,note\n1,2,"a,b"\n3,4,\0\n',
+        r"log\.csv, line 3: holds a NUL character; delete it",
     ),
     "more fields than the header": (
         "log.csv",

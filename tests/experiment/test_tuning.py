@@ -13,6 +13,7 @@ from shutil import copytree
 
 import numpy as np
 import pytest
+import runs
 from commands import command_line, run_here
 
 from robustbench_rec import (
@@ -527,10 +528,6 @@ def cells(out: Path) -> list[dict]:
     return [json.loads(path.read_text()) for path in (out / "cells").glob("*.json")]
 
 
-def times(out: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in out.rglob("*.*")}
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """Return the folder of a suite and of its run, and what the run said."""
@@ -652,7 +649,7 @@ def settings_of(put: dict) -> str:
 
 def test_a_third_call_has_nothing_to_do_and_imports_neither_torch_nor_optuna(copied):
     suite, out = copied
-    written = times(out)
+    written = runs.written(out)
     code = (
         "import sys; from robustbench_rec.cli.main import main; "
         f"main(['run', {str(suite)!r}, '--out', {str(out)!r}, '--no-figures'], "
@@ -665,11 +662,11 @@ def test_a_third_call_has_nothing_to_do_and_imports_neither_torch_nor_optuna(cop
     assert "tuning first" not in again.stdout
     assert "8 done, 0 to run" in again.stdout
     assert again.stdout.splitlines()[-1] == "[]"
-    assert times(out) == written
+    assert runs.written(out) == written
     forced = run(suite, out, "--force")
     assert "0 done, 8 to run" in forced.stdout
     kept = {path: at for path, at in written.items() if path.parent.name == "tuning"}
-    assert kept.items() <= times(out).items()
+    assert kept.items() <= runs.written(out).items()
 
 
 HELD = """
@@ -779,10 +776,10 @@ def test_failed_trials_count_as_tried_and_where_all_fail_the_cells_do_with_the_r
     summary = json.loads(run_here("status", out, "--json").stdout)
     assert (summary["done"], len(summary["failed"]), summary["left"]) == (4, 4, 0)
     assert [one["status"] for one in summary["tuning"]] == ["failed", "done"]
-    written = times(out)
+    written = runs.written(out)
     again = run(suite, out)
     assert again.returncode == 3
-    assert times(out) == written
+    assert runs.written(out) == written
 
 
 MOODY = """
@@ -825,9 +822,9 @@ def test_a_trial_that_failed_by_what_passed_is_tried_again_and_chosen_if_best(tm
     best = max(json.loads(path.read_text())["validation"] for path in tuning_trials(out))
     (study,) = tuning(out)[0].values()
     assert study["validation"] == best
-    written = times(out)
+    written = runs.written(out)
     assert run(suite, out, *plugin).returncode == 0
-    assert times(out) == written
+    assert runs.written(out) == written
 
 
 DEADLY = """

@@ -198,9 +198,9 @@ DAMAGES = (emptied, cut, flipped, as_folder, as_pipe, as_link_to_nothing, deep)
 def test_a_table_that_is_not_what_the_records_say_is_made_anew(once, folder, name, damage):
     damage(folder / name)
     assert ran(again(once, folder)) == 0
-    written = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    written = runs.written(folder)
     again(once, folder)
-    assert written == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert written == runs.written(folder)
 
 
 def test_tables_are_made_anew_where_records_were_exchanged(once, folder):

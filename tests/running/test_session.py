@@ -248,7 +248,7 @@ def test_a_failed_cell_is_tried_again_and_the_others_are_not(tmp_path, in_proces
 def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, in_process):
     suite = write_suite(tmp_path)
     assert in_process("run", suite, "--no-figures", "--out", "out").returncode == 0
-    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+    written = runs.written(tmp_path / "out")
     code = (
         "import sys; from robustbench_rec.cli.main import main; "
         f"main(['run', {str(suite)!r}, '--out', 'out', '--no-figures'], standalone_mode=False); "
@@ -260,7 +260,7 @@ def test_a_third_call_has_nothing_to_do_and_does_not_import_torch(tmp_path, in_p
     assert again.returncode == 0, again.stderr
     assert "3 done, 0 to run" in again.stdout
     assert again.stdout.splitlines()[-1] == "False"
-    assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+    assert written == runs.written(tmp_path / "out")
 
 
 def test_only_runs_a_part_and_the_rest_joins_later(tmp_path, in_process):
