@@ -154,6 +154,18 @@ def test_the_table_of_tuning_anew_is_what_the_runs_say(runs, checkout):
     )
 
 
+def test_the_table_of_tuning_at_each_level_is_what_the_runs_say(runs, checkout):
+    each = read_run(checkout / "results" / "reference" / "drrl-each-level")
+    its = {
+        "NDCG@20 at .5": ("negative_contamination", "value", 0.5),
+        "kept, to .5": ("negative_contamination", "kept", 0.5),
+    }
+    ranked = rank(each).set_index("loss")
+    cells = [bold(ranked.loc[loss]) for loss in each.manifest.specs["loss"] if loss in ranked.index]
+    then = f"| what is then kept | {' | '.join(cells)} |"
+    require([*differences(each, runs[0], its), then], checkout)
+
+
 def differences(run: Run, other: Run, its: dict[str, tuple[str, str, float]]) -> list[str]:
     """Return rows of each loss minus itself in another run: says -> perturbation, quantity, level.
 
