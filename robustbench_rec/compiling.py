@@ -91,7 +91,7 @@ def njit(**options: Any) -> Callable[[Function], Function]:
 def _take_scipy_for_granted() -> None:
     """Answer numba's question whether scipy multiplies matrices, without an import of scipy.
 
-    Numba asks once, before it loads its first function, and the import takes a tenth of a worker's
+    Numba asks once, before it loads its first function, and the import takes a fifteenth of a worker's
     start. Scipy is a dependency of ours; who multiplies matrices in compiled code still imports it.
     """
     with suppress(ImportError, AttributeError):  # a numba that asks otherwise
