@@ -91,8 +91,8 @@ def njit(**options: Any) -> Callable[[Function], Function]:
 def _take_scipy_for_granted() -> None:
     """Answer numba's question whether scipy multiplies matrices, without an import of scipy.
 
-    Numba asks once, before it loads its first function, and the import takes a fifteenth of a worker's
-    start. Scipy is a dependency of ours; who multiplies matrices in compiled code still imports it.
+    Numba asks once, before it loads its first function, and the import takes a fifteenth of a
+    worker's start. Scipy is a dependency; compiled code that multiplies matrices still imports it.
     """
     with suppress(ImportError, AttributeError):  # a numba that asks otherwise
         from numba.np import linalg
