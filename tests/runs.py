@@ -104,6 +104,6 @@ class NoWarning(Events):
 
 
 def written(folder: Path) -> dict[Path, int]:
-    """Return when each file of a run was written, but the lock, which some filelocks empty anew."""
-    files = (path for path in folder.rglob("*.*") if path.name != ".lock")
-    return {path: path.stat().st_mtime_ns for path in files}
+    """Return when files and folders of a run were written, but its lock, which may be emptied."""
+    held = (path for path in folder.rglob("*") if path.name != ".lock")
+    return {path: path.stat().st_mtime_ns for path in held}

@@ -1,4 +1,4 @@
-"""SimpleX: a user is a mix of the user's embedding and those of the items in the history."""
+"""SimpleX: a user is a mix of an embedding and the mean embedding of the user's items."""
 
 from __future__ import annotations
 

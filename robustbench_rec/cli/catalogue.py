@@ -1,4 +1,4 @@
-"""The commands about what is available: `list`, `show`, `data`."""
+"""Commands that show losses, data sets and other components: `list`, `show`, `data`."""
 
 from __future__ import annotations
 

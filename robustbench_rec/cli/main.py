@@ -30,7 +30,7 @@ class _OneLineErrors(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = _show_warning  # type: ignore[assignment]  # as it allows
+                warnings.showwarning = _show_warning  # type: ignore[assignment]  # made to be replaced
                 return super().invoke(ctx)
         except InputError as error:
             _fail(str(error), 2)

@@ -319,7 +319,7 @@ class _Reader:
             return [resolve(table, self.data_dir, self.base)]
 
     def _loss(self, table: Table) -> list[Entry]:
-        """Build a loss; its own training settings override those of the suite."""
+        """Build a loss; its training settings override the suite's."""
         own = table.get("training", {})
         if not isinstance(own, dict):
             wanted = f"training is {own!r}; it must be a table, as in {{ lr = 1e-3 }}"

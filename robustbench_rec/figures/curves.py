@@ -284,7 +284,7 @@ def draw_panel(
 def _finish(
     figure: Figure, curves: pd.DataFrame, drawn: Sequence[Drawn], also: Sequence[str] = ()
 ) -> None:
-    """Add the legend, and below the panels the notes: `also`, and those of the panels."""
+    """Add the legend, and below the panels `also` and the notes of each panel."""
     first = drawn[0]
     draw_legend(figure, first.losses, published=any(one.published for one in drawn))
     draw_note(figure, curves, [*also, *(told for one in drawn for told in one.told)])

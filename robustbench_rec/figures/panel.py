@@ -314,7 +314,7 @@ def _tick_labels(levels: Sequence[float], places: Sequence[float]) -> list[str]:
 
 
 def span_of(values: Iterable[float]) -> tuple[float, float]:
-    """Return the ends of an axis: those of the values, widened to LEAST_SPAN of them if closer."""
+    """Return the least and largest value as ends of an axis, widened if closer than LEAST_SPAN."""
     finite = [one for one in values if np.isfinite(one)]
     if not finite:
         return 0.0, 1.0
