@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from robustbench_rec.running.compute import Compute
 from robustbench_rec.running.engines import Engine, WorkerDied
 from robustbench_rec.running.plan import Plan
 from robustbench_rec.running.returned import returned, take
+from robustbench_rec.running.signals import HeldSignals
 from robustbench_rec.running.watch import Watch
 
 TURN = 0.5
@@ -173,6 +174,7 @@ class Pool:
         self.told: set[str] = set()
         self.overdue: set[str] = set()
         self.unexplained = 0
+        self.signals = HeldSignals()
 
     def add(self, job: Job) -> None:
         """Add a job to the queue, unless it is queued already."""
@@ -183,23 +185,30 @@ class Pool:
     def run(self) -> None:
         """Run until the queue is empty, or too many cells have failed.
 
-        KeyboardInterrupt and exceptions of workers pass through.
+        KeyboardInterrupt and exceptions of workers pass through. While jobs run elsewhere, Ctrl-C
+        is heard once a `TURN`, between two steps.
         """
-        while self.left and not self._has_failed_too_often():
-            trusted = [job for job in self.left.values() if not self.deaths[job.id]]
-            self.waiting = deque(trusted or [next(iter(self.left.values()))])
-            try:
-                self._drain()
-            except BrokenExecutor:
-                if self.overdue:
-                    self._end_overdue()
-                else:
-                    self._charge_deaths()
+        with nullcontext() if self.engine.runs_here else self.signals:
+            while self.left and not self._has_failed_too_often():
+                self._run_once()
+
+    def _run_once(self) -> None:
+        """Run every job that is left, or that was never in flight at a death, until a death."""
+        trusted = [job for job in self.left.values() if not self.deaths[job.id]]
+        self.waiting = deque(trusted or [next(iter(self.left.values()))])
+        try:
+            self._drain()
+        except BrokenExecutor:
+            if self.overdue:
+                self._end_overdue()
+            else:
+                self._charge_deaths()
 
     def _drain(self) -> None:
         """Submit jobs as the engine has room for them; waiting on thousands would cost more."""
         futures: dict[Future[Any], Job] = {}
         while (futures or self.waiting) and not self._has_failed_too_often():
+            self.signals.deliver()
             self.engine.look()
             while self.waiting and self.engine.has_room(len(futures)):
                 job = self.waiting.popleft()

@@ -40,6 +40,7 @@ class Elsewhere:
     """
 
     shares_folder = False
+    runs_here = False
     n_workers = 2
 
     def __init__(self, deadly: str = "", endless: str = "", lost: int = 0) -> None:

@@ -195,6 +195,36 @@ def test_an_interrupt_ends_the_worker_and_the_same_command_goes_on(
     finish(tmp_path, undisturbed)
 
 
+HASTY = """
+import os, signal
+from concurrent.futures import _base
+
+take = _base._AcquireFutures.__enter__
+
+def take_and_signal(futures):
+    take(futures)
+    if futures.futures:
+        os.kill(os.getpid(), signal.{sent})
+
+_base._AcquireFutures.__enter__ = take_and_signal
+"""
+"""A plugin that sends its own process a signal at the worst time: as locks of futures are taken."""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("sent", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_that_comes_while_a_lock_is_taken_ends_the_run_and_its_worker(
+    tmp_path, command, sent, status
+):
+    (tmp_path / "hasty.py").write_text(HASTY.format(sent=sent))
+    suite = write_suite(tmp_path, 'plugins = ["hasty.py"]')
+    done = command("run", suite, "--no-figures", "--out", "out", "--jobs", 1)
+    assert done.returncode == status
+    assert done.stderr.startswith("robustbench-rec: ")
+    assert "finished work is kept" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 MOODY = """
 from dataclasses import dataclass
 from robustbench_rec import PERTURBATIONS, Perturbation

@@ -29,10 +29,12 @@ class Engine(Protocol):
 
     Attributes:
         shares_folder: whether workers write to the results folder of this process.
+        runs_here: whether calls run in this process, during `submit`, where Ctrl-C must end them.
 
     """
 
     shares_folder: bool
+    runs_here: bool
 
     @property
     def n_workers(self) -> int:

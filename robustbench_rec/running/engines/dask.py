@@ -27,6 +27,7 @@ from robustbench_rec.processes import SAFELY, safe_path, start_worker
 from robustbench_rec.running.compute import Compute
 from robustbench_rec.running.engines import Cluster, WorkerDied
 from robustbench_rec.running.preflight import unfit
+from robustbench_rec.running.signals import HeldSignals
 
 try:
     import dask
@@ -203,6 +204,7 @@ class Dask:
     cluster: Cluster
     own: LocalCluster | None
     ends: ExitStack
+    runs_here = False
     _workers: dict[str, _Worker] = field(default_factory=dict)
     _unfit: dict[str, str] = field(default_factory=dict)
     _answer: Future[Any] | None = None
@@ -237,8 +239,21 @@ class Dask:
         self._refuse_other_version()
         if self.own is not None:
             self.client.register_plugin(_Tied(os.getpid()))
+        with HeldSignals() as signals:
+            self._wait_for_workers(signals)
+        if not self.n_workers:
+            raise InputError(self._nobody())
+        self._alive_at = time.monotonic()
+        for address in self._late:
+            self.cluster.events.warning(
+                f"worker {address}: has not answered for {self._limit:g} s; it is used once it does"
+            )
+
+    def _wait_for_workers(self, signals: HeldSignals) -> None:
+        """Wait as `begin` says; InputError if a worker is unfit, or the scheduler silent."""
         began, was_told = time.monotonic(), False
         while not self._is_ready():
+            signals.deliver()
             self._look(time.monotonic())
             for address, why in self._unfit.items():
                 raise InputError(f"worker {address}: {why}")
@@ -250,13 +265,6 @@ class Dask:
                     was_told = True
                     self.cluster.events.warning(self._all_busy())
             time.sleep(0.05)
-        if not self.n_workers:
-            raise InputError(self._nobody())
-        self._alive_at = time.monotonic()
-        for address in self._late:
-            self.cluster.events.warning(
-                f"worker {address}: has not answered for {self._limit:g} s; it is used once it does"
-            )
 
     @property
     def _late(self) -> list[str]:

@@ -33,6 +33,7 @@ class Loky:
     """Runs calls in processes that end with this process; Ctrl-C reaches them only through it."""
 
     shares_folder = True
+    runs_here = False
 
     def __init__(self, n_workers: int, compute: Compute) -> None:
         self.n_workers = n_workers

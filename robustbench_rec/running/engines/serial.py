@@ -25,6 +25,7 @@ class Serial:
 
     n_workers = 1
     shares_folder = True
+    runs_here = True
 
     def __init__(self) -> None:
         self._libraries: ExitStack | None = None
