@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
+from itertools import product
 
+import numpy as np
 import pandas as pd
 
 from robustbench_rec.records.record import FLAGS
@@ -50,11 +53,27 @@ def marked(rows: pd.DataFrame, frame: pd.DataFrame, by: Sequence[str]) -> pd.Dat
 
 
 def with_edges(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
-    """Mark the cells of losses whose settings were chosen at an edge of the search space."""
-    place = ["dataset", "backbone", "loss"]
-    edges = {(one.dataset, one.backbone, one.loss) for one in run.summary.tuning if one.edges}
-    if not edges:
+    """Mark the cells whose settings were chosen at an edge of the search space.
+
+    The study of a cell is that of its own perturbation and level, or of clean data; and that of its
+    own replicate, or of the split for tuning alone: whichever the run has.
+    """
+    studies: dict[tuple[object, ...], bool] = {}
+    for one in run.summary.tuning:
+        data = (one.perturbation, round(one.level, 12))
+        studies[one.dataset, one.backbone, one.loss, *data, one.split] = bool(one.edges)
+    if not any(studies.values()):
         return frame
-    at_edge = pd.MultiIndex.from_frame(frame[place]).isin(list(edges))
+
+    @functools.cache
+    def is_at_edge(*cell: object) -> bool:
+        *entry, perturbation, level, replicate = cell
+        its = product([(perturbation, level), ("", 0.0)], [f"replicate {replicate}", "own"])
+        at = ((*entry, *data, split) for data, split in its)
+        return next((studies[one] for one in at if one in studies), False)
+
+    place = frame[["dataset", "backbone", "loss", "perturbation", "level", "replicate"]]
+    cells = place.assign(level=place["level"].astype(float).round(12))
+    at_edge = np.array([is_at_edge(*cell) for cell in cells.itertuples(index=False, name=None)])
     flags = frame["flags"].astype(object)
     return frame.assign(flags=flags.where(~at_edge, (flags + f" {AT_EDGE}").str.strip()))
