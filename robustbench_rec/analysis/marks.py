@@ -74,6 +74,7 @@ def with_edges(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
 
     place = frame[["dataset", "backbone", "loss", "perturbation", "level", "replicate"]]
     cells = place.assign(level=place["level"].astype(float).round(12))
-    at_edge = np.array([is_at_edge(*cell) for cell in cells.itertuples(index=False, name=None)])
+    found = [is_at_edge(*cell) for cell in cells.itertuples(index=False, name=None)]
+    at_edge = np.array(found, dtype=bool)  # of no cells too
     flags = frame["flags"].astype(object)
     return frame.assign(flags=flags.where(~at_edge, (flags + f" {AT_EDGE}").str.strip()))

@@ -71,3 +71,8 @@ def test_flags_of_other_kinds_stay_as_they_are():
     run = SimpleNamespace(summary=SimpleNamespace(tuning=[SimpleNamespace(**CLEAN)]))
     marks = [AT_EDGE, f"capped {AT_EDGE}", "few_users", ""]
     assert with_edges(tidy, run)["flags"].tolist() == marks
+
+
+def test_no_cells_yet_are_no_marks():
+    run = SimpleNamespace(summary=SimpleNamespace(tuning=[SimpleNamespace(**CLEAN)]))
+    assert with_edges(CELLS[:0].assign(flags=""), run)["flags"].tolist() == []
