@@ -47,7 +47,7 @@ def _log_sum_exp(
 
 @row_helper
 def _pull(slopes: Floats, factor: np.float32) -> np.float32:
-    """Scale the slopes of the negatives; return that of the positive subtracted from each."""
+    """Scale the slopes of the negatives, and return the positive's: minus their sum."""
     pull = ZERO
     for n in range(1, slopes.size):
         slopes[n] *= factor

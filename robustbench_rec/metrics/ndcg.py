@@ -11,7 +11,7 @@ from robustbench_rec import METRICS, FloatArray, IntArray, Metric, Ranks
 @METRICS.add("ndcg")
 @dataclass(frozen=True, kw_only=True)
 class NDCG(Metric):
-    """Gain discounted by log2(1 + rank), over that of the best list.
+    """Gain discounted by log2(1 + rank), divided by the gain of the best list.
 
     The best list begins with the n test items, each of weight 1: its gain is the sum of
     1 / log2(1 + r) over r = 1..min(k, n), for any weights. So a user's value may exceed 1 if the

@@ -260,7 +260,7 @@ def _in_order(
 
 
 def _computed(manifests: Sequence[Manifest], cells: Iterable[str]) -> tuple[Computed, ...]:
-    """Join the versions that computed the merged cells; for a cell, those of the last run."""
+    """Return which versions computed the merged cells; the last run that has a cell counts."""
     by = {id: one.versions for run in manifests for one in run.computed for id in one.cells}
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for id in cells:

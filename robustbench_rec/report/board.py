@@ -315,7 +315,7 @@ def _stands_on(found: Sequence[tuple[str, int, bool]], ranked: bool) -> list[Cel
 
 
 def _in_order(columns: dict[str, dict[str, Cell]]) -> list[str]:
-    """Return the losses, those of the first column by its values, then the others."""
+    """Return the losses: first those with a value in the first column, highest first."""
     names = dict.fromkeys(loss for of in columns.values() for loss in of)
     first = next(iter(columns.values()), {})
 

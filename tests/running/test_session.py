@@ -216,6 +216,7 @@ _base._AcquireFutures.__enter__ = take_and_signal
 def test_a_signal_that_comes_while_a_lock_is_taken_ends_the_run_and_its_worker(
     tmp_path, command, sent, status
 ):
+    """A worker that lived on would hold the streams open, and the command would not return."""
     (tmp_path / "hasty.py").write_text(HASTY.format(sent=sent))
     suite = write_suite(tmp_path, 'plugins = ["hasty.py"]')
     done = command("run", suite, "--no-figures", "--out", "out", "--jobs", 1)

@@ -131,7 +131,7 @@ def _keys() -> Any:
 
 
 def _connected(place: str | LocalCluster, seconds: float) -> Client:
-    """Return a client, made in a thread: its own limit does not hold for what is no scheduler."""
+    """Return a client, made in a thread: if no scheduler answers, its own time limit fails."""
     made: Future[Client] = Future()
 
     def connect() -> None:
