@@ -6,9 +6,8 @@ import pytest
 
 from robustbench_rec.analysis.claims import claims
 from robustbench_rec.analysis.contrasts import contrasts_of_runs
-from robustbench_rec.analysis.degradation import curves
 from robustbench_rec.analysis.ranking import rank
-from robustbench_rec.components.labels import UNTRAINED
+from robustbench_rec.analysis.verdicts import ALPHA
 from robustbench_rec.records.run import Run, read_run
 
 pytestmark = pytest.mark.slow
@@ -81,21 +80,22 @@ def bold(row) -> str:
 
 
 def test_the_table_of_differences_is_what_the_runs_say(runs, checkout):
+    tables = [claims(run).set_index("says")["levels"] for run in runs]
     rows = []
-    for name, called in {"bce": "BCE", "mse": "MSE", "drrl": "DrRL"}.items():
-        cells = [" / ".join(number(one, "+") for one in beyond_softmax(run, name)) for run in runs]
-        rows.append(f"| {called} - SL | {' | '.join(cells)} |")
+    for name, says in {
+        "BCE": "SL is sensitive to false negatives: BCE keeps more",
+        "MSE": "SL is sensitive to false negatives: MSE keeps more",
+        "DrRL": "DrRL keeps more than SL with false negatives",
+    }.items():
+        cells = [" / ".join(map(difference, table[says])) for table in tables]
+        rows.append(f"| {name} - SL | {' | '.join(cells)} |")
     require(rows, checkout)
 
 
-def beyond_softmax(run: Run, loss: str) -> list[float]:
-    """Return the difference of retention from softmax at each level of false negatives but 0."""
-    found = curves(run)
-    found = found[found["loss"] != UNTRAINED]
-    found = found[(found["perturbation"] == "negative_contamination") & (found["level"] > 0)]
-    found = found[found["metric"] == "ndcg@20"].assign(loss=found["loss"].str.partition("(")[0])
-    held = found.pivot(index="level", columns="loss", values="retention")
-    return (held[loss] - held["softmax"]).tolist()
+def difference(level) -> str:
+    """Write the effect of a claim at a level, in bold if it is significant."""
+    told = number(level["effect"], "+")
+    return f"**{told}**" if level["p"] <= ALPHA else told
 
 
 def test_the_table_of_pushes_is_what_the_runs_say(runs, checkout):

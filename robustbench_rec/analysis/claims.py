@@ -33,7 +33,7 @@ from robustbench_rec.records.run import Run
 
 CLAIMED = [
     *("says", "dataset", "backbone", "verdict", "about"),
-    *("effect", "low", "high", "at", "interval", "p", "family"),
+    *("effect", "low", "high", "at", "interval", "p", "family", "levels"),
     *("beaten_by", "decides", "flags"),
 ]
 USED = "utilisation"
@@ -90,7 +90,8 @@ def claims(run: Run) -> pd.DataFrame:
         ("confirmed", "refuted", "not refuted", "undecided", "untested", "not run"), `about`,
         `effect` with `low`, `high` (the decisive effect with its interval, which `interval`
         describes), `at` (the level of it, where it is one of several), `p` (adjusted within
-        `family` tests), `beaten_by` (losses ahead of the claim's loss there: they keep more under
+        `family` tests), `levels` (where it is one of several: the `at`, `effect`, `low`, `high` and
+        `p` of each), `beaten_by` (losses ahead of the claim's loss there: they keep more under
         its perturbation, have a higher clean value, or use fewer negatives), `decides` (what would
         decide, or why nothing was tested), and `flags` of the cells of its losses.
 
@@ -252,6 +253,7 @@ def _judged(case: Case, p: Sequence[float], family: int, called: str) -> dict[st
     row: dict[str, Any] = dict.fromkeys(CLAIMED)
     row |= {"says": case.claim.says, "dataset": case.dataset, "backbone": case.backbone}
     row |= {"about": case.about, "beaten_by": beaten, "decides": "", "flags": case.flags}
+    row["levels"] = ()
     if case.untested:
         return row | {"verdict": "untested", "decides": case.untested}
     if case.claim.kind == "not-beaten":
@@ -266,8 +268,13 @@ def _judged(case: Case, p: Sequence[float], family: int, called: str) -> dict[st
     else:
         word, at = _one_sided([each.value for each in case.effects], p)
         one, p_of_it = case.effects[at], p[at]
-        row["at"] = case.levels[at] if len(case.levels) > 1 else None
-    row |= {"effect": one.value, "low": one.interval.low, "high": one.interval.high, "p": p_of_it}
+        if len(case.levels) > 1:
+            row["at"] = case.levels[at]
+            row["levels"] = tuple(
+                {"at": level} | _numbers(each, its)
+                for level, each, its in zip(case.levels, case.effects, p, strict=True)
+            )
+    row |= _numbers(one, p_of_it)
     row |= {"interval": interval_text(one.n_replicates, called=called, users=one.n_users > 1)}
     if word == "undecided":
         known = [each.value for each in case.effects if each.value == each.value]
@@ -275,6 +282,12 @@ def _judged(case: Case, p: Sequence[float], family: int, called: str) -> dict[st
         decides = BOTH_WAYS if both_ways else what_decides(one, case.margin, family)
         row |= {"decides": decides}
     return row | {"verdict": word}
+
+
+def _numbers(effect: Estimate, p: float) -> dict[str, float]:
+    """Return an effect with its interval and its adjusted p value."""
+    interval = effect.interval
+    return {"effect": effect.value, "low": interval.low, "high": interval.high, "p": p}
 
 
 def _one_sided(values: Sequence[float], p: Sequence[float]) -> tuple[str, int]:

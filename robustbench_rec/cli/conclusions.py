@@ -205,16 +205,20 @@ def _with_ends(row: Mapping[str, Any], name: str) -> str:
     return f"{_number(row[name])} {ends}" if row[name] is not None else "-"
 
 
-def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
+def claimed(rows: list[dict[Any, Any]], levels: bool = False) -> Iterator[str]:
     """Yield the lines of claims: each claim, then its verdict on each data set and backbone.
 
     Args:
         rows: the rows of `analysis.claims.claims`, with None for NaN.
+        levels: whether the effect at each level stands below the verdict.
 
     """
     blocks: dict[str, Lines] = {}
     for row in rows:
-        blocks.setdefault(row["says"], []).append(_claimed(row))
+        block = blocks.setdefault(row["says"], [])
+        block.append(_claimed(row))
+        if levels:
+            block += [("", "", "", _effect(each), "") for each in row["levels"]]
     flat = [line for block in blocks.values() for line in block]
     lines = iter(aligned(flat, indent=GAP))
     for says, block in blocks.items():
@@ -237,19 +241,24 @@ def claimed(rows: list[dict[Any, Any]]) -> Iterator[str]:
 
 def _claimed(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the cells of one line of a claim."""
-    effect = ""
-    if row["effect"] is not None:
-        at = "" if row["at"] is None else f"at {row['at']:g}: "
-        ends = _ends(row["low"], row["high"], "+.4f")
-        effect = f"{at}{row['effect']:+.4f} {ends}, p {_p(row['p'])}"
     beaten = f"beaten there by {', '.join(row['beaten_by'])}" if row["beaten_by"] else ""
     return (
         f"{row['dataset']}, {row['backbone']}",
         ", ".join([row["verdict"], *row["flags"].split()]),
         row["about"],
-        effect,
+        "" if row["effect"] is None else _effect(row),
         "; ".join(filter(None, (beaten, row["decides"]))),
     )
+
+
+def _effect(row: Mapping[str, Any]) -> str:
+    """Return an effect with its level, interval and p value, if these are defined."""
+    at = "" if row["at"] is None else f"at {row['at']:g}: "
+    if row["effect"] is None:
+        return f"{at}not defined"
+    if row["low"] is None:
+        return f"{at}{row['effect']:+.4f}, not tested"
+    return f"{at}{row['effect']:+.4f} {_ends(row['low'], row['high'], '+.4f')}, p {_p(row['p'])}"
 
 
 def _p(p: float) -> str:

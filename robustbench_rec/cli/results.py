@@ -173,8 +173,12 @@ def compare(run: str, against: str | None, other: str | None, region: float, as_
 
 
 def _rows(found: pd.DataFrame) -> list[dict[Any, Any]]:
-    """Return the rows of a frame, with None for NaN."""
-    return found.astype(object).where(found.notna(), None).to_dict("records")
+    """Return the rows of a frame, with None for NaN; also in rows within rows."""
+    rows = found.astype(object).where(found.notna(), None).to_dict("records")
+    for row in rows:
+        for each in row.get("levels", ()):
+            each |= {name: None for name, value in each.items() if value != value}  # NaN
+    return rows
 
 
 def _with_short_labels(row: dict[Any, Any], run: Run) -> dict[Any, Any]:
@@ -236,12 +240,14 @@ def rank(
 
 @click.command()
 @RUN
+@click.option("--levels", is_flag=True, help="Print the effect at each level too.")
 @AS_JSON
-def claims(run: str, as_json: bool) -> None:
+def claims(run: str, levels: bool, as_json: bool) -> None:
     """Judge the claims of RUN's suite: confirmed, refuted or undecided.
 
     A suite states claims in its [[claim]] tables. Each claim is printed with its contradictions:
-    the losses that keep more than the claimed loss under the same perturbation.
+    the losses that keep more than the claimed loss under the same perturbation. A claim of several
+    levels is printed with the level that decides, with --levels or --json with each.
     """
     from robustbench_rec.analysis.claims import claims as judged
     from robustbench_rec.cli.conclusions import claimed
@@ -251,7 +257,7 @@ def claims(run: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
-    for line in claimed([_with_short_labels(row, held) for row in rows]):
+    for line in claimed([_with_short_labels(row, held) for row in rows], levels):
         click.echo(line)
 
 

@@ -1,5 +1,6 @@
 """Claims of a run: confirmed, refuted, undecided or untested, and what contradicts them."""
 
+import json
 from copy import copy
 from itertools import pairwise, product
 from pathlib import Path
@@ -8,10 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import runs
+from click.testing import CliRunner
 from frames import frame
 
 from robustbench_rec import InputError
 from robustbench_rec.analysis.claims import CLAIMED, claims
+from robustbench_rec.cli.main import main
 from robustbench_rec.experiment.claim import Claim
 from robustbench_rec.records.run import read_run
 from robustbench_rec.records.run_folder import RunFolder
@@ -32,6 +35,13 @@ def claim(kind="keeps-more", loss="drrl", than="softmax", perturbation="noise", 
     asks |= {"than": than} if kind != "not-beaten" else {}
     asks |= {"perturbation": perturbation} if kind in ("keeps-more", "not-beaten") else {}
     return Claim(**asks | more)
+
+
+def told(*words: object) -> str:
+    """Return what a command prints."""
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 @pytest.fixture
@@ -79,6 +89,25 @@ def test_what_keeps_more_at_each_level_is_confirmed_and_the_other_way_round_refu
     assert found[more.says]["p"] <= 0.05
     assert found[less.says]["verdict"] == "refuted"
     assert found[less.says]["effect"] == pytest.approx(-0.2, abs=0.02)  # at .4, the surer of both
+
+
+def test_each_level_of_a_claim_is_told_with_its_own_test(judged, tmp_path):
+    more = claim()
+    found = judged(more, claim(level=0.4, says="of one level"))
+    held = found[more.says]
+    assert [one["at"] for one in held["levels"]] == [0.2, 0.4]
+    assert [one["effect"] for one in held["levels"]] == pytest.approx([0.1, 0.2], abs=0.02)
+    assert max(one["p"] for one in held["levels"]) == held["p"] <= 0.05
+    (decides,) = (one for one in held["levels"] if one["at"] == held["at"])
+    assert {key: held[key] for key in decides} == decides
+    assert found["of one level"]["levels"] == ()
+    lines = told("claims", tmp_path / "run", "--levels").splitlines()
+    assert [line.split(":")[0].split()[-2:] for line in lines[1:4]] == [
+        ["at", "0.2"],
+        ["at", "0.2"],
+        ["at", "0.4"],
+    ]
+    assert told("claims", tmp_path / "run").splitlines()[:4] == [*lines[:2], "", lines[5]]
 
 
 def test_what_beats_the_loss_there_stands_beside_the_claim(judged):
@@ -141,7 +170,7 @@ def test_a_degenerate_case_tests_no_claim(judged, scale, verdict):
         assert found["decides"] == "it was run as drrl(scale=1), a degenerate case"
 
 
-def test_a_loss_or_level_that_was_not_run_and_one_replicate(judged):
+def test_a_loss_or_level_that_was_not_run_and_one_replicate(judged, tmp_path):
     away = claim(loss="psl")
     best = claim("not-beaten", loss="psl")
     found = judged(away, best)
@@ -150,18 +179,22 @@ def test_a_loss_or_level_that_was_not_run_and_one_replicate(judged):
     one = judged(claim(), replicates=1)["drrl keeps-more softmax"]
     assert one["verdict"] == "undecided"
     assert one["decides"] == "3 replicates at least, to see their spread"
+    assert told("claims", tmp_path / "run", "--levels").count(", not tested") == 3
 
 
-def test_shares_of_what_may_be_nothing_are_not_defined(judged, monkeypatch):
+def test_shares_of_what_may_be_nothing_are_not_defined(judged, monkeypatch, tmp_path):
     monkeypatch.setitem(globals(), "CLEAN", dict.fromkeys(KEEPS, -0.4))
     found = judged(claim(), claim("not-beaten", says="drrl is best"))
-    told = found["drrl keeps-more softmax"]
-    assert (told["verdict"], told["decides"]) == (
+    more = found["drrl keeps-more softmax"]
+    assert (more["verdict"], more["decides"]) == (
         "undecided",
         "not defined: a clean value may be 0",
     )
     assert found["drrl is best"]["verdict"] == "undecided"
     assert found["drrl is best"]["decides"] == "not compared: softmax, ccl, twin"
+    (row, _) = json.loads(told("claims", tmp_path / "run", "--json"))
+    assert [(one["effect"], one["low"]) for one in row["levels"]] == [(None, None)] * 2
+    assert told("claims", tmp_path / "run", "--levels").count(": not defined") == 2
 
 
 def test_a_suite_without_claims_says_how_to_add_them(judged):
