@@ -1,5 +1,6 @@
 """results/README.md: its tables are what the published runs say today."""
 
+import subprocess
 from math import isnan
 
 import pytest
@@ -9,6 +10,7 @@ from robustbench_rec.analysis.contrasts import contrasts_of_runs
 from robustbench_rec.analysis.ranking import rank
 from robustbench_rec.analysis.verdicts import ALPHA
 from robustbench_rec.records.run import Run, read_run
+from robustbench_rec.training.config import PROTOCOL
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +48,20 @@ def runs(checkout) -> list[Run]:
 def require(rows: list[str], checkout) -> None:
     text = (checkout / "results" / "README.md").read_text("utf-8")
     assert "\n".join(rows) in text, "the table is now:\n" + "\n".join(rows)
+
+
+def test_one_command_trains_each_run_of_todays_protocol_anew(checkout):
+    shown = subprocess.run(
+        ["make", "--dry-run", "references"],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    folders = [path.parent for path in checkout.glob("results/reference/*/manifest.json")]
+    names = [path.name for path in folders if set(read_run(path).manifest.protocol) == {PROTOCOL}]
+    assert len(names) > len(RUNS)
+    assert [name for name in names if f" {name} " not in shown.replace(";", " ")] == []
 
 
 def test_the_table_of_claims_is_what_the_runs_say(runs, checkout):
